@@ -1,0 +1,27 @@
+"""What a bus counts: plain integers, one port each."""
+
+from __future__ import annotations
+
+from attrs import define
+
+
+@define
+class Counters:
+    """Every request that ended, by how; and everything heard that was nobody's reply."""
+
+    requests: int = 0
+    replies: int = 0
+    exceptions: int = 0
+    broadcasts: int = 0
+    timeouts: int = 0
+    unknown_outcomes: int = 0
+    not_sent: int = 0
+    cancelled: int = 0
+    retries: int = 0
+    late: int = 0
+    foreign: int = 0
+    crc_errors: int = 0
+    echoes: int = 0
+    collisions: int = 0
+    junk_bytes: int = 0
+    frames: int = 0

@@ -1,0 +1,57 @@
+"""Whether a port hears what it sends: rule 4 of the core.
+
+RS-485 adapters whose receiver stays on while they send hand back every byte. That is a property of the port, never
+guessed from one frame of a write, whose reply looks the same. It is learned from requests whose reply cannot equal
+them, in both directions, and forgotten when the port is lost: the adapter that comes back may be another.
+"""
+
+from __future__ import annotations
+
+from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.settings import EchoMode
+from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.rtu import encode_adu
+
+
+class Echo:
+    """What is known of a port's echo; ``known`` is None until it is."""
+
+    def __init__(self, mode: EchoMode) -> None:
+        self._mode = mode
+        self.known: bool | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what was learned."""
+        self.known = None if self._mode == "auto" else self._mode == "on"
+
+    def learn(self, echoes: bool) -> None:
+        """Takes an observation; a mode that was set is not argued with."""
+        if self._mode == "auto":
+            self.known = echoes
+
+    def doubt(self) -> None:
+        """Something looked like an echo where none was believed: look again before the next write."""
+        if self._mode == "auto":
+            self.known = None
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether observations count."""
+        return self._mode == "auto"
+
+    def needs_probe(self, request: Request) -> bool:
+        """Whether a read must first tell if the port echoes: its own echo would pass for this request's reply."""
+        return self.known is None and request.pattern.can_equal_request and not request.is_broadcast
+
+
+def probe_for(request: Request) -> Request:
+    """The one-register read that goes ahead of a write on a port not yet known to echo or not.
+
+    It reads where the write goes if that is a register, so that it touches nothing the caller does not know.
+    """
+    code = request.frame[1]
+    writes_register = code in (FunctionCode.WRITE_SINGLE_REGISTER, FunctionCode.MASK_WRITE_REGISTER)
+    address = request.frame[2:4] if writes_register else b"\x00\x00"
+    pdu = bytes((FunctionCode.READ_HOLDING_REGISTERS,)) + address + b"\x00\x01"
+    return Request(request.client, encode_adu(request.unit, pdu), request.serial, request.deadline, retries=0)

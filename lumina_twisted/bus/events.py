@@ -1,0 +1,71 @@
+"""What goes into a bus and what comes out of it: requests, frames, and the one event that ends each request."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from lumina_twisted.errors import ModbusError
+from lumina_twisted.modbus.codes import BROADCAST, is_read
+from lumina_twisted.modbus.reply import ReplyPattern
+from lumina_twisted.modbus.settings import SerialSettings
+
+
+class Request:
+    """One request, from its arrival to its one event.
+
+    :param client: whose request it is; turns are taken between clients.
+    :param frame: the whole RTU frame.
+    :param serial: the settings the frame leaves with.
+    :param deadline: when its caller stops waiting, in the bus's time.
+    :param retries: how often it may be sent again; None for what its class and the configuration say.
+    :param response_length: what the caller believes the reply's frame to be long, for unknown functions.
+    """
+
+    __slots__ = (
+        "attempts", "client", "deadline", "done", "ends_at", "frame", "is_broadcast", "is_read", "not_before",
+        "pattern", "retries", "serial", "unit",
+    )
+
+    def __init__(
+        self, client: Hashable, frame: bytes, serial: SerialSettings, deadline: float, *,
+        retries: int | None = None, response_length: int = 0,
+    ) -> None:
+        self.client = client
+        self.frame = frame
+        self.unit = frame[0]
+        self.serial = serial
+        self.deadline = deadline
+        self.retries = retries
+        self.pattern = ReplyPattern(frame, response_length)
+        self.is_read = is_read(frame[1:3])
+        self.is_broadcast = frame[0] == BROADCAST
+        self.attempts = 0  # how often it was put on the wire
+        self.done = False  # its event is out, or its caller took it back
+        self.ends_at = deadline  # when the bus gives it up
+        self.not_before = -math.inf  # when it may go, again
+
+
+class Frame(NamedTuple):
+    """Bytes for the wire and the settings they leave with."""
+
+    data: bytes
+    serial: SerialSettings
+
+
+class Reply(NamedTuple):
+    """The request was answered; ``frame`` is the whole RTU frame, empty for a broadcast that was sent."""
+
+    request: Request
+    frame: bytes
+
+
+class Failure(NamedTuple):
+    """The request ended without a normal reply; ``error`` says how, and for a write whether it was sent."""
+
+    request: Request
+    error: ModbusError
+
+
+Event = Reply | Failure

@@ -1,0 +1,97 @@
+"""The ways a request ends without a reply, each as the sentence its caller gets.
+
+One decision is made here for all of them, rule 3 of the core: a write that was sent ends as *outcome unknown*
+whatever went wrong, one that was not sent says so.
+"""
+
+from __future__ import annotations
+
+from lumina_twisted.bus.counters import Counters
+from lumina_twisted.bus.events import Request
+from lumina_twisted.errors import (
+    Expired,
+    ModbusError,
+    ModbusException,
+    NotSent,
+    OutcomeUnknown,
+    PortClosed,
+    PortLost,
+    RequestError,
+    ResponseTimeout,
+    Stopping,
+    exception_from_code,
+)
+
+
+def _unknown(request: Request, why: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"function {request.frame[1]} was sent to unit {request.unit} and {why};"
+        " the device may or may not have carried it out",
+        unit=request.unit, function_code=request.frame[1], frame=request.frame,
+    )
+
+
+def _ended(kind: type[ModbusError], request: Request, sentence: str) -> ModbusError:
+    return kind(sentence, unit=request.unit, function_code=request.frame[1], frame=request.frame)
+
+
+def no_reply(request: Request, port: str) -> ModbusError:
+    """It was sent, and nothing proven came in time."""
+    times = "once" if request.attempts == 1 else f"{request.attempts} times"
+    if not request.is_read:
+        return _unknown(request, f"no reply came (sent {times})")
+    return _ended(
+        ResponseTimeout, request,
+        f"unit {request.unit} on {port} did not answer function {request.frame[1]}, asked {times};"
+        " check its address, its settings and the wiring",
+    )
+
+
+def expired(request: Request, port: str) -> ModbusError:
+    """Its deadline left no time for it."""
+    if request.attempts:
+        return no_reply(request, port)
+    return _ended(Expired, request, f"not sent, {port} had no time for it before its deadline")
+
+
+def port_closed(request: Request, port: str, why: str) -> ModbusError:
+    """The port was not open when it came."""
+    return _ended(PortClosed, request, f"{port} is not open, {why}")
+
+
+def port_lost(request: Request, port: str, why: str) -> ModbusError:
+    """The port went away while it waited."""
+    if not request.attempts:
+        return port_closed(request, port, why)
+    if not request.is_read:
+        return _unknown(request, f"{port} was lost before its reply came")
+    return _ended(PortLost, request, f"{port} was lost before the reply came, {why}")
+
+
+def stopping(request: Request) -> ModbusError:
+    """The service starts nothing new."""
+    if request.attempts and not request.is_read:
+        return _unknown(request, "the service stopped before its reply came")
+    return _ended(Stopping, request, "the service is stopping")
+
+
+def broadcast_read(request: Request) -> ModbusError:
+    """Unit 0 is every device, and none answers."""
+    return _ended(RequestError, request, "a broadcast (unit 0) cannot read, nobody answers it")
+
+
+def device_exception(request: Request, frame: bytes) -> ModbusException:
+    """What the device answered."""
+    return exception_from_code(frame[2], unit=request.unit, function_code=request.frame[1], frame=frame)
+
+
+def count(counters: Counters, error: ModbusError) -> None:
+    """Counts how a request ended."""
+    if isinstance(error, ModbusException):
+        counters.exceptions += 1
+    elif isinstance(error, OutcomeUnknown):
+        counters.unknown_outcomes += 1
+    elif isinstance(error, NotSent | RequestError):
+        counters.not_sent += 1
+    else:
+        counters.timeouts += 1

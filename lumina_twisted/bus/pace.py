@@ -1,0 +1,77 @@
+"""How long things take on one bus: silences, characters, response timeouts (rules 6 and 7 of the core).
+
+Everything here depends on the settings and on a request's own serial settings, so it is computed once and kept.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.modbus import timing
+from lumina_twisted.modbus.settings import SerialSettings
+
+_KEPT: Final = 4096
+"""How many combinations are kept; a client that invents baud rates must not fill the memory."""
+
+
+class Pace:
+    """Times of one bus, in seconds."""
+
+    def __init__(self, settings: BusSettings) -> None:
+        self._settings = settings
+        self._bits = settings.bits_per_character
+        self._baudrate = settings.baudrate  # of the last frame
+        self._gaps: dict[tuple[int, int, int], float] = {}
+        self.shortest_gap = 0.0
+        self.t3_5 = timing.t3_5(self._baudrate, self._bits)
+
+    def left_with(self, serial: SerialSettings) -> None:
+        """Notes the settings of the frame that is on the wire now."""
+        if serial.baudrate != self._baudrate:
+            self._baudrate = serial.baudrate
+            self.t3_5 = timing.t3_5(serial.baudrate, self._bits)
+
+    def gap(self, request: Request) -> float:
+        """The silence before a request's frame. Where the speed changes, the slower one's T3.5 holds."""
+        key = request.unit, request.serial.baudrate, self._baudrate
+        gap = self._gaps.get(key)
+        return self._gap(key) if gap is None else gap
+
+    def wire_time(self, request: Request) -> float:
+        """How long its frame is on the wire."""
+        return len(request.frame) * self._bits / request.serial.baudrate
+
+    def reply_time(self, request: Request) -> float:
+        """How long the reply is on the wire, with the silence that a device keeps before it."""
+        baudrate = request.serial.baudrate
+        return timing.wire_time(baudrate, request.pattern.expected_length, self._bits) + timing.t3_5(baudrate, self._bits)
+
+    def least_time(self, request: Request) -> float:
+        """The shortest time in which a request can be sent and answered."""
+        if request.is_broadcast:
+            return self.wire_time(request)
+        reply = max(request.pattern.length, 5)
+        return self.wire_time(request) + timing.wire_time(request.serial.baudrate, reply, self._bits)
+
+    def response_timeout(self, request: Request) -> float:
+        """How long the bus waits after the request's last byte: for a reply, or for a broadcast to be carried out."""
+        if request.is_broadcast:
+            return self._settings.turnaround
+        own = self._settings.for_unit(request.unit).timeout or 0.0
+        formula = timing.shortest_response_timeout(
+            request.serial.baudrate, request.pattern.expected_length, self._bits
+        )
+        return max(own, formula)
+
+    def _gap(self, key: tuple[int, int, int]) -> float:
+        unit, baudrate, before = key
+        gap = self._settings.for_unit(unit).frame_gap
+        if gap is None:
+            gap = timing.t3_5(min(baudrate, before), self._bits)
+        if len(self._gaps) >= _KEPT:
+            self._gaps.clear()
+        self.shortest_gap = min(self.shortest_gap, gap) if self._gaps else gap
+        self._gaps[key] = gap
+        return gap

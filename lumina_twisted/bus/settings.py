@@ -1,0 +1,72 @@
+"""Settings of a bus, floor 1. All times are seconds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from attrs import Factory, field, frozen
+
+from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.schema import Between, UnitId, setting
+
+Seconds = Annotated[float, Between(0, 3600)]
+Retries = Annotated[int, Between(0, 100)]
+EchoMode = Literal["off", "on", "auto"]
+
+
+@frozen(kw_only=True, slots=False)
+class UnitSettings:
+    """What differs for one unit on a bus; what is not given is the port's."""
+
+    timeout: Seconds | None = setting(None, "response timeout of this unit", unit="s")
+    frame_gap: Seconds | None = setting(None, "silence before a frame to this unit", unit="s")
+    retries: Retries | None = setting(None, "how often a read of this unit is asked again")
+
+
+@frozen(kw_only=True, slots=False)
+class BusSettings(SerialSettings):
+    """How a bus takes turns, waits and retries."""
+
+    timeout: Seconds = setting(
+        0.5, "response timeout: how long the bus waits for a reply after a request's last byte; never less than"
+        " 1.5 x character time x expected length + 20 ms", unit="s",
+    )
+    frame_gap: Seconds | None = setting(
+        None, "silence before every frame; not given: T3.5 of the baud rate; 0: a bus without wire time", unit="s"
+    )
+    turnaround: Seconds = setting(0.1, "silence after a broadcast, in which devices carry it out", unit="s")
+    retries: Retries = setting(2, "how often a read without a reply is asked again")
+    retry_writes: Retries = setting(
+        0, "how often a write without a proof is sent again; it may then be carried out more than once"
+    )
+    backoff: Seconds = setting(0.1, "pause before the second retry of a request", unit="s")
+    backoff_factor: Annotated[float, Between(1, 10)] = setting(1.5, "by what each further pause grows")
+    echo: EchoMode = setting("auto", "whether the adapter hears what it sends: off, on, or auto to find out")
+    bits_per_character: Annotated[int, Between(10, 12)] = setting(
+        11, "what a character counts in the times above; the specification says 11", unit="bits"
+    )
+    connect_delay: Seconds = setting(0.0, "silence between opening the port and the first frame", unit="s")
+    queue: Annotated[int, Between(1, 100_000)] = setting(1000, "requests that may wait for this port")
+    queue_per_client: Annotated[int, Between(1, 100_000)] = setting(100, "of those, requests of one client")
+    units: dict[UnitId, UnitSettings] = field(
+        default=Factory(dict), metadata={"doc": "what differs for single units, by unit identifier", "unit": ""}
+    )
+
+    @property
+    def serial(self) -> SerialSettings:
+        """The serial settings a request leaves with unless it brings its own."""
+        return SerialSettings(
+            baudrate=self.baudrate, bytesize=self.bytesize, parity=self.parity, stopbits=self.stopbits
+        )
+
+    def for_unit(self, unit: int) -> UnitSettings:
+        """The settings of one unit, with the port's where it has none of its own."""
+        own = self.units.get(UnitId(unit), _NOTHING_OWN)
+        return UnitSettings(
+            timeout=self.timeout if own.timeout is None else own.timeout,
+            frame_gap=self.frame_gap if own.frame_gap is None else own.frame_gap,
+            retries=self.retries if own.retries is None else own.retries,
+        )
+
+
+_NOTHING_OWN = UnitSettings()

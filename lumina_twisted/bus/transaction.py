@@ -1,0 +1,104 @@
+"""One transaction on a bus: the client state diagram of Modbus over Serial Line V1.02, section 2.4.1, as a table.
+
+Two rules are stricter than the diagram, for on a real bus foreign frames and junk are common:
+
+* a frame that is not the reply is dropped and the response timeout goes on (the diagram gives up on a bad frame);
+* sending and waiting are one state: the response timeout counts from the end of our last byte on the wire.
+
+Processing takes no time here: those two states are left in the call that entered them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final
+
+from lumina_twisted.bus.events import Request
+from lumina_twisted.modbus.rtu import Pattern, WholeFrame
+
+
+class State(Enum):
+    """Where a bus is."""
+
+    IDLE = auto()
+    WAITING_FOR_REPLY = auto()
+    WAITING_TURNAROUND_DELAY = auto()
+    PROCESSING_REPLY = auto()
+    PROCESSING_ERROR = auto()
+
+
+class Signal(Enum):
+    """What can happen to it."""
+
+    REQUEST_SENT = auto()
+    BROADCAST_SENT = auto()
+    FRAME_RECEIVED = auto()
+    REPLY_ACCEPTED = auto()
+    FRAME_REFUSED = auto()
+    RESPONSE_TIMEOUT = auto()
+    TURNAROUND_OVER = auto()
+    ERROR_PROCESSED = auto()
+    SEND_FAILED = auto()
+    PORT_LOST = auto()
+
+
+TABLE: Final[dict[tuple[State, Signal], State]] = {
+    (State.IDLE, Signal.REQUEST_SENT): State.WAITING_FOR_REPLY,
+    (State.IDLE, Signal.BROADCAST_SENT): State.WAITING_TURNAROUND_DELAY,
+    (State.WAITING_FOR_REPLY, Signal.FRAME_RECEIVED): State.PROCESSING_REPLY,
+    (State.WAITING_FOR_REPLY, Signal.RESPONSE_TIMEOUT): State.PROCESSING_ERROR,
+    (State.WAITING_TURNAROUND_DELAY, Signal.TURNAROUND_OVER): State.IDLE,
+    (State.PROCESSING_REPLY, Signal.REPLY_ACCEPTED): State.IDLE,
+    (State.PROCESSING_REPLY, Signal.FRAME_REFUSED): State.WAITING_FOR_REPLY,
+    (State.PROCESSING_ERROR, Signal.ERROR_PROCESSED): State.IDLE,
+    (State.WAITING_FOR_REPLY, Signal.SEND_FAILED): State.IDLE,
+    (State.WAITING_TURNAROUND_DELAY, Signal.SEND_FAILED): State.IDLE,
+    (State.IDLE, Signal.PORT_LOST): State.IDLE,
+    (State.WAITING_FOR_REPLY, Signal.PORT_LOST): State.IDLE,
+    (State.WAITING_TURNAROUND_DELAY, Signal.PORT_LOST): State.IDLE,
+}
+
+
+class Attempt:
+    """A request's frame on the wire, and what has been heard since.
+
+    :param sent_until: when its last byte leaves the wire.
+    :param expires: when the bus stops waiting for its reply, or its turnaround delay ends.
+    :param echo: whether the port echoes; None while nobody knows.
+    :param junk: what the decoder had counted as junk before.
+    """
+
+    __slots__ = ("echo", "echoed", "echo_pattern", "expires", "is_probe", "junk", "request", "sent_until")
+
+    def __init__(
+        self, request: Request, sent_until: float, expires: float, echo: bool | None, junk: int, is_probe: bool
+    ) -> None:
+        self.request = request
+        self.sent_until = sent_until
+        self.expires = expires
+        self.echo = echo
+        self.junk = junk
+        self.is_probe = is_probe
+        self.echoed = False
+        self.echo_pattern: Pattern | None = None
+        if not request.pattern.can_equal_request:
+            self.echo_pattern = WholeFrame(request.frame)
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The frames that this attempt waits for."""
+        mine = self.request.pattern
+        return (mine,) if self.echo_pattern is None else (mine, self.echo_pattern)
+
+    @property
+    def next_step(self) -> float:
+        """When time alone does something with it."""
+        is_unsent_broadcast = self.request.is_broadcast and not self.request.done
+        return self.sent_until if is_unsent_broadcast else self.expires
+
+    @property
+    def lacks_echo(self) -> bool:
+        """Whether a reply proves nothing yet: the port echoes, the echo has not come, and this is a write or a read
+        whose reply may equal it."""
+        request = self.request
+        return bool(self.echo) and not self.echoed and (not request.is_read or request.pattern.can_equal_request)

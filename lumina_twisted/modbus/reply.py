@@ -1,0 +1,101 @@
+"""What the reply to one request looks like: rule 1 of the core, "a reply is accepted only if it is the reply"."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lumina_twisted.modbus.codes import DIAGNOSTICS_RETURN_QUERY_DATA, EXCEPTION_FLAG, EXCEPTION_RTU_ADU
+from lumina_twisted.modbus.crc import crc16
+from lumina_twisted.modbus.lengths import (
+    UNKNOWN,
+    Buffer,
+    expected_reply_length,
+    is_device_identification,
+    reply_byte_count,
+    reply_length,
+)
+from lumina_twisted.modbus.rtu import AT_SILENCE, NO_MATCH, OVERHEAD
+
+
+class Shape(NamedTuple):
+    """By what replies can be told apart without knowing their values; ``length`` is 0 where it varies."""
+
+    unit: int
+    function_code: int
+    length: int
+
+
+class ReplyPattern:
+    """The pattern of the reply to a request frame: how its bytes begin, and how many there are.
+
+    ``head`` is all of a normal reply that the request determines: unit, function code, then the byte count of a read,
+    or the echoed address, value and quantity of a write. None if no normal reply fits into a frame.
+
+    :param frame: the request's RTU frame, whole.
+    :param hint: length of the reply's frame as its caller guesses it; used for unknown functions only.
+    """
+
+    __slots__ = ("_exception_code", "_hint", "can_equal_request", "head", "length", "shape", "unit")
+
+    def __init__(self, frame: bytes, hint: int = 0) -> None:
+        pdu = frame[1:-2]
+        self.unit = frame[0]
+        self._exception_code = pdu[0] | EXCEPTION_FLAG
+        self._hint = hint
+        length = expected_reply_length(pdu)
+        self.head = _head(frame, length)
+        self.length = length + OVERHEAD if length > 0 else length
+        self.shape = Shape(frame[0], pdu[0], max(self.length, 0))
+        self.can_equal_request = length == UNKNOWN or (
+            self.length == len(frame) and self.head is not None and frame.startswith(self.head)
+        )
+
+    @property
+    def expected_length(self) -> int:
+        """Bytes of the reply's frame for the computation of times: the longest that is likely."""
+        return self.length if self.length > 0 else self._hint if 0 < self._hint <= 256 else 64
+
+    def measure(self, buffer: Buffer, start: int) -> int:
+        """See :class:`lumina_twisted.modbus.rtu.Pattern`."""
+        head = self.head
+        if head is not None:
+            seen = buffer[start : start + len(head)]
+            if seen == head:
+                return self.length if self.length > 0 else self._length_in(buffer, start)
+            if len(seen) < len(head) and head.startswith(seen):
+                return 0
+        if buffer[start] != self.unit:
+            return NO_MATCH
+        if len(buffer) == start + 1:
+            return 0
+        return EXCEPTION_RTU_ADU if buffer[start + 1] == self._exception_code else NO_MATCH
+
+    def is_exception(self, frame: bytes) -> bool:
+        """Whether a frame that this pattern found is an exception reply."""
+        return frame[1] == self._exception_code
+
+    def _length_in(self, buffer: Buffer, start: int) -> int:
+        if self.length == UNKNOWN:
+            whole = self._hint and len(buffer) - start == self._hint and crc16(bytes(buffer[start:])) == 0
+            return self._hint if whole else AT_SILENCE
+        length = reply_length(buffer, start + 1)
+        return length + OVERHEAD if length else 0
+
+
+def _head(frame: bytes, length: int) -> bytes | None:
+    code = frame[1]
+    if code in (1, 2, 3, 4, 23):
+        count = reply_byte_count(frame[1:-2])
+        return bytes((frame[0], code, count)) if count <= 255 else None
+    if code in (5, 6, 21, 22):
+        return frame[:-2]
+    if code == 8:
+        returns_data = int.from_bytes(frame[2:4], "big") == DIAGNOSTICS_RETURN_QUERY_DATA
+        return frame[:-2] if returns_data else frame[:4]
+    if code in (15, 16):
+        return frame[:6]
+    if code == 20:
+        return bytes((frame[0], code, length - 2)) if length <= 253 else None
+    if is_device_identification(frame[1:-2]):
+        return frame[:4]
+    return frame[:2]

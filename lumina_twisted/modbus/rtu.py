@@ -1,0 +1,209 @@
+"""The RTU frame: unit, PDU, CRC (Modbus over Serial Line V1.02, section 2.5.1), and a decoder that finds frames in a
+stream of bytes which may begin, continue or end with junk.
+
+The decoder knows two things about the stream. *Patterns* are frames somebody waits for: they are found at any offset,
+so that junk in front of a reply costs nothing. Anything else counts as a frame only where a burst of bytes begins and
+only whole, for inside a long frame a short one may appear by chance.
+
+A pattern in progress holds back those behind it until it is complete; if it then has a wrong CRC it was none, and the
+search goes on one byte later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
+
+from lumina_twisted.errors import FrameError, RequestError
+from lumina_twisted.modbus.codes import MAX_PDU, MAX_RTU_ADU, MIN_RTU_ADU
+from lumina_twisted.modbus.crc import append_crc, crc16
+from lumina_twisted.modbus.lengths import UNKNOWN, Buffer, reply_length, request_length
+
+NO_MATCH: Final = -1
+AT_SILENCE: Final = 1 << 16
+"""Length of a frame that only silence ends; longer than any frame."""
+OVERHEAD: Final = 3
+"""Bytes that RTU adds to a PDU: unit and CRC."""
+
+
+def encode_adu(unit: int, pdu: bytes) -> bytes:
+    """The RTU frame of a PDU.
+
+    :raises RequestError: if the unit is no byte, or the PDU empty or longer than 253 bytes.
+    """
+    if not 0 <= unit <= 255:
+        raise RequestError(f"unit {unit} is not from 0 to 255", unit=unit)
+    if not 0 < len(pdu) <= MAX_PDU:
+        raise RequestError(f"a PDU has 1 to {MAX_PDU} bytes, not {len(pdu)}", unit=unit)
+    return append_crc(bytes((unit,)) + pdu)
+
+
+def decode_adu(frame: bytes) -> tuple[int, bytes]:
+    """Unit and PDU of an RTU frame.
+
+    :raises FrameError: if it is too short, too long, or its CRC is wrong.
+    """
+    if not MIN_RTU_ADU <= len(frame) <= MAX_RTU_ADU:
+        raise FrameError(f"an RTU frame has {MIN_RTU_ADU} to {MAX_RTU_ADU} bytes, not {len(frame)}", frame=frame)
+    if crc16(frame) != 0:
+        raise FrameError("wrong CRC", unit=frame[0], function_code=frame[1], frame=frame)
+    return frame[0], frame[1:-2]
+
+
+def check_request_frame(frame: bytes) -> None:
+    """Refuses what is no request: a wrong CRC, or a length that its function code contradicts.
+
+    :raises FrameError: with a sentence for the one who wrote it.
+    """
+    decode_adu(frame)
+    length = request_length(frame, 1)
+    if length not in (UNKNOWN, len(frame) - OVERHEAD):
+        code = frame[1]
+        raise FrameError(
+            f"a request of function {code} does not have {len(frame)} bytes", function_code=code, frame=frame
+        )
+
+
+class Pattern(Protocol):
+    """A frame somebody waits for."""
+
+    def measure(self, buffer: Buffer, start: int) -> int:
+        """Length of the frame at ``start`` if it may be this one: :data:`NO_MATCH`, 0 while more bytes are needed
+        to tell, :data:`AT_SILENCE` if only silence ends it."""
+        ...
+
+
+class Decoded(NamedTuple):
+    """What the decoder found: a whole frame with a good CRC, and the pattern that it answers to, if any."""
+
+    frame: bytes
+    pattern: Pattern | None
+
+
+class Decoder:
+    """Finds frames in a stream; ``junk`` counts the bytes that belonged to none.
+
+    Callers pass the same tuple of patterns for as long as they wait for the same frames: what was looked at once is
+    not looked at again, so that a flood of noise costs a glance per byte.
+
+    :param foreign_length: tells the length of a frame that no pattern fits, in the terms of ``modbus.lengths``.
+    """
+
+    def __init__(self, foreign_length: Callable[[Buffer, int], int] = reply_length) -> None:
+        self._buffer = bytearray()
+        self._foreign_length = foreign_length
+        self._burst = True  # whether the buffer begins where a burst of bytes began
+        self._patterns: tuple[Pattern, ...] = ()
+        self._looked_at = 0  # nothing that the patterns fit begins before this offset
+        self.junk = 0
+        self.damaged: Pattern | None = None
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    def receive(self, data: bytes) -> None:
+        """Takes bytes off the wire."""
+        self._buffer += data
+
+    def clear(self) -> int:
+        """Forgets what is left, counts it as junk, and returns how much it was."""
+        left = len(self._buffer)
+        self.junk += left
+        self._buffer.clear()
+        self._burst = True
+        self._looked_at = 0
+        self.damaged = None
+        return left
+
+    def next_frame(self, patterns: tuple[Pattern, ...]) -> Decoded | None:
+        """The next frame in the stream, or nothing until more bytes come."""
+        if patterns is not self._patterns:
+            self._patterns, self._looked_at = patterns, 0
+        found = self._scan(patterns, hold=True)
+        if found is None and len(self._buffer) > 2 * MAX_RTU_ADU:
+            self._drop(len(self._buffer) - MAX_RTU_ADU)
+        return found
+
+    def end_of_burst(self, patterns: tuple[Pattern, ...]) -> Decoded | None:
+        """Called when the bus has been silent for T3.5: a frame whose length nobody could tell ends here if its CRC
+        is good, and a pattern that stays incomplete no longer holds back those behind it. What is left stays, for USB
+        adapters pause inside frames; :meth:`clear` drops it."""
+        self._looked_at = 0
+        if found := self._scan(patterns, hold=False):
+            return found
+        buffer = self._buffer
+        for start in range(len(buffer) - MIN_RTU_ADU + 1):
+            for pattern in (*patterns, None) if start == 0 else patterns:
+                if self._ends_at_silence(pattern, start) and crc16(bytes(buffer[start:])) == 0:
+                    return self._take(start, len(buffer) - start, pattern)
+        return None
+
+    def _scan(self, patterns: tuple[Pattern, ...], hold: bool) -> Decoded | None:
+        buffer = self._buffer
+        for start in range(self._looked_at, len(buffer)):
+            for pattern in patterns:
+                length = pattern.measure(buffer, start)
+                if length == NO_MATCH:
+                    continue
+                if 0 < length <= len(buffer) - start:
+                    if crc16(bytes(buffer[start : start + length])) == 0:
+                        return self._take(start, length, pattern)
+                    self.damaged = pattern
+                elif length != AT_SILENCE and hold:
+                    self._looked_at = start
+                    return self._foreign() if start else None
+            if start == 0 and (found := self._foreign()):
+                return found
+        self._looked_at = len(buffer) if hold else 0
+        return self._foreign()
+
+    def begun(self, pattern: Pattern) -> bool:
+        """Whether a whole header of ``pattern`` stands in the buffer, or stood there with a wrong CRC behind it."""
+        buffer = self._buffer
+        if self.damaged is pattern:
+            return True
+        return any(pattern.measure(buffer, start) > 0 for start in range(len(buffer)))
+
+    def _ends_at_silence(self, pattern: Pattern | None, start: int) -> bool:
+        if pattern is None:
+            return self._burst and self._foreign_length(self._buffer, 1) == UNKNOWN
+        return pattern.measure(self._buffer, start) == AT_SILENCE
+
+    def _foreign(self) -> Decoded | None:
+        """A whole frame that no pattern fits, where a burst begins."""
+        buffer = self._buffer
+        if not self._burst or len(buffer) < MIN_RTU_ADU:
+            return None
+        length = self._foreign_length(buffer, 1) + OVERHEAD
+        if MIN_RTU_ADU <= length <= len(buffer) and crc16(bytes(buffer[:length])) == 0:
+            return self._take(0, length, None)
+        return None
+
+    def _take(self, start: int, length: int, pattern: Pattern | None) -> Decoded:
+        self.junk += start
+        frame = bytes(self._buffer[start : start + length])
+        del self._buffer[: start + length]
+        self._burst = True
+        self._looked_at = 0
+        return Decoded(frame, pattern)
+
+    def _drop(self, count: int) -> None:
+        """Bounds the buffer: nothing that began so long ago can still become a frame."""
+        self.junk += count
+        del self._buffer[:count]
+        self._looked_at = max(0, self._looked_at - count)
+        self._burst = False
+
+
+class WholeFrame:
+    """The pattern of one exact frame, such as the echo of our own."""
+
+    def __init__(self, frame: bytes) -> None:
+        self.frame = frame
+
+    def measure(self, buffer: Buffer, start: int) -> int:
+        """See :class:`Pattern`."""
+        if self.frame.startswith(buffer[start : start + len(self.frame)]):
+            return len(self.frame)
+        return NO_MATCH
+

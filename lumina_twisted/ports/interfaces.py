@@ -1,0 +1,96 @@
+"""The seam between floors 2 and 4: all that a front-end sees of a port."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Protocol
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+
+from lumina_twisted.bus.counters import Counters
+from lumina_twisted.modbus.settings import SerialSettings
+
+
+@frozen
+class PortDescription:
+    """A port as a person wants to see it.
+
+    :param state: ``open``, or a sentence that says why it is not.
+    :param waiting: requests that wait for their turn.
+    """
+
+    name: str
+    path: str
+    serial: SerialSettings
+    state: str
+    waiting: int
+    counters: Counters
+
+
+class Port(Protocol):
+    """One serial port and the bus behind it."""
+
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Its device."""
+        ...
+
+    @property
+    def serial(self) -> SerialSettings:
+        """The settings of a request that brings none."""
+        ...
+
+    def request(
+        self,
+        client: Hashable,
+        unit: int,
+        pdu: bytes,
+        *,
+        timeout: float,
+        serial: SerialSettings | None = None,
+        retries: int | None = None,
+        response_length: int = 0,
+    ) -> Deferred[bytes]:
+        """Asks a unit something, when its client's turn comes.
+
+        :param client: whose request it is; turns are taken between clients. Not None.
+        :param timeout: seconds from now after which the caller wants no answer any more.
+        :param serial: settings the frame leaves with, if not the port's.
+        :param retries: how often it may be sent again, if not what the configuration says for its class. For a write
+            any number but 0 means that the device may carry it out more than once.
+        :param response_length: bytes of the reply's RTU frame as far as the caller knows; a hint, used for functions
+            whose reply does not tell its length.
+        :return: a Deferred that fires once: with the reply's whole RTU frame (empty for a broadcast that was sent),
+            or it fails with :class:`~lumina_twisted.errors.ModbusException` (the device said no),
+            :class:`~lumina_twisted.errors.NotSent` (or a subclass: it never reached the wire),
+            :class:`~lumina_twisted.errors.ResponseTimeout` or :class:`~lumina_twisted.errors.PortLost` (a read that
+            was sent), :class:`~lumina_twisted.errors.OutcomeUnknown` (a write that was sent and is not proven),
+            :class:`~lumina_twisted.errors.RequestError` (it cannot be framed). Cancelling it takes a waiting request
+            back (:class:`~lumina_twisted.errors.Cancelled`); one on the wire is let go and waited out.
+        """
+        ...
+
+    def describe(self) -> PortDescription:
+        """Its present state."""
+        ...
+
+
+class Ports(Protocol):
+    """The configured ports."""
+
+    def __iter__(self) -> Iterator[Port]:
+        """All of them, in the order of the configuration."""
+        ...
+
+    def find(self, text: str) -> Port:
+        """The port of that name or path, compared as it is written.
+
+        :raises RequestError: with a sentence that says which ports exist.
+        """
+        ...

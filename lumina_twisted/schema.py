@@ -1,0 +1,228 @@
+"""The strict settings converter, floor 0: plain data in, frozen settings classes out.
+
+Nothing is coerced and nothing is ignored: an unknown or wrong key is refused with its path and a sentence, and all
+faults of one document are told at once. :func:`structure` takes what a TOML file holds; :func:`structure_text` takes
+the same keys with values typed on a command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal, NewType, TypeVar, get_args, get_origin
+
+import cattrs
+from attrs import NOTHING, field, fields, frozen
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+
+from lumina_twisted.errors import ConfigError
+
+T = TypeVar("T")
+UnitId = NewType("UnitId", int)
+"""A unit identifier that stands as a key of a table; 0 to 255."""
+
+
+@frozen
+class Between:
+    """Both ends are allowed; stands in ``Annotated[int, Between(0, 60)]``."""
+
+    lowest: float
+    highest: float
+
+    def check(self, value: Any) -> str | None:
+        """A sentence that says what is wrong with ``value``, or nothing."""
+        if self.lowest <= value <= self.highest:
+            return None
+        return f"expected {self.lowest:g} to {self.highest:g}, got {value!r}"
+
+
+def setting(default: T, doc: str, *, unit: str = "") -> T:
+    """A field of a settings class: its default, what it means, and the unit of its value."""
+    made: T = field(default=default, metadata={"doc": doc, "unit": unit})
+    return made
+
+
+def required(doc: str, *, unit: str = "") -> Any:
+    """A field of a settings class that has no default."""
+    return field(metadata={"doc": doc, "unit": unit})
+
+
+def structure(data: Mapping[str, Any], cls: type[T], path: str = "") -> T:
+    """``data`` as an instance of the settings class ``cls``.
+
+    :param path: where in its document ``data`` stands; begins the path of every fault.
+    :raises ConfigError: with one fault for each wrong, unknown or missing key.
+    """
+    return _structure(_STRICT, data, cls, path)
+
+
+def structure_text(data: Mapping[str, str], cls: type[T], path: str = "") -> T:
+    """Like :func:`structure`, for values that are still text.
+
+    :raises ConfigError: likewise.
+    """
+    return _structure(_TEXTUAL, data, cls, path)
+
+
+def _structure(converter: cattrs.Converter, data: Mapping[str, Any], cls: type[T], path: str) -> T:
+    try:
+        return converter.structure(data, cls)
+    except Exception as error:
+        raise ConfigError(list(_faults(error, path))) from None
+
+
+# -- faults: the converter's tree of exceptions as `path: sentence` ------------------------------------------------
+
+
+def _faults(error: BaseException, path: str) -> Iterator[str]:
+    if isinstance(error, (ClassValidationError, IterableValidationError)):
+        noted, rest = error.group_exceptions()
+        for inner, note in noted:
+            step = getattr(note, "name", None) or getattr(note, "index", "")
+            yield from _faults(inner, _join(path, step))
+        for inner in rest:
+            yield from _faults(inner, path)
+    elif isinstance(error, ForbiddenExtraKeysError):
+        for key in sorted(error.extra_fields):
+            yield f"{_join(path, key)}: unknown key; {_nearest(key, [one.name for one in fields(error.cl)])}"
+    elif isinstance(error, KeyError):
+        yield f"{path}: this key is required"
+    else:
+        yield f"{path or 'settings'}: {error.args[0] if error.args else error}"
+
+
+def _join(path: str, step: object) -> str:
+    if isinstance(step, int):
+        return f"{path}[{step}]"
+    return f"{path}.{step}" if path else str(step)
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1)
+    return f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
+
+
+# -- values: strict ones, and the same from text ------------------------------------------------------------------
+
+
+def _strict_int(value: Any, _: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"expected a whole number, got {value!r}")
+    return value
+
+
+def _strict_float(value: Any, _: object) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise TypeError(f"expected a number, got {value!r}")
+    return float(value)
+
+
+def _strict_str(value: Any, _: object) -> str:
+    if type(value) is not str:
+        raise TypeError(f"expected a text in quotes, got {value!r}")
+    return value
+
+
+def _strict_bool(value: Any, _: object) -> bool:
+    if type(value) is not bool:
+        raise TypeError(f"expected true or false, got {value!r}")
+    return value
+
+
+def _unit_id(value: Any, _: object) -> UnitId:
+    if not (isinstance(value, str) and value.isascii() and value.isdigit() and int(value) <= 255):
+        raise TypeError(f"expected a unit identifier from 0 to 255 as the key, got {value!r}")
+    return UnitId(int(value))
+
+
+def _text_int(value: str, _: object) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise TypeError(f"expected a whole number, got {value!r}") from None
+
+
+def _text_float(value: str, _: object) -> float:
+    try:
+        return _strict_float(float(value), _)
+    except ValueError:
+        raise TypeError(f"expected a number, got {value!r}") from None
+
+
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def _text_bool(value: str, _: object) -> bool:
+    if value.lower() not in _WORDS:
+        raise TypeError(f"expected true or false, got {value!r}")
+    return _WORDS[value.lower()]
+
+
+def _is_literal(kind: Any) -> bool:
+    return get_origin(kind) is Literal
+
+
+def _is_bounded(kind: Any) -> bool:
+    return get_origin(kind) is Annotated and any(isinstance(mark, Between) for mark in kind.__metadata__)
+
+
+def _literal(value: Any, kind: Any) -> Any:
+    if any(value == one and type(value) is type(one) for one in get_args(kind)):
+        return value
+    raise ValueError(f"expected one of {', '.join(map(repr, get_args(kind)))}, got {value!r}")
+
+
+def _text_literal(value: str, kind: Any) -> Any:
+    for one in get_args(kind):
+        if value == str(one):
+            return one
+    raise ValueError(f"expected one of {', '.join(map(str, get_args(kind)))}, got {value!r}")
+
+
+def _bounded(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    def hook(value: Any, kind: Any) -> Any:
+        base, *marks = get_args(kind)
+        made = converter.structure(value, base)
+        for mark in marks:
+            if isinstance(mark, Between) and (fault := mark.check(made)):
+                raise ValueError(fault)
+        return made
+
+    return hook
+
+
+def _table(converter: cattrs.Converter) -> Callable[[Any], Callable[[Any, Any], Any]]:
+    """Refuses what is no table before the converter asks it for keys."""
+
+    def factory(cls: Any) -> Callable[[Any, Any], Any]:
+        inner = cattrs.gen.make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+
+        def hook(value: Any, kind: Any) -> Any:
+            if not isinstance(value, Mapping):
+                raise TypeError(f"expected a table, got {value!r}")
+            return inner(value, kind)
+
+        return hook
+
+    return factory
+
+
+def _converter(plain: Mapping[type, Callable[[Any, Any], Any]], literal: Callable[[Any, Any], Any]) -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for kind, hook in plain.items():
+        converter.register_structure_hook(kind, hook)
+    converter.register_structure_hook(UnitId, _unit_id)
+    converter.register_structure_hook_func(_is_literal, literal)
+    converter.register_structure_hook_func(_is_bounded, _bounded(converter))
+    converter.register_structure_hook_factory(lambda cls: hasattr(cls, "__attrs_attrs__"), _table(converter))
+    return converter
+
+
+_STRICT = _converter({int: _strict_int, float: _strict_float, str: _strict_str, bool: _strict_bool}, _literal)
+_TEXTUAL = _converter({int: _text_int, float: _text_float, bool: _text_bool}, _text_literal)
+
+
+def is_required(attribute: Any) -> bool:
+    """Whether a settings field (one of ``attrs.fields``) has no default."""
+    return attribute.default is NOTHING
