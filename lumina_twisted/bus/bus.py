@@ -19,7 +19,7 @@ from typing import Final
 
 from lumina_twisted.bus import failures
 from lumina_twisted.bus.counters import Counters
-from lumina_twisted.bus.echo import Echo, probe_for
+from lumina_twisted.bus.echo import Echo, probe_for, probe_shape
 from lumina_twisted.bus.events import Event, Failure, Frame, Reply, Request
 from lumina_twisted.bus.owed import Debt, OwedReplies
 from lumina_twisted.bus.pace import Pace
@@ -135,6 +135,7 @@ class Bus:
         """Bytes can be sent and heard from now on."""
         self._closed = None
         self._decoder.clear()
+        self._await(None)
         self._quiet_from = now + self._settings.connect_delay
         self._advance(now)
 
@@ -146,8 +147,10 @@ class Bus:
         self._frames.clear()
         self._silence_at = math.inf
         attempt, self._attempt = self._attempt, None
-        if attempt is not None and not attempt.request.done and not attempt.is_probe:
-            self._end(attempt.request, failures.port_lost(attempt.request, self._name, why))
+        if attempt is not None and not attempt.request.is_broadcast:
+            self._note_owed(attempt)  # its reply may still come when the port is back
+            if not attempt.request.done:
+                self._end(attempt.request, failures.port_lost(attempt.request, self._name, why))
         for request in list(self._queue):
             self._queue.remove(request)
             self._end(request, failures.port_lost(request, self._name, why))
@@ -159,7 +162,7 @@ class Bus:
         if attempt is None:
             return
         self._state = TABLE[self._state, Signal.SEND_FAILED]
-        if not attempt.request.done and not attempt.is_probe:
+        if not attempt.request.done:
             self._end(attempt.request, error)
         self._advance(now)
 
@@ -199,7 +202,11 @@ class Bus:
 
     def _ready_at(self, request: Request) -> float:
         ready = max(request.not_before, self._quiet_from + self._pace.gap(request))
-        return max(ready, self._owed.blocks_until(request)) if len(self._owed) else ready
+        if not len(self._owed):
+            return ready
+        if self._echo.needs_probe(request):
+            ready = max(ready, self._owed.lapse_of(probe_shape(request)))
+        return max(ready, self._owed.blocks_until(request))
 
     def _advance(self, now: float) -> None:
         """Puts the next request on the wire if the bus is idle, and notes when it could be if it cannot yet."""
@@ -349,7 +356,7 @@ class Bus:
         self._await(None)
         if attempt.is_probe and self._echo.known is None:
             self._echo.learn(False)
-        if not request.done and not attempt.is_probe:
+        if not request.done:
             self._retry_or_end(request, debt, now)
         self._state = TABLE[self._state, Signal.ERROR_PROCESSED]
 
@@ -401,7 +408,7 @@ class Bus:
             self._end(request, late(request, self._name))
         attempt = self._attempt
         if attempt is not None and not attempt.request.done and attempt.request.ends_at <= now:
-            if not attempt.is_probe and not attempt.request.is_broadcast:
+            if not attempt.request.is_broadcast:
                 self._end(attempt.request, failures.no_reply(attempt.request, self._name))
         pending = [request.ends_at for request in self._queue]
         if attempt is not None and not attempt.request.done and not attempt.request.is_broadcast:

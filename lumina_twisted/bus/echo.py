@@ -10,6 +10,7 @@ from __future__ import annotations
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.settings import EchoMode
 from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.reply import Shape
 from lumina_twisted.modbus.rtu import encode_adu
 
 
@@ -45,6 +46,11 @@ class Echo:
         return self.known is None and request.pattern.can_equal_request and not request.is_broadcast
 
 
+def probe_shape(request: Request) -> Shape:
+    """The shape of the reply to :func:`probe_for` the request."""
+    return Shape(request.unit, FunctionCode.READ_HOLDING_REGISTERS, 7)
+
+
 def probe_for(request: Request) -> Request:
     """The one-register read that goes ahead of a write on a port not yet known to echo or not.
 
@@ -54,4 +60,6 @@ def probe_for(request: Request) -> Request:
     writes_register = code in (FunctionCode.WRITE_SINGLE_REGISTER, FunctionCode.MASK_WRITE_REGISTER)
     address = request.frame[2:4] if writes_register else b"\x00\x00"
     pdu = bytes((FunctionCode.READ_HOLDING_REGISTERS,)) + address + b"\x00\x01"
-    return Request(request.client, encode_adu(request.unit, pdu), request.serial, request.deadline, retries=0)
+    probe = Request(request.client, encode_adu(request.unit, pdu), request.serial, request.deadline, retries=0)
+    probe.done = True  # it is the bus's own: nobody waits for its reply
+    return probe

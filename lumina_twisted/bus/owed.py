@@ -81,6 +81,11 @@ class OwedReplies:
         debt = self._debts.get(request.pattern.shape)
         return debt.lapses if debt is not None and debt.owner is not request else 0.0
 
+    def lapse_of(self, shape: Shape) -> float:
+        """The time before which no reply of this shape can be told apart."""
+        debt = self._debts.get(shape)
+        return 0.0 if debt is None else debt.lapses
+
     def of_function(self, request: Request, now: float) -> Debt | None:
         """Another's debt that an exception reply to ``request``'s unit and function may belong to: exceptions look
         alike whatever was asked."""

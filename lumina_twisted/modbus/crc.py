@@ -6,6 +6,7 @@ fastcrc computes it where its wheel exists; elsewhere a table of 256 does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 
@@ -30,10 +31,15 @@ def crc16_by_table(data: bytes) -> int:
     return crc
 
 
+crc16: Callable[[bytes], int]
+"""CRC-16/MODBUS of some bytes, as a number."""
+
 try:
-    from fastcrc.crc16 import modbus as crc16
+    from fastcrc.crc16 import modbus
 except ImportError:  # no wheel for this platform (armv6, riscv64)
     crc16 = crc16_by_table
+else:
+    crc16 = modbus
 
 
 def crc_bytes(data: bytes, *, low_byte_first: bool = True) -> bytes:

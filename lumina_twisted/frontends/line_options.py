@@ -1,0 +1,33 @@
+"""Settings of a line listener, floor 4."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from attrs import frozen
+
+from lumina_twisted.lineproto import MAX_TIMEOUT, MIN_TIMEOUT, Dialect, HexStyle
+from lumina_twisted.schema import Between, setting
+
+
+@frozen(kw_only=True, slots=False)
+class LineOptions:
+    """How a listener of the text protocol speaks, and how much its clients may hold."""
+
+    port: str = setting("", "name or path of the port meant by an empty port field; not given: the first one")
+    dialect: Dialect = setting(
+        "v2", "v2 for clients since 2025-01; v1 for older ones, which read neither timestamps nor reasons"
+    )
+    hex: HexStyle = setting(
+        "compact", "how v2 writes bytes: compact, or spaced with a blank between them; the original client loses"
+        " spaced replies of more than 30 registers, compact ones of more than 46",
+    )
+    timeout: Annotated[float, Between(MIN_TIMEOUT, MAX_TIMEOUT)] = setting(
+        5.0, "how long the caller of a line without a timeout waits; answers leave at 0.9 of it", unit="s"
+    )
+    max_connections: Annotated[int, Between(1, 100_000)] = setting(
+        2000, "clients connected at a time; one more is told so and closed"
+    )
+    max_buffered: Annotated[int, Between(0, 1_000_000_000)] = setting(
+        262144, "answers that may wait for a client that does not read, before it is dropped", unit="bytes"
+    )

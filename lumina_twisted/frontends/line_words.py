@@ -1,0 +1,57 @@
+"""What a person who types at a line listener is told.
+
+Every line begins with ``# ``, which no id does, and has no colon, so that no client's parser takes it for a reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import attrs
+
+from lumina_twisted.ports.interfaces import Ports
+
+HELP: Final = (
+    "A command is one line of fields parted by colons (C), and gets one line as its answer",
+    "  id C device type C port C baudrate C hex C response length [C timeout [C key=value]]",
+    "id              any ASCII text; the answer begins with it",
+    "device type     any text; it is not looked at",
+    "port            name or path of a port, see ports; empty for this listener's own",
+    "hex             the whole RTU frame with its CRC, low byte first",
+    "response length bytes of the reply's frame, 0 if not known",
+    "timeout         seconds that you wait, 0.05 to 60; the answer comes at 0.9 of it at the latest",
+    "key=value       parity=N|E|O|M|S, bytesize=7|8, stopbits=1|2, retries=0 to 100",
+    "Words           help, ports, stats",
+)
+
+
+def ports_told(ports: Ports) -> list[str]:
+    """The ports, each with its settings and state."""
+    told = []
+    for port in ports:
+        one = port.describe()
+        told.append(f"{one.name}  {one.path}  {one.serial}  {one.state}  {one.waiting} waiting")
+    return told or ["no port is configured"]
+
+
+def stats_told(ports: Ports, listener: Mapping[str, int]) -> list[str]:
+    """What this listener and each port has counted; what was never seen is left out."""
+    told = ["listener  " + _counts(listener)]
+    for port in ports:
+        told.append(f"{port.name}  " + _counts(attrs.asdict(port.describe().counters)))
+    return told
+
+
+def commented(lines: Iterable[str]) -> bytes:
+    """Lines as no client takes them for a reply."""
+    return b"".join(b"# %b\n" % _plain(line) for line in lines)
+
+
+def _plain(text: str) -> bytes:
+    """ASCII without colons or line ends; a colon in a path becomes ``%3A``, for such a port is asked by its name."""
+    return " ".join(text.replace(":", "%3A").splitlines()).encode("ascii", "replace")
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if count) or "nothing yet"

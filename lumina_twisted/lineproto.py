@@ -1,0 +1,236 @@
+"""The grammar of the text lines, floor 0: what a command line says, and how its one answer is written.
+
+A command is ``id:device_type:port:baudrate:hex:response_length[:timeout[:key=value…]]``. What the grammar refuses it
+refuses in a sentence for the person who typed the line, and with the id by which a program finds its answer.
+
+An answer has one of two dialects. ``v2`` is what clients since 2025-01 read: ``id:HEX:seconds.4f`` and
+``id:ERROR:reason:seconds.6f``. ``v1`` is for those before: ``id:hex``, and the words ``TIMEOUT`` and ``MISMATCH``
+instead of reasons, for any other word is lost on them.
+
+Both readers take a colon for the next field; one of them reads 256 bytes at a time and loses a line that is longer.
+Hence no colon in a reason, no error longer than that, and no blanks in the hex unless asked for.
+"""
+
+from __future__ import annotations
+
+from binascii import hexlify
+from collections.abc import Mapping
+from math import inf
+from typing import Any, Final, Literal, NamedTuple
+
+from lumina_twisted.errors import FrameError, LineError, LuminaError, ModbusException
+from lumina_twisted.modbus.crc import crc16, crc_bytes
+from lumina_twisted.modbus.lengths import request_length
+from lumina_twisted.modbus.rtu import OVERHEAD, check_request_frame
+from lumina_twisted.modbus.settings import Parity
+
+Dialect = Literal["v1", "v2"]
+HexStyle = Literal["compact", "spaced"]
+
+PING: Final = b"FF:F0:AA:AF"
+"""What clients before 2024-10-16 send to see whether we live; they want the same line back."""
+
+MAX_LINE: Final = 4096
+"""Bytes of the longest line: 16 times a command with the longest frame and a usual id."""
+
+MAX_ERROR_LINE: Final = 256
+"""Bytes of the longest error line, its newline included: what a v2 client reads at once."""
+
+MIN_TIMEOUT: Final = 0.05
+MAX_TIMEOUT: Final = 60.0
+MAX_BAUDRATE: Final = 10_000_000
+
+_FORMAT: Final = "id, device type, port, baudrate, hex, response length [, timeout [, key=value]], parted by colons"
+_PROVEN: Final = frozenset({"exception", "invalid"})
+"""The reasons that v1 calls MISMATCH: the device said no, or the line was wrong. After any other nothing is proven."""
+
+
+class Command(NamedTuple):
+    """One command line.
+
+    :param command_id: what its answer begins with; ASCII.
+    :param port: name or path of a port; empty for the listener's own.
+    :param frame: the whole RTU frame; its CRC is right and its length is what its function says.
+    :param response_length: bytes of the reply's frame as the caller guesses it, 0 if it does not say.
+    :param timeout: seconds its caller waits, from 0.05 to 60; None if the line does not say.
+    :param parity: and the three after it: what the line asks for otherwise than configured, None where it does not.
+    """
+
+    command_id: bytes
+    port: str
+    baudrate: int
+    frame: bytes
+    response_length: int
+    timeout: float | None
+    parity: Parity | None = None
+    bytesize: Literal[7, 8] | None = None
+    stopbits: Literal[1, 2] | None = None
+    retries: int | None = None
+
+
+# -- commands in ---------------------------------------------------------------------------------------------------
+
+
+def parse_command(line: bytes) -> Command:
+    """The command that a line says.
+
+    :param line: without its newline; blanks around the fields and a carriage return do not matter.
+    :raises LineError: with a sentence, and with the line's id where it has one.
+    """
+    fields = line.split(b":")
+    command_id = fields[0].strip()
+    if len(fields) < 6 or not command_id.isascii():
+        raise LineError(_why_no_command(fields), command_id_of(line))
+    try:
+        baudrate = int(fields[3])
+        frame = bytes.fromhex(fields[4].decode())
+        response_length = int(fields[5])
+        timeout = float(fields[6]) if len(fields) > 6 else None
+    except ValueError:
+        raise LineError(_why_no_value(fields), command_id) from None
+    if not 0 < baudrate <= MAX_BAUDRATE:
+        raise LineError(f"baudrate {_quoted(fields[3])} is not from 1 to {MAX_BAUDRATE}", command_id)
+    if timeout is not None and not MIN_TIMEOUT <= timeout <= MAX_TIMEOUT:
+        timeout = _clamped(timeout, command_id)
+    try:
+        check_request_frame(frame)
+    except FrameError as error:
+        raise LineError(_why_no_frame(frame, error), command_id) from None
+    port = fields[2].strip().decode("utf-8", "replace")
+    command = Command(command_id, port, baudrate, frame, max(0, response_length), timeout)
+    return command._replace(**_overrides(fields[7:], command_id)) if len(fields) > 7 else command
+
+
+def command_id_of(line: bytes) -> bytes:
+    """What names a line that may be no command: all before its first colon, empty if that can be no id."""
+    command_id, colon, _ = line.partition(b":")
+    command_id = command_id.strip()
+    return command_id if colon and command_id.isascii() else b""
+
+
+def _clamped(timeout: float, command_id: bytes) -> float:
+    if not 0 < timeout < inf:  # nan fails this too
+        raise LineError(f"timeout {timeout:g} is no time to wait, give seconds from 0.05 to 60", command_id)
+    return min(max(timeout, MIN_TIMEOUT), MAX_TIMEOUT)
+
+
+_OVERRIDES: Final[Mapping[str, tuple[Mapping[str, Any], str]]] = {
+    "parity": ({one: one for one in "NEOMS"}, "N, E, O, M, S"),
+    "bytesize": ({"7": 7, "8": 8}, "7, 8"),
+    "stopbits": ({"1": 1, "2": 2}, "1, 2"),
+    "retries": ({str(count): count for count in range(101)}, "0 to 100"),
+}
+"""What may follow the timeout: the values of each key as they are written, and how to tell them to a person."""
+
+
+def _overrides(fields: list[bytes], command_id: bytes) -> dict[str, Any]:
+    """The ``key=value`` fields; one without ``=`` is ignored, as the original servers did."""
+    found = {}
+    for field in fields:
+        key, equals, text = field.decode("ascii", "replace").partition("=")
+        if not equals:
+            continue
+        key, text = key.strip().lower(), text.strip().upper()
+        if key not in _OVERRIDES:
+            raise LineError(f"unknown key {_quoted(field)}, there are {', '.join(_OVERRIDES)}", command_id)
+        values, told = _OVERRIDES[key]
+        if text not in values:
+            raise LineError(f"{_quoted(field)} cannot be, {key} is one of {told}", command_id)
+        found[key] = values[text]
+    return found
+
+
+# -- what is wrong with a line, for a person ------------------------------------------------------------------------
+
+
+def _why_no_command(fields: list[bytes]) -> str:
+    if not fields[0].isascii():
+        return "the id has bytes that are not ASCII"
+    if len(fields) == 1:
+        return f"no command, send {_FORMAT}; or type help"
+    return f"{len(fields)} fields are too few, send {_FORMAT}"
+
+
+def _why_no_value(fields: list[bytes]) -> str:
+    """Names the first field that cannot be read."""
+    if not _reads(int, fields[3]):
+        return f"baudrate {_quoted(fields[3])} is no whole number"
+    if not _reads(lambda text: bytes.fromhex(text.decode()), fields[4]):
+        return f"{_quoted(fields[4])} is not hex, two digits a byte"
+    if not _reads(int, fields[5]):
+        return f"response length {_quoted(fields[5])} is no whole number, send 0 if it is not known"
+    return f"timeout {_quoted(fields[6])} is no number of seconds"
+
+
+def _reads(kind: Any, field: bytes) -> bool:
+    try:
+        kind(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _why_no_frame(frame: bytes, error: FrameError) -> str:
+    """What a person who computes CRCs needs to know."""
+    if len(frame) >= 2 and request_length(frame + b"\0\0", 1) == len(frame) - 1:
+        return f"the CRC is missing, append {_right_crc(frame)}"
+    if len(frame) > OVERHEAD + 2 and frame[-2:] == b"\0\0" and crc16(frame[:-2]) == 0:
+        return "the frame has its CRC twice, leave out the last two bytes"
+    if len(frame) > OVERHEAD and crc16(frame) != 0:
+        return f"wrong CRC {_hex(frame[-2:])}, the right one of the bytes before it is {_right_crc(frame[:-2])}"
+    return str(error)
+
+
+def _right_crc(body: bytes) -> str:
+    return _hex(crc_bytes(body))
+
+
+def _hex(data: bytes) -> str:
+    return data.hex().upper()
+
+
+def _quoted(field: bytes) -> str:
+    """A field as it may stand in a sentence, cut to what a person needs to find it."""
+    text = field.strip().decode("ascii", "replace")
+    return repr(text if len(text) <= 24 else f"{text[:21]}...")
+
+
+# -- answers out ----------------------------------------------------------------------------------------------------
+
+
+def format_reply(
+    command_id: bytes, frame: bytes, stamp: float, dialect: Dialect = "v2", hex_style: HexStyle = "compact"
+) -> bytes:
+    """The answer line of a command that got its reply.
+
+    :param frame: the reply's whole RTU frame; empty for a broadcast that was sent.
+    :param stamp: seconds since 1970; v1 does not tell it.
+    """
+    if dialect == "v1":
+        return b"%b:%b\n" % (command_id, hexlify(frame))
+    text = hexlify(frame, " ") if hex_style == "spaced" and frame else hexlify(frame)
+    return b"%b:%b:%.4f\n" % (command_id, text.upper(), stamp)
+
+
+def format_error(command_id: bytes, reason: str, stamp: float, dialect: Dialect = "v2") -> bytes:
+    """The answer line of a command that got none.
+
+    :param reason: one stable token, then free text; what no client could read in it is replaced, and what is too
+        long cut.
+    :param stamp: seconds since 1970; v1 does not tell it.
+    """
+    if dialect == "v1":
+        return b"%b:%b\n" % (command_id, b"MISMATCH" if reason.partition(" ")[0] in _PROVEN else b"TIMEOUT")
+    text = " ".join(reason.replace(":", " ").split()).encode("ascii", "replace")
+    tail = b":%.6f\n" % stamp
+    room = max(MAX_ERROR_LINE - len(command_id) - len(b":ERROR:") - len(tail), len(text.partition(b" ")[0]))
+    if len(text) > room:
+        text = text[:room - 3].rstrip() + b"..." if b" " in text[:room - 3] else text[:room]
+    return b"%b:ERROR:%b%b" % (command_id, text, tail)
+
+
+def reason_of(error: LuminaError) -> str:
+    """Why a command failed: the error's stable token, then its sentence; ``exception N name`` for a device's own."""
+    if isinstance(error, ModbusException):
+        return f"exception {error.code} {error.title}"
+    return f"{error.token} {error}"

@@ -1,0 +1,88 @@
+"""All ports of the daemon, floor 2: found by name or path, opened within a bound, closed when idle (M15)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+
+from lumina_twisted.errors import RequestError
+from lumina_twisted.ports.interfaces import Port
+from lumina_twisted.ports.service import PortService
+from lumina_twisted.ports.settings import PortSettings
+
+MOST_OPEN: Final = 64
+"""Ports open at a time unless said otherwise; each costs two descriptors."""
+_LOOK_EVERY: Final = 1.0
+"""Seconds between two looks for ports that have been idle for long."""
+
+
+class PortPool(MultiService):
+    """The configured ports, as one service. Implements :class:`lumina_twisted.ports.interfaces.Ports`.
+
+    :param settings: the ports by name, in the order that makes the first one the default.
+    :param now: a clock that never goes back, in seconds.
+    :param most_open: how many may be open at a time. To open one more at a request, the port that has been idle
+        longest is closed, if it is one that its next request may open again.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, PortSettings], reactor: Any, now: Callable[[], float], most_open: int = MOST_OPEN
+    ) -> None:
+        super().__init__()
+        self._now = now
+        self._most_open = most_open
+        self._ports = [PortService(name, one, reactor, now, self._admit) for name, one in settings.items()]
+        self._by_text: dict[str, Port] = {}
+        for port in self._ports:
+            port.setServiceParent(self)
+            self._by_text[port.path] = port
+        self._by_text.update({port.name: port for port in self._ports if port.name})
+        self._look = LoopingCall(self._close_idle)
+        self._look.clock = reactor
+
+    def __iter__(self) -> Iterator[Port]:  # type: ignore[override]
+        return iter(self._ports)
+
+    def find(self, text: str) -> Port:
+        """See :meth:`lumina_twisted.ports.interfaces.Ports.find`."""
+        port = self._by_text.get(text)
+        if port is None:
+            known = ", ".join(f"{one.name} ({one.path})" for one in self._ports)
+            raise RequestError(f"there is no port {text!r}; configured are {known}")
+        return port
+
+    def startService(self) -> None:
+        """Opens the ports that are opened at the start."""
+        super().startService()
+        if any(port.settings.idle_close for port in self._ports):
+            self._look.start(_LOOK_EVERY, now=False)
+
+    def stopService(self) -> Deferred[Any]:
+        """Stops all ports at the same time.
+
+        :return: a Deferred that fires when the last one is closed, within the longest response timeout.
+        """
+        if self._look.running:
+            self._look.stop()
+        return super().stopService()
+
+    def _admit(self, wanted: PortService) -> str | None:
+        """Makes room for one more open port, or says why there is none."""
+        supervised = [port for port in self._ports if port.is_supervised]
+        if len(supervised) < self._most_open:
+            return None
+        spare = [port for port in supervised if port.is_idle and port.settings.open == "request"]
+        if not spare:
+            return f"{len(supervised)} ports are open already, and all are in use; ask later or raise the bound"
+        min(spare, key=lambda port: port.last_request).close_device()
+        return None
+
+    def _close_idle(self) -> None:
+        for port in self._ports:
+            limit = port.settings.idle_close
+            if limit and port.is_supervised and port.is_idle and self._now() - port.last_request >= limit:
+                port.close_device()

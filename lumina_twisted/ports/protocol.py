@@ -1,0 +1,157 @@
+"""The RTU protocol of a port, floor 2: the one place where a bus's events become Deferreds.
+
+It stays when its transport goes, as its bus does: a factory hands out the same one for each opening of the port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure as TwistedFailure
+
+from lumina_twisted.bus.bus import Bus
+from lumina_twisted.bus.events import Event, Frame, Reply, Request
+from lumina_twisted.errors import Cancelled, NotSent, OutcomeUnknown, PortError
+from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports.timer import make_timer
+
+
+class PendingRequest(Request):
+    """A request and the Deferred of its caller."""
+
+    __slots__ = ("deferred", "protocol")
+
+    def __init__(
+        self, protocol: RTUProtocol, client: Hashable, frame: bytes, serial: SerialSettings, deadline: float,
+        retries: int | None, response_length: int,
+    ) -> None:
+        super().__init__(client, frame, serial, deadline, retries=retries, response_length=response_length)
+        self.protocol = protocol
+        self.deferred: Deferred[bytes] = Deferred(self._cancelled)
+
+    def _cancelled(self, deferred: Deferred[bytes]) -> None:
+        """Its caller lets go of it."""
+        self.protocol.cancel(self)
+        kind = OutcomeUnknown if self.attempts and not self.is_read else Cancelled
+        state = "it was on the wire" if self.attempts else "it was not sent"
+        deferred.errback(kind(f"cancelled by its caller, {state}", unit=self.unit, function_code=self.frame[1]))
+
+
+class RTUProtocol(Protocol):
+    """Drives a bus over whatever transport the port has at present.
+
+    :param reactor: for the timer.
+    :param now: a clock that never goes back, in seconds.
+    :param tell: told each change of the port's state, as a word or a sentence.
+    """
+
+    def __init__(
+        self, bus: Bus, reactor: Any, now: Callable[[], float], tell: Callable[[str], None] = lambda state: None
+    ) -> None:
+        self._bus = bus
+        self._now = now
+        self._tell = tell
+        self._timer = make_timer(reactor, now, self._on_timer)
+        self._waiting_for_idle: list[Deferred[None]] = []
+
+    # -- what Twisted calls --------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """The port is open."""
+        self._tell("open")
+        self._bus.port_opened(self._now())
+        self._pump()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came off the wire."""
+        self._bus.receive_data(data, self._now())
+        self._pump()
+
+    def connectionLost(self, reason: TwistedFailure | None = None) -> None:
+        """The port is gone."""
+        self.transport = None
+        why = "no reason given" if reason is None else reason.getErrorMessage().rstrip(".")
+        self.unavailable(f"it was lost ({why}) and is opened again as soon as it is back")
+
+    # -- what the port's service calls ---------------------------------------------------------------------------
+
+    def request(
+        self, client: Hashable, frame: bytes, serial: SerialSettings, timeout: float, *,
+        retries: int | None = None, response_length: int = 0,
+    ) -> Deferred[bytes]:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.request`; ``frame`` is the whole RTU frame."""
+        now = self._now()
+        request = PendingRequest(self, client, frame, serial, now + timeout, retries, response_length)
+        self._bus.submit(request, now)
+        self._pump()
+        return request.deferred
+
+    def cancel(self, request: Request) -> None:
+        """The caller of ``request`` is gone."""
+        self._bus.cancel(request, self._now())
+        self._pump()
+
+    def unavailable(self, why: str) -> None:
+        """The port is not open, and this sentence says why."""
+        self._tell(why)
+        self._bus.port_lost(self._now(), why)
+        self._pump()
+
+    def stop(self) -> Deferred[None]:
+        """Starts nothing new.
+
+        :return: a Deferred that fires with None when what is on the wire has ended; it does not fail.
+        """
+        self._bus.stop(self._now())
+        self._pump()
+        return self.when_idle()
+
+    def when_idle(self) -> Deferred[None]:
+        """Fires with None when no frame of ours is on the wire."""
+        if not self._bus.is_busy:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting_for_idle.append(waiting)
+        return waiting
+
+    def close(self) -> None:
+        """Lets go of the timer; nothing may be asked afterwards."""
+        self._timer.close()
+
+    # -- the pump ------------------------------------------------------------------------------------------------
+
+    def _on_timer(self) -> None:
+        self._bus.handle_timer(self._now())
+        self._pump()
+
+    def _pump(self) -> None:
+        """Takes from the bus what came of the last call. A callback may ask for more and pump in turn: what it left
+        is what this one finds."""
+        bus = self._bus
+        while (frame := bus.next_frame()) is not None:
+            self._write(frame)
+        while (event := bus.next_event()) is not None:
+            self._deliver(event)
+        self._timer.set(bus.get_timer())
+        if self._waiting_for_idle and not bus.is_busy:
+            waiting, self._waiting_for_idle = self._waiting_for_idle, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def _write(self, frame: Frame) -> None:
+        try:
+            self.transport.send_frame(frame.data, frame.serial)  # type: ignore[union-attr]
+        except PortError as refused:
+            self._bus.frame_refused(NotSent(str(refused), unit=frame.data[0], frame=frame.data), self._now())
+
+    @staticmethod
+    def _deliver(event: Event) -> None:
+        request = event.request
+        assert isinstance(request, PendingRequest)
+        if isinstance(event, Reply):
+            request.deferred.callback(event.frame)
+        else:
+            request.deferred.errback(event.error)

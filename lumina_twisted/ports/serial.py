@@ -1,0 +1,154 @@
+"""A serial device as a Twisted transport for a bus, floor 2: opened exclusively, its settings changed between frames
+on the one descriptor, frames written straight to it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import termios
+from typing import Any
+
+import serial
+from serial.rs485 import RS485Settings
+from twisted.internet import error
+from twisted.internet.interfaces import IProtocol
+from twisted.internet.serialport import SerialPort
+from twisted.python.failure import Failure
+
+from lumina_twisted.errors import PortError
+from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports.settings import PortSettings
+
+_READ_SIZE = 4096
+_TIMEOUTS = {"timeout": 0, "write_timeout": 0}
+
+
+class BusTransport(SerialPort):  # type: ignore[misc]
+    """The transport of one bus.
+
+    :raises serial.SerialException: if the device cannot be opened.
+    :raises OSError: likewise.
+    """
+
+    def __init__(self, protocol: IProtocol, settings: PortSettings, reactor: Any) -> None:
+        self._settings = settings
+        self._current = settings.serial
+        super().__init__(
+            protocol, settings.path, reactor, baudrate=settings.baudrate, bytesize=settings.bytesize,
+            parity=settings.parity, stopbits=settings.stopbits, xonxoff=settings.xonxoff, rtscts=settings.rtscts,
+        )
+
+    def send_frame(self, data: bytes, settings: SerialSettings) -> None:
+        """Writes a frame that leaves now, with its own settings.
+
+        :raises PortError: if the device does not take the settings; nothing was sent then.
+        """
+        if settings is not self._current and settings != self._current:
+            self._apply(settings)
+        if self.dataBuffer or self._tempDataBuffer:
+            self.write(data)  # the kernel is still full: keep the order
+            return
+        try:
+            written = os.write(self._serial.fd, data)
+        except BlockingIOError:
+            written = 0
+        except OSError as gone:
+            self._lose_soon(error.ConnectionLost(os.strerror(gone.errno or 0)))
+            return
+        if written < len(data):
+            self.write(data[written:])
+
+    def doRead(self) -> Exception | None:
+        """The reactor says that bytes came, or the device went."""
+        try:
+            data = os.read(self._serial.fd, _READ_SIZE)
+        except BlockingIOError:
+            return None
+        except OSError as gone:
+            return error.ConnectionLost(os.strerror(gone.errno or 0))
+        if data:
+            self.protocol.dataReceived(data)
+        elif self._has_hung_up():
+            return error.ConnectionLost("the device hung up")
+        return None
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The device went, or was closed; closing leaves it open to others again."""
+        if self._settings.exclusive and self._serial.fd is not None:
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(self._serial.fd, termios.TIOCNXCL)
+        super().connectionLost(reason)
+
+    def loseConnection(self, _connDone: Failure | None = None) -> None:  # noqa: N803
+        """Closes the device: a bus has nothing to say that could wait in a buffer."""
+        self._lose_soon(error.ConnectionDone())
+
+    def _serialFactory(self, path: str, **settings: Any) -> serial.Serial:  # noqa: N802
+        """What Twisted's constructor calls to open the device."""
+        device = serial.Serial(path, exclusive=self._settings.exclusive or None, **{**settings, **_TIMEOUTS})
+        try:
+            self._set_up(device)
+        except BaseException:
+            device.close()
+            raise
+        return device
+
+    def _set_up(self, device: serial.Serial) -> None:
+        wanted = self._settings
+        if wanted.exclusive:
+            fcntl.ioctl(device.fd, termios.TIOCEXCL)
+        self._keep_lines_up(device.fd)
+        if wanted.low_latency:
+            with contextlib.suppress(OSError, ValueError, NotImplementedError):
+                device.set_low_latency_mode(True)  # many drivers have none
+        if wanted.rs485:
+            device.rs485_mode = RS485Settings(
+                rts_level_for_tx=wanted.rs485_rts_on_send, rts_level_for_rx=wanted.rs485_rts_after_send,
+                delay_before_tx=wanted.rs485_delay_before_send / 1000,
+                delay_before_rx=wanted.rs485_delay_after_send / 1000,
+            )
+
+    @staticmethod
+    def _keep_lines_up(fd: int) -> None:
+        """HUPCL off: closing and reopening must not toggle DTR, which resets or unpowers some adapters."""
+        mode = termios.tcgetattr(fd)
+        mode[2] &= ~termios.HUPCL
+        termios.tcsetattr(fd, termios.TCSANOW, mode)
+
+    def _apply(self, wanted: SerialSettings) -> None:
+        """Between frames the wire is idle and the last frame is out, so nothing is drained here."""
+        device, before = self._serial, self._current
+        try:
+            for name in ("baudrate", "bytesize", "parity", "stopbits"):
+                if getattr(wanted, name) != getattr(before, name):
+                    setattr(device, name, getattr(wanted, name))
+        except (ValueError, OSError, termios.error, OverflowError) as refused:
+            self._restore(before)
+            raise PortError(
+                f"{self._settings.path} does not take {wanted} ({refused}); use settings that its driver has"
+            ) from refused
+        self._current = wanted
+
+    def _restore(self, settings: SerialSettings) -> None:
+        with contextlib.suppress(ValueError, OSError, termios.error):
+            self._serial.apply_settings(
+                {name: getattr(settings, name) for name in ("baudrate", "bytesize", "parity", "stopbits")}
+            )
+
+    def _has_hung_up(self) -> bool:
+        """An empty read is the end only if the kernel says so: reads here never wait, so there may be no byte yet."""
+        poll = select.poll()
+        poll.register(self._serial.fd, select.POLLIN)
+        return any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
+
+    def _lose_soon(self, reason: Exception) -> None:
+        """In a turn of its own, as Twisted's transports do it: the caller may be in the middle of something."""
+        self.stopReading()
+        self.stopWriting()
+        self.reactor.callLater(0, self._lose, reason)
+
+    def _lose(self, reason: Exception) -> None:
+        if self.connected:
+            self.connectionLost(Failure(reason))

@@ -1,0 +1,165 @@
+"""One port of the daemon, floor 2: opened, watched and reopened for as long as it takes.
+
+Twisted's ClientService supervises the connection, here to a device: it opens, waits, opens again. What is ours is how
+long it waits, what a request is told meanwhile, and that a port may be opened by its first request and closed when
+it has been idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, Final
+
+from twisted.application.internet import ClientService
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lumina_twisted.bus.bus import Bus
+from lumina_twisted.errors import PortClosed, RequestError
+from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports.endpoint import SerialEndpoint
+from lumina_twisted.ports.interfaces import PortDescription
+from lumina_twisted.ports.protocol import RTUProtocol
+from lumina_twisted.ports.settings import PortSettings
+
+LONGEST_WAIT: Final = 0.5
+"""Seconds between two attempts to open a port that is gone, at most."""
+FIRST_WAIT: Final = 0.05
+
+
+def wait_before_attempt(failed: int) -> float:
+    """Seconds before the next attempt to open a port, after ``failed`` ones."""
+    return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failed, 10))
+
+
+class PortService(Service):
+    """A configured port. Implements :class:`lumina_twisted.ports.interfaces.Port`.
+
+    :param admit: asked before the port is opened for a request; says why it may not be, or nothing.
+    """
+
+    def __init__(
+        self, name: str, settings: PortSettings, reactor: Any, now: Callable[[], float],
+        admit: Callable[[PortService], str | None] = lambda port: None,
+    ) -> None:
+        self.setName(name)
+        self.settings = settings
+        self.serial = settings.serial
+        self.last_request = now()
+        self._now = now
+        self._admit = admit
+        self._log = Logger(namespace=f"lumina.port.{name}")
+        self._bus = Bus(settings, name)
+        self._state = "it has not been opened yet"
+        self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state)
+        endpoint = _Reporting(SerialEndpoint(reactor, settings), self._protocol.unavailable)
+        self._supervisor = ClientService(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
+
+    @property
+    def path(self) -> str:
+        """Its device."""
+        return self.settings.path
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether it is open, or being opened again and again."""
+        return bool(self._supervisor.running)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for anything from it."""
+        return not self._bus.is_busy and not self._bus.waiting
+
+    def request(
+        self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, serial: SerialSettings | None = None,
+        retries: int | None = None, response_length: int = 0,
+    ) -> Deferred[bytes]:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
+        try:
+            frame = encode_adu(unit, pdu)
+        except RequestError as error:
+            return fail(error)
+        self.last_request = self._now()
+        if not self._supervisor.running and self.running and (refused := self._open_for_request()):
+            return fail(PortClosed(refused, unit=unit, function_code=pdu[0]))
+        return self._protocol.request(
+            client, frame, serial or self.serial, timeout, retries=retries, response_length=response_length
+        )
+
+    def describe(self) -> PortDescription:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.describe`."""
+        return PortDescription(
+            self.name, self.path, self.serial, self._state, self._bus.waiting, self._bus.counters
+        )
+
+    def startService(self) -> None:
+        """Opens the port, unless its first request shall."""
+        super().startService()
+        if self.settings.open == "start":
+            self._supervisor.startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Starts nothing new, lets what is on the wire end, and closes the port.
+
+        :return: a Deferred that fires with None within the longest response timeout; it does not fail.
+        """
+        super().stopService()
+        return self._protocol.stop().addCallback(lambda _: self.close_device()).addCallback(self._let_go)
+
+    def close_device(self) -> Deferred[None]:
+        """Closes the device; the next request opens it again. Fires with None when it is closed."""
+        if not self._supervisor.running:
+            return succeed(None)
+        closed: Deferred[None] = maybeDeferred(self._supervisor.stopService)
+        return closed.addCallback(lambda _: self._protocol.unavailable("it is closed until somebody needs it"))
+
+    def _open_for_request(self) -> str | None:
+        refused = self._admit(self)
+        if refused is None:
+            self._supervisor.startService()
+        return refused
+
+    def _on_state(self, state: str) -> None:
+        """Tells the log about changes only: a device may be away for a night."""
+        if state != self._state:
+            self._state = state
+            self._log.info("{port}: {state}", port=self.name, state=state)
+
+    def _let_go(self, _: object) -> None:
+        self._protocol.close()
+
+
+class _SameProtocol(Factory):
+    """Hands the port's one protocol to each new connection."""
+
+    noisy = False
+
+    def __init__(self, protocol: RTUProtocol) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol:
+        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
+        return self._protocol
+
+
+@implementer(IStreamClientEndpoint)
+class _Reporting:
+    """An endpoint that tells why it failed to connect."""
+
+    def __init__(self, endpoint: SerialEndpoint, report: Callable[[str], None]) -> None:
+        self._endpoint = endpoint
+        self._report = report
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connects, and passes the failure on after it has been told."""
+        return self._endpoint.connect(factory).addErrback(self._tell)
+
+    def _tell(self, failure: Failure) -> Failure:
+        self._report(failure.getErrorMessage())
+        return failure

@@ -1,0 +1,217 @@
+"""A bus and the world behind its port, for tests: devices that answer, late, foreign or not at all; time that moves.
+
+The world knows what the core cannot: which request each reply was made for. It checks, whatever happens, that no
+request gets another's answer, that none ends twice, that no write is confirmed which no device carried out, and that
+no frame begins before its silence.
+"""
+
+from __future__ import annotations
+
+from lumina_twisted.bus.bus import Bus
+from lumina_twisted.bus.events import Event, Frame, Reply, Request
+from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.errors import OutcomeUnknown
+from lumina_twisted.modbus import timing
+from lumina_twisted.modbus.rtu import encode_adu
+
+BIT = 1e-9
+"""Rounding of times."""
+
+
+def read(unit: int, address: int, quantity: int = 1) -> bytes:
+    """The frame of a read of holding registers."""
+    return encode_adu(unit, bytes((3, *address.to_bytes(2, "big"), *quantity.to_bytes(2, "big"))))
+
+
+def write(unit: int, address: int, value: int = 7) -> bytes:
+    """The frame of a write of a single register."""
+    return encode_adu(unit, bytes((6, *address.to_bytes(2, "big"), *value.to_bytes(2, "big"))))
+
+
+def reply_to(frame: bytes) -> bytes:
+    """What a device answers: a read with the address as the value of each register, so that answers tell whose they
+    are; a write with its echo."""
+    if frame[1] in (5, 6):
+        return frame
+    if frame[1] in (15, 16):
+        return encode_adu(frame[0], frame[1:6])
+    values = frame[2:4] * int.from_bytes(frame[4:6], "big")
+    return encode_adu(frame[0], bytes((frame[1], len(values))) + values)
+
+
+class Sent:
+    """A frame of ours that left, and whether the world has answered it."""
+
+    def __init__(self, request_frame: bytes, at: float, until: float) -> None:
+        self.frame = request_frame
+        self.at = at
+        self.until = until
+        self.answered = False
+        self.echoed = False
+
+
+class World:
+    """Plays everything but the core; ``now`` is its time.
+
+    :param echoes: whether the adapter hands back what is sent.
+    """
+
+    def __init__(self, settings: BusSettings | None = None, *, echoes: bool = False, opened: bool = True) -> None:
+        self.settings = settings or BusSettings(timeout=0.1, echo="off")
+        self.bus = Bus(self.settings, "tty")
+        self.echoes = echoes
+        self.now = 100.0
+        self.quiet_from = 100.0
+        self.sent: list[Sent] = []
+        self.ended: dict[Request, Event] = {}
+        self.wrong: list[str] = []
+        self.order: list[Request] = []
+        if opened:
+            self.bus.port_opened(self.now)
+            self.now += 1
+        self.collect()
+
+    # -- what a client does ------------------------------------------------------------------------------------
+
+    def submit(
+        self, frame: bytes, client: object = "client", *, timeout: float = 5.0, retries: int | None = None,
+        response_length: int = 0, baudrate: int | None = None,
+    ) -> Request:
+        """A request arrives."""
+        serial = self.settings.serial if baudrate is None else BusSettings(baudrate=baudrate).serial
+        request = Request(
+            client, frame, serial, self.now + timeout, retries=retries, response_length=response_length
+        )
+        self.bus.submit(request, self.now)
+        self.collect()
+        return request
+
+    def cancel(self, request: Request) -> None:
+        """Its caller leaves."""
+        self.bus.cancel(request, self.now)
+        self.collect()
+
+    # -- what time does ----------------------------------------------------------------------------------------
+
+    def advance(self, seconds: float) -> None:
+        """Time passes; whatever is due meanwhile is done in time."""
+        until = self.now + seconds
+        while (due := self._next_due()) is not None and due <= until:
+            self.tick()
+        self.now = max(self.now, until)
+
+    def tick(self) -> bool:
+        """Time passes until the core has something to do; False if it never will."""
+        due = self._next_due()
+        if due is None:
+            return False
+        self.now = max(self.now, due)
+        if self._pending_echo is not None and due == self._pending_echo.until:
+            self.echo()
+        else:
+            self.bus.handle_timer(self.now)
+            self.collect()
+        return True
+
+    def _next_due(self) -> float | None:
+        """When the core, or the adapter's echo, is next."""
+        due, echo = self.bus.get_timer(), self._pending_echo
+        if echo is not None and (due is None or echo.until <= due):
+            return echo.until
+        return due
+
+    @property
+    def _pending_echo(self) -> Sent | None:
+        last = self.sent[-1] if self.echoes and self.sent else None
+        return last if last and not last.echoed else None
+
+    def run_dry(self) -> None:
+        """Time passes until the core wants nothing any more."""
+        for _ in range(10_000):
+            if not self.tick():
+                return
+        raise AssertionError("the core never comes to rest")
+
+    # -- what the wire brings ----------------------------------------------------------------------------------
+
+    def hear(self, data: bytes) -> None:
+        """Bytes come off the wire, now."""
+        self.bus.receive_data(data, self.now)
+        self.quiet_from = max(self.quiet_from, self.now)
+        self.collect()
+
+    def reply(self, sent: Sent | None = None, *, after: float = 0.001) -> None:
+        """A device answers a frame of ours: the last one, unless told."""
+        sent = sent or self.sent[-1]
+        sent.answered = True
+        answer = reply_to(sent.frame)
+        self.echo(sent)
+        self.advance(max(0.0, sent.until - self.now) + after)
+        self.hear(answer)
+
+    def echo(self, sent: Sent | None = None) -> None:
+        """The adapter hands back a frame of ours, if it is one that does."""
+        sent = sent or self.sent[-1]
+        if self.echoes and not sent.echoed:
+            sent.echoed = True
+            self.advance(max(0.0, sent.until - self.now))
+            self.hear(sent.frame)
+
+    def lose_port(self) -> None:
+        """The adapter vanishes and comes back."""
+        for sent in self.sent:
+            sent.echoed = True  # whatever was still in it is lost
+        self.bus.port_lost(self.now, "unplugged")
+        self.collect()
+        self.now += 0.01
+        self.bus.port_opened(self.now)
+        self.quiet_from = self.now
+        self.collect()
+
+    # -- what comes of it --------------------------------------------------------------------------------------
+
+    def collect(self) -> None:
+        """Takes frames and events out of the core and checks them."""
+        while frame := self.bus.next_frame():
+            self._on_frame(frame)
+        while event := self.bus.next_event():
+            self._on_event(event)
+
+    def outcome(self, request: Request) -> Event | None:
+        """How a request ended, if it did."""
+        return self.ended.get(request)
+
+    def error(self, request: Request) -> type | None:
+        """The class of the error it ended with, if it did."""
+        event = self.ended.get(request)
+        return None if event is None or isinstance(event, Reply) else type(event.error)
+
+    def _on_frame(self, frame: Frame) -> None:
+        gap = self.settings.frame_gap
+        silence = timing.t3_5(frame.serial.baudrate) if gap is None else gap
+        if self.now < self.quiet_from + silence - BIT:
+            self.wrong.append(f"early frame: {self.now - self.quiet_from:.6f} s of silence before it")
+        until = self.now + timing.wire_time(frame.serial.baudrate, len(frame.data))
+        self.quiet_from = until
+        self.sent.append(Sent(frame.data, self.now, until))
+
+    def _on_event(self, event: Event) -> None:
+        request = event.request
+        if request in self.ended:
+            self.wrong.append(f"second outcome of {request.frame.hex()}")
+        self.ended[request] = event
+        self.order.append(request)
+        if not isinstance(event, Reply):
+            was_sent = any(sent.frame == request.frame for sent in self.sent)
+            if not request.is_read and was_sent and request.attempts and not _tells(event):
+                self.wrong.append(f"a write that was sent ended as {event}")
+            return
+        if not request.is_broadcast and event.frame != reply_to(request.frame):
+            self.wrong.append(f"{request.frame.hex()} was given {event.frame.hex()}")
+        if not request.is_broadcast and not any(s.answered for s in self.sent if s.frame == request.frame):
+            self.wrong.append(f"{request.frame.hex()} was confirmed, and no device answered it")
+
+
+def _tells(event: Event) -> bool:
+    error = getattr(event, "error", None)
+    return isinstance(error, OutcomeUnknown) or getattr(error, "token", "") == "exception"
