@@ -172,11 +172,12 @@ def _reads(kind: Any, field: bytes) -> bool:
 
 def _why_no_frame(frame: bytes, error: FrameError) -> str:
     """What a person who computes CRCs needs to know."""
-    if len(frame) >= 2 and request_length(frame + b"\0\0", 1) == len(frame) - 1:
-        return f"the CRC is missing, append {_right_crc(frame)}"
-    if len(frame) > OVERHEAD + 2 and frame[-2:] == b"\0\0" and crc16(frame[:-2]) == 0:
+    good = crc16(frame) == 0
+    if good and len(frame) > OVERHEAD + 2 and frame[-2:] == b"\0\0":  # what a right frame's own CRC comes to
         return "the frame has its CRC twice, leave out the last two bytes"
-    if len(frame) > OVERHEAD and crc16(frame) != 0:
+    if not good and len(frame) >= 2 and request_length(frame + b"\0\0", 1) == len(frame) - 1:
+        return f"the CRC is missing, append {_right_crc(frame)}"
+    if not good and len(frame) > OVERHEAD:
         return f"wrong CRC {_hex(frame[-2:])}, the right one of the bytes before it is {_right_crc(frame[:-2])}"
     return str(error)
 

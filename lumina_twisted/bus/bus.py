@@ -295,7 +295,8 @@ class Bus:
             self._close_attempt(attempt)
             self._quiet_from = now
             self._owed.in_time(attempt.request.unit)
-            self._owed.extend(attempt, self._pace.response_timeout(attempt.request), self._pace.reply_time(attempt.request))
+            if len(self._owed):
+                self._owed.extend(attempt, self._window(attempt.request))
             self._await(None)
             self._answer(attempt.request, frame)
         else:
@@ -370,12 +371,14 @@ class Bus:
 
     def _note_owed(self, attempt: Attempt) -> Debt:
         request = attempt.request
-        window = self._owed.window(
-            request.unit, self._pace.response_timeout(request), self._pace.reply_time(request)
-        )
-        debt = self._owed.add(request, attempt.expires, window)
+        debt = self._owed.add(request, attempt.expires, self._window(request))
         debt.awaits_echo = attempt.lacks_echo and request.pattern.can_equal_request
         return debt
+
+    def _window(self, request: Request) -> float:
+        return self._owed.window(
+            request.unit, self._pace.response_timeout(request), self._pace.reply_time(request)
+        )
 
     def _retry_or_end(self, request: Request, debt: Debt | None, now: float) -> None:
         """Asks again if that is allowed; else waits for the late reply as long as one is reckoned with."""

@@ -22,8 +22,10 @@ GROWTH: Final = 1.5
 """A window is this much longer than the longest lateness seen."""
 SHRINKING: Final = 0.98
 """By which each reply in time multiplies what was learned."""
-MARGIN: Final = 0.01
-"""What a clock and a driver may add, in seconds."""
+MARGIN: Final = 0.05
+"""What a device, a driver and a busy machine may add, in seconds."""
+SHORTEST_WINDOW: Final = 0.01
+"""What was learned is forgotten when it has shrunk to so many seconds."""
 
 
 class Debt:
@@ -112,15 +114,14 @@ class OwedReplies:
         """A reply of ``unit`` came in time."""
         if unit in self._learned:
             self._learned[unit] *= SHRINKING
-            if self._learned[unit] < MARGIN:
+            if self._learned[unit] < SHORTEST_WINDOW:
                 del self._learned[unit]
 
-    def extend(self, attempt: Attempt, response_timeout: float, reply_time: float) -> None:
+    def extend(self, attempt: Attempt, window: float) -> None:
         """One of several attempts of a request was answered, and nobody can tell which: what is still owed may be the
         reply to the last one."""
         debt = self._debts.get(attempt.request.pattern.shape)
         if debt is not None and debt.owner is attempt.request:
-            window = self.window(attempt.request.unit, response_timeout, reply_time)
             debt.lapses = max(debt.lapses, attempt.expires + window)
 
     def purge(self, now: float, about_to_go: Request) -> None:

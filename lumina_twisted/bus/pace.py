@@ -10,6 +10,7 @@ from typing import Final
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.modbus import timing
+from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_RTU_ADU
 from lumina_twisted.modbus.settings import SerialSettings
 
 _KEPT: Final = 4096
@@ -24,6 +25,7 @@ class Pace:
         self._bits = settings.bits_per_character
         self._baudrate = settings.baudrate  # of the last frame
         self._gaps: dict[tuple[int, int, int], float] = {}
+        self._timeouts: dict[tuple[int, int, int], float] = {}
         self.shortest_gap = 0.0
         self.t3_5 = timing.t3_5(self._baudrate, self._bits)
 
@@ -50,20 +52,28 @@ class Pace:
 
     def least_time(self, request: Request) -> float:
         """The shortest time in which a request can be sent and answered."""
-        if request.is_broadcast:
-            return self.wire_time(request)
-        reply = max(request.pattern.length, 5)
-        return self.wire_time(request) + timing.wire_time(request.serial.baudrate, reply, self._bits)
+        length = len(request.frame)
+        if not request.is_broadcast:
+            length += max(request.pattern.length, EXCEPTION_RTU_ADU)
+        return length * self._bits / request.serial.baudrate
 
     def response_timeout(self, request: Request) -> float:
         """How long the bus waits after the request's last byte: for a reply, or for a broadcast to be carried out."""
-        if request.is_broadcast:
-            return self._settings.turnaround
-        own = self._settings.for_unit(request.unit).timeout or 0.0
-        formula = timing.shortest_response_timeout(
-            request.serial.baudrate, request.pattern.expected_length, self._bits
-        )
-        return max(own, formula)
+        key = request.unit, request.pattern.expected_length, request.serial.baudrate
+        timeout = self._timeouts.get(key)
+        return self._timeout(key) if timeout is None else timeout
+
+    def _timeout(self, key: tuple[int, int, int]) -> float:
+        unit, length, baudrate = key
+        if unit == BROADCAST:
+            timeout = self._settings.turnaround
+        else:
+            own = self._settings.for_unit(unit).timeout or 0.0
+            timeout = max(own, timing.shortest_response_timeout(baudrate, length, self._bits))
+        if len(self._timeouts) >= _KEPT:
+            self._timeouts.clear()
+        self._timeouts[key] = timeout
+        return timeout
 
     def _gap(self, key: tuple[int, int, int]) -> float:
         unit, baudrate, before = key

@@ -5,19 +5,20 @@ Two rules are stricter than the diagram, for on a real bus foreign frames and ju
 * a frame that is not the reply is dropped and the response timeout goes on (the diagram gives up on a bad frame);
 * sending and waiting are one state: the response timeout counts from the end of our last byte on the wire.
 
-Processing takes no time here: those two states are left in the call that entered them.
+Processing takes no time here: those two states are left in the call that entered them. (The enumerations are of
+integers because those are looked up faster.)
 """
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final
 
 from lumina_twisted.bus.events import Request
 from lumina_twisted.modbus.rtu import Pattern, WholeFrame
 
 
-class State(Enum):
+class State(IntEnum):
     """Where a bus is."""
 
     IDLE = auto()
@@ -27,7 +28,7 @@ class State(Enum):
     PROCESSING_ERROR = auto()
 
 
-class Signal(Enum):
+class Signal(IntEnum):
     """What can happen to it."""
 
     REQUEST_SENT = auto()

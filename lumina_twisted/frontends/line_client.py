@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 SHARE: Final = 0.9
 """Of what a caller waits, what its request may take, so that the answer finds it still waiting."""
-LINGER: Final = 1.0
+LINGER: Final = 2.0
 """Seconds that a connection may take to close; then it is cut. Only a client that does not read needs them."""
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
 """A client that vanished without a word is noticed within two minutes; the system's own default is two hours."""

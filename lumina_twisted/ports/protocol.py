@@ -66,8 +66,8 @@ class RTUProtocol(Protocol):
         self._pump()
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes came off the wire."""
-        self._bus.receive_data(data, self._now())
+        """Bytes came off the wire; that they are told of took at least as long as any wake-up takes."""
+        self._bus.receive_data(data, self._now() - self._timer.anticipation)
         self._pump()
 
     def connectionLost(self, reason: TwistedFailure | None = None) -> None:

@@ -3,6 +3,9 @@
 A reactor on epoll rounds its waits up to whole milliseconds, which is most of a T3.5. A timerfd is an ordinary
 descriptor that becomes readable in time; where there is none, ``callLater`` does.
 
+Even a timerfd wakes us late: the kernel and the reactor take a while. The least they took of late is known, and by so
+much the timer is set earlier. Should it then wake too early, its owner sees that nothing is due and sets it again.
+
 Both are lazy: a timer that is put off is left as it is, fires early, and is then set anew. On a busy bus the response
 timeout moves with each transaction and never comes, so this saves a system call each.
 """
@@ -23,10 +26,20 @@ _CLOCK_MONOTONIC: Final = 1
 _TFD_FLAGS: Final = os.O_NONBLOCK | os.O_CLOEXEC
 _ITIMERSPEC: Final = struct.Struct("@llll")  # interval seconds, nanoseconds; value seconds, nanoseconds
 _SHORTEST: Final = 1e-6
+_MOST_ANTICIPATED: Final = 0.0002
+"""Seconds; a machine so busy that it always wakes later than this gains nothing from more."""
+_FORGETTING: Final = 0.02
+"""How fast the least lateness gives way to a greater one that lasts."""
 
 
 class Timer(Protocol):
-    """Calls back once, soon after the time it was set to."""
+    """Calls back once, soon after the time it was set to.
+
+    ``anticipation`` is the least time, in seconds, that a wake-up has taken of late, from the event in the kernel to
+    the code that it concerns.
+    """
+
+    anticipation: float
 
     def set(self, when: float | None) -> None:
         """Calls back at ``when`` on the owner's clock (or earlier; the owner looks again), or not at all."""
@@ -59,7 +72,9 @@ class FineTimer:
         self._reactor = reactor
         self._now = now
         self._callback = callback
-        self._armed = math.inf
+        self._armed = math.inf  # what its owner wants
+        self._expiry = 0.0  # what the kernel was told
+        self.anticipation = 0.0
         reactor.addReader(self)
 
     def set(self, when: float | None) -> None:
@@ -67,7 +82,9 @@ class FineTimer:
         if when is None or when >= self._armed:
             return
         self._armed = when
-        seconds = max(when - self._now(), _SHORTEST)
+        now = self._now()
+        seconds = max(when - self.anticipation - now, _SHORTEST)
+        self._expiry = now + seconds
         whole = int(seconds)
         value = _ITIMERSPEC.pack(0, 0, whole, int((seconds - whole) * 1e9))
         self._libc.timerfd_settime(self._fd, 0, value, None)
@@ -91,7 +108,15 @@ class FineTimer:
         except BlockingIOError:
             return  # set anew between the reactor's look and this one
         self._armed = math.inf
+        self._learn(self._now() - self._expiry)
         self._callback()
+
+    def _learn(self, lateness: float) -> None:
+        if lateness < self.anticipation:
+            self.anticipation = max(0.0, lateness)
+        else:
+            grown = self.anticipation + _FORGETTING * (lateness - self.anticipation)
+            self.anticipation = min(grown, _MOST_ANTICIPATED)
 
     def connectionLost(self, reason: object) -> None:
         """The reactor lets go of it."""
@@ -110,6 +135,7 @@ class CallLaterTimer:
         self._now = now
         self._callback = callback
         self._armed = math.inf
+        self.anticipation = 0.0
         self._call: IDelayedCall | None = None
 
     def set(self, when: float | None) -> None:
