@@ -154,7 +154,7 @@ class Bus:
         for request in list(self._queue):
             self._queue.remove(request)
             self._end(request, failures.port_lost(request, self._name, why))
-        self._wake = math.inf
+        self._wake = self._earliest_end = math.inf
 
     def frame_refused(self, error: ModbusError, now: float) -> None:
         """The frame just taken could not be sent: its request ends with ``error``, the next one's turn comes."""

@@ -99,7 +99,9 @@ class RequestQueue:
         passed: set[int] = set()
         for request in requests:
             unit = request.unit
-            if unit in passed or (passed and unit == BROADCAST):
+            if unit == BROADCAST and passed:
+                break
+            if unit in passed:
                 continue
             when = ready_at(request)
             if when <= now:

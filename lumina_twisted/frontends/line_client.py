@@ -247,13 +247,12 @@ class LineProtocol(LineOnlyReceiver):
 
     def _drop(self) -> None:
         """A client that asks and does not read must not fill the memory."""
-        if self._state is not _GONE:
-            self._log.warn(
-                "dropped {peer}: it does not read its answers, {unread} bytes wait for it",
-                peer=self.transport.getPeer(), unread=self._unread,
-            )
-            self._let_go()
-            self.transport.abortConnection()
+        self._log.warn(
+            "dropped {peer}: it does not read its answers, {unread} bytes wait for it",
+            peer=self.transport.getPeer(), unread=self._unread,
+        )
+        self._let_go()
+        self.transport.abortConnection()
 
     # -- what the transport tells its producer
 

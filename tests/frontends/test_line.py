@@ -254,6 +254,7 @@ class LeavingTests(FrontCase):
         self.say(command(READ))
         self.leave(self.line)
         self.assertEqual(self.transport.writes, [])
+        self.assertIsNone(self.successResultOf(answer))
 
     def test_half_closed_client_gets_its_answers(self) -> None:
         self.say(command(READ), command(READ))
