@@ -6,7 +6,8 @@ Sans-IO. Whoever owns the port calls :meth:`Bus.submit`, :meth:`Bus.cancel`, :me
 is due (:meth:`Bus.get_timer`). Times are seconds of any clock that never goes back.
 
 Which module holds which rule: `transaction` the states, `queue` the turns, `owed` the late replies, `echo` the echo,
-`retry` the retries, `modbus.reply` what a reply must look like. This one joins them.
+`retry` the retries, `pace` the times, `ear` what is heard, `outcomes` how requests end, `modbus.reply` what a reply
+must look like. This one joins them.
 
 A bus outlives its port: what it learned of its units stays when an adapter is replugged.
 """
@@ -15,12 +16,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Final
 
 from lumina_twisted.bus import failures
 from lumina_twisted.bus.counters import Counters
+from lumina_twisted.bus.ear import Ear
 from lumina_twisted.bus.echo import Echo, probe_for, probe_shape
-from lumina_twisted.bus.events import Event, Failure, Frame, Reply, Request
+from lumina_twisted.bus.events import Event, Frame, Request
+from lumina_twisted.bus.outcomes import Outcomes
 from lumina_twisted.bus.owed import Debt, OwedReplies
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.queue import RequestQueue
@@ -28,11 +30,7 @@ from lumina_twisted.bus.retry import Backoff, allowed_retries
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.transaction import TABLE, Attempt, Signal, State
 from lumina_twisted.errors import ModbusError, QueueFull
-from lumina_twisted.modbus.lengths import UNKNOWN
-from lumina_twisted.modbus.rtu import Decoded, Decoder, Pattern
-
-LONGEST_PAUSE: Final = 0.05
-"""Longer than an adapter pauses inside a frame: a reply that stopped this long ago does not go on."""
+from lumina_twisted.modbus.rtu import Decoded
 
 
 class Bus:
@@ -51,19 +49,16 @@ class Bus:
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._echo = Echo(settings.echo)
         self._owed = OwedReplies()
-        self._decoder = Decoder()
+        self._ear = Ear()
+        self._outcomes = Outcomes(self.counters)
         self._state = State.IDLE
         self._attempt: Attempt | None = None
-        self._patterns: tuple[Pattern, ...] = ()
         self._last_frame = b""
         self._closed: str | None = "it has not been opened yet"
         self._stopping = False
         self._quiet_from = 0.0  # the end of the last byte on the wire
-        self._heard_at = -math.inf
-        self._silence_at = math.inf  # when what has been heard may end by silence
         self._wake = math.inf  # when a waiting request may be able to go
         self._earliest_end = math.inf  # no request ends before
-        self._events: deque[Event] = deque()
         self._frames: deque[Frame] = deque()
 
     # -- what a port's owner calls -------------------------------------------------------------------------------
@@ -72,12 +67,12 @@ class Bus:
         """Takes a request; exactly one event will end it, unless it is cancelled."""
         self.counters.requests += 1
         if error := self._refusal(request):
-            self._end(request, error)
+            self._outcomes.failed(request, error)
             return
         try:
             self._queue.put(request)
         except QueueFull as full:
-            self._end(request, full)
+            self._outcomes.failed(request, full)
             return
         self._earliest_end = min(self._earliest_end, request.ends_at)
         self._advance(now)
@@ -94,32 +89,29 @@ class Bus:
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Takes bytes off the wire."""
-        self._decoder.receive(data)
-        self._heard_at = now
         attempt = self._attempt
         self._quiet_from = now if attempt is None else max(now, attempt.sent_until)
-        while found := self._decoder.next_frame(self._patterns):
+        for found in self._ear.receive(data, now):
             self._on_frame(found, now)
-        self._silence_at = now + self._pace.t3_5 if self._may_end_by_silence() else math.inf
+        self._ear.note_silence(self._attempt, now, self._pace.t3_5)
         self._advance(now)
 
     def handle_timer(self, now: float) -> None:
         """Does what is due by now."""
-        if now >= self._silence_at:
-            self._silence_at = math.inf
+        if now >= self._ear.silence_at:
             self._end_of_burst(now)
         if now >= self._earliest_end:
             self._end_overdue(now)
         attempt = self._attempt
         if attempt is not None and attempt.request.is_broadcast and now >= attempt.sent_until:
-            self._answer(attempt.request, b"")  # sent is all there is to know; the bus keeps still a little longer
+            self._outcomes.broadcast(attempt.request)  # sent is all there is to know; the bus keeps still a little longer
         if attempt is not None and now >= attempt.expires:
             self._on_expired(attempt, now)
         self._advance(now)
 
     def get_timer(self) -> float | None:
         """When :meth:`handle_timer` is due, or None if nothing is waited for."""
-        when = min(self._earliest_end, self._silence_at)
+        when = min(self._earliest_end, self._ear.silence_at)
         when = min(when, self._wake if self._attempt is None else self._attempt.next_step)
         return None if when == math.inf else when
 
@@ -129,12 +121,12 @@ class Bus:
 
     def next_event(self) -> Event | None:
         """The next event, or None."""
-        return self._events.popleft() if self._events else None
+        return self._outcomes.next()
 
     def port_opened(self, now: float) -> None:
         """Bytes can be sent and heard from now on."""
         self._closed = None
-        self._decoder.clear()
+        self._ear.clear()
         self._await(None)
         self._quiet_from = now + self._settings.connect_delay
         self._advance(now)
@@ -145,15 +137,14 @@ class Bus:
         self._state = TABLE[self._state, Signal.PORT_LOST]
         self._echo.reset()
         self._frames.clear()
-        self._silence_at = math.inf
+        self._ear.clear()
         attempt, self._attempt = self._attempt, None
         if attempt is not None and not attempt.request.is_broadcast:
             self._note_owed(attempt)  # its reply may still come when the port is back
-            if not attempt.request.done:
-                self._end(attempt.request, failures.port_lost(attempt.request, self._name, why))
+            self._outcomes.failed(attempt.request, failures.port_lost(attempt.request, self._name, why))
         for request in list(self._queue):
             self._queue.remove(request)
-            self._end(request, failures.port_lost(request, self._name, why))
+            self._outcomes.failed(request, failures.port_lost(request, self._name, why))
         self._wake = self._earliest_end = math.inf
 
     def frame_refused(self, error: ModbusError, now: float) -> None:
@@ -162,8 +153,7 @@ class Bus:
         if attempt is None:
             return
         self._state = TABLE[self._state, Signal.SEND_FAILED]
-        if not attempt.request.done:
-            self._end(attempt.request, error)
+        self._outcomes.failed(attempt.request, error)
         self._advance(now)
 
     def stop(self, now: float) -> None:
@@ -171,7 +161,7 @@ class Bus:
         self._stopping = True
         for request in list(self._queue):
             self._queue.remove(request)
-            self._end(request, failures.stopping(request))
+            self._outcomes.failed(request, failures.stopping(request))
         self._advance(now)
 
     @property
@@ -224,7 +214,7 @@ class Bus:
                 self._send(request, now)
                 return
             self._queue.remove(request)
-            self._end(request, failures.expired(request, self._name))
+            self._outcomes.failed(request, failures.expired(request, self._name))
             request, self._wake = self._queue.first(now, self._ready_at)
 
     def _send(self, request: Request, now: float) -> None:
@@ -234,15 +224,14 @@ class Bus:
             request = probe_for(request)
         if len(self._owed):
             self._owed.purge(now, request)
-        self.counters.junk_bytes += self._decoder.clear()
+        self._ear.clear()
         sent_until = now + self._pace.wire_time(request)
         expires = sent_until + self._pace.response_timeout(request)
-        attempt = Attempt(request, sent_until, expires, self._echo.known, self._decoder.junk, is_probe)
+        attempt = Attempt(request, sent_until, expires, self._echo.known, self._ear.junk, is_probe)
         request.attempts += 1
         self.counters.frames += 1
         self._state = TABLE[self._state, Signal.BROADCAST_SENT if request.is_broadcast else Signal.REQUEST_SENT]
         self._attempt = attempt
-        self._silence_at = math.inf
         self._quiet_from = sent_until
         self._pace.left_with(request.serial)
         self._last_frame = request.frame
@@ -251,18 +240,13 @@ class Bus:
 
     def _await(self, attempt: Attempt | None) -> None:
         owed = tuple(debt.pattern for debt in self._owed) if len(self._owed) else ()
-        self._patterns = owed if attempt is None or attempt.request.is_broadcast else attempt.patterns + owed
+        listens = attempt is not None and not attempt.request.is_broadcast
+        self._ear.wait_for(attempt.patterns + owed if attempt is not None and listens else owed)
 
     # -- what is heard -------------------------------------------------------------------------------------------
 
-    def _may_end_by_silence(self) -> bool:
-        if self._attempt is None or not len(self._decoder):
-            return False
-        length = self._attempt.request.pattern.length
-        return length == UNKNOWN or len(self._decoder) >= length
-
     def _end_of_burst(self, now: float) -> None:
-        while found := self._decoder.end_of_burst(self._patterns):
+        for found in self._ear.end_of_burst():
             self._on_frame(found, now)
 
     def _on_frame(self, found: Decoded, now: float) -> None:
@@ -282,7 +266,7 @@ class Bus:
 
     def _on_echo(self, attempt: Attempt) -> None:
         self.counters.echoes += 1
-        if attempt.echo and self._decoder.junk > attempt.junk:
+        if attempt.echo and self._ear.junk > attempt.junk:
             self.counters.collisions += 1
         attempt.echoed = attempt.echo = True
         if attempt.echo_pattern is not None:
@@ -298,7 +282,7 @@ class Bus:
             if len(self._owed):
                 self._owed.extend(attempt, self._window(attempt.request))
             self._await(None)
-            self._answer(attempt.request, frame)
+            self._outcomes.answered(attempt.request, frame)
         else:
             self._state = TABLE[self._state, Signal.FRAME_REFUSED]
 
@@ -317,7 +301,7 @@ class Bus:
             if request.pattern.can_equal_request or not self._echo.is_learned:
                 self.counters.foreign += 1
                 return False
-        if attempt.echo_pattern is not None and not attempt.echoed and self._decoder.junk == attempt.junk:
+        if attempt.echo_pattern is not None and not attempt.echoed and self._ear.junk == attempt.junk:
             self._echo.learn(False)
         return True
 
@@ -331,7 +315,7 @@ class Bus:
         self._await(self._attempt)
         if not debt.owner.done and not self._is_on_wire(debt.owner):
             self._queue.remove(debt.owner)
-            self._answer(debt.owner, frame)
+            self._outcomes.answered(debt.owner, frame)
 
     def _on_foreign(self, frame: bytes) -> None:
         self.counters.foreign += 1
@@ -363,11 +347,10 @@ class Bus:
 
     def _was_damaged(self, attempt: Attempt, now: float) -> bool:
         """Whether the reply did come, in a state that proves nothing: then no other is owed."""
-        if self._decoder.damaged is attempt.request.pattern:
+        pattern = attempt.request.pattern
+        if self._ear.was_damaged(pattern):
             self.counters.crc_errors += 1
-        if attempt.lacks_echo or now - self._heard_at < LONGEST_PAUSE:
-            return False
-        return self._decoder.begun(attempt.request.pattern)
+        return not attempt.lacks_echo and self._ear.came_to_nothing(pattern, now)
 
     def _note_owed(self, attempt: Attempt) -> Debt:
         request = attempt.request
@@ -383,13 +366,13 @@ class Bus:
     def _retry_or_end(self, request: Request, debt: Debt | None, now: float) -> None:
         """Asks again if that is allowed; else waits for the late reply as long as one is reckoned with."""
         if self._stopping:
-            self._end(request, failures.no_reply(request, self._name))
+            self._outcomes.failed(request, failures.no_reply(request, self._name))
         elif request.attempts <= allowed_retries(request, self._settings):
             self.counters.retries += 1
             request.not_before = self._retry_at(request, debt, now)
             self._queue.put_back(request)
         elif debt is None:
-            self._end(request, failures.no_reply(request, self._name))
+            self._outcomes.failed(request, failures.no_reply(request, self._name))
         else:
             request.not_before = math.inf
             request.ends_at = min(request.deadline, debt.lapses)
@@ -408,11 +391,11 @@ class Bus:
         for request in [request for request in self._queue if request.ends_at <= now]:
             self._queue.remove(request)
             late = failures.no_reply if request.attempts else failures.expired
-            self._end(request, late(request, self._name))
+            self._outcomes.failed(request, late(request, self._name))
         attempt = self._attempt
         if attempt is not None and not attempt.request.done and attempt.request.ends_at <= now:
             if not attempt.request.is_broadcast:
-                self._end(attempt.request, failures.no_reply(attempt.request, self._name))
+                self._outcomes.failed(attempt.request, failures.no_reply(attempt.request, self._name))
         pending = [request.ends_at for request in self._queue]
         if attempt is not None and not attempt.request.done and not attempt.request.is_broadcast:
             pending.append(attempt.request.ends_at)
@@ -420,29 +403,11 @@ class Bus:
 
     def _close_attempt(self, attempt: Attempt) -> None:
         """The transaction is over; an echo that never came whole was hit by something."""
-        heard = self._decoder.junk + len(self._decoder) > attempt.junk
+        heard = self._ear.junk + self._ear.unread > attempt.junk
         if attempt.echo and not attempt.echoed and heard:
             self.counters.collisions += 1
+        self.counters.junk_bytes = self._ear.junk
         self._attempt = None
-        self._silence_at = math.inf
 
     def _is_on_wire(self, request: Request) -> bool:
         return self._attempt is not None and self._attempt.request is request
-
-    def _answer(self, request: Request, frame: bytes) -> None:
-        if request.done:
-            return
-        if frame and request.pattern.is_exception(frame):
-            self._end(request, failures.device_exception(request, frame))
-            return
-        request.done = True
-        if frame:
-            self.counters.replies += 1
-        else:
-            self.counters.broadcasts += 1
-        self._events.append(Reply(request, frame))
-
-    def _end(self, request: Request, error: ModbusError) -> None:
-        request.done = True
-        failures.count(self.counters, error)
-        self._events.append(Failure(request, error))

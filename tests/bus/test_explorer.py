@@ -115,8 +115,8 @@ def state_of(walk: Walk) -> str:
         attempt and (attempt.request.frame, attempt.echo, attempt.echoed, rel(attempt.expires), rel(attempt.sent_until)),
         [(one.frame, one.attempts, rel(one.ends_at), rel(one.not_before), one.client) for one in bus._queue],
         [(d.owner.frame, d.owner.done, d.count, d.awaits_echo, rel(d.lapses), rel(d.overdue_since)) for d in bus._owed],
-        list(bus._queue._ring), bus._queue._served, bus._echo.known, bus._owed._learned, bytes(bus._decoder._buffer),
-        rel(bus._quiet_from), rel(bus._heard_at), rel(world.quiet_from), bus._last_frame, len(walk.requests),
+        list(bus._queue._ring), bus._queue._served, bus._echo.known, bus._owed._learned, bytes(bus._ear._decoder._buffer),
+        rel(bus._quiet_from), rel(bus._ear._heard_at), rel(world.quiet_from), bus._last_frame, len(walk.requests),
         [(one.frame, one.answered, one.echoed, rel(one.until)) for one in world.sent if now <= one.until + 0.2],
         {one.frame for one in world.sent if one.answered}, [one.done for one in walk.requests],
     ))
