@@ -255,7 +255,7 @@ class Bus:
             if found.pattern is attempt.request.pattern:
                 self._on_reply(attempt, found.frame, now)
                 return
-            if found.pattern is attempt.echo_pattern:
+            if found.pattern is attempt.request.pattern.echo:
                 self._on_echo(attempt)
                 return
         debt = None if found.pattern is None else self._owed.by_pattern(found.pattern)
@@ -269,7 +269,7 @@ class Bus:
         if attempt.echo and self._ear.junk > attempt.junk:
             self.counters.collisions += 1
         attempt.echoed = attempt.echo = True
-        if attempt.echo_pattern is not None:
+        if attempt.request.pattern.echo is not None:
             self._echo.learn(True)
 
     def _on_reply(self, attempt: Attempt, frame: bytes, now: float) -> None:
@@ -301,7 +301,7 @@ class Bus:
             if request.pattern.can_equal_request or not self._echo.is_learned:
                 self.counters.foreign += 1
                 return False
-        if attempt.echo_pattern is not None and not attempt.echoed and self._ear.junk == attempt.junk:
+        if request.pattern.echo is not None and not attempt.echoed and self._ear.junk == attempt.junk:
             self._echo.learn(False)
         return True
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lumina_twisted.errors import ModbusError
 from lumina_twisted.modbus.codes import BROADCAST, is_read
-from lumina_twisted.modbus.reply import ReplyPattern
+from lumina_twisted.modbus.reply import reply_pattern
 from lumina_twisted.modbus.settings import SerialSettings
 
 
@@ -38,7 +38,7 @@ class Request:
         self.serial = serial
         self.deadline = deadline
         self.retries = retries
-        self.pattern = ReplyPattern(frame, response_length)
+        self.pattern = reply_pattern(frame, response_length)
         self.is_read = is_read(frame[1:3])
         self.is_broadcast = frame[0] == BROADCAST
         self.attempts = 0  # how often it was put on the wire

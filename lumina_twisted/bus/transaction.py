@@ -15,7 +15,7 @@ from enum import IntEnum, auto
 from typing import Final
 
 from lumina_twisted.bus.events import Request
-from lumina_twisted.modbus.rtu import Pattern, WholeFrame
+from lumina_twisted.modbus.rtu import Pattern
 
 
 class State(IntEnum):
@@ -69,7 +69,7 @@ class Attempt:
     :param junk: what the decoder had counted as junk before.
     """
 
-    __slots__ = ("echo", "echoed", "echo_pattern", "expires", "is_probe", "junk", "request", "sent_until")
+    __slots__ = ("echo", "echoed", "expires", "is_probe", "junk", "request", "sent_until")
 
     def __init__(
         self, request: Request, sent_until: float, expires: float, echo: bool | None, junk: int, is_probe: bool
@@ -81,15 +81,12 @@ class Attempt:
         self.junk = junk
         self.is_probe = is_probe
         self.echoed = False
-        self.echo_pattern: Pattern | None = None
-        if not request.pattern.can_equal_request:
-            self.echo_pattern = WholeFrame(request.frame)
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
         """The frames that this attempt waits for."""
         mine = self.request.pattern
-        return (mine,) if self.echo_pattern is None else (mine, self.echo_pattern)
+        return (mine,) if mine.echo is None else (mine, mine.echo)
 
     @property
     def next_step(self) -> float:

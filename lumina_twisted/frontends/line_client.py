@@ -26,7 +26,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
@@ -167,24 +167,28 @@ class LineProtocol(LineOnlyReceiver):
         except LineError as error:
             self._write_error(error.command_id, reason_of(error))
             return
-        deferred = maybeDeferred(self._ask, command)
+        deferred = self._ask(command)
         self._pending.add(deferred)
         arguments = (command.command_id, deferred)
         deferred.addCallbacks(self._replied, self._failed, arguments, _NO_KEYWORDS, arguments)
 
     def _ask(self, command: Command) -> Deferred[bytes]:
-        port = self.factory.find(command.port)
-        serial = port.serial
-        frame, timeout = command.frame, command.timeout
-        if command.baudrate == serial.baudrate and not (command.parity or command.bytesize or command.stopbits):
-            other = None
-        else:
-            other = _other_settings(serial, command.baudrate, command.parity, command.bytesize, command.stopbits)
-        return port.request(
-            self, frame[0], frame[1:-2],
-            timeout=SHARE * (self.factory.options.timeout if timeout is None else timeout),
-            serial=other, retries=command.retries, response_length=command.response_length,
-        )
+        """Whatever goes wrong on the way, the line gets its answer."""
+        try:
+            port = self.factory.find(command.port)
+            serial = port.serial
+            if command.baudrate == serial.baudrate and not (command.parity or command.bytesize or command.stopbits):
+                other = None
+            else:
+                other = _other_settings(serial, command.baudrate, command.parity, command.bytesize, command.stopbits)
+            frame, timeout = command.frame, command.timeout
+            return port.request(
+                self, frame[0], frame[1:-2],
+                timeout=SHARE * (self.factory.options.timeout if timeout is None else timeout),
+                serial=other, retries=command.retries, response_length=command.response_length,
+            )
+        except Exception:
+            return fail()
 
     def _unusual(self, line: bytes) -> None:
         """Whatever is no command, or comes when none is taken."""

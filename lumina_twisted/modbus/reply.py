@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from lumina_twisted.modbus.codes import DIAGNOSTICS_RETURN_QUERY_DATA, EXCEPTION_FLAG, EXCEPTION_RTU_ADU
@@ -14,7 +15,7 @@ from lumina_twisted.modbus.lengths import (
     reply_byte_count,
     reply_length,
 )
-from lumina_twisted.modbus.rtu import AT_SILENCE, NO_MATCH, OVERHEAD
+from lumina_twisted.modbus.rtu import AT_SILENCE, NO_MATCH, OVERHEAD, WholeFrame
 
 
 class Shape(NamedTuple):
@@ -29,13 +30,14 @@ class ReplyPattern:
     """The pattern of the reply to a request frame: how its bytes begin, and how many there are.
 
     ``head`` is all of a normal reply that the request determines: unit, function code, then the byte count of a read,
-    or the echoed address, value and quantity of a write. None if no normal reply fits into a frame.
+    or the echoed address, value and quantity of a write. None if no normal reply fits into a frame. ``echo`` is the
+    pattern of the request itself as an echoing adapter hands it back; None if that could be the reply.
 
     :param frame: the request's RTU frame, whole.
     :param hint: length of the reply's frame as its caller guesses it; used for unknown functions only.
     """
 
-    __slots__ = ("_exception_code", "_hint", "can_equal_request", "head", "length", "shape", "unit")
+    __slots__ = ("_exception_code", "_hint", "can_equal_request", "echo", "head", "length", "shape", "unit")
 
     def __init__(self, frame: bytes, hint: int = 0) -> None:
         pdu = frame[1:-2]
@@ -49,6 +51,7 @@ class ReplyPattern:
         self.can_equal_request = length == UNKNOWN or (
             self.length == len(frame) and self.head is not None and frame.startswith(self.head)
         )
+        self.echo = None if self.can_equal_request else WholeFrame(frame)
 
     @property
     def expected_length(self) -> int:
@@ -80,6 +83,12 @@ class ReplyPattern:
             return self._hint if whole else AT_SILENCE
         length = reply_length(buffer, start + 1)
         return length + OVERHEAD if length else 0
+
+
+@lru_cache(maxsize=4096)
+def reply_pattern(frame: bytes, hint: int = 0) -> ReplyPattern:
+    """The pattern of the reply to ``frame``; programs ask the same again and again, so it is kept."""
+    return ReplyPattern(frame, hint)
 
 
 def _head(frame: bytes, length: int) -> bytes | None:
