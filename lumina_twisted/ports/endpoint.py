@@ -64,7 +64,9 @@ class SerialEndpointParser:
 
     prefix = "serial"
 
-    def parseStreamClient(self, reactor: Any, *args: str, **settings: str) -> SerialEndpoint:
+    def parseStreamClient(  # type: ignore[override]
+        self, reactor: Any, *args: str, **settings: str
+    ) -> SerialEndpoint:
         """The endpoint for ``serial:PATH[:key=value]…``.
 
         :raises ConfigError: if a setting is unknown or wrong.

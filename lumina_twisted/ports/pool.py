@@ -44,7 +44,7 @@ class PortPool(MultiService):
         self._look = LoopingCall(self._close_idle)
         self._look.clock = reactor
 
-    def __iter__(self) -> Iterator[Port]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[PortService]:
         return iter(self._ports)
 
     def find(self, text: str) -> Port:
@@ -68,7 +68,8 @@ class PortPool(MultiService):
         """
         if self._look.running:
             self._look.stop()
-        return super().stopService()
+        stopped: Deferred[Any] = super().stopService()
+        return stopped
 
     def _admit(self, wanted: PortService) -> str | None:
         """Makes room for one more open port, or says why there is none."""

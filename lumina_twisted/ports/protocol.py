@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure as TwistedFailure
 
@@ -73,8 +74,10 @@ class RTUProtocol(Protocol):
     def connectionLost(self, reason: TwistedFailure | None = None) -> None:
         """The port is gone."""
         self.transport = None
-        why = "no reason given" if reason is None else reason.getErrorMessage().rstrip(".")
-        self.unavailable(f"it was lost ({why}) and is opened again as soon as it is back")
+        if reason is None or reason.check(ConnectionDone):
+            self.unavailable("it was closed")
+        else:
+            self.unavailable(f"it was lost ({reason.value}) and is opened again as soon as it is back")
 
     # -- what the port's service calls ---------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ class BusTransport(SerialPort):  # type: ignore[misc]
     def __init__(self, protocol: IProtocol, settings: PortSettings, reactor: Any) -> None:
         self._settings = settings
         self._current = settings.serial
+        self._clock = reactor
         super().__init__(
             protocol, settings.path, reactor, baudrate=settings.baudrate, bytesize=settings.bytesize,
             parity=settings.parity, stopbits=settings.stopbits, xonxoff=settings.xonxoff, rtscts=settings.rtscts,
@@ -51,7 +52,7 @@ class BusTransport(SerialPort):  # type: ignore[misc]
             self.write(data)  # the kernel is still full: keep the order
             return
         try:
-            written = os.write(self._serial.fd, data)
+            written = os.write(self._fd, data)
         except BlockingIOError:
             written = 0
         except OSError as gone:
@@ -63,7 +64,7 @@ class BusTransport(SerialPort):  # type: ignore[misc]
     def doRead(self) -> Exception | None:
         """The reactor says that bytes came, or the device went."""
         try:
-            data = os.read(self._serial.fd, _READ_SIZE)
+            data = os.read(self._fd, _READ_SIZE)
         except BlockingIOError:
             return None
         except OSError as gone:
@@ -81,11 +82,11 @@ class BusTransport(SerialPort):  # type: ignore[misc]
                 fcntl.ioctl(self._serial.fd, termios.TIOCNXCL)
         super().connectionLost(reason)
 
-    def loseConnection(self, _connDone: Failure | None = None) -> None:  # noqa: N803
+    def loseConnection(self, _connDone: Failure | None = None) -> None:
         """Closes the device: a bus has nothing to say that could wait in a buffer."""
         self._lose_soon(error.ConnectionDone())
 
-    def _serialFactory(self, path: str, **settings: Any) -> serial.Serial:  # noqa: N802
+    def _serialFactory(self, path: str, **settings: Any) -> serial.Serial:  # type: ignore[override]
         """What Twisted's constructor calls to open the device."""
         device = serial.Serial(path, exclusive=self._settings.exclusive or None, **{**settings, **_TIMEOUTS})
         try:
@@ -93,13 +94,14 @@ class BusTransport(SerialPort):  # type: ignore[misc]
         except BaseException:
             device.close()
             raise
+        self._fd = device.fileno()
         return device
 
     def _set_up(self, device: serial.Serial) -> None:
         wanted = self._settings
         if wanted.exclusive:
-            fcntl.ioctl(device.fd, termios.TIOCEXCL)
-        self._keep_lines_up(device.fd)
+            fcntl.ioctl(device.fileno(), termios.TIOCEXCL)
+        self._keep_lines_up(device.fileno())
         if wanted.low_latency:
             with contextlib.suppress(OSError, ValueError, NotImplementedError):
                 device.set_low_latency_mode(True)  # many drivers have none
@@ -140,14 +142,14 @@ class BusTransport(SerialPort):  # type: ignore[misc]
     def _has_hung_up(self) -> bool:
         """An empty read is the end only if the kernel says so: reads here never wait, so there may be no byte yet."""
         poll = select.poll()
-        poll.register(self._serial.fd, select.POLLIN)
+        poll.register(self._serial.fileno(), select.POLLIN)
         return any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
 
     def _lose_soon(self, reason: Exception) -> None:
         """In a turn of its own, as Twisted's transports do it: the caller may be in the middle of something."""
         self.stopReading()
         self.stopWriting()
-        self.reactor.callLater(0, self._lose, reason)
+        self._clock.callLater(0, self._lose, reason)
 
     def _lose(self, reason: Exception) -> None:
         if self.connected:

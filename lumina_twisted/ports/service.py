@@ -15,9 +15,9 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
+from twisted.logger import LogEvent, Logger, ILogObserver
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import implementer, provider
 
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.errors import PortClosed, RequestError
@@ -44,6 +44,8 @@ class PortService(Service):
     :param admit: asked before the port is opened for a request; says why it may not be, or nothing.
     """
 
+    name: str
+
     def __init__(
         self, name: str, settings: PortSettings, reactor: Any, now: Callable[[], float],
         admit: Callable[[PortService], str | None] = lambda port: None,
@@ -59,7 +61,7 @@ class PortService(Service):
         self._state = "it has not been opened yet"
         self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state)
         endpoint = _Reporting(SerialEndpoint(reactor, settings), self._protocol.unavailable)
-        self._supervisor = ClientService(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
+        self._supervisor = _Supervisor(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
 
     @property
     def path(self) -> str:
@@ -135,6 +137,17 @@ class PortService(Service):
         self._protocol.close()
 
 
+@provider(ILogObserver)
+def _nobody(event: LogEvent) -> None:
+    """Observes nothing."""
+
+
+class _Supervisor(ClientService):
+    """ClientService logs each attempt; a port that is away for a night is told once, by the port itself."""
+
+    _log = Logger(namespace="lumina.port", observer=_nobody)
+
+
 class _SameProtocol(Factory):
     """Hands the port's one protocol to each new connection."""
 
@@ -143,7 +156,7 @@ class _SameProtocol(Factory):
     def __init__(self, protocol: RTUProtocol) -> None:
         self._protocol = protocol
 
-    def buildProtocol(self, addr: IAddress | None) -> IProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> RTUProtocol:  # type: ignore[override]
         """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
         return self._protocol
 

@@ -99,7 +99,7 @@ class FineTimer:
 
     def fileno(self) -> int:
         """The timerfd."""
-        return self._fd
+        return int(self._fd)
 
     def doRead(self) -> None:
         """It expired."""

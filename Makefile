@@ -1,0 +1,46 @@
+# Everything here needs Python 3.11+, make and PyPI only; `interop` and `bench` also need gcc, which `interop` installs.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+OLDEST_TWISTED = 24.11.0
+
+.PHONY: run test test-oldest interop bench lint clean
+
+run: $(VENV)/run.stamp
+	$(BIN)/twistd -n --pidfile= lumina --demo
+
+test: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+	LUMINA_EXPLORER_DEPTH=5 $(BIN)/trial --temp-directory=$(VENV)/trial tests
+
+# The same tests with the oldest Twisted that is supported.
+test-oldest:
+	$(MAKE) VENV=.venv-oldest .venv-oldest/dev.stamp
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check "twisted==$(OLDEST_TWISTED)"
+	LUMINA_EXPLORER_DEPTH=4 .venv-oldest/bin/pytest -n 2 --deselect tests/test_packaging.py
+
+# The tests that need programs of Debian's.
+interop: $(VENV)/dev.stamp
+	tests/interop/install
+	$(BIN)/pytest tests/interop
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.run
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Lumina needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: $(VENV)/bin/python setup.cfg pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/bin/python setup.cfg pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@ $(VENV)/run.stamp
+
+clean:
+	rm -rf .venv .venv-oldest build dist *.egg-info benchmarks/bin .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,125 @@
+"""A whole configuration, floor 5, and the draft of one, which collects all its faults before it refuses."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from attrs import frozen
+
+from lumina_twisted.config.endpoints import endpoint_fault
+from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, LISTENER_CLASSES
+from lumina_twisted.errors import ConfigError
+from lumina_twisted.ports.settings import PortSettings
+
+_NAME: Final = re.compile(r"[!-9;-~]+")
+"""A port's name: what a line's port field can hold. Its fields are parted by colons, and blanks around them go."""
+
+Structure = Callable[[Mapping[str, Any], type[Any], str], Any]
+"""``schema.structure`` or ``schema.structure_text``."""
+
+
+@frozen
+class Configuration:
+    """What the daemon shall do.
+
+    :param ports: settings by name; the first is the default port of a listener.
+    :param listeners: instances of :data:`lumina_twisted.config.protocols.LISTENER_CLASSES`.
+    """
+
+    ports: Mapping[str, PortSettings]
+    listeners: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"{_counted(len(self.ports), 'port')}, {_counted(len(self.listeners), 'listener')}"
+
+
+class Draft:
+    """Collects ports, listeners and faults; each has a ``where``, which begins the path of its faults.
+
+    :param reserved: names of ports that somebody else will add.
+    """
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        self.faults: list[str] = []
+        self.ports: dict[str, PortSettings] = {}
+        self.listeners: list[tuple[str, Any]] = []
+        self._names = dict.fromkeys(reserved, "--demo")
+        self._paths: dict[str, str] = {}
+
+    def add_port(self, name: str, data: Any, where: str, structure: Structure) -> None:
+        """One port, from a ``[ports.NAME]`` table or a ``--port``."""
+        if not _NAME.fullmatch(name):
+            self.faults.append(f"{where}: a port's name has neither colons nor blanks nor letters beyond ASCII")
+        if name in self._names:
+            self.faults.append(f"{where}: {self._names[name]} is named {name!r} too; give one of them another name")
+        else:
+            self._names[name] = where
+        self._add_path(data, where)
+        settings = self._structured(data, PortSettings, where, structure)
+        if settings is not None:
+            self.ports[name] = settings
+
+    def add_listener(self, data: Any, where: str, structure: Structure) -> None:
+        """One listener, from a ``[[listen]]`` table or a ``--listen``."""
+        protocol = data.get("protocol", DEFAULT_PROTOCOL) if isinstance(data, Mapping) else DEFAULT_PROTOCOL
+        if not isinstance(protocol, str) or protocol not in LISTENER_CLASSES:
+            self.faults.append(f"{where}.protocol: there is no protocol {protocol!r}; there are {_listed(LISTENER_CLASSES)}")
+            return
+        settings = self._structured(data, LISTENER_CLASSES[protocol], where, structure)
+        if settings is not None:
+            self.listeners.append((where, settings))
+
+    def finish(self) -> Configuration:
+        """The whole.
+
+        :raises ConfigError: with all faults found.
+        """
+        if not self._names:
+            self.faults.append('ports: no port is configured; add a table [ports.NAME] with path = "/dev/…"')
+        self._check_listeners()
+        if self.faults:
+            raise ConfigError(self.faults)
+        return Configuration(self.ports, tuple(one for _, one in self.listeners))
+
+    def _structured(self, data: Any, cls: type[Any], where: str, structure: Structure) -> Any:
+        try:
+            return structure(data, cls, where)
+        except ConfigError as error:
+            self.faults.extend(error.faults)
+            return None
+
+    def _add_path(self, data: Any, where: str) -> None:
+        """Also of a port that has faults, so that what names it is not a fault too."""
+        path = data.get("path") if isinstance(data, Mapping) else None
+        if not isinstance(path, str):
+            return
+        if path in self._paths:
+            self.faults.append(f"{where}.path: {self._paths[path]} is {path} too; a device belongs to one port")
+        self._paths.setdefault(path, where)
+
+    def _check_listeners(self) -> None:
+        taken: dict[str, str] = {}
+        for where, one in self.listeners:
+            if fault := endpoint_fault(one.endpoint):
+                self.faults.append(f"{where}.endpoint: {fault}")
+            elif one.endpoint in taken:
+                self.faults.append(f"{where}.endpoint: {taken[one.endpoint]} listens on {one.endpoint} too")
+            taken.setdefault(one.endpoint, where)
+            port = getattr(one, "port", "")
+            if port and port not in self._names and port not in self._paths:
+                self.faults.append(f"{where}.port: there is no port {port!r}; {self._nearest_port(port)}")
+
+    def _nearest_port(self, text: str) -> str:
+        near = difflib.get_close_matches(text, [*self._names, *self._paths], 1)
+        return f"did you mean {near[0]!r}?" if near else f"there are {_listed(self._names) or 'none'}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

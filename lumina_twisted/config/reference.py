@@ -1,0 +1,75 @@
+"""The commented configuration file, floor 5: every key with its meaning, default and unit, told by the settings
+classes themselves. ``python -m lumina_twisted.config.reference`` prints what ``etc/lumina.toml`` holds."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from typing import Any, Final
+
+import attrs
+
+from lumina_twisted.bus.settings import UnitSettings
+from lumina_twisted.config.compose import DEFAULT_FILE
+from lumina_twisted.config.protocols import LISTENER_CLASSES
+from lumina_twisted.ports.settings import PortSettings
+
+_WIDTH: Final = 110
+_EXAMPLES: Final[dict[str, Any]] = {
+    "PortSettings.path": "/dev/ttyUSB0", "LineOptionsListener.endpoint": "tcp:8888:interface=127.0.0.1",
+    "PortSettings.frame_gap": 0.004, "UnitSettings.timeout": 1.5, "UnitSettings.frame_gap": 0.01,
+    "UnitSettings.retries": 0,
+}
+"""What a file shows where there is no default."""
+
+_HEAD: Final = f"""\
+# Settings of Lumina, read from {DEFAULT_FILE} or from `twistd -n lumina --config FILE`.
+# `twistd -n lumina --check --config FILE` tells all faults of a file at once.
+# A line that begins with `#` and a key holds the default; take the `#` away to change it.
+"""
+
+
+def reference() -> str:
+    """The whole file: a minimal configuration that works, and every other key commented out."""
+    parts = [_HEAD, _title("A port: a serial device and the bus behind it. Further ports are further [ports.NAME]")]
+    parts += ["[ports.bus1]", *_keys(PortSettings, skip=("units",))]
+    parts += [_title("What differs for one unit of a port, here unit 17; the key is the unit identifier")]
+    parts += ["#[ports.bus1.units.17]", *_keys(UnitSettings)]
+    for name, cls in LISTENER_CLASSES.items():
+        parts += [_title(f"A listener of the protocol {name!r}. Further listeners are further [[listen]]")]
+        parts += ["[[listen]]", *_keys(cls)]
+    return "\n".join(parts) + "\n"
+
+
+def _title(text: str) -> str:
+    return f"\n# {text}.\n"
+
+
+def _keys(cls: type[Any], skip: tuple[str, ...] = ()) -> Iterator[str]:
+    for one in attrs.fields(attrs.resolve_types(cls)):
+        if one.name not in skip:
+            yield "\n".join(_key(cls, one))
+
+
+def _key(cls: type[Any], one: attrs.Attribute[Any]) -> Iterator[str]:
+    unit = one.metadata["unit"]
+    yield from textwrap.wrap(
+        one.metadata["doc"] + (f" [{unit}]" if unit else ""), _WIDTH, initial_indent="# ", subsequent_indent="# ",
+        break_on_hyphens=False, break_long_words=False,
+    )
+    is_required = one.default is attrs.NOTHING
+    if is_required or one.default is None:
+        value = _EXAMPLES[f"{cls.__name__}.{one.name}"]
+        yield f"{'' if is_required else '#'}{one.name} = {_toml(value)}" + ("" if is_required else "  # default: not given")
+    else:
+        yield f"#{one.name} = {_toml(one.default)}"
+
+
+def _toml(value: Any) -> str:
+    """As TOML writes it, which for our values is as JSON does."""
+    return json.dumps(value)
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

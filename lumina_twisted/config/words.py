@@ -1,0 +1,64 @@
+"""Ports and listeners as words of the command line, floor 5."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from lumina_twisted.config.configuration import Draft
+from lumina_twisted.schema import structure_text
+
+_COLON: Final = re.compile(r"(?<!\\):")
+_LISTEN: Final = re.compile(r"(?P<protocol>[^,=]+)(?P<options>(?:,[^,=]+=[^,=]*)*)=(?P<endpoint>.+)")
+
+
+def add_port_word(draft: Draft, text: str) -> None:
+    r"""Adds ``[NAME=]PATH[:key=value…]``; a colon in PATH is written ``\:``.
+
+    Without a NAME the last component of PATH is the name, its colons as ``_``. A key may have dots, as
+    ``units.3.timeout``.
+    """
+    first, *words = (one.replace("\\:", ":") for one in _COLON.split(text))
+    name, found, path = first.partition("=")
+    if not found or "/" in name:
+        name, path = first.rpartition("/")[2].replace(":", "_"), first
+    where = f"--port {name or text!r}"
+    if not path or not name:
+        draft.faults.append(f"{where}: expected [NAME=]PATH[:key=value…], got {text!r}")
+        return
+    draft.add_port(name, {"path": path, **_settings(draft, words, where)}, where, structure_text)
+
+
+def add_listen_word(draft: Draft, text: str) -> None:
+    """Adds ``PROTOCOL[,option=value…]=ENDPOINT``."""
+    where = f"--listen {text!r}"
+    if not (parts := _LISTEN.fullmatch(text)):
+        draft.faults.append(f"{where}: expected PROTOCOL[,option=value…]=ENDPOINT, as line=tcp:8888:interface=127.0.0.1")
+        return
+    words = parts["options"].split(",")[1:]
+    data = {**_settings(draft, words, where), "protocol": parts["protocol"], "endpoint": parts["endpoint"]}
+    draft.add_listener(data, where, structure_text)
+
+
+def _settings(draft: Draft, words: list[str], where: str) -> dict[str, Any]:
+    """``key=value`` words as a table, and those with dots in their keys as tables within it."""
+    table: dict[str, Any] = {}
+    for word in words:
+        key, found, value = word.partition("=")
+        if not found or not all(key.split(".")):
+            draft.faults.append(f"{where}: expected key=value, got {word!r}; a colon in a path is written \\:")
+        elif not _put(table, key.split("."), value):
+            draft.faults.append(f"{where}.{key}: this key is given twice")
+    return table
+
+
+def _put(table: dict[str, Any], keys: list[str], value: str) -> bool:
+    *parents, last = keys
+    for key in parents:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            return False
+    if last in table:
+        return False
+    table[last] = value
+    return True

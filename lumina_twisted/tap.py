@@ -1,0 +1,79 @@
+"""``twistd lumina``: its options and its service, floor 5."""
+
+from __future__ import annotations
+
+import sys
+from typing import ClassVar
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from lumina_twisted.config.compose import DEFAULT_FILE, Given, compose, file_used
+from lumina_twisted.config.configuration import Configuration
+from lumina_twisted.config.daemon import Daemon
+from lumina_twisted.errors import ConfigError
+
+
+class Options(usage.Options):
+    """The command line of ``twistd lumina``."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Owns serial ports and lets any number of programs read and write the Modbus RTU devices behind them."
+        " Without --config, --port, --listen and --demo it reads " + DEFAULT_FILE + " if that is there; else it takes"
+        " /dev/ttyAMA2, 3 and 4, and listens for text lines on 127.0.0.1:8888."
+    )
+    optParameters: ClassVar = [["config", "c", None, "a TOML file with ports and listeners; --port and --listen add to it"]]
+    optFlags: ClassVar = [
+        ["check", None, "say all that is wrong with the configuration, and exit"],
+        ["demo", None, "two simulated buses with devices to try it on"],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.configuration: Configuration | None = None
+        self._ports: list[str] = []
+        self._listeners: list[str] = []
+
+    def opt_port(self, text: str) -> None:
+        """a serial port, [NAME=]PATH[:key=value]..., such as boiler=/dev/ttyUSB0:baudrate=19200:timeout=0.3; every
+        setting of a port can stand there, and a colon in a path is \\:"""
+        self._ports.append(text)
+
+    def opt_listen(self, text: str) -> None:
+        """a listener, PROTOCOL[,option=value]...=ENDPOINT, such as line=tcp:8888:interface=127.0.0.1 or
+        line,dialect=v1,port=boiler=tcp:8889:interface=127.0.0.1"""
+        self._listeners.append(text)
+
+    def postOptions(self) -> None:
+        """Makes one checked configuration of everything.
+
+        :raises SystemExit: after the faults, or the result of ``--check``, have been printed.
+        """
+        given = Given(
+            file=self["config"] or "", ports=self._ports, listeners=self._listeners, demo=bool(self["demo"])
+        )
+        try:
+            self.configuration = compose(given)
+        except ConfigError as error:
+            for fault in error.faults:
+                print(f"lumina: {fault}", file=sys.stderr)
+            raise SystemExit(1) from None
+        if self["check"]:
+            print(f"{file_used(given) or 'the configuration'} is fine: {self.configuration}")
+            raise SystemExit(0)
+
+
+def makeService(options: Options) -> IService:
+    """The daemon that the options describe."""
+    from twisted.internet import reactor
+
+    configuration = options.configuration
+    assert configuration is not None, "the options have been parsed"
+    if not options["demo"]:
+        return Daemon(configuration, reactor)
+    from lumina_twisted.simulator.demo import DemoService
+
+    demo = DemoService(reactor)
+    whole = Configuration({**demo.ports, **configuration.ports}, configuration.listeners)
+    return Daemon(whole, reactor, also=(demo,), hints=demo.hints())
