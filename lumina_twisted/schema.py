@@ -163,6 +163,10 @@ def _is_literal(kind: Any) -> bool:
     return get_origin(kind) is Literal
 
 
+def _is_dict(kind: Any) -> bool:
+    return get_origin(kind) is dict
+
+
 def _is_bounded(kind: Any) -> bool:
     return get_origin(kind) is Annotated and any(isinstance(mark, Between) for mark in kind.__metadata__)
 
@@ -208,6 +212,22 @@ def _table(converter: cattrs.Converter) -> Callable[[Any], Callable[[Any, Any], 
     return factory
 
 
+def _mapping(converter: cattrs.Converter) -> Callable[[Any], Callable[[Any, Any], Any]]:
+    """The same for tables whose keys are not known beforehand."""
+
+    def factory(kind: Any) -> Callable[[Any, Any], Any]:
+        inner = cattrs.gen.mapping_structure_factory(kind, converter)
+
+        def hook(value: Any, kind: Any) -> Any:
+            if not isinstance(value, Mapping):
+                raise TypeError(f"expected a table, got {value!r}")
+            return inner(value, kind)
+
+        return hook
+
+    return factory
+
+
 def _converter(plain: Mapping[type, Callable[[Any, Any], Any]], literal: Callable[[Any, Any], Any]) -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind, hook in plain.items():
@@ -215,6 +235,7 @@ def _converter(plain: Mapping[type, Callable[[Any, Any], Any]], literal: Callabl
     converter.register_structure_hook(UnitId, _unit_id)
     converter.register_structure_hook_func(_is_literal, literal)
     converter.register_structure_hook_func(_is_bounded, _bounded(converter))
+    converter.register_structure_hook_factory(_is_dict, _mapping(converter))
     converter.register_structure_hook_factory(lambda cls: hasattr(cls, "__attrs_attrs__"), _table(converter))
     return converter
 

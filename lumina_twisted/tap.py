@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from typing import ClassVar
+from importlib.metadata import version
+from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.python import usage
 
+from lumina_twisted import __version__
 from lumina_twisted.config.compose import DEFAULT_FILE, Given, compose, file_used
 from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.daemon import Daemon
@@ -23,7 +24,9 @@ class Options(usage.Options):
         " Without --config, --port, --listen and --demo it reads " + DEFAULT_FILE + " if that is there; else it takes"
         " /dev/ttyAMA2, 3 and 4, and listens for text lines on 127.0.0.1:8888."
     )
-    optParameters: ClassVar = [["config", "c", None, "a TOML file with ports and listeners; --port and --listen add to it"]]
+    optParameters: ClassVar = [
+        ["config", "c", None, "a TOML file with ports and listeners; --port and --listen add to it"],
+    ]
     optFlags: ClassVar = [
         ["check", None, "say all that is wrong with the configuration, and exit"],
         ["demo", None, "two simulated buses with devices to try it on"],
@@ -34,6 +37,27 @@ class Options(usage.Options):
         self.configuration: Configuration | None = None
         self._ports: list[str] = []
         self._listeners: list[str] = []
+
+    def parseOptions(self, options: Any = None) -> None:
+        """Takes the words of the command line.
+
+        :raises SystemExit: with a sentence if they cannot be understood; twistd itself would print all its options
+            and report success.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            raise SystemExit(f"lumina: {error}; `twistd lumina --help` tells which options there are") from None
+
+    def parseArgs(self, *words: str) -> None:
+        """Refuses words that belong to no option."""
+        if words:
+            raise usage.UsageError(f"{words[0]!r} belongs to no option")
+
+    def opt_version(self) -> None:
+        """print Lumina's version, and exit"""
+        print(f"Lumina {__version__}, Twisted {version('Twisted')}")
+        raise SystemExit(0)
 
     def opt_port(self, text: str) -> None:
         """a serial port, [NAME=]PATH[:key=value]..., such as boiler=/dev/ttyUSB0:baudrate=19200:timeout=0.3; every
@@ -56,9 +80,7 @@ class Options(usage.Options):
         try:
             self.configuration = compose(given)
         except ConfigError as error:
-            for fault in error.faults:
-                print(f"lumina: {fault}", file=sys.stderr)
-            raise SystemExit(1) from None
+            raise SystemExit("\n".join(f"lumina: {fault}" for fault in error.faults)) from None
         if self["check"]:
             print(f"{file_used(given) or 'the configuration'} is fine: {self.configuration}")
             raise SystemExit(0)

@@ -191,7 +191,9 @@ class Bus:
         return None
 
     def _ready_at(self, request: Request) -> float:
-        ready = max(request.not_before, self._quiet_from + self._pace.gap(request))
+        """When a request may go, but for the silence before it: to wait for that is part of its turn, or those that
+        need less of it would always be first."""
+        ready = request.not_before
         if not len(self._owed):
             return ready
         if self._echo.needs_probe(request):
@@ -209,13 +211,20 @@ class Bus:
             return
         request, self._wake = self._queue.first(now, self._ready_at)
         while request is not None:
-            if now + self._pace.least_time(request) <= request.deadline:
-                self._queue.take(request)
-                self._send(request, now)
+            silent = self._quiet_from + self._pace.gap(request)
+            if max(now, silent) + self._pace.least_time(request) <= request.deadline:
+                self._go_or_wait(request, silent, now)
                 return
             self._queue.remove(request)
             self._outcomes.failed(request, failures.expired(request, self._name))
             request, self._wake = self._queue.first(now, self._ready_at)
+
+    def _go_or_wait(self, request: Request, silent: float, now: float) -> None:
+        if silent > now:
+            self._wake = silent
+        else:
+            self._queue.take(request)
+            self._send(request, now)
 
     def _send(self, request: Request, now: float) -> None:
         is_probe = self._echo.needs_probe(request)

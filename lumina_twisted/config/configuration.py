@@ -66,7 +66,8 @@ class Draft:
         """One listener, from a ``[[listen]]`` table or a ``--listen``."""
         protocol = data.get("protocol", DEFAULT_PROTOCOL) if isinstance(data, Mapping) else DEFAULT_PROTOCOL
         if not isinstance(protocol, str) or protocol not in LISTENER_CLASSES:
-            self.faults.append(f"{where}.protocol: there is no protocol {protocol!r}; there are {_listed(LISTENER_CLASSES)}")
+            known = _listed(LISTENER_CLASSES)
+            self.faults.append(f"{where}.protocol: there is no protocol {protocol!r}; those that exist: {known}")
             return
         settings = self._structured(data, LISTENER_CLASSES[protocol], where, structure)
         if settings is not None:
@@ -77,7 +78,7 @@ class Draft:
 
         :raises ConfigError: with all faults found.
         """
-        if not self._names:
+        if not self._names and not self.faults:
             self.faults.append('ports: no port is configured; add a table [ports.NAME] with path = "/dev/…"')
         self._check_listeners()
         if self.faults:
@@ -114,7 +115,7 @@ class Draft:
 
     def _nearest_port(self, text: str) -> str:
         near = difflib.get_close_matches(text, [*self._names, *self._paths], 1)
-        return f"did you mean {near[0]!r}?" if near else f"there are {_listed(self._names) or 'none'}"
+        return f"did you mean {near[0]!r}?" if near else f"those that exist: {_listed(self._names) or 'none'}"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import errno
 import gc
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.logger import Logger
@@ -35,6 +38,7 @@ class Daemon(Service):
     """
 
     _log = Logger(namespace="lumina")
+    _refused = False
 
     def __init__(
         self, configuration: Configuration, reactor: Any, *, also: tuple[Service, ...] = (), hints: str = "",
@@ -48,26 +52,29 @@ class Daemon(Service):
         self._fronts: list[tuple[Any, FrontEnd]] = [
             (one, PROTOCOLS[one.protocol].make(one, self._pool, reactor)) for one in configuration.listeners
         ]
+        self._starting: list[Deferred[Any]] = []
         self._listening: list[Any] = []
 
     def privilegedStartService(self) -> None:
         """Listens, while the process may still do what it may not do later.
 
-        :raises SystemExit: with a sentence, if an endpoint cannot be listened on.
+        :raises SystemExit: after a sentence on stderr, if an endpoint cannot be listened on.
         """
         raise_open_files_limit()
         for one, front in self._fronts:
-            failed: list[Failure] = []
-            serverFromString(self._reactor, one.endpoint).listen(front).addCallbacks(self._listening.append, failed.append)
-            if failed:  # Twisted's endpoints listen, or fail to, before they return
-                raise SystemExit(_cannot_listen(failed[0], one))
+            starting = maybeDeferred(self._listen, one, front)
+            starting.addCallbacks(self._listening.append, self._refuse, errbackArgs=(one,))
+            self._starting.append(starting)
+        if self._refused:  # Twisted's own endpoints listen, or fail to, before they return
+            raise SystemExit(1)
 
     def startService(self) -> None:
-        """Opens the ports, and takes over the signals once the reactor has set its own."""
+        """Opens the ports, and takes over the signals: now, and again once the reactor has set its own."""
         super().startService()
         for service in self._also:
             service.startService()
         self._pool.startService()
+        take_over_signals(self._reactor)
         self._reactor.callWhenRunning(take_over_signals, self._reactor)
         self._reactor.callWhenRunning(self._tell)
         gc.freeze()
@@ -80,19 +87,39 @@ class Daemon(Service):
             to read their last answers; it does not fail.
         """
         super().stopService()
-        closing = [maybeDeferred(one.stopListening) for one in self._listening]
-        stopping = maybeDeferred(self._pool.stopService)  # from here on, what waits is being answered
-        draining = [maybeDeferred(front.drain) for _, front in self._fronts]
-        stopped = gatherResults([*closing, stopping, *draining], consumeErrors=True)
-        stopped.addErrback(self._log_failure)
-        return stopped.addCallback(self._stop_others)
+        for starting in self._starting:
+            starting.cancel()
+        closing = [one.stopListening for one in self._listening]
+        draining = [front.drain for _, front in self._fronts]
+        # The pool before the fronts: from then on, what waits is being answered.
+        return self._all_of(*closing, self._pool.stopService, *draining).addCallback(
+            lambda _: self._all_of(*(service.stopService for service in self._also))
+        )
 
-    def _stop_others(self, _: object) -> Deferred[None]:
-        others = gatherResults([maybeDeferred(service.stopService) for service in self._also])
-        return others.addCallback(lambda _: None)
+    def _all_of(self, *calls: Callable[[], Any]) -> Deferred[None]:
+        """Fires when all have ended; what fails is logged, and keeps nobody from stopping."""
+        ended = [maybeDeferred(call).addErrback(self._log_failure) for call in calls]
+        return gatherResults(ended).addCallback(lambda _: None)
 
     def _log_failure(self, failure: Failure) -> None:
         self._log.failure("stopping was not clean", failure)
+
+    def _listen(self, one: Any, front: FrontEnd) -> Deferred[Any]:
+        endpoint: Any = serverFromString(self._reactor, one.endpoint)
+        listening: Deferred[Any] = endpoint.listen(front)
+        return listening
+
+    def _refuse(self, failure: Failure, one: Any) -> None:
+        """Ends the process, at once or, if it runs already, by way of a clean stop."""
+        if failure.check(CancelledError):
+            return
+        sentence = _cannot_listen(failure, one)
+        self._log.critical("{sentence}", sentence=sentence)
+        print(f"lumina: {sentence}", file=sys.__stderr__, flush=True)
+        self._refused = True
+        if self.running:
+            exit_with_failure()
+            self._reactor.callWhenRunning(stop_reactor, self._reactor)
 
     def _tell(self) -> None:
         for port in self._pool:
@@ -105,18 +132,43 @@ class Daemon(Service):
 
 def _cannot_listen(failure: Failure, one: Any) -> str:
     error = failure.value
-    why = os.strerror(error.socketError.errno) if isinstance(error, CannotListenError) else failure.getErrorMessage()
-    return (
-        f"lumina: cannot listen on {one.endpoint} ({why}); stop what uses it, or give another endpoint with --listen or"
-        " in the configuration"
-    )
+    number = getattr(error.socketError, "errno", None) if isinstance(error, CannotListenError) else None
+    why = failure.getErrorMessage() if number is None else os.strerror(number)
+    return f"cannot listen on {one.endpoint} ({why}): {_LISTEN_REMEDIES.get(number or 0, _ANOTHER)}"
+
+
+_ANOTHER: Final = "give another endpoint, with --listen or in the configuration"
+_LISTEN_REMEDIES: Final = {
+    errno.EADDRINUSE: f"another program listens there; stop it, or {_ANOTHER}",
+    errno.EACCES: f"TCP ports below 1024 are kept from ordinary users; {_ANOTHER}",
+    errno.EADDRNOTAVAIL: f"no interface of this machine has that address; {_ANOTHER}",
+}
 
 
 def raise_open_files_limit() -> None:
     """A thousand clients need more descriptors than the usual soft limit; the hard one is what an operator set."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        with contextlib.suppress(OSError, ValueError):  # some systems refuse what they call unlimited
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def stop_reactor(reactor: Any) -> None:
+    """Stops it if nobody else has."""
+    with contextlib.suppress(ReactorNotRunning):
+        reactor.stop()
+
+
+def exit_with_failure() -> None:
+    """Lets a process that twistd ends cleanly have exit status 1; twistd itself has no way to say so."""
+
+    def leave() -> None:
+        for stream in (sys.__stdout__, sys.__stderr__):
+            if stream is not None:
+                stream.flush()
+        os._exit(1)
+
+    atexit.register(leave)
 
 
 def take_over_signals(reactor: Any) -> None:
@@ -125,11 +177,7 @@ def take_over_signals(reactor: Any) -> None:
 
     def stop(number: int, frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
-        reactor.callFromThread(stop_once)
-
-    def stop_once() -> None:
-        with contextlib.suppress(ReactorNotRunning):
-            reactor.stop()
+        reactor.callFromThread(stop_reactor, reactor)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

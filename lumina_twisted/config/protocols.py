@@ -43,7 +43,9 @@ class ListenerProtocol:
 
 
 PROTOCOLS: Final[dict[str, ListenerProtocol]] = {
-    "line": ListenerProtocol(LineOptions, lambda options, ports, reactor: LineFactory(options, ports, reactor, time.time)),
+    "line": ListenerProtocol(
+        LineOptions, lambda options, ports, reactor: LineFactory(options, ports, reactor, time.time)
+    ),
 }
 """By the name that the configuration uses."""
 
@@ -56,9 +58,8 @@ def listener_class(protocol: ListenerProtocol) -> type[Any]:
             type=str, metadata=_doc("where it listens: a Twisted server endpoint, as tcp:8888:interface=127.0.0.1")
         ),
     }
-    return attrs.make_class(
-        f"{protocol.options.__name__}Listener", common, bases=(protocol.options,), frozen=True, kw_only=True, slots=False
-    )
+    name = f"{protocol.options.__name__}Listener"
+    return attrs.make_class(name, common, bases=(protocol.options,), frozen=True, kw_only=True, slots=False)
 
 
 def _doc(text: str) -> dict[str, str]:

@@ -33,23 +33,28 @@ _HEAD: Final = f"""\
 def reference() -> str:
     """The whole file: a minimal configuration that works, and every other key commented out."""
     parts = [_HEAD, _title("A port: a serial device and the bus behind it. Further ports are further [ports.NAME]")]
-    parts += ["[ports.bus1]", *_keys(PortSettings, skip=("units",))]
-    parts += [_title("What differs for one unit of a port, here unit 17; the key is the unit identifier")]
-    parts += ["#[ports.bus1.units.17]", *_keys(UnitSettings)]
+    parts += ["[ports.bus1]\n", *_keys(PortSettings, skip=("units",))]
+    parts += [_title("What differs for one unit of a port, here unit 17. Take the `#` of the table's name away too")]
+    parts += ["#[ports.bus1.units.17]\n", *_keys(UnitSettings)]
     for name, cls in LISTENER_CLASSES.items():
         parts += [_title(f"A listener of the protocol {name!r}. Further listeners are further [[listen]]")]
-        parts += ["[[listen]]", *_keys(cls)]
-    return "\n".join(parts) + "\n"
+        parts += ["[[listen]]\n", *_keys(cls)]
+    return "\n".join(parts)
 
 
 def _title(text: str) -> str:
-    return f"\n# {text}.\n"
+    return f"\n# -- {text}.\n"
 
 
 def _keys(cls: type[Any], skip: tuple[str, ...] = ()) -> Iterator[str]:
-    for one in attrs.fields(attrs.resolve_types(cls)):
+    for one in sorted(attrs.fields(attrs.resolve_types(cls)), key=_rank):
         if one.name not in skip:
-            yield "\n".join(_key(cls, one))
+            yield "\n".join(_key(cls, one)) + "\n"
+
+
+def _rank(one: attrs.Attribute[Any]) -> int:
+    """What a table cannot do without comes first."""
+    return 0 if one.name == "protocol" else 1 if one.default is attrs.NOTHING else 2
 
 
 def _key(cls: type[Any], one: attrs.Attribute[Any]) -> Iterator[str]:
@@ -61,7 +66,7 @@ def _key(cls: type[Any], one: attrs.Attribute[Any]) -> Iterator[str]:
     is_required = one.default is attrs.NOTHING
     if is_required or one.default is None:
         value = _EXAMPLES[f"{cls.__name__}.{one.name}"]
-        yield f"{'' if is_required else '#'}{one.name} = {_toml(value)}" + ("" if is_required else "  # default: not given")
+        yield f"{one.name} = {_toml(value)}" if is_required else f"#{one.name} = {_toml(value)}  # default: not given"
     else:
         yield f"#{one.name} = {_toml(one.default)}"
 

@@ -9,6 +9,7 @@ from lumina_twisted.config.configuration import Draft
 from lumina_twisted.schema import structure_text
 
 _COLON: Final = re.compile(r"(?<!\\):")
+_LISTEN_FORM: Final = "PROTOCOL[,option=value…]=ENDPOINT, as line=tcp:8888:interface=127.0.0.1"
 _LISTEN: Final = re.compile(r"(?P<protocol>[^,=]+)(?P<options>(?:,[^,=]+=[^,=]*)*)=(?P<endpoint>.+)")
 
 
@@ -22,27 +23,27 @@ def add_port_word(draft: Draft, text: str) -> None:
     name, found, path = first.partition("=")
     if not found or "/" in name:
         name, path = first.rpartition("/")[2].replace(":", "_"), first
-    where = f"--port {name or text!r}"
+    where = f"--port {name or repr(text)}"
     if not path or not name:
         draft.faults.append(f"{where}: expected [NAME=]PATH[:key=value…], got {text!r}")
         return
-    draft.add_port(name, {"path": path, **_settings(draft, words, where)}, where, structure_text)
+    draft.add_port(name, _table(draft, words, where, path=path), where, structure_text)
 
 
 def add_listen_word(draft: Draft, text: str) -> None:
     """Adds ``PROTOCOL[,option=value…]=ENDPOINT``."""
     where = f"--listen {text!r}"
     if not (parts := _LISTEN.fullmatch(text)):
-        draft.faults.append(f"{where}: expected PROTOCOL[,option=value…]=ENDPOINT, as line=tcp:8888:interface=127.0.0.1")
+        draft.faults.append(f"{where}: expected {_LISTEN_FORM}")
         return
     words = parts["options"].split(",")[1:]
-    data = {**_settings(draft, words, where), "protocol": parts["protocol"], "endpoint": parts["endpoint"]}
+    data = _table(draft, words, where, protocol=parts["protocol"], endpoint=parts["endpoint"])
     draft.add_listener(data, where, structure_text)
 
 
-def _settings(draft: Draft, words: list[str], where: str) -> dict[str, Any]:
-    """``key=value`` words as a table, and those with dots in their keys as tables within it."""
-    table: dict[str, Any] = {}
+def _table(draft: Draft, words: list[str], where: str, **first: str) -> dict[str, Any]:
+    """``key=value`` words added to a table that begins with ``first``; a key with dots makes a table within it."""
+    table: dict[str, Any] = dict(first)
     for word in words:
         key, found, value = word.partition("=")
         if not found or not all(key.split(".")):

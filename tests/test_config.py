@@ -1,0 +1,417 @@
+"""What the operator gave becomes one configuration, or all that is wrong with it."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import tomllib
+from typing import Any
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+from lumina_twisted.bus.settings import UnitSettings
+from lumina_twisted.config.compose import DEFAULT_FILE, DEMO_PORTS, Given, compose, file_used
+from lumina_twisted.config.configuration import Configuration
+from lumina_twisted.config.endpoints import endpoint_fault
+from lumina_twisted.config.protocols import LISTENER_CLASSES, PROTOCOLS
+from lumina_twisted.config.reference import reference
+from lumina_twisted.errors import ConfigError
+from lumina_twisted.frontends.line import LineFactory
+from lumina_twisted.frontends.line_options import LineOptions
+from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.schema import is_required, structure
+
+REFERENCE = pathlib.Path(__file__).parent.parent / "etc" / "lumina.toml"
+
+
+class ConfigTests(SynchronousTestCase):
+    """Composes from files and words."""
+
+    def from_words(self, *ports: str, listen: tuple[str, ...] = (), **given: Any) -> Configuration:
+        return compose(Given(ports=ports, listeners=listen, **given), "/nonexistent/lumina.toml")
+
+    def from_file(self, text: str | bytes, **given: Any) -> Configuration:
+        return compose(Given(file=self.file(text), **given))
+
+    def file(self, text: str | bytes) -> str:
+        path = pathlib.Path(self.mktemp())
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+
+    def faults_of_words(self, *ports: str, **given: Any) -> list[str]:
+        return list(self.assertRaises(ConfigError, self.from_words, *ports, **given).faults)
+
+    def faults_of_file(self, text: str | bytes, **given: Any) -> list[str]:
+        return list(self.assertRaises(ConfigError, self.from_file, text, **given).faults)
+
+    def assert_ports(self, made: Configuration, **paths: str) -> None:
+        self.assertEqual({name: one.path for name, one in made.ports.items()}, paths)
+        self.assertEqual(list(made.ports), list(paths), "the order decides which is the first")
+
+    def assert_endpoints(self, made: Configuration, *endpoints: str) -> None:
+        self.assertEqual(tuple(one.endpoint for one in made.listeners), endpoints)
+
+
+class Defaults(ConfigTests):
+    """What is not said."""
+
+    def test_nothing_at_all(self) -> None:
+        made = self.from_words()
+        self.assert_ports(made, ttyAMA2="/dev/ttyAMA2", ttyAMA3="/dev/ttyAMA3", ttyAMA4="/dev/ttyAMA4")
+        self.assert_endpoints(made, "tcp:8888:interface=127.0.0.1")
+        self.assertEqual(str(made), "3 ports, 1 listener")
+
+    def test_the_usual_file_if_it_is_there(self) -> None:
+        path = self.file('[ports.a]\npath = "/dev/a"')
+        self.assert_ports(compose(Given(), path), a="/dev/a")
+        self.assertEqual(file_used(Given(), path), path)
+        self.assertEqual(DEFAULT_FILE, "/etc/lumina/lumina.toml")
+
+    def test_the_usual_file_only_if_nothing_is_given(self) -> None:
+        path = self.file("nonsense")
+        for given in (Given(ports=["/dev/b"]), Given(demo=True), Given(listeners=["line=tcp:1"])):
+            compose(given, path)
+            self.assertEqual(file_used(given, path), "")
+
+    def test_port_without_listen(self) -> None:
+        made = self.from_words("/dev/ttyUSB0")
+        self.assert_ports(made, ttyUSB0="/dev/ttyUSB0")
+        self.assert_endpoints(made, "tcp:8888:interface=127.0.0.1")
+
+    def test_listen_without_port(self) -> None:
+        made = self.from_words(listen=("line=tcp:1",))
+        self.assertEqual(len(made.ports), 3)
+        self.assert_endpoints(made, "tcp:1")
+
+    def test_file_without_listeners(self) -> None:
+        self.assert_endpoints(self.from_file('[ports.a]\npath = "/dev/a"'), "tcp:8888:interface=127.0.0.1")
+
+    def test_demo_alone_has_no_other_ports(self) -> None:
+        self.assertEqual(self.from_words(demo=True).ports, {})
+
+    def test_demo_ports_can_be_named(self) -> None:
+        made = self.from_words(demo=True, listen=("line,port=demo2=tcp:1",))
+        self.assertEqual(made.listeners[0].port, "demo2")
+        self.assertEqual(
+            self.faults_of_words("demo1=/dev/a", demo=True),
+            ["--port demo1: --demo is named 'demo1' too; give one of them another name"],
+        )
+        self.assertEqual(DEMO_PORTS, ("demo1", "demo2"))
+
+
+class Files(ConfigTests):
+    """TOML."""
+
+    def test_ports_and_listeners(self) -> None:
+        made = self.from_file(
+            """
+            [ports.boiler]
+            path = "/dev/ttyUSB0"
+            baudrate = 19200
+            frame_gap = 0
+            units.17.timeout = 1.5
+
+            [ports.pump]
+            path = "/dev/ttyUSB1"
+
+            [[listen]]
+            endpoint = "tcp:8888"
+
+            [[listen]]
+            protocol = "line"
+            endpoint = "unix:/run/lumina.sock"
+            dialect = "v1"
+            port = "/dev/ttyUSB1"
+            """
+        )
+        self.assert_ports(made, boiler="/dev/ttyUSB0", pump="/dev/ttyUSB1")
+        boiler = made.ports["boiler"]
+        self.assertEqual((boiler.baudrate, boiler.frame_gap, boiler.for_unit(17).timeout), (19200, 0.0, 1.5))
+        self.assert_endpoints(made, "tcp:8888", "unix:/run/lumina.sock")
+        self.assertIsInstance(made.listeners[1], LineOptions)
+        self.assertEqual((made.listeners[1].dialect, made.listeners[1].port), ("v1", "/dev/ttyUSB1"))
+
+    def test_all_faults_at_once(self) -> None:
+        faults = self.faults_of_file(
+            """
+            logs = "here"
+
+            [ports.boiler]
+            path = "/dev/ttyUSB0"
+            baudrat = 19200
+
+            [ports.pump]
+            path = "/dev/ttyUSB0"
+            timeout = "1"
+
+            [ports.fan]
+
+            [[listen]]
+            endpoint = "tcp:8888"
+            port = "boilr"
+            dialect = "v3"
+
+            [[listen]]
+            protocol = "modbus"
+            endpoint = "tcp:502"
+
+            [[listen]]
+            endpoint = "tcp:many"
+            port = "boilr"
+            """
+        )
+        self.assertEqual(
+            faults,
+            [
+                "logs: unknown key; a file has tables [ports.NAME] and [[listen]]",
+                "ports.boiler.baudrat: unknown key; did you mean 'baudrate'?",
+                "ports.pump.path: ports.boiler is /dev/ttyUSB0 too; a device belongs to one port",
+                "ports.pump.timeout: expected a number, got '1'",
+                "ports.fan.path: this key is required",
+                "listen[0].dialect: expected one of 'v1', 'v2', got 'v3'",
+                "listen[1].protocol: there is no protocol 'modbus'; those that exist: line",
+                "listen[2].endpoint: 'many' is no TCP port from 0 to 65535 in 'tcp:many'",
+                "listen[2].port: there is no port 'boilr'; did you mean 'boiler'?",
+            ],
+        )
+
+    def test_one_endpoint_twice(self) -> None:
+        self.assertEqual(
+            self.faults_of_file('[ports.a]\npath="/dev/a"\n[[listen]]\nendpoint="tcp:1"\n[[listen]]\nendpoint="tcp:1"'),
+            ["listen[1].endpoint: listen[0] listens on tcp:1 too"],
+        )
+
+    def test_no_ports(self) -> None:
+        (fault,) = self.faults_of_file("")
+        self.assertEqual(fault, 'ports: no port is configured; add a table [ports.NAME] with path = "/dev/…"')
+
+    def test_listener_without_an_endpoint(self) -> None:
+        self.assertEqual(
+            self.faults_of_file('[ports.a]\npath="/dev/a"\n[[listen]]\nendpont="tcp:1"'),
+            ["listen[0].endpoint: this key is required", "listen[0].endpont: unknown key; did you mean 'endpoint'?"],
+        )
+
+    def test_tables_of_another_kind(self) -> None:
+        for text, start in (
+            ("ports = 3", "ports: expected tables [ports.NAME], got 3"),
+            ("ports.a = 3", "ports.a: expected a table, got 3"),
+            ('ports.a.path = "x"\nlisten = 3', "listen: expected tables [[listen]], with two brackets"),
+            ('ports.a.path = "x"\n[listen]\nendpoint = "tcp:1"', "listen: expected tables [[listen]], with two brackets"),
+            ('ports.a.path = "x"\nlisten = [3]', "listen[0]: expected a table, got 3"),
+            ('ports.a.path = "x"\n[[listen]]\nprotocol = 3', "listen[0].protocol: there is no protocol 3"),
+        ):
+            (fault,) = self.faults_of_file(text)
+            self.assertTrue(fault.startswith(start), fault)
+
+    def test_names_that_no_line_can_say(self) -> None:
+        for name in ("a:b", "a b", "", "größe"):
+            (fault,) = self.faults_of_file(f'[ports."{name}"]\npath = "/dev/a"')
+            self.assertEqual(
+                fault, f"ports.{name}: a port's name has neither colons nor blanks nor letters beyond ASCII"
+            )
+
+    def test_what_is_not_toml(self) -> None:
+        path = self.file("[ports.a]\npath = [")
+        (fault,) = self.assertRaises(ConfigError, compose, Given(file=path)).faults
+        self.assertTrue(fault.startswith(f"{path}: this is not TOML: "), fault)
+        self.assertRegex(fault, r"line 2, column|end of document")
+
+    def test_name_given_twice_is_not_toml(self) -> None:
+        (fault,) = self.faults_of_file('[ports.a]\npath="x"\n[ports.a]\npath="y"')
+        self.assertRegex(fault, r"this is not TOML: .*line 3, column")
+
+    def test_what_is_not_text(self) -> None:
+        (fault,) = self.faults_of_file(b"a = '\xff'")
+        self.assertTrue(fault.endswith("byte 5 is not UTF-8, as TOML must be"), fault)
+
+    def test_file_that_is_not_there(self) -> None:
+        (fault,) = self.assertRaises(ConfigError, compose, Given(file="/nonexistent.toml")).faults
+        self.assertEqual(fault, "/nonexistent.toml: cannot be read (No such file or directory)")
+
+    def test_words_add_to_the_file(self) -> None:
+        made = self.from_file(
+            '[ports.a]\npath="/dev/a"\n[[listen]]\nendpoint="tcp:1"', ports=["b=/dev/b"], listeners=["line,port=a=tcp:2"]
+        )
+        self.assert_ports(made, a="/dev/a", b="/dev/b")
+        self.assert_endpoints(made, "tcp:1", "tcp:2")
+
+    def test_words_that_contradict_the_file(self) -> None:
+        self.assertEqual(
+            self.faults_of_file('[ports.a]\npath="/dev/a"', ports=["a=/dev/b", "b=/dev/a"]),
+            [
+                "--port a: ports.a is named 'a' too; give one of them another name",
+                "--port b.path: ports.a is /dev/a too; a device belongs to one port",
+            ],
+        )
+
+
+class Words(ConfigTests):
+    """The command line."""
+
+    def test_port_forms(self) -> None:
+        for word, name, path in (
+            ("/dev/ttyUSB0", "ttyUSB0", "/dev/ttyUSB0"),
+            ("boiler=/dev/ttyUSB0", "boiler", "/dev/ttyUSB0"),
+            ("boiler=tty0", "boiler", "tty0"),
+            (r"/dev/serial/by-path/usb-0\:1.2\:1.0", "usb-0_1.2_1.0", "/dev/serial/by-path/usb-0:1.2:1.0"),
+            (r"b=/dev/by-path/usb-0\:1:baudrate=19200", "b", "/dev/by-path/usb-0:1"),
+            ("/dev/odd=name/tty0", "tty0", "/dev/odd=name/tty0"),
+        ):
+            self.assert_ports(self.from_words(word), **{name: path})
+
+    def test_settings(self) -> None:
+        made = self.from_words("b=/dev/a:baudrate=19200:parity=E:timeout=0.6:frame_gap=0:exclusive=no:units.17.timeout=2")
+        self.assertEqual(
+            made.ports["b"],
+            structure(
+                {
+                    "path": "/dev/a", "baudrate": 19200, "parity": "E", "timeout": 0.6, "frame_gap": 0,
+                    "exclusive": False, "units": {"17": {"timeout": 2}},
+                },
+                PortSettings,
+            ),
+        )
+
+    def test_every_setting_can_stand_there(self) -> None:
+        for one in attrs.fields(PortSettings):
+            if is_required(one) or one.default is None or one.name == "units":
+                continue
+            word = str(one.default).lower() if isinstance(one.default, bool) else one.default
+            made = self.from_words(f"b=/dev/a:{one.name}={word}").ports["b"]
+            self.assertEqual(getattr(made, one.name), one.default, one.name)
+
+    def test_port_faults(self) -> None:
+        for word, fault in (
+            ("", "--port '': expected [NAME=]PATH[:key=value…], got ''"),
+            ("b=", "--port b: expected [NAME=]PATH[:key=value…], got 'b='"),
+            ("=/dev/a", "--port '=/dev/a': expected [NAME=]PATH[:key=value…], got '=/dev/a'"),
+            ("/dev/", "--port '/dev/': expected [NAME=]PATH[:key=value…], got '/dev/'"),
+            ("/dev/a:9600", "--port a: expected key=value, got '9600'; a colon in a path is written \\:"),
+            ("/dev/a:=1", "--port a: expected key=value, got '=1'; a colon in a path is written \\:"),
+            ("/dev/a:baudrate=9600:baudrate=1", "--port a.baudrate: this key is given twice"),
+            ("/dev/a:units=1:units.3.timeout=1", "--port a.units.3.timeout: this key is given twice"),
+            ("/dev/a:baudrat=1", "--port a.baudrat: unknown key; did you mean 'baudrate'?"),
+            ("/dev/a:path=/dev/b", "--port a.path: this key is given twice"),
+            ("/dev/a:timeout=soon", "--port a.timeout: expected a number, got 'soon'"),
+        ):
+            self.assertIn(fault, self.faults_of_words(word), word)
+
+    def test_two_ports_of_one_name(self) -> None:
+        self.assertEqual(
+            self.faults_of_words("/one/tty0", "/two/tty0"),
+            ["--port tty0: --port tty0 is named 'tty0' too; give one of them another name"],
+        )
+
+    def test_listen_forms(self) -> None:
+        for word, endpoint, options in (
+            ("line=tcp:8888", "tcp:8888", {}),
+            ("line=tcp:8888:interface=127.0.0.1", "tcp:8888:interface=127.0.0.1", {}),
+            ("line,dialect=v1,port=b=tcp:8889:interface=127.0.0.1", "tcp:8889:interface=127.0.0.1",
+             {"dialect": "v1", "port": "b"}),
+            ("line,port=/dev/a,timeout=2=unix:/run/x", "unix:/run/x", {"port": "/dev/a", "timeout": 2.0}),
+        ):
+            made = self.from_words("b=/dev/a", listen=(word,))
+            (listener,) = made.listeners
+            self.assertEqual(listener, LISTENER_CLASSES["line"](endpoint=endpoint, **options))
+
+    def test_listen_faults(self) -> None:
+        for word, fault in (
+            ("line", "expected PROTOCOL[,option=value…]=ENDPOINT"),
+            ("line=", "expected PROTOCOL[,option=value…]=ENDPOINT"),
+            ("line,dialect=tcp:1", "expected PROTOCOL[,option=value…]=ENDPOINT"),
+            ("lines=tcp:1", ".protocol: there is no protocol 'lines'; those that exist: line"),
+            ("line,dialect=v3=tcp:1", ".dialect: expected one of "),
+            ("line,dialekt=v1=tcp:1", ".dialekt: unknown key; did you mean 'dialect'?"),
+            ("line,endpoint=tcp\\:2=tcp:1", ".endpoint: this key is given twice"),
+            ("line,port=c=tcp:1", ".port: there is no port 'c'; those that exist: b"),
+            ("line=tcq:1", ".endpoint: 'tcq:1' is no endpoint (Unknown endpoint type: 'tcq')"),
+        ):
+            (found,) = self.faults_of_words("b=/dev/a", listen=(word,))
+            self.assertIn(fault, found)
+            self.assertTrue(found.startswith(f"--listen {word!r}"), found)
+
+
+class Endpoints(SynchronousTestCase):
+    """Nothing is opened to see whether an endpoint string can be right."""
+
+    def test_right_ones(self) -> None:
+        for text in (
+            "tcp:0", "tcp:8888", "tcp:65535", "tcp:port=8888", "tcp6:8888", "unix:/run/lumina.sock",
+            "tcp:8888:interface=127.0.0.1", "systemd:domain=INET:name=lumina", "systemd:domain=INET:index=0",
+        ):
+            self.assertIsNone(endpoint_fault(text), text)
+
+    def test_wrong_ones(self) -> None:
+        for text, sentence in (
+            ("", "'' is no endpoint (Unknown endpoint type: '')"),
+            ("8888", "'8888' is no endpoint (Unknown endpoint type: '8888')"),
+            ("tcp", "'tcp' is no endpoint (missing 1 required positional argument: 'port')"),
+            ("tcp:many", "'many' is no TCP port from 0 to 65535 in 'tcp:many'"),
+            ("tcp:65536", "'65536' is no TCP port from 0 to 65535 in 'tcp:65536'"),
+            ("tcp:-1", "'-1' is no TCP port from 0 to 65535 in 'tcp:-1'"),
+            ("tcp:1:host=x", "'tcp:1:host=x' is no endpoint (got an unexpected keyword argument 'host')"),
+            ("ssl:1:privateKey=/nonexistent.pem", "/nonexistent.pem cannot be read (No such file or directory)"),
+        ):
+            found = endpoint_fault(text)
+            self.assertTrue(found is not None and found.startswith(sentence), (text, found))
+
+
+class Protocols(SynchronousTestCase):
+    """The registry."""
+
+    def test_line(self) -> None:
+        options = LISTENER_CLASSES["line"](endpoint="tcp:1", dialect="v1")
+        made = PROTOCOLS["line"].make(options, [], object())
+        self.assertIsInstance(made, LineFactory)
+        self.assertEqual(made.options.dialect, "v1")  # type: ignore[attr-defined]
+
+    def test_no_protocol_has_a_key_that_every_listener_has(self) -> None:
+        for name, one in PROTOCOLS.items():
+            own = {field.name for field in attrs.fields(one.options)}
+            self.assertEqual(own & {"protocol", "endpoint"}, set(), name)
+
+
+class Reference(SynchronousTestCase):
+    """``etc/lumina.toml`` says what the settings classes say."""
+
+    KEY = re.compile(r"^#?(?=[a-z0-9_]+ = |\[)", re.MULTILINE)
+
+    def tables(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """A port, a unit and a listener, with every comment sign before a key taken away."""
+        whole = tomllib.loads(self.KEY.sub("", REFERENCE.read_text()))
+        port = whole["ports"]["bus1"]
+        unit = port.pop("units")["17"]
+        return port, unit, whole["listen"][0]
+
+    def test_file_is_what_the_classes_tell(self) -> None:
+        self.assertEqual(
+            REFERENCE.read_text(), reference(), "run `python -m lumina_twisted.config.reference > etc/lumina.toml`"
+        )
+
+    def test_every_key_and_its_default(self) -> None:
+        for table, cls in zip(self.tables(), (PortSettings, UnitSettings, LISTENER_CLASSES["line"]), strict=True):
+            fields = {one.name: one for one in attrs.fields(cls) if one.name != "units"}
+            self.assertEqual(set(table), set(fields))
+            for name, one in fields.items():
+                if not is_required(one) and one.default is not None:
+                    self.assertEqual(table[name], one.default, name)
+                    self.assertIs(type(table[name]), type(one.default), name)
+
+    def test_every_key_is_explained(self) -> None:
+        paragraphs = " ".join(re.sub(r"^# ?", "", REFERENCE.read_text(), flags=re.MULTILINE).split())
+        for cls in (PortSettings, UnitSettings, LISTENER_CLASSES["line"]):
+            for one in attrs.fields(cls):
+                if one.name != "units":
+                    unit = one.metadata["unit"]
+                    self.assertIn(one.metadata["doc"] + (f" [{unit}]" if unit else ""), paragraphs)
+
+    def test_it_works_as_it_is(self) -> None:
+        made = compose(Given(file=str(REFERENCE)))
+        self.assertEqual(made.ports, {"bus1": PortSettings(path="/dev/ttyUSB0")})
+        self.assertEqual(made.listeners, (LISTENER_CLASSES["line"](endpoint="tcp:8888:interface=127.0.0.1"),))
+
+    def test_it_works_with_every_key_taken_in(self) -> None:
+        path = pathlib.Path(self.mktemp())
+        path.write_text(self.KEY.sub("", REFERENCE.read_text()))
+        self.assertEqual(str(compose(Given(file=str(path)))), "1 port, 1 listener")

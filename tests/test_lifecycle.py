@@ -1,0 +1,217 @@
+"""A real ``twistd``: how it starts, refuses to start, and stops."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import resource
+import signal
+import socket
+import tempfile
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lumina_twisted.modbus.rtu import encode_adu
+from tests.twistd_process import TestDevice, Twistd, run_twistd
+
+READ = encode_adu(1, bytes.fromhex("0300000001"))
+REPLY = encode_adu(1, bytes.fromhex("03022a2a"))
+
+
+def read_line(command_id: bytes, timeout: float = 50) -> bytes:
+    """A line that reads one register of unit 1 from the first port."""
+    return b"%b:test::9600:%b:7:%g" % (command_id, READ.hex().encode(), timeout)
+
+
+class LifecycleTests(SynchronousTestCase):
+    """With a device that answers when the test says so."""
+
+    def setUp(self) -> None:
+        self.device = TestDevice()
+        self.addCleanup(self.device.close)
+        self.port = f"bus={self.device.path}:timeout=40:retries=0"
+
+    def start(self, *options: str) -> Twistd:
+        twistd = Twistd(*options)
+        self.addCleanup(twistd.__exit__, None, None, None)
+        return twistd.__enter__()
+
+    def assert_clean(self, twistd: Twistd, status: int = 0) -> None:
+        self.assertEqual((twistd.wait(), twistd.errors()), (status, ""), twistd.printed)
+        self.assertNotIn("Traceback", twistd.printed)
+        self.assertNotIn("Unhandled", twistd.printed)
+
+
+class Serving(LifecycleTests):
+    """While it runs."""
+
+    def test_a_line_is_answered(self) -> None:
+        twistd = self.start("--port", self.port)
+        client = twistd.connect()
+        client.write(read_line(b"a"))
+        self.assertEqual(self.device.read(len(READ)), READ)
+        self.device.write(REPLY)
+        self.assertRegex(client.read(), rb"^a:%b:\d+\.\d{4}\n$" % REPLY.hex().upper().encode() + rb"|^a:%b:" % REPLY.hex().encode())
+        client.close()
+        twistd.send(signal.SIGTERM)
+        self.assert_clean(twistd)
+
+    def test_a_device_that_is_not_there_fails_only_its_requests(self) -> None:
+        twistd = self.start("--port", "gone=/nonexistent/tty0", "--port", self.port)
+        client = twistd.connect()
+        client.write(b"a:test:gone:9600:%b:7:50" % READ.hex().encode(), b"b:test:bus:9600:%b:7:50" % READ.hex().encode())
+        self.device.read(len(READ))
+        self.device.write(REPLY)
+        answers = {client.read().partition(b":")[0::2] for _ in range(2)}
+        by_id = dict(answers)
+        self.assertTrue(by_id[b"a"].startswith(b"ERROR:port_closed "), by_id)
+        self.assertFalse(by_id[b"b"].startswith(b"ERROR"), by_id)
+        client.close()
+        twistd.send(signal.SIGTERM)
+        self.assert_clean(twistd)
+
+    def test_soft_limit_of_open_files_is_raised(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lower = 256
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lower, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        twistd = self.start("--port", self.port)
+        self.assertEqual(resource.prlimit(twistd.process.pid, resource.RLIMIT_NOFILE), (hard, hard))
+
+    def test_a_file_as_the_configuration(self) -> None:
+        path = pathlib.Path(self.mktemp()).absolute()
+        path.write_text(f'[ports.bus]\npath = "{self.device.path}"\n')
+        twistd = self.start("--config", str(path))
+        client = twistd.connect()
+        client.write(b"ports")
+        self.assertIn(b"# bus ", client.read())
+
+
+class Stopping(LifecycleTests):
+    """SIGTERM and Ctrl-C."""
+
+    def stop_while_busy(self, number: signal.Signals) -> Twistd:
+        """One request is on the wire, one waits; then the signal comes, and the one that waits is answered."""
+        twistd = self.start("--port", self.port)
+        self.client = twistd.connect()
+        self.client.write(read_line(b"wire"), read_line(b"waits"))
+        self.device.read(len(READ))
+        self.client.write(b"help")
+        while b"retries" not in self.client.read():
+            pass  # both lines have been taken in when `help` is answered
+        twistd.send(number)
+        self.assertRegex(self.client.read(), rb"^(# .*\n)*waits:ERROR:stopping .*\n$|^# ")
+        return twistd
+
+    def last_answers(self) -> list[bytes]:
+        return list(iter(self.client.read, b""))
+
+    def test_what_is_on_the_wire_ends(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            twistd = self.stop_while_busy(number)
+            self.device.write(REPLY)
+            (answer,) = [line for line in self.last_answers() if line.startswith(b"wire")]
+            self.assertIn(REPLY.hex(), answer.decode().lower())
+            self.assert_clean(twistd)
+
+    def test_nobody_is_let_in_any_more(self) -> None:
+        twistd = self.stop_while_busy(signal.SIGTERM)
+        self.assertRaises(ConnectionRefusedError, twistd.connect)
+        self.client.write(read_line(b"new"))
+        self.assertTrue(self.client.read().startswith(b"new:ERROR:stopping "))
+        self.device.write(REPLY)
+        self.assert_clean(twistd)
+
+    def test_a_second_ctrl_c_does_not_wait(self) -> None:
+        twistd = self.stop_while_busy(signal.SIGINT)
+        twistd.send(signal.SIGINT)
+        self.assertEqual(twistd.wait(), -signal.SIGINT)
+
+    def test_idle(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            twistd = self.start("--port", self.port)
+            client = twistd.connect()
+            twistd.send(number)
+            self.assertEqual(client.read(), b"")
+            self.assert_clean(twistd)
+
+    def test_a_device_that_is_not_there_holds_nobody_up(self) -> None:
+        twistd = self.start("--port", "gone=/nonexistent/tty0")
+        twistd.send(signal.SIGTERM)
+        self.assert_clean(twistd)
+
+    def test_a_device_that_vanished_holds_nobody_up(self) -> None:
+        twistd = self.stop_while_busy(signal.SIGTERM)
+        self.device.close()
+        self.device = TestDevice()
+        (answer,) = [line for line in self.last_answers() if line.startswith(b"wire")]
+        self.assertTrue(answer.startswith(b"wire:ERROR:port_closed "), answer)
+        self.assertEqual(twistd.wait(), 0)
+
+
+class Refusing(SynchronousTestCase):
+    """What keeps it from starting is one sentence each, and a status that says so."""
+
+    def refused(self, *options: str) -> list[str]:
+        ended = run_twistd(*options)
+        self.assertEqual(ended.returncode, 1, ended)
+        self.assertNotIn("Traceback", ended.stdout + ended.stderr)
+        self.assertNotIn("Usage:", ended.stdout + ended.stderr)
+        return ended.stderr.splitlines()
+
+    def test_taken_tcp_port(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            (sentence,) = self.refused("--port", "/nonexistent/tty0", "--listen", f"line={endpoint}")
+        self.assertEqual(
+            sentence,
+            f"lumina: cannot listen on {endpoint} (Address already in use): another program listens there; stop it, or"
+            " give another endpoint, with --listen or in the configuration",
+        )
+
+    def test_endpoint_that_cannot_be_listened_on(self) -> None:
+        for endpoint, why in (
+            ("tcp:0:interface=192.0.2.1", "no interface of this machine has that address"),
+            ("unix:/nonexistent/lumina.sock", "No such file or directory"),
+            ("systemd:domain=INET:name=lumina", "lumina"),
+        ):
+            (sentence,) = self.refused("--port", "/nonexistent/tty0", "--listen", f"line={endpoint}")
+            self.assertTrue(sentence.startswith(f"lumina: cannot listen on {endpoint} ("), sentence)
+            self.assertIn(why, sentence)
+
+    def test_options_that_do_not_exist(self) -> None:
+        for options, start in (
+            (["--prot", "x"], "lumina: option --prot not recognized"),
+            (["word"], "lumina: 'word' belongs to no option"),
+            (["--port"], "lumina: option --port requires argument"),
+        ):
+            (sentence,) = self.refused(*options)
+            self.assertTrue(sentence.startswith(start), sentence)
+
+    def test_all_faults_of_a_file_at_once(self) -> None:
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write('[ports.boiler]\npath = "/dev/a"\nbaudrat = 1\n[[listen]]\nendpoint = "tcp:x"\n')
+            file.flush()
+            for also in ([], ["--check"]):
+                self.assertEqual(
+                    self.refused("--config", file.name, *also),
+                    [
+                        "lumina: ports.boiler.baudrat: unknown key; did you mean 'baudrate'?",
+                        "lumina: listen[0].endpoint: 'x' is no TCP port from 0 to 65535 in 'tcp:x'",
+                    ],
+                )
+
+    def test_check_of_a_good_file(self) -> None:
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write('[ports.boiler]\npath = "/nonexistent/tty0"\n')
+            file.flush()
+            ended = run_twistd("--config", file.name, "--check")
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+        self.assertEqual(ended.stdout, f"{file.name} is fine: 1 port, 1 listener\n")
+
+    def test_version_and_help(self) -> None:
+        self.assertTrue(re.match(r"Lumina \d+\.\d+\.\d+, Twisted \d+", run_twistd("--version").stdout))
+        told = run_twistd("--help")
+        self.assertEqual(told.returncode, 0)
+        for option in ("--config", "--port", "--listen", "--check", "--demo"):
+            self.assertIn(option, told.stdout)

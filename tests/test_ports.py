@@ -1,0 +1,349 @@
+"""Ports on real pseudo-terminals: opened, lost, reopened, shared by settings, closed when idle.
+
+The numbers are those of the fault matrix.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import clientFromString
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from lumina_twisted.bus.settings import UnitSettings
+from lumina_twisted.errors import (
+    Cancelled,
+    ConfigError,
+    NotSent,
+    OutcomeUnknown,
+    PortClosed,
+    PortError,
+    PortLost,
+    RequestError,
+)
+from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports.diagnosis import why_not_open
+from lumina_twisted.ports.pool import PortPool
+from lumina_twisted.ports.service import LONGEST_WAIT, PortService, wait_before_attempt
+from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.ports.timer import CallLaterTimer, FineTimer, make_timer
+from tests.bus.world import read, reply_to
+from tests.pty_device import PtyDevice
+
+READ = bytes.fromhex("0300050001")
+
+
+def later(seconds: float) -> Deferred[None]:
+    """Fires after a while."""
+    return deferLater(reactor, seconds, lambda: None)
+
+
+class PortTestCase(TestCase):
+    """Devices and ports that are gone after the test."""
+
+    timeout = 20
+
+    def setUp(self) -> None:
+        """A folder for the devices' links."""
+        self.folder = pathlib.Path(self.mktemp())
+        self.folder.mkdir()
+
+    def device(self, name: str = "tty0", **options: Any) -> PtyDevice:
+        """A plugged device."""
+        device = PtyDevice(reactor, self.folder / name, **options)
+        self.addCleanup(device.unplug)
+        return device
+
+    def pool(self, most_open: int = 64, **ports: Any) -> PortPool:
+        """A running pool of the named ports; each option is a path or keywords of its settings."""
+        settings = {}
+        for name, options in ports.items():
+            keywords = {"path": str(self.folder / "tty0"), "timeout": 0.2, "baudrate": 115200, **options}
+            settings[name] = PortSettings(**keywords)
+        pool = PortPool(settings, reactor, time.monotonic, most_open)
+        pool.startService()
+        self.addCleanup(pool.stopService)
+        return pool
+
+    async def until(self, condition: Any) -> None:
+        """Waits for what will come true."""
+        while not condition():
+            await later(0.01)
+
+
+class OpeningTests(PortTestCase):
+    """Cases 8 and 9: a port that vanishes, returns, or was never there."""
+
+    async def test_case_8_unplug_and_replug(self) -> None:
+        """Meanwhile requests fail at once with the reason; one second after the path is back they succeed."""
+        device = self.device()
+        port = self.pool(a={}).find("a")
+        self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
+        device.unplug()
+        await self.until(lambda: port.describe().state != "open")
+        error = await self.failed(port, PortClosed)
+        self.assertIn("a is not open", str(error))
+        device.plug()
+        await later(1.0)
+        self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
+        self.assertEqual(port.describe().state, "open")
+
+    async def test_case_8_in_the_middle(self) -> None:
+        """What was on the wire when it vanished ends: a read as lost, a write with its outcome unknown."""
+        for pdu, kind in ((READ, PortLost), (bytes.fromhex("0600050001"), OutcomeUnknown)):
+            device = self.device(respond=lambda frame: [])
+            port = self.pool(a={"echo": "off", "timeout": 5.0}).find("a")
+            ended = self.assertFailure(port.request("me", 1, pdu, timeout=10), kind)
+            await self.until(lambda device=device: device.frames)
+            device.unplug()
+            await ended
+
+    async def test_case_9_missing_at_start(self) -> None:
+        """It starts all the same, tells why requests fail, and opens the port when it appears."""
+        port = self.pool(a={}).find("a")
+        error = await self.failed(port, PortClosed)
+        self.assertIn(str(self.folder / "tty0"), str(error))
+        self.device()
+        await later(1.0)
+        self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
+
+    async def test_locked_by_another(self) -> None:
+        """A device that another process holds fails its requests with that process's name."""
+        device = self.device()
+        holder = subprocess.Popen(
+            [sys.executable, "-c", "import serial, sys; one = serial.Serial(sys.argv[1], exclusive=True);"
+             " print('held', flush=True); sys.stdin.read()", str(device.path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )
+        assert holder.stdout is not None and holder.stdin is not None
+        holder.stdout.readline()
+        try:
+            error = await self.failed(self.pool(a={}).find("a"), PortClosed)
+            self.assertIn(f"(process {holder.pid})", str(error))
+        finally:
+            holder.stdin.close()
+            holder.stdout.close()
+            holder.wait()
+
+    async def test_ours_is_locked_against_others(self) -> None:
+        """While it is open, nobody else gets it exclusively; afterwards they do."""
+        device = self.device()
+        pool = self.pool(a={})
+        other = os.open(device.path, os.O_RDWR | os.O_NOCTTY)
+        self.addCleanup(os.close, other)
+        self.assertRaises(BlockingIOError, fcntl.flock, other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        await pool.stopService()
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def test_never_long_between_attempts(self) -> None:
+        """However long a port has been away."""
+        waits = [wait_before_attempt(failed) for failed in range(1, 2000)]
+        self.assertEqual(max(waits), LONGEST_WAIT)
+
+    def failed(self, port: Any, kind: type[Exception]) -> Deferred[Any]:
+        """Asks something that must fail within 100 ms."""
+        start = time.monotonic()
+        failing = self.assertFailure(port.request("me", 1, READ, timeout=5), kind)
+        return failing.addCallback(self.in_time, start)
+
+    def in_time(self, error: Exception, start: float) -> Exception:
+        """An error that came at once."""
+        self.assertLess(time.monotonic() - start, 0.1)
+        return error
+
+
+class SettingsTests(PortTestCase):
+    """Case 11: settings belong to the request."""
+
+    async def test_case_11_alternating_speeds(self) -> None:
+        """Every frame leaves at its own speed, on one descriptor."""
+        device = self.device()
+        port = self.pool(a={"baudrate": 9600}).find("a")
+        speeds = [9600, 4800, 9600, 4800, 9600, 9600, 4800]
+        answers = [
+            port.request(client, 1, READ, timeout=5, serial=SerialSettings(baudrate=speed))
+            for client, speed in enumerate(speeds)
+        ]
+        await gatherResults(answers)
+        self.assertEqual([speed for _, speed in device.frames], speeds)
+
+    async def test_settings_that_the_driver_refuses(self) -> None:
+        """Their request fails with a sentence, the next one goes on at its own."""
+        device = self.device()
+        port = self.pool(a={}).find("a")
+        odd = SerialSettings(baudrate=115200, stopbits=3)  # type: ignore[arg-type]
+        error = await self.assertFailure(port.request("me", 1, READ, timeout=2, serial=odd), NotSent)
+        self.assertIn("does not take", str(error))
+        await port.request("me", 1, READ, timeout=2)
+        self.assertEqual(len(device.frames), 1)
+
+    async def test_pieces_and_noise(self) -> None:
+        """A reply in pieces, with junk around it."""
+        answer = reply_to(read(1, 5))
+        self.device(respond=lambda frame: [b"\x00\xff", answer[:3], answer[3:], b"\x00"])
+        port = self.pool(a={}).find("a")
+        self.assertEqual(await port.request("me", 1, READ, timeout=2), answer)
+
+    async def test_unit_settings(self) -> None:
+        """A unit's own response timeout is used."""
+        self.device(respond=lambda frame: [])
+        port = self.pool(a={"units": {3: UnitSettings(timeout=0.05, retries=0)}, "timeout": 9.0}).find("a")
+        start = time.monotonic()
+        await self.assertFailure(port.request("me", 3, READ, timeout=8), Exception)
+        self.assertLess(time.monotonic() - start, 4)
+
+
+class PoolTests(PortTestCase):
+    """M15: ports opened at the first request, bounded, closed when idle."""
+
+    async def test_opened_at_the_first_request(self) -> None:
+        """Not before."""
+        self.device()
+        port = self.pool(a={"open": "request"}).find("a")
+        self.assertNotEqual(port.describe().state, "open")
+        self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
+
+    async def test_bound(self) -> None:
+        """One more than allowed closes the one that has been idle longest, if its requests may open it again."""
+        for name in ("tty0", "tty1", "tty2"):
+            self.device(name)
+        options = {name: {"path": str(self.folder / f"tty{number}"), "open": "request"}
+                   for number, name in enumerate("abc")}
+        pool = self.pool(2, **options)
+        for name in ("a", "b", "c", "a"):
+            await pool.find(name).request("me", 1, READ, timeout=2)
+            self.assertLessEqual(sum(one.is_supervised for one in pool), 2)
+        self.assertEqual([one.is_supervised for one in pool], [True, False, True])
+
+    async def test_bound_without_an_idle_one(self) -> None:
+        """If all are in use, the request fails and says so."""
+        self.device("tty0")
+        self.device("tty1")
+        pool = self.pool(1, a={}, b={"path": str(self.folder / "tty1"), "open": "request"})
+        error = await self.assertFailure(pool.find("b").request("me", 1, READ, timeout=2), PortClosed)
+        self.assertIn("1 ports are open already", str(error))
+
+    async def test_idle_one_is_closed(self) -> None:
+        """And opened again by its next request."""
+        self.device()
+        port = self.pool(a={"open": "request", "idle_close": 0.5}).find("a")
+        await port.request("me", 1, READ, timeout=2)
+        assert isinstance(port, PortService)
+        await self.until(lambda: not port.is_supervised)
+        self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
+
+    def test_unknown_port(self) -> None:
+        """The error says which there are."""
+        pool = PortPool({"a": PortSettings(path="/dev/x")}, reactor, time.monotonic)
+        error = self.assertRaises(RequestError, pool.find, "/dev/y")
+        self.assertIn("a (/dev/x)", str(error))
+        self.addCleanup(pool.stopService)
+
+    async def test_cancelled(self) -> None:
+        """A Deferred that is cancelled before its turn was not sent; one on the wire leaves the next one clean."""
+        answers = [[], [reply_to(read(1, 5))]]
+        device = self.device(respond=lambda frame: answers.pop(0))
+        port = self.pool(a={"timeout": 0.3}).find("a")
+        first = port.request("me", 1, READ, timeout=5)
+        second = port.request("me", 1, READ, timeout=5)
+        third = port.request("you", 1, READ, timeout=5)
+        second.cancel()
+        await self.assertFailure(second, Cancelled)
+        await self.until(lambda: device.frames)
+        first.cancel()
+        await self.assertFailure(first, Cancelled)
+        self.assertEqual(await third, reply_to(read(1, 5)))
+        self.assertEqual(len(device.frames), 2)
+
+
+class EndpointTests(PortTestCase):
+    """``serial:`` as a Twisted client endpoint."""
+
+    async def test_connect(self) -> None:
+        """The string makes a protocol on the device."""
+        device = self.device()
+        endpoint = clientFromString(reactor, f"serial:{device.path}:baudrate=19200")
+        protocol = await endpoint.connect(Factory.forProtocol(Protocol))
+        protocol.transport.write(read(1, 5))
+        await self.until(lambda: device.frames)
+        self.assertEqual(device.frames, [(read(1, 5), 19200)])
+        protocol.transport.loseConnection()
+        await later(0.05)
+
+    async def test_fails_with_a_sentence(self) -> None:
+        """A device that is not there."""
+        endpoint = clientFromString(reactor, f"serial:{self.folder}/none")
+        error = await self.assertFailure(endpoint.connect(Factory.forProtocol(Protocol)), PortError)
+        self.assertIn("there is no device", str(error))
+
+    def test_wrong_setting(self) -> None:
+        """An unknown key is refused with its path."""
+        error = self.assertRaises(ConfigError, clientFromString, reactor, "serial:/dev/x:baudrat=1")
+        self.assertIn("serial.baudrat", str(error))
+
+
+class DiagnosisTests(SynchronousTestCase):
+    """Sentences for what a system says in numbers."""
+
+    def test_sentences(self) -> None:
+        """Each names the device and what to do."""
+        here = self.mktemp()
+        pathlib.Path(here).touch()
+        for number, expected in (
+            (errno.ENOENT, "there is no device"), (errno.EBUSY, "is in use by"), (errno.ENOTTY, "is no serial device"),
+            (errno.EIO, "cannot be opened"),
+        ):
+            sentence = why_not_open(here if number != errno.ENOENT else "/nowhere", OSError(number, "x"))
+            self.assertIn(expected, sentence)
+
+    def test_permission(self) -> None:
+        """The group to join is named."""
+        here = self.mktemp()
+        pathlib.Path(here).touch()
+        self.patch(os, "access", lambda path, mode: False)
+        self.assertIn("sudo usermod -aG", why_not_open(here, OSError(errno.EACCES, "x")))
+
+
+class TimerTests(TestCase):
+    """The one delayed call of a port."""
+
+    async def test_fine_timer(self) -> None:
+        """Calls back in time, and only once; putting it off costs an early call at most."""
+        called: list[float] = []
+        timer = make_timer(reactor, time.monotonic, lambda: called.append(time.monotonic()))
+        self.assertIsInstance(timer, FineTimer)
+        start = time.monotonic()
+        timer.set(start + 0.02)
+        timer.set(start + 5)
+        await later(0.1)
+        self.assertEqual(len(called), 1)
+        self.assertGreaterEqual(called[0] - start, 0.0195)
+        timer.set(time.monotonic() + 0.01)
+        timer.close()
+        await later(0.05)
+        self.assertEqual(len(called), 1)
+
+    async def test_call_later_timer(self) -> None:
+        """Where there is no timerfd."""
+        called: list[float] = []
+        timer = CallLaterTimer(reactor, time.monotonic, lambda: called.append(time.monotonic()))
+        timer.set(time.monotonic() + 5)
+        timer.set(time.monotonic() + 0.01)
+        timer.set(None)
+        await later(0.05)
+        self.assertEqual(len(called), 1)
+        timer.set(time.monotonic() + 0.01)
+        timer.close()
+        await later(0.05)
+        self.assertEqual(len(called), 1)
