@@ -50,7 +50,8 @@ class Busim:
         self._process = subprocess.Popen(
             [str(BIN / "busim"), "--prefix", f"{self._folder.name}/tty", *options], stdout=subprocess.PIPE, text=True
         )
-        assert self._process.stdout is not None and self._process.stdout.readline().strip() == "ready"
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline().strip() == "ready"
 
     def reset(self) -> None:
         """Counts from zero."""

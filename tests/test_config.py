@@ -193,11 +193,12 @@ class Files(ConfigTests):
         )
 
     def test_tables_of_another_kind(self) -> None:
+        one_bracket = 'ports.a.path = "x"\n[listen]\nendpoint = "tcp:1"'
         for text, start in (
             ("ports = 3", "ports: expected tables [ports.NAME], got 3"),
             ("ports.a = 3", "ports.a: expected a table, got 3"),
             ('ports.a.path = "x"\nlisten = 3', "listen: expected tables [[listen]], with two brackets"),
-            ('ports.a.path = "x"\n[listen]\nendpoint = "tcp:1"', "listen: expected tables [[listen]], with two brackets"),
+            (one_bracket, "listen: expected tables [[listen]], with two brackets"),
             ('ports.a.path = "x"\nlisten = [3]', "listen[0]: expected a table, got 3"),
             ('ports.a.path = "x"\n[[listen]]\nprotocol = 3', "listen[0].protocol: there is no protocol 3"),
         ):
@@ -231,7 +232,8 @@ class Files(ConfigTests):
 
     def test_words_add_to_the_file(self) -> None:
         made = self.from_file(
-            '[ports.a]\npath="/dev/a"\n[[listen]]\nendpoint="tcp:1"', ports=["b=/dev/b"], listeners=["line,port=a=tcp:2"]
+            '[ports.a]\npath="/dev/a"\n[[listen]]\nendpoint="tcp:1"',
+            ports=["b=/dev/b"], listeners=["line,port=a=tcp:2"],
         )
         self.assert_ports(made, a="/dev/a", b="/dev/b")
         self.assert_endpoints(made, "tcp:1", "tcp:2")
@@ -261,7 +263,9 @@ class Words(ConfigTests):
             self.assert_ports(self.from_words(word), **{name: path})
 
     def test_settings(self) -> None:
-        made = self.from_words("b=/dev/a:baudrate=19200:parity=E:timeout=0.6:frame_gap=0:exclusive=no:units.17.timeout=2")
+        made = self.from_words(
+            "b=/dev/a:baudrate=19200:parity=E:timeout=0.6:frame_gap=0:exclusive=no:units.17.timeout=2"
+        )
         self.assertEqual(
             made.ports["b"],
             structure(

@@ -116,7 +116,9 @@ class Planted(SynchronousTestCase):
             self.assertEqual(self.found(f"{part}/x.py", source), [f"sideways, from {part} to {target}"])
 
     def test_sideways_that_is_allowed(self) -> None:
-        for part, target in (("simulator", "ports"), ("frontends", "frontends"), ("modbus", "errors"), ("tap", "config")):
+        for part, target in (
+            ("simulator", "ports"), ("frontends", "frontends"), ("modbus", "errors"), ("tap", "config"),
+        ):
             self.assertEqual(self.found(f"{part}/x.py", f"from lumina_twisted.{target} import anything"), [])
 
     def test_relative(self) -> None:

@@ -18,9 +18,9 @@ READ = encode_adu(1, bytes.fromhex("0300000001"))
 REPLY = encode_adu(1, bytes.fromhex("03022a2a"))
 
 
-def read_line(command_id: bytes, timeout: float = 50) -> bytes:
-    """A line that reads one register of unit 1 from the first port."""
-    return b"%b:test::9600:%b:7:%g" % (command_id, READ.hex().encode(), timeout)
+def read_line(command_id: bytes, port: bytes = b"bus") -> bytes:
+    """A line that reads one register of unit 1."""
+    return b"%b:test:%b:9600:%b:7:50" % (command_id, port, READ.hex().encode())
 
 
 class LifecycleTests(SynchronousTestCase):
@@ -51,7 +51,8 @@ class Serving(LifecycleTests):
         client.write(read_line(b"a"))
         self.assertEqual(self.device.read(len(READ)), READ)
         self.device.write(REPLY)
-        self.assertRegex(client.read(), rb"^a:%b:\d+\.\d{4}\n$" % REPLY.hex().upper().encode() + rb"|^a:%b:" % REPLY.hex().encode())
+        command_id, answer, _ = client.read().split(b":")
+        self.assertEqual((command_id, bytes.fromhex(answer.decode())), (b"a", REPLY))
         client.close()
         twistd.send(signal.SIGTERM)
         self.assert_clean(twistd)
@@ -59,7 +60,7 @@ class Serving(LifecycleTests):
     def test_a_device_that_is_not_there_fails_only_its_requests(self) -> None:
         twistd = self.start("--port", "gone=/nonexistent/tty0", "--port", self.port)
         client = twistd.connect()
-        client.write(b"a:test:gone:9600:%b:7:50" % READ.hex().encode(), b"b:test:bus:9600:%b:7:50" % READ.hex().encode())
+        client.write(read_line(b"a", b"gone"), read_line(b"b"))
         self.device.read(len(READ))
         self.device.write(REPLY)
         answers = {client.read().partition(b":")[0::2] for _ in range(2)}
@@ -97,10 +98,10 @@ class Stopping(LifecycleTests):
         self.client.write(read_line(b"wire"), read_line(b"waits"))
         self.device.read(len(READ))
         self.client.write(b"help")
-        while b"retries" not in self.client.read():
-            pass  # both lines have been taken in when `help` is answered
+        while not self.client.read().startswith(b"# Words"):
+            pass  # the lines have been taken in when `help`, which ends with that, is answered
         twistd.send(number)
-        self.assertRegex(self.client.read(), rb"^(# .*\n)*waits:ERROR:stopping .*\n$|^# ")
+        self.assertTrue(self.client.read().startswith(b"waits:ERROR:stopping "))
         return twistd
 
     def last_answers(self) -> list[bytes]:
@@ -110,15 +111,15 @@ class Stopping(LifecycleTests):
         for number in (signal.SIGTERM, signal.SIGINT):
             twistd = self.stop_while_busy(number)
             self.device.write(REPLY)
-            (answer,) = [line for line in self.last_answers() if line.startswith(b"wire")]
+            (answer,) = self.last_answers()
             self.assertIn(REPLY.hex(), answer.decode().lower())
             self.assert_clean(twistd)
 
     def test_nobody_is_let_in_any_more(self) -> None:
         twistd = self.stop_while_busy(signal.SIGTERM)
-        self.assertRaises(ConnectionRefusedError, twistd.connect)
         self.client.write(read_line(b"new"))
         self.assertTrue(self.client.read().startswith(b"new:ERROR:stopping "))
+        self.assertRaises(ConnectionRefusedError, twistd.connect)
         self.device.write(REPLY)
         self.assert_clean(twistd)
 
@@ -131,6 +132,8 @@ class Stopping(LifecycleTests):
         for number in (signal.SIGTERM, signal.SIGINT):
             twistd = self.start("--port", self.port)
             client = twistd.connect()
+            client.write(b"nonsense")
+            client.read()  # so that it has been let in
             twistd.send(number)
             self.assertEqual(client.read(), b"")
             self.assert_clean(twistd)
@@ -144,7 +147,7 @@ class Stopping(LifecycleTests):
         twistd = self.stop_while_busy(signal.SIGTERM)
         self.device.close()
         self.device = TestDevice()
-        (answer,) = [line for line in self.last_answers() if line.startswith(b"wire")]
+        (answer,) = self.last_answers()
         self.assertTrue(answer.startswith(b"wire:ERROR:port_closed "), answer)
         self.assertEqual(twistd.wait(), 0)
 

@@ -12,6 +12,7 @@ import pathlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
@@ -38,8 +39,8 @@ from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.service import LONGEST_WAIT, PortService, wait_before_attempt
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.timer import CallLaterTimer, FineTimer, make_timer
+from lumina_twisted.simulator.bus import SimulatedBus
 from tests.bus.world import read, reply_to
-from tests.pty_device import PtyDevice
 
 READ = bytes.fromhex("0300050001")
 
@@ -59,10 +60,16 @@ class PortTestCase(TestCase):
         self.folder = pathlib.Path(self.mktemp())
         self.folder.mkdir()
 
-    def device(self, name: str = "tty0", **options: Any) -> PtyDevice:
-        """A plugged device."""
-        device = PtyDevice(reactor, self.folder / name, **options)
-        self.addCleanup(device.unplug)
+    def device(
+        self, name: str = "tty0", respond: Callable[[bytes], list[bytes]] = lambda frame: [reply_to(frame)]
+    ) -> SimulatedBus:
+        """A plugged device that answers with these pieces."""
+
+        def script(frame: bytes) -> list[tuple[float, bytes]]:
+            return [(number / 1000, piece) for number, piece in enumerate(respond(frame))]
+
+        device = SimulatedBus(reactor, {}, str(self.folder / name), time.monotonic, script=script)
+        self.addCleanup(device.stop)
         return device
 
     def pool(self, most_open: int = 64, **ports: Any) -> PortPool:
@@ -94,7 +101,7 @@ class OpeningTests(PortTestCase):
         await self.until(lambda: port.describe().state != "open")
         error = await self.failed(port, PortClosed)
         self.assertIn("a is not open", str(error))
-        device.plug()
+        device.replug()
         await later(1.0)
         self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
         self.assertEqual(port.describe().state, "open")
@@ -105,7 +112,7 @@ class OpeningTests(PortTestCase):
             device = self.device(respond=lambda frame: [])
             port = self.pool(a={"echo": "off", "timeout": 5.0}).find("a")
             ended = self.assertFailure(port.request("me", 1, pdu, timeout=10), kind)
-            await self.until(lambda device=device: device.frames)
+            await self.until(lambda device=device: device.heard)
             device.unplug()
             await ended
 
@@ -126,7 +133,8 @@ class OpeningTests(PortTestCase):
              " print('held', flush=True); sys.stdin.read()", str(device.path)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
-        assert holder.stdout is not None and holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdin is not None
         holder.stdout.readline()
         try:
             error = await self.failed(self.pool(a={}).find("a"), PortClosed)
@@ -176,7 +184,7 @@ class SettingsTests(PortTestCase):
             for client, speed in enumerate(speeds)
         ]
         await gatherResults(answers)
-        self.assertEqual([speed for _, speed in device.frames], speeds)
+        self.assertEqual([one.baudrate for one in device.heard], speeds)
 
     async def test_settings_that_the_driver_refuses(self) -> None:
         """Their request fails with a sentence, the next one goes on at its own."""
@@ -186,7 +194,7 @@ class SettingsTests(PortTestCase):
         error = await self.assertFailure(port.request("me", 1, READ, timeout=2, serial=odd), NotSent)
         self.assertIn("does not take", str(error))
         await port.request("me", 1, READ, timeout=2)
-        self.assertEqual(len(device.frames), 1)
+        self.assertEqual(len(device.heard), 1)
 
     async def test_pieces_and_noise(self) -> None:
         """A reply in pieces, with junk around it."""
@@ -260,11 +268,11 @@ class PoolTests(PortTestCase):
         third = port.request("you", 1, READ, timeout=5)
         second.cancel()
         await self.assertFailure(second, Cancelled)
-        await self.until(lambda: device.frames)
+        await self.until(lambda: device.heard)
         first.cancel()
         await self.assertFailure(first, Cancelled)
         self.assertEqual(await third, reply_to(read(1, 5)))
-        self.assertEqual(len(device.frames), 2)
+        self.assertEqual(len(device.heard), 2)
 
 
 class EndpointTests(PortTestCase):
@@ -276,8 +284,8 @@ class EndpointTests(PortTestCase):
         endpoint = clientFromString(reactor, f"serial:{device.path}:baudrate=19200")
         protocol = await endpoint.connect(Factory.forProtocol(Protocol))
         protocol.transport.write(read(1, 5))
-        await self.until(lambda: device.frames)
-        self.assertEqual(device.frames, [(read(1, 5), 19200)])
+        await self.until(lambda: device.heard)
+        self.assertEqual([(one.data, one.baudrate) for one in device.heard], [(read(1, 5), 19200)])
         protocol.transport.loseConnection()
         await later(0.05)
 

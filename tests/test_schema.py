@@ -54,8 +54,8 @@ class TypedValues(SchemaTests):
     def test_every_key(self) -> None:
         made = structure(
             {
-                "path": "/dev/x", "speed": 19200, "timeout": 2, "gap": 0.1, "exclusive": False, "parity": "E", "bits": 7,
-                "units": {"17": {"retries": 0}},
+                "path": "/dev/x", "speed": 19200, "timeout": 2, "gap": 0.1, "exclusive": False, "parity": "E",
+                "bits": 7, "units": {"17": {"retries": 0}},
             },
             Outer,
         )
@@ -136,7 +136,8 @@ class TextValues(SchemaTests):
         )
 
     def test_words_for_true_and_false(self) -> None:
-        for word, meant in {"true": True, "YES": True, "1": True, "on": True, "no": False, "0": False, "Off": False}.items():
+        words = {"true": True, "YES": True, "1": True, "on": True, "no": False, "0": False, "Off": False}
+        for word, meant in words.items():
             self.assertIs(structure_text({"path": "x", "exclusive": word}, Outer).exclusive, meant)
 
     def test_wrong_words(self) -> None:

@@ -104,7 +104,7 @@ class Bus:
             self._end_overdue(now)
         attempt = self._attempt
         if attempt is not None and attempt.request.is_broadcast and now >= attempt.sent_until:
-            self._outcomes.broadcast(attempt.request)  # sent is all there is to know; the bus keeps still a little longer
+            self._outcomes.broadcast(attempt.request)  # all there is to know; the bus keeps still longer
         if attempt is not None and now >= attempt.expires:
             self._on_expired(attempt, now)
         self._advance(now)
@@ -397,18 +397,19 @@ class Bus:
         return now + pause
 
     def _end_overdue(self, now: float) -> None:
-        for request in [request for request in self._queue if request.ends_at <= now]:
-            self._queue.remove(request)
-            late = failures.no_reply if request.attempts else failures.expired
-            self._outcomes.failed(request, late(request, self._name))
-        attempt = self._attempt
-        if attempt is not None and not attempt.request.done and attempt.request.ends_at <= now:
-            if not attempt.request.is_broadcast:
-                self._outcomes.failed(attempt.request, failures.no_reply(attempt.request, self._name))
-        pending = [request.ends_at for request in self._queue]
-        if attempt is not None and not attempt.request.done and not attempt.request.is_broadcast:
-            pending.append(attempt.request.ends_at)
-        self._earliest_end = min((end for end in pending if end > now), default=math.inf)
+        pending = [*self._queue]
+        if self._attempt is not None and not self._attempt.request.is_broadcast:
+            pending.append(self._attempt.request)
+        self._earliest_end = math.inf
+        for request in pending:
+            if request.done:
+                continue
+            if request.ends_at > now:
+                self._earliest_end = min(self._earliest_end, request.ends_at)
+                continue
+            if not self._is_on_wire(request):
+                self._queue.remove(request)
+            self._outcomes.failed(request, failures.expired(request, self._name))
 
     def _close_attempt(self, attempt: Attempt) -> None:
         """The transaction is over; an echo that never came whole was hit by something."""

@@ -47,8 +47,8 @@ class Pace:
 
     def reply_time(self, request: Request) -> float:
         """How long the reply is on the wire, with the silence that a device keeps before it."""
-        baudrate = request.serial.baudrate
-        return timing.wire_time(baudrate, request.pattern.expected_length, self._bits) + timing.t3_5(baudrate, self._bits)
+        baudrate, length = request.serial.baudrate, request.pattern.expected_length
+        return timing.wire_time(baudrate, length, self._bits) + timing.t3_5(baudrate, self._bits)
 
     def least_time(self, request: Request) -> float:
         """The shortest time in which a request can be sent and answered."""

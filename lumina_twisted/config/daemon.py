@@ -115,7 +115,7 @@ class Daemon(Service):
             return
         sentence = _cannot_listen(failure, one)
         self._log.critical("{sentence}", sentence=sentence)
-        print(f"lumina: {sentence}", file=sys.__stderr__, flush=True)
+        complain(sentence)
         self._refused = True
         if self.running:
             exit_with_failure()
@@ -143,6 +143,11 @@ _LISTEN_REMEDIES: Final = {
     errno.EACCES: f"TCP ports below 1024 are kept from ordinary users; {_ANOTHER}",
     errno.EADDRNOTAVAIL: f"no interface of this machine has that address; {_ANOTHER}",
 }
+
+
+def complain(sentence: str) -> None:
+    """Says it where the operator looks; what twistd has put in the place of stderr is its log."""
+    print(f"lumina: {sentence}", file=sys.__stderr__, flush=True)
 
 
 def raise_open_files_limit() -> None:

@@ -32,9 +32,8 @@ def _plain(error: BaseException) -> str:
 
 
 def _present() -> str:
-    found = sorted(
-        str(one) for pattern in ("serial/by-id/*", "ttyUSB*", "ttyACM*", "ttyAMA*") for one in pathlib.Path("/dev").glob(pattern)
-    )
+    kinds = ("serial/by-id/*", "ttyUSB*", "ttyACM*", "ttyAMA*")
+    found = sorted(str(one) for kind in kinds for one in pathlib.Path("/dev").glob(kind))
     if not found:
         return "no serial adapter is plugged in"
     return f"plug it in, or name one of {', '.join(found[:8])}"

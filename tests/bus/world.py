@@ -208,9 +208,11 @@ class World:
             if not request.is_read and was_sent and request.attempts and not _tells(event):
                 self.wrong.append(f"a write that was sent ended as {event}")
             return
-        if not request.is_broadcast and event.frame != reply_to(request.frame) and request.frame[1] < 20:
+        if request.is_broadcast or request.frame[1] > 20:
+            return
+        if event.frame != reply_to(request.frame):
             self.wrong.append(f"{request.frame.hex()} was given {event.frame.hex()}")
-        if not request.is_broadcast and request.frame[1] < 20 and not any(s.answered for s in self.sent if s.frame == request.frame):
+        if not any(sent.answered for sent in self.sent if sent.frame == request.frame):
             self.wrong.append(f"{request.frame.hex()} was confirmed, and no device answered it")
 
 

@@ -1,0 +1,95 @@
+"""What is installed: the wheel's contents, and that ``twistd`` finds the plugin after each way of installing."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import site
+import subprocess
+import sys
+import tempfile
+import unittest
+import venv
+import zipfile
+from typing import ClassVar
+
+from lumina_twisted import __version__
+
+ROOT = pathlib.Path(__file__).parent.parent
+PARTS = ("lumina_twisted", "twisted", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; sys.exit(run())"
+
+
+def run(*words: str | pathlib.Path, folder: pathlib.Path) -> str:
+    """What a program printed; it must succeed."""
+    ended = subprocess.run(list(map(str, words)), cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+class Packaging(unittest.TestCase):
+    """Works on a copy of the tree and needs no network: what we depend on is taken from where the tests run."""
+
+    folder: ClassVar[pathlib.Path]
+    wheel: ClassVar[pathlib.Path]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Builds the wheel, once."""
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="lumina-packaging-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        tree = cls.folder / "tree"
+        tree.mkdir()
+        for part in PARTS:
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+            copy(ROOT / part, tree / part)
+        (tree / "tests").mkdir()
+        (tree / "tests" / "__init__.py").touch()  # which must not be packed
+        run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", cls.folder, folder=tree)
+        (cls.wheel,) = cls.folder.glob("*.whl")
+
+    def installed(self, name: str, *what: str | pathlib.Path) -> pathlib.Path:
+        """The Python of a new environment in which only ``what`` has been installed."""
+        place = self.folder / name
+        venv.create(place, with_pip=False, symlinks=True)
+        (packages,) = place.glob("lib/python*/site-packages")
+        (packages / "depends.pth").write_text("\n".join(site.getsitepackages()))
+        python = place / "bin" / "python"
+        pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "--no-deps")
+        run(*pip, "--no-index", "--no-build-isolation", "--ignore-installed", *what, folder=self.folder)
+        return python
+
+    def assert_serves(self, python: pathlib.Path, home: pathlib.Path) -> None:
+        """``twistd`` lists it, starts it from where it was installed, and knows ``serial:``."""
+        self.assertRegex(run(python, "-c", TWISTD, "--help", folder=self.folder), r"\n +lumina +Share ")
+        self.assertIn(
+            f"Lumina {__version__}, ", run(python, "-c", TWISTD, "-n", "lumina", "--version", folder=self.folder)
+        )
+        code = (
+            "import lumina_twisted; print(lumina_twisted.__file__);"
+            "from twisted.internet.endpoints import clientFromString;"
+            "print(clientFromString(None, 'serial:/dev/x:baudrate=19200'))"
+        )
+        path, endpoint = run(python, "-c", code, folder=self.folder).splitlines()
+        self.assertTrue(pathlib.Path(path).resolve().is_relative_to(home.resolve()), path)
+        self.assertIn("SerialEndpoint", endpoint)
+
+    def test_contents_of_the_wheel(self) -> None:
+        with zipfile.ZipFile(self.wheel) as wheel:
+            names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+            (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+            told = wheel.read(metadata).decode()
+        modules = {str(path.relative_to(ROOT)) for path in (ROOT / "lumina_twisted").rglob("*.py")}
+        self.assertEqual(names, modules | {"lumina_twisted/py.typed", "twisted/plugins/lumina_plugin.py"})
+        self.assertIn("\nLicense-Expression: MIT\n", told)
+        self.assertIn("\nRequires-Python: >=3.11\n", told)
+        self.assertIn("\nLicense-File: LICENSE\n", told)
+
+    def test_nothing_is_put_over_twisted(self) -> None:
+        self.assertEqual([str(one) for one in (ROOT / "twisted").rglob("__init__.py")], [])
+
+    def test_wheel(self) -> None:
+        self.assert_serves(self.installed("wheel", self.wheel), self.folder / "wheel")
+
+    def test_editable(self) -> None:
+        self.assert_serves(self.installed("editable", "-e", self.folder / "tree"), self.folder / "tree")
