@@ -24,8 +24,8 @@ test-oldest:
 
 # The tests that need programs of Debian's.
 interop: $(VENV)/dev.stamp
-	tests/interop/install
-	$(BIN)/pytest tests/interop
+	interop/install
+	$(BIN)/pytest interop
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.run

@@ -12,6 +12,7 @@ from lumina_twisted import __version__
 from lumina_twisted.config.compose import DEFAULT_FILE, Given, compose, file_used
 from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.daemon import Daemon
+from lumina_twisted.config.endpoints import tcp_address
 from lumina_twisted.errors import ConfigError
 
 
@@ -98,4 +99,6 @@ def makeService(options: Options) -> IService:
 
     demo = DemoService(reactor)
     whole = Configuration({**demo.ports, **configuration.ports}, configuration.listeners)
-    return Daemon(whole, reactor, also=(demo,), hints=demo.hints())
+    addresses = [tcp_address(one.endpoint) for one in configuration.listeners if one.protocol == "line"]
+    host_and_port = next(filter(None, addresses), ())
+    return Daemon(whole, reactor, also=(demo,), hints=demo.hints(*host_and_port))

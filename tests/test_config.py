@@ -6,14 +6,16 @@ import pathlib
 import re
 import tomllib
 from typing import Any
+from unittest.mock import Mock
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.settings import UnitSettings
+from lumina_twisted.config import endpoints
 from lumina_twisted.config.compose import DEFAULT_FILE, DEMO_PORTS, Given, compose, file_used
 from lumina_twisted.config.configuration import Configuration
-from lumina_twisted.config.endpoints import endpoint_fault
+from lumina_twisted.config.endpoints import endpoint_fault, tcp_address
 from lumina_twisted.config.protocols import LISTENER_CLASSES, PROTOCOLS
 from lumina_twisted.config.reference import reference
 from lumina_twisted.errors import ConfigError
@@ -355,10 +357,33 @@ class Endpoints(SynchronousTestCase):
             ("tcp:65536", "'65536' is no TCP port from 0 to 65535 in 'tcp:65536'"),
             ("tcp:-1", "'-1' is no TCP port from 0 to 65535 in 'tcp:-1'"),
             ("tcp:1:host=x", "'tcp:1:host=x' is no endpoint (got an unexpected keyword argument 'host')"),
-            ("ssl:1:privateKey=/nonexistent.pem", "/nonexistent.pem cannot be read (No such file or directory)"),
         ):
-            found = endpoint_fault(text)
-            self.assertTrue(found is not None and found.startswith(sentence), (text, found))
+            self.assert_fault(text, sentence)
+
+    def test_what_an_endpoint_lacks(self) -> None:
+        """Told by its parser; which there are, and what they need, differs from one system to another."""
+        for error, sentence in (
+            (FileNotFoundError(2, "No such file or directory", "/x.pem"), "/x.pem cannot be read (No such file or dir"),
+            (ModuleNotFoundError("No module named 'OpenSSL'"), "'ssl:1' needs a package that is not here (No module"),
+            (KeyError("eth7"), "'ssl:1' cannot be used ('eth7'); a Twisted server endpoint looks like tcp:8888"),
+            (RuntimeError(), "'ssl:1' is no endpoint (RuntimeError); a Twisted server endpoint looks like tcp:8888"),
+        ):
+            self.patch(endpoints, "serverFromString", Mock(side_effect=error))
+            self.assert_fault("ssl:1", sentence)
+
+    def assert_fault(self, text: str, sentence: str) -> None:
+        found = endpoint_fault(text)
+        self.assertTrue(found is not None and found.startswith(sentence), (text, found))
+
+    def test_where_a_client_reaches_it(self) -> None:
+        for text, address in (
+            ("tcp:8888", ("127.0.0.1", 8888)),
+            ("tcp:port=8888:interface=0.0.0.0", ("127.0.0.1", 8888)),
+            ("tcp:1:interface=192.0.2.1:backlog=5", ("192.0.2.1", 1)),
+            ("unix:/run/x", None),
+            ("ssl:8443", None),
+        ):
+            self.assertEqual(tcp_address(text), address)
 
 
 class Protocols(SynchronousTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import resource
@@ -11,6 +12,7 @@ import tempfile
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.modbus.crc import crc_ok
 from lumina_twisted.modbus.rtu import encode_adu
 from tests.twistd_process import TestDevice, Twistd, run_twistd
 
@@ -86,6 +88,37 @@ class Serving(LifecycleTests):
         client = twistd.connect()
         client.write(b"ports")
         self.assertIn(b"# bus ", client.read())
+
+
+class Demo(LifecycleTests):
+    """``--demo``."""
+
+    def test_what_it_says_to_type_works(self) -> None:
+        twistd = self.start("--demo")
+        twistd.wait_for("two simulated buses")
+        told = []
+        while "help" not in twistd.printed:
+            twistd.wait_for("printf")
+            told += re.findall(rf"printf '(1:demo:.*?)\\\\n' \\| nc .* 127.0.0.1 {twistd.tcp_port}$", twistd.printed, re.M)
+        self.assertTrue(told, twistd.printed)
+        for line in set(told):
+            client = twistd.connect()
+            client.write(line.encode())
+            command_id, answer, _ = client.read().split(b":")
+            self.assertTrue(command_id == b"1" and crc_ok(bytes.fromhex(answer.decode())), (line, answer))
+            client.close()
+        twistd.send(signal.SIGTERM)
+        self.assert_clean(twistd)
+
+    def test_nothing_of_it_is_left(self) -> None:
+        folder = pathlib.Path(self.mktemp()).absolute()
+        folder.mkdir()
+        self.patch(os, "environ", {**os.environ, "TMPDIR": str(folder)})
+        twistd = self.start("--demo")
+        self.assertEqual(len(list(folder.glob("*/demo*"))), 2)
+        twistd.send(signal.SIGINT)
+        self.assert_clean(twistd)
+        self.assertEqual(list(folder.iterdir()), [])
 
 
 class Stopping(LifecycleTests):

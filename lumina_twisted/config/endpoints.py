@@ -8,6 +8,7 @@ from typing import Final
 from twisted.internet.endpoints import serverFromString
 
 _TCP: Final = re.compile(r"(?:tcp6?|ssl):(?:port=)?(?P<number>[^:]*)")
+_INTERFACE: Final = re.compile(r":interface=(?P<host>[^:]*)")
 _EXAMPLE: Final = "a Twisted server endpoint looks like tcp:8888:interface=127.0.0.1"
 
 
@@ -22,11 +23,22 @@ def endpoint_fault(text: str) -> str | None:
         serverFromString(None, text)
     except OSError as error:
         return f"{error.filename or text} cannot be read ({error.strerror})"
+    except ImportError as error:
+        return f"{text!r} needs a package that is not here ({error}); for TLS, `pip install twisted[tls]` brings it"
     except LookupError as error:
         return None if text.startswith("systemd:") else f"{text!r} cannot be used ({error}); {_EXAMPLE}"
     except Exception as error:
         return f"{text!r} is no endpoint ({_plain(error)}); {_EXAMPLE}"
     return None
+
+
+def tcp_address(text: str) -> tuple[str, int] | None:
+    """Where a client on this machine reaches a ``tcp:`` endpoint; None if ``text`` is another one."""
+    if not (text.startswith("tcp:") and (tcp := _TCP.match(text))):
+        return None
+    interface = _INTERFACE.search(text)
+    host = interface["host"] if interface else ""
+    return ("127.0.0.1" if host in ("", "0.0.0.0") else host), int(tcp["number"])
 
 
 def _is_tcp_port(number: str) -> bool:

@@ -1,6 +1,7 @@
 """What a person who types at a line listener is told.
 
-Every line begins with ``# ``, which no id does, and has no colon, so that no client's parser takes it for a reply.
+Every line begins with ``# ``, which no id does, so that no client's parser takes it for a reply; what is told of
+ports has no colon either.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import attrs
 from lumina_twisted.ports.interfaces import Ports
 
 HELP: Final = (
-    "A command is one line of fields parted by colons (C), and gets one line as its answer",
-    "  id C device type C port C baudrate C hex C response length [C timeout [C key=value]]",
+    "A command is one line, and gets one line as its answer",
+    "  id:device type:port:baudrate:hex:response length[:timeout[:key=value]]",
+    "  a1:meter:boiler:9600:010300000001840A:7:5",
     "id              any ASCII text; the answer begins with it",
     "device type     any text; it is not looked at",
     "port            name or path of a port, see ports; empty for this listener's own",
@@ -31,7 +33,7 @@ def ports_told(ports: Ports) -> list[str]:
     told = []
     for port in ports:
         one = port.describe()
-        told.append(f"{one.name}  {one.path}  {one.serial}  {one.state}  {one.waiting} waiting")
+        told.append(_plain(f"{one.name}  {one.path}  {one.serial}  {one.state}  {one.waiting} waiting"))
     return told or ["no port is configured"]
 
 
@@ -39,18 +41,18 @@ def stats_told(ports: Ports, listener: Mapping[str, int]) -> list[str]:
     """What this listener and each port has counted; what was never seen is left out."""
     told = ["listener  " + _counts(listener)]
     for port in ports:
-        told.append(f"{port.name}  " + _counts(attrs.asdict(port.describe().counters)))
+        told.append(_plain(f"{port.name}  ") + _counts(attrs.asdict(port.describe().counters)))
     return told
 
 
 def commented(lines: Iterable[str]) -> bytes:
     """Lines as no client takes them for a reply."""
-    return b"".join(b"# %b\n" % _plain(line) for line in lines)
+    return b"".join(b"# %b\n" % " ".join(line.splitlines()).encode("ascii", "replace") for line in lines)
 
 
-def _plain(text: str) -> bytes:
-    """ASCII without colons or line ends; a colon in a path becomes ``%3A``, for such a port is asked by its name."""
-    return " ".join(text.replace(":", "%3A").splitlines()).encode("ascii", "replace")
+def _plain(text: str) -> str:
+    """Without colons: one in a path becomes ``%3A``, for such a port is asked by its name."""
+    return text.replace(":", "%3A")
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -233,7 +233,7 @@ class OddLineTests(FrontCase):
             self.say(word + b"\r")
             text = self.transport.writes.pop()
             self.assertIn(inside, text)
-            self.assertNotIn(b":", text)
+            self.assertTrue(word == b"help" or b":" not in text)
             for line in text.splitlines():
                 self.assertTrue(line.startswith(b"# "))
         self.assertEqual(self.transport.writes, [])
