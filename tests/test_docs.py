@@ -1,4 +1,4 @@
-"""Every snippet of the documentation runs: transcripts against the demo, command lines and files through the options."""
+"""Every snippet of the documentation runs: transcripts against the demo, command lines and files as options."""
 
 from __future__ import annotations
 
