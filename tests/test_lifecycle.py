@@ -97,7 +97,8 @@ class Demo(LifecycleTests):
         twistd = self.start("--demo")
         twistd.wait_for("two simulated buses")
         twistd.wait_for("help")
-        told = re.findall(rf"printf '(1:demo:.*)\\n' \| nc .* 127.0.0.1 {twistd.tcp_port}$", twistd.printed, re.MULTILINE)
+        pattern = rf"printf '(1:demo:.*)\\n' \| nc .* 127.0.0.1 {twistd.tcp_port}$"
+        told = re.findall(pattern, twistd.printed, re.MULTILINE)
         self.assertGreater(len(told), 3, twistd.printed)
         for line in told:
             client = twistd.connect()

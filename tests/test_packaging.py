@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import pathlib
 import shutil
 import site
@@ -11,7 +13,6 @@ import tempfile
 import unittest
 import venv
 import zipfile
-from typing import ClassVar
 
 from lumina_twisted import __version__
 
@@ -27,26 +28,29 @@ def run(*words: str | pathlib.Path, folder: pathlib.Path) -> str:
     return ended.stdout
 
 
+@functools.cache
+def built() -> tuple[pathlib.Path, pathlib.Path]:
+    """A folder with a copy of the tree, and the wheel made of it."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="lumina-packaging-"))
+    atexit.register(shutil.rmtree, folder)
+    tree = folder / "tree"
+    tree.mkdir()
+    for part in PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, tree / part)
+    (tree / "tests").mkdir()
+    (tree / "tests" / "__init__.py").touch()  # which must not be packed
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, folder=tree)
+    (wheel,) = folder.glob("*.whl")
+    return folder, wheel
+
+
 class Packaging(unittest.TestCase):
     """Works on a copy of the tree and needs no network: what we depend on is taken from where the tests run."""
 
-    folder: ClassVar[pathlib.Path]
-    wheel: ClassVar[pathlib.Path]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        """Builds the wheel, once."""
-        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="lumina-packaging-"))
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
-        tree = cls.folder / "tree"
-        tree.mkdir()
-        for part in PARTS:
-            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-            copy(ROOT / part, tree / part)
-        (tree / "tests").mkdir()
-        (tree / "tests" / "__init__.py").touch()  # which must not be packed
-        run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", cls.folder, folder=tree)
-        (cls.wheel,) = cls.folder.glob("*.whl")
+    def setUp(self) -> None:
+        """Builds the wheel, once for all tests (trial has no set-up of a class)."""
+        self.folder, self.wheel = built()
 
     def installed(self, name: str, *what: str | pathlib.Path) -> pathlib.Path:
         """The Python of a new environment in which only ``what`` has been installed."""
