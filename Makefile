@@ -3,9 +3,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-OLDEST_TWISTED = 24.11.0
+OLDEST = twisted==24.11.0 pyserial==3.5 attrs==23.2.0 cattrs==24.1.0
 
-.PHONY: run test test-oldest interop bench lint clean
+.PHONY: run test test-oldest interop bench clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/twistd -n --pidfile= lumina --demo
@@ -16,10 +16,10 @@ test: $(VENV)/dev.stamp
 	$(BIN)/pytest -n 2
 	LUMINA_EXPLORER_DEPTH=5 $(BIN)/trial --temp-directory=$(VENV)/trial tests
 
-# The same tests with the oldest Twisted that is supported.
+# The same tests with the oldest of what setup.cfg allows.
 test-oldest:
 	$(MAKE) VENV=.venv-oldest .venv-oldest/dev.stamp
-	.venv-oldest/bin/pip install --quiet --disable-pip-version-check "twisted==$(OLDEST_TWISTED)"
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check $(OLDEST)
 	LUMINA_EXPLORER_DEPTH=4 .venv-oldest/bin/pytest -n 2 --deselect tests/test_packaging.py
 
 # The tests that need programs of Debian's.

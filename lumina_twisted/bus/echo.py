@@ -61,5 +61,5 @@ def probe_for(request: Request) -> Request:
     address = request.frame[2:4] if writes_register else b"\x00\x00"
     pdu = bytes((FunctionCode.READ_HOLDING_REGISTERS,)) + address + b"\x00\x01"
     probe = Request(request.client, encode_adu(request.unit, pdu), request.serial, request.deadline, retries=0)
-    probe.done = True  # it is the bus's own: nobody waits for its reply
+    probe.is_probe = probe.done = True  # nobody waits for its reply
     return probe

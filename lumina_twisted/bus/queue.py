@@ -91,6 +91,12 @@ class RequestQueue:
         self._ring.pop(request.client, None)
         self._served = request.client
 
+    def pass_turn(self, request: Request) -> None:
+        """Uses up the turn of the request's client, and leaves the request where it is."""
+        self._rejoin()
+        self._ring.pop(request.client, None)
+        self._served = request.client
+
     @staticmethod
     def _first_of(
         requests: deque[Request], now: float, ready_at: Callable[[Request], float]

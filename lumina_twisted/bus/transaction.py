@@ -69,17 +69,16 @@ class Attempt:
     :param junk: what the decoder had counted as junk before.
     """
 
-    __slots__ = ("echo", "echoed", "expires", "is_probe", "junk", "request", "sent_until")
+    __slots__ = ("echo", "echoed", "expires", "junk", "request", "sent_until")
 
     def __init__(
-        self, request: Request, sent_until: float, expires: float, echo: bool | None, junk: int, is_probe: bool
+        self, request: Request, sent_until: float, expires: float, echo: bool | None, junk: int
     ) -> None:
         self.request = request
         self.sent_until = sent_until
         self.expires = expires
         self.echo = echo
         self.junk = junk
-        self.is_probe = is_probe
         self.echoed = False
 
     @property

@@ -111,13 +111,14 @@ def state_of(walk: Walk) -> str:
     def rel(time: float) -> float:
         return round(time - now, 6)
 
-    live, ear, owed = bus._attempt, bus._ear, bus._owed
+    wire = bus._wire
+    live, ear, owed = wire.attempt, wire._ear, wire._owed
     return repr((
         live and (live.request.frame, live.echo, live.echoed, rel(live.expires), rel(live.sent_until)),
         [(one.frame, one.attempts, rel(one.ends_at), rel(one.not_before), one.client) for one in bus._queue],
         [(d.owner.frame, d.owner.done, d.count, d.awaits_echo, rel(d.lapses), rel(d.overdue_since)) for d in owed],
-        list(bus._queue._ring), bus._queue._served, bus._echo.known, owed._learned, bytes(ear._decoder._buffer),
-        rel(bus._quiet_from), rel(ear._heard_at), rel(world.quiet_from), bus._last_frame, len(walk.requests),
+        list(bus._queue._ring), bus._queue._served, wire.echo.known, owed._learned, bytes(ear._decoder._buffer),
+        rel(wire.quiet_from), rel(ear._heard_at), rel(world.quiet_from), wire._last_frame, len(walk.requests),
         [(one.frame, one.answered, one.echoed, rel(one.until)) for one in world.sent if now <= one.until + 0.2],
         {one.frame for one in world.sent if one.answered}, [one.done for one in walk.requests],
     ))

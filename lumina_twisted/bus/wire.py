@@ -1,0 +1,267 @@
+"""One transaction at a time: what was sent, what is heard, and whether it is the reply. Floor 1.
+
+The rules of a reply (1, 2 and 4 of the core) are applied here; whose turn it is, and what becomes of a request that
+got no reply, is the bus's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from lumina_twisted.bus.counters import Counters
+from lumina_twisted.bus.ear import Ear
+from lumina_twisted.bus.echo import Echo, probe_shape
+from lumina_twisted.bus.events import Frame, Request
+from lumina_twisted.bus.owed import Debt, OwedReplies
+from lumina_twisted.bus.pace import Pace
+from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.bus.transaction import TABLE, Attempt, Signal, State
+from lumina_twisted.modbus.rtu import Decoded
+
+
+class Answered(NamedTuple):
+    """A frame that is the reply to ``request``; ``is_late`` if its response timeout was over."""
+
+    request: Request
+    frame: bytes
+    is_late: bool
+
+
+class Unanswered(NamedTuple):
+    """A request whose response timeout is over; ``debt`` if its reply may still come."""
+
+    request: Request
+    debt: Debt | None
+
+
+class Wire:
+    """The transaction that runs, and all that was learned from those before."""
+
+    def __init__(self, settings: BusSettings, pace: Pace, counters: Counters) -> None:
+        self.attempt: Attempt | None = None
+        self.echo = Echo(settings.echo)
+        self.quiet_from = 0.0  # the end of the last byte on the wire
+        self._pace = pace
+        self._counters = counters
+        self._owed = OwedReplies()
+        self._ear = Ear()
+        self._state = State.IDLE
+        self._last_frame = b""
+
+    # -- what is sent --------------------------------------------------------------------------------------------
+
+    def ready_at(self, request: Request) -> float:
+        """When a request may go, but for the silence before it: to wait for that is part of its turn, or those that
+        need less of it would always be first."""
+        if not len(self._owed):
+            return request.not_before
+        ready = max(request.not_before, self._owed.blocks_until(request))
+        if self.echo.needs_probe(request):
+            ready = max(ready, self._owed.lapse_of(probe_shape(request)))
+        return ready
+
+    def send(self, request: Request, now: float) -> Frame:
+        """Begins a transaction.
+
+        :return: the frame, which leaves now.
+        """
+        if len(self._owed):
+            self._owed.purge(now, request)
+        self._ear.clear()
+        sent_until = now + self._pace.wire_time(request)
+        expires = sent_until + self._pace.response_timeout(request)
+        self.attempt = Attempt(request, sent_until, expires, self.echo.known, self._ear.junk)
+        self._signal(Signal.BROADCAST_SENT if request.is_broadcast else Signal.REQUEST_SENT)
+        request.attempts += 1
+        self._counters.frames += 1
+        self._pace.left_with(request.serial)
+        self.quiet_from = sent_until
+        self._last_frame = request.frame
+        self._wait_for_frames()
+        return Frame(request.frame, request.serial)
+
+    def is_on_wire(self, request: Request) -> bool:
+        """Whether the transaction that runs is this request's."""
+        return self.attempt is not None and self.attempt.request is request
+
+    # -- what is heard -------------------------------------------------------------------------------------------
+
+    @property
+    def silence_at(self) -> float:
+        """When silence, if it lasts until then, may end what has been heard."""
+        return self._ear.silence_at
+
+    def receive(self, data: bytes, now: float) -> Iterator[Answered]:
+        """Takes bytes off the wire; the answers that they complete."""
+        attempt = self.attempt
+        self.quiet_from = now if attempt is None else max(now, attempt.sent_until)
+        yield from self._answers(self._ear.receive(data, now), now)
+        self._ear.note_silence(self.attempt, now, self._pace.t3_5)
+
+    def end_of_burst(self, now: float) -> Iterator[Answered]:
+        """The wire has been silent for T3.5; the answers that this completes."""
+        yield from self._answers(self._ear.end_of_burst(), now)
+
+    def _answers(self, frames: Iterable[Decoded], now: float) -> Iterator[Answered]:
+        for found in frames:
+            answered = self._on_frame(found, now)
+            if answered is not None:
+                yield answered
+
+    def _on_frame(self, found: Decoded, now: float) -> Answered | None:
+        attempt = self.attempt
+        if attempt is not None and found.pattern is not None:
+            if found.pattern is attempt.request.pattern:
+                return self._on_reply(attempt, found.frame, now)
+            if found.pattern is attempt.request.pattern.echo:
+                self._on_echo(attempt)
+                return None
+        debt = None if found.pattern is None else self._owed.by_pattern(found.pattern)
+        if debt is not None:
+            return self._on_late(debt, found.frame, now)
+        self._on_foreign(found.frame)
+        return None
+
+    def _on_reply(self, attempt: Attempt, frame: bytes, now: float) -> Answered | None:
+        """A frame that has the form of the reply, rules 1, 2 and 4."""
+        request = attempt.request
+        self._signal(Signal.FRAME_RECEIVED)
+        if request.pattern.is_exception(frame) and (debt := self._owed.of_function(request, now)):
+            self._signal(Signal.FRAME_REFUSED)
+            return self._on_late(debt, frame, now)
+        if not self._is_proof(attempt, frame):
+            self._signal(Signal.FRAME_REFUSED)
+            return None
+        self._signal(Signal.REPLY_ACCEPTED)
+        self._close()
+        self.quiet_from = now
+        self._owed.in_time(request.unit)
+        if len(self._owed):
+            self._owed.extend(attempt, self._window(request))
+        self._wait_for_frames()
+        return Answered(request, frame, is_late=False)
+
+    def _is_proof(self, attempt: Attempt, frame: bytes) -> bool:
+        """Whether an echoing port leaves no doubt that this is more than an echo."""
+        request = attempt.request
+        if request.pattern.is_exception(frame):
+            return True
+        if attempt.lacks_echo:
+            if frame == request.frame:
+                self._on_echo(attempt)
+                return False
+            if request.pattern.can_equal_request or not self.echo.is_learned:
+                self._counters.foreign += 1
+                return False
+        if request.pattern.echo is not None and not attempt.echoed and self._ear.junk == attempt.junk:
+            self.echo.learn(False)
+        return True
+
+    def _on_echo(self, attempt: Attempt) -> None:
+        self._counters.echoes += 1
+        if attempt.echo and self._ear.junk > attempt.junk:
+            self._counters.collisions += 1
+        attempt.echoed = attempt.echo = True
+        if attempt.request.pattern.echo is not None:
+            self.echo.learn(True)
+
+    def _on_late(self, debt: Debt, frame: bytes, now: float) -> Answered | None:
+        if debt.awaits_echo and frame == debt.owner.frame:
+            debt.awaits_echo = False  # the first copy is the echo; only a second one is the reply
+            self._counters.echoes += 1
+            return None
+        self._counters.late += 1
+        self._owed.settle(debt, now)
+        self._wait_for_frames()
+        return None if self.is_on_wire(debt.owner) else Answered(debt.owner, frame, is_late=True)
+
+    def _on_foreign(self, frame: bytes) -> None:
+        self._counters.foreign += 1
+        if frame == self._last_frame:
+            self.echo.doubt()
+
+    # -- how a transaction ends without a reply ------------------------------------------------------------------
+
+    def turnaround_over(self) -> None:
+        """The devices have carried the broadcast out."""
+        self._signal(Signal.TURNAROUND_OVER)
+        self._close()
+
+    def response_timeout(self, attempt: Attempt, now: float) -> Unanswered:
+        """No reply came in time."""
+        self._signal(Signal.RESPONSE_TIMEOUT)
+        debt = None if self._was_damaged(attempt, now) else self._note_owed(attempt)
+        self._close()
+        self._wait_for_frames()
+        if attempt.request.is_probe and self.echo.known is None:
+            self.echo.learn(False)  # neither an echo nor a reply without one: nothing echoes
+        self._signal(Signal.ERROR_PROCESSED)
+        return Unanswered(attempt.request, debt)
+
+    def opened(self, quiet_from: float) -> None:
+        """The port is open; whatever was heard before means nothing."""
+        self._ear.clear()
+        self._wait_for_frames()
+        self.quiet_from = quiet_from
+
+    def lost(self) -> Request | None:
+        """The port is gone.
+
+        :return: the request that was on the wire.
+        """
+        self._signal(Signal.PORT_LOST)
+        self.echo.reset()  # the adapter that comes back may be another
+        self._ear.clear()
+        attempt, self.attempt = self.attempt, None
+        if attempt is None:
+            return None
+        if not attempt.request.is_broadcast:
+            self._note_owed(attempt)  # its reply may still come when the port is back
+        return attempt.request
+
+    def refused(self) -> Request | None:
+        """The frame could not be sent.
+
+        :return: its request.
+        """
+        attempt, self.attempt = self.attempt, None
+        if attempt is None:
+            return None
+        self._signal(Signal.SEND_FAILED)
+        return attempt.request
+
+    def _was_damaged(self, attempt: Attempt, now: float) -> bool:
+        """Whether the reply did come, in a state that proves nothing: then no other is owed."""
+        pattern = attempt.request.pattern
+        if self._ear.was_damaged(pattern):
+            self._counters.crc_errors += 1
+        return not attempt.lacks_echo and self._ear.came_to_nothing(pattern, now)
+
+    def _note_owed(self, attempt: Attempt) -> Debt:
+        request = attempt.request
+        debt = self._owed.add(request, attempt.expires, self._window(request))
+        debt.awaits_echo = attempt.lacks_echo and request.pattern.can_equal_request
+        return debt
+
+    def _window(self, request: Request) -> float:
+        return self._owed.window(
+            request.unit, self._pace.response_timeout(request), self._pace.reply_time(request)
+        )
+
+    def _close(self) -> None:
+        """The transaction is over; an echo that never came whole was hit by something."""
+        attempt, self.attempt = self.attempt, None
+        assert attempt is not None, "a transaction runs"
+        heard = self._ear.junk + self._ear.unread > attempt.junk
+        if attempt.echo and not attempt.echoed and heard:
+            self._counters.collisions += 1
+        self._counters.junk_bytes = self._ear.junk
+
+    def _wait_for_frames(self) -> None:
+        owed = tuple(debt.pattern for debt in self._owed) if len(self._owed) else ()
+        attempt = self.attempt
+        self._ear.wait_for(owed if attempt is None or attempt.request.is_broadcast else attempt.patterns + owed)
+
+    def _signal(self, signal: Signal) -> None:
+        self._state = TABLE[self._state, signal]

@@ -1,0 +1,120 @@
+"""Lengths told from the first bytes of a PDU, both ways."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lumina_twisted.modbus import pdu
+from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.lengths import UNKNOWN, expected_reply_length, reply_length, request_length
+from tests.golden import EXCEPTION_PDU, GOLDEN
+from tests.strategies import QUICK, REPLIES, REQUESTS
+
+NEEDED_BY_REQUESTS = {8: 3, 15: 6, 16: 6, 20: 2, 21: 2, 23: 10, 43: 2}
+"""Bytes of a request that must be there before its length can be told; 1 for all others."""
+NEEDED_BY_REPLIES = {1: 2, 2: 2, 3: 2, 4: 2, 12: 2, 17: 2, 20: 2, 21: 2, 23: 2, 24: 3}
+
+
+class RequestLengthTests(SynchronousTestCase):
+    """Requests."""
+
+    def test_golden(self) -> None:
+        for one in GOLDEN:
+            expected = UNKNOWN if one.request_pdu[0] == 8 else len(one.request_pdu)
+            self.assertEqual(request_length(one.request_pdu), expected, one.request)
+
+    def test_not_before_it_can_be_told(self) -> None:
+        for one in GOLDEN:
+            needed = NEEDED_BY_REQUESTS.get(one.request_pdu[0], 1)
+            for size in range(1, needed):
+                self.assertEqual(request_length(one.request_pdu[:size]), 0, one.request)
+            self.assertEqual(request_length(one.request_pdu[:needed]), request_length(one.request_pdu), one.request)
+
+    def test_inside_a_buffer(self) -> None:
+        for one in GOLDEN:
+            self.assertEqual(request_length(b"\1\2\3" + one.request_pdu, 3), request_length(one.request_pdu))
+
+    def test_diagnostics(self) -> None:
+        """Only the sub-function that returns any data has no length of its own."""
+        self.assertEqual(request_length(b"\x08\x00\x0a"), 5)
+        self.assertEqual(request_length(b"\x08\x01\x00"), 5)
+
+    def test_unknown(self) -> None:
+        for data in (b"\x41", b"\x00", b"\x2b\x0d", b"\x83"):
+            self.assertEqual(request_length(data), UNKNOWN)
+
+    @QUICK
+    @given(REQUESTS)
+    def test_every_request(self, request: pdu.Request) -> None:
+        encoded = request.encode()
+        self.assertIn(request_length(encoded), (len(encoded), UNKNOWN))
+        if encoded[0] in FunctionCode and encoded[0] not in (8, 43):
+            self.assertEqual(request_length(encoded), len(encoded))
+
+
+class ReplyLengthTests(SynchronousTestCase):
+    """Replies."""
+
+    def test_golden(self) -> None:
+        for one in GOLDEN:
+            self.assertEqual(reply_length(one.reply_pdu), len(one.reply_pdu), one.reply)
+
+    def test_not_before_it_can_be_told(self) -> None:
+        for one in GOLDEN:
+            code = one.reply_pdu[0]
+            # The list of objects is walked: the length of the last one is told by the byte before its text.
+            needed = len(one.reply_pdu) - len("V2.11") if code == 43 else NEEDED_BY_REPLIES.get(code, 1)
+            for size in range(1, needed):
+                self.assertEqual(reply_length(one.reply_pdu[:size]), 0, one.reply)
+            self.assertEqual(reply_length(one.reply_pdu[:needed]), len(one.reply_pdu), one.reply)
+
+    def test_exceptions_whatever_the_function(self) -> None:
+        self.assertEqual(reply_length(EXCEPTION_PDU), 2)
+        for code in range(0x80, 0x100):
+            self.assertEqual(reply_length(bytes((code,))), 2)
+
+    def test_unknown(self) -> None:
+        for data in (b"\x41", b"\x00", b"\x2b\x0d"):
+            self.assertEqual(reply_length(data), UNKNOWN)
+
+    @QUICK
+    @given(REPLIES)
+    def test_every_reply(self, reply: pdu.Reply) -> None:
+        encoded = reply.encode()
+        if encoded[0] == 8:
+            self.assertEqual(reply_length(encoded), 5)
+        elif isinstance(reply, pdu.RawReply):
+            self.assertEqual(reply_length(encoded), UNKNOWN)
+        else:
+            self.assertEqual(reply_length(encoded), len(encoded))
+
+    @QUICK
+    @given(st.binary(min_size=1, max_size=300), st.integers(0, 10))
+    def test_any_bytes(self, data: bytes, start: int) -> None:
+        """A length, or none yet, or none ever; nothing is raised."""
+        for told in (request_length, reply_length):
+            self.assertGreaterEqual(told(bytes(start) + data, start), UNKNOWN)
+
+
+class ExpectedReplyLengthTests(SynchronousTestCase):
+    """What a request tells of its reply."""
+
+    def test_golden(self) -> None:
+        for one in GOLDEN:
+            expected = 0 if one.request_pdu[0] in (12, 17, 24, 43) else len(one.reply_pdu)
+            self.assertEqual(expected_reply_length(one.request_pdu), expected, one.request)
+
+    def test_bits_are_rounded_up(self) -> None:
+        for quantity, length in ((1, 3), (8, 3), (9, 4), (2000, 252)):
+            self.assertEqual(expected_reply_length(pdu.ReadCoilsRequest(0, quantity).encode()), length)
+
+    def test_no_reply_holds_so_much(self) -> None:
+        """An exception is its only answer."""
+        for text in ("03 0000 0080", "04 0000 ffff", "01 0000 07f9", "17 0000 0080 0000 0001 02 0000"):
+            self.assertEqual(expected_reply_length(bytes.fromhex(text)), 2)
+
+    def test_unknown(self) -> None:
+        for data in (b"\x41", b"\x2b\x0d", b"\x2b"):
+            self.assertEqual(expected_reply_length(data), UNKNOWN)
