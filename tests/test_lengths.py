@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.codes import FunctionCode
 from lumina_twisted.modbus.lengths import UNKNOWN, expected_reply_length, reply_length, request_length
 from tests.golden import EXCEPTION_PDU, GOLDEN
 from tests.strategies import QUICK, REPLIES, REQUESTS
@@ -50,7 +49,7 @@ class RequestLengthTests(SynchronousTestCase):
     def test_every_request(self, request: pdu.Request) -> None:
         encoded = request.encode()
         self.assertIn(request_length(encoded), (len(encoded), UNKNOWN))
-        if encoded[0] in FunctionCode and encoded[0] not in (8, 43):
+        if encoded[0] in pdu.REQUESTS and encoded[0] not in (8, 43):
             self.assertEqual(request_length(encoded), len(encoded))
 
 

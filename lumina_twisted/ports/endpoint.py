@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import termios
 from typing import Any
 
 from attrs import frozen
@@ -53,7 +54,7 @@ class SerialEndpoint:
             return defer.fail(PortError(f"nothing wants to talk to {self._settings.path}"))
         try:
             BusTransport(protocol, self._settings, self._reactor)
-        except (OSError, ValueError) as cause:
+        except (OSError, ValueError, termios.error) as cause:
             return defer.fail(PortError(why_not_open(self._settings.path, cause)))
         return defer.succeed(protocol)
 

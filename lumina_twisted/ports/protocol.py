@@ -31,10 +31,18 @@ class PendingRequest(Request):
     ) -> None:
         super().__init__(client, frame, serial, deadline, retries=retries, response_length=response_length)
         self.protocol = protocol
-        self.deferred: Deferred[bytes] = Deferred(self._cancelled)
+        self.deferred: Deferred[bytes] | None = Deferred(self._cancelled)
+
+    def let_go(self) -> Deferred[bytes]:
+        """The Deferred, which is about to fire. The two know each other: without this parting each command would be
+        left for the garbage collector."""
+        deferred, self.deferred = self.deferred, None
+        assert deferred is not None, "it fires once"
+        return deferred
 
     def _cancelled(self, deferred: Deferred[bytes]) -> None:
         """Its caller lets go of it."""
+        self.let_go()
         self.protocol.cancel(self)
         kind = OutcomeUnknown if self.attempts and not self.is_read else Cancelled
         state = "it was on the wire" if self.attempts else "it was not sent"
@@ -88,9 +96,11 @@ class RTUProtocol(Protocol):
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`; ``frame`` is the whole RTU frame."""
         now = self._now()
         request = PendingRequest(self, client, frame, serial, now + timeout, retries, response_length)
+        deferred = request.deferred
+        assert deferred is not None, "it has not fired yet"
         self._bus.submit(request, now)
         self._pump()
-        return request.deferred
+        return deferred
 
     def cancel(self, request: Request) -> None:
         """The caller of ``request`` is gone."""
@@ -154,7 +164,8 @@ class RTUProtocol(Protocol):
     def _deliver(event: Event) -> None:
         request = event.request
         assert isinstance(request, PendingRequest)
+        deferred = request.let_go()
         if isinstance(event, Reply):
-            request.deferred.callback(event.frame)
+            deferred.callback(event.frame)
         else:
-            request.deferred.errback(event.error)
+            deferred.errback(event.error)
