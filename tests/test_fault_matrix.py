@@ -359,3 +359,13 @@ class UnknownFunctionTests(SynchronousTestCase):
             self.assertEqual(request in world.ended, at_once)
             world.tick()
             self.assertIn(request, world.ended)
+
+    def test_hint_for_a_reply_in_pieces(self) -> None:
+        """The last piece ends it."""
+        world = World(OFF)
+        request = world.submit(self.FRAME, response_length=len(self.ANSWER))
+        world.advance(0.02)
+        for byte in self.ANSWER:
+            self.assertNotIn(request, world.ended)
+            world.hear(bytes((byte,)))
+        self.assertIn(request, world.ended)

@@ -333,6 +333,12 @@ class BoundTests(SynchronousTestCase):
             self.assertEqual(fed(decoder, pieces, patterns), [one.reply_frame])
             self.assertEqual(decoder.junk, 5000)
 
+    def test_what_is_left_of_a_flood_begins_no_burst(self) -> None:
+        """The bound happens to cut right before something that looks like a frame of somebody's."""
+        foreign = encode_adu(UNIT + 1, b"\x03\x02\x00\x07")
+        decoder = Decoder()
+        self.assertEqual(fed(decoder, [b"\xff" * 300 + foreign + b"\xff" * (256 - len(foreign)), b"\xff"]), [])
+
     def test_heads_without_an_end(self) -> None:
         """Each byte could begin the reply."""
         one = GOLDEN[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from lumina_twisted.modbus.codes import DIAGNOSTICS_RETURN_QUERY_DATA, EXCEPTION_FLAG, EXCEPTION_RTU_ADU
+from lumina_twisted.modbus.codes import DIAGNOSTICS_RETURN_QUERY_DATA, EXCEPTION_FLAG, EXCEPTION_RTU_ADU, MAX_PDU
 from lumina_twisted.modbus.crc import crc16
 from lumina_twisted.modbus.lengths import (
     UNKNOWN,
@@ -82,6 +82,8 @@ class ReplyPattern:
             whole = self._hint and len(buffer) - start == self._hint and crc16(bytes(buffer[start:])) == 0
             return self._hint if whole else AT_SILENCE
         length = reply_length(buffer, start + 1)
+        if length > MAX_PDU:
+            return NO_MATCH
         return length + OVERHEAD if length else 0
 
 

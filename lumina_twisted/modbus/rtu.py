@@ -140,6 +140,7 @@ class Decoder:
 
     def _scan(self, patterns: tuple[Pattern, ...], hold: bool) -> Decoded | None:
         buffer = self._buffer
+        open_end = len(buffer)  # where the first frame that only silence ends begins: more bytes may tell its length
         for start in range(self._looked_at, len(buffer)):
             for pattern in patterns:
                 length = pattern.measure(buffer, start)
@@ -149,12 +150,14 @@ class Decoder:
                     if crc16(bytes(buffer[start : start + length])) == 0:
                         return self._take(start, length, pattern)
                     self.damaged = pattern
-                elif length != AT_SILENCE and hold:
+                elif length == AT_SILENCE:
+                    open_end = min(open_end, start)
+                elif hold:
                     self._looked_at = start
                     return self._foreign() if start else None
             if start == 0 and (found := self._foreign()):
                 return found
-        self._looked_at = len(buffer) if hold else 0
+        self._looked_at = open_end if hold else 0
         return self._foreign()
 
     def begun(self, pattern: Pattern) -> bool:
