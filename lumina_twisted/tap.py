@@ -93,12 +93,13 @@ def makeService(options: Options) -> IService:
 
     configuration = options.configuration
     assert configuration is not None, "the options have been parsed"
+    foreground = options.parent is None or bool(options.parent["nodaemon"])
     if not options["demo"]:
-        return Daemon(configuration, reactor)
+        return Daemon(configuration, reactor, foreground=foreground)
     from lumina_twisted.simulator.demo import DemoService
 
     demo = DemoService(reactor)
     whole = Configuration({**demo.ports, **configuration.ports}, configuration.listeners)
     addresses = [tcp_address(one.endpoint) for one in configuration.listeners if one.protocol == "line"]
     host_and_port = next(filter(None, addresses), ())
-    return Daemon(whole, reactor, also=(demo,), hints=demo.hints(*host_and_port))
+    return Daemon(whole, reactor, also=(demo,), hints=demo.hints(*host_and_port), foreground=foreground)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
 import resource
 import signal
 import socket
+import subprocess
 import tempfile
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.modbus.crc import crc_ok
 from lumina_twisted.modbus.rtu import encode_adu
-from tests.twistd_process import TestDevice, Twistd, run_twistd
+from tests.twistd_process import (
+    PATIENCE,
+    Client,
+    TestDevice,
+    Twistd,
+    environment,
+    free_tcp_port,
+    run_twistd,
+    twistd_command,
+)
 
 READ = encode_adu(1, bytes.fromhex("0300000001"))
 REPLY = encode_adu(1, bytes.fromhex("03022a2a"))
@@ -182,6 +193,51 @@ class Stopping(LifecycleTests):
         (answer,) = self.last_answers()
         self.assertTrue(answer.startswith(b"wire:ERROR:port_closed "), answer)
         self.assertEqual(twistd.wait(), 0)
+
+
+class Background(LifecycleTests):
+    """``twistd`` without ``-n``: its parent process ends when the daemon serves, or has failed to."""
+
+    def twistd(self, tcp_port: int) -> subprocess.CompletedProcess[str]:
+        words = twistd_command("--port", self.port, "--listen", f"line=tcp:{tcp_port}:interface=127.0.0.1")
+        self.pid_file = self.folder / "twistd.pid"
+        words[words.index("-n"):words.index("lumina")] = [f"--pidfile={self.pid_file}", f"--logfile={self.folder}/log"]
+        with open(os.devnull) as nothing:
+            return subprocess.run(
+                words, env=environment(), cwd=self.folder, stdin=nothing, capture_output=True, text=True,
+                timeout=PATIENCE, check=False,
+            )
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = pathlib.Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+
+    def test_starts_and_stops(self) -> None:
+        tcp_port = free_tcp_port()
+        self.assertEqual(self.twistd(tcp_port).returncode, 0)
+        self.addCleanup(self.kill)
+        client = Client(tcp_port)
+        client.write(read_line(b"a"))
+        self.device.read(len(READ))
+        self.device.write(REPLY)
+        self.assertTrue(client.read().startswith(b"a:"))
+        os.kill(int(self.pid_file.read_text()), signal.SIGTERM)
+        self.assertEqual(client.read(), b"")
+        client.close()
+
+    def kill(self) -> None:
+        """What a failed test leaves; its pid file goes with a clean end."""
+        with contextlib.suppress(OSError):
+            os.kill(int(self.pid_file.read_text()), signal.SIGKILL)
+
+    def test_taken_tcp_port(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            ended = self.twistd(taken.getsockname()[1])
+        self.assertNotEqual(ended.returncode, 0)
+        self.assertIn("cannot listen on tcp:", ended.stdout + ended.stderr)
+        self.assertIn("(Address already in use)", (self.folder / "log").read_text())
+        self.assertFalse(self.pid_file.exists())
 
 
 class Refusing(SynchronousTestCase):

@@ -19,6 +19,7 @@ from lumina_twisted.config import daemon
 from lumina_twisted.config.compose import Given, compose
 from lumina_twisted.config.daemon import Daemon
 from lumina_twisted.config.protocols import ListenerProtocol
+from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.line_options import LineOptions
 from lumina_twisted.tap import Options
 from tests.twistd_process import ROOT, environment
@@ -190,6 +191,12 @@ class DaemonTests(SynchronousTestCase):
         self.assertEqual(len(self.printed), 2)
         self.assertIn("cannot listen on tcp:1 (Address already in use): ", self.printed[0])
         self.assertIn("cannot listen on tcp:3 (no such thing): ", self.printed[1])
+
+    def test_in_the_background_twistd_is_told(self) -> None:
+        """Its parent process hears of nothing but exceptions, and would wait for ever."""
+        made = self.make(fail(ValueError("no such thing")), foreground=False)
+        error = self.assertRaises(ConfigError, made.privilegedStartService)
+        self.assertIn("cannot listen on tcp:1 (no such thing): ", str(error))
 
     def test_an_endpoint_that_fails_late_stops_everything(self) -> None:
         late: Deferred[Any] = Deferred()

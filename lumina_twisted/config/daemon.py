@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 
 from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.protocols import PROTOCOLS, FrontEnd
+from lumina_twisted.errors import ConfigError
 from lumina_twisted.ports.pool import PortPool
 
 _COLLECT_AFTER: Final = 20_000
@@ -35,19 +36,21 @@ class Daemon(Service):
 
     :param also: services of floor 5's own, such as the demo's simulated buses; they start first and stop last.
     :param hints: told in the log when all is listening.
+    :param foreground: whether the operator sees our stderr.
     """
 
     _log = Logger(namespace="lumina")
-    _refused = False
 
     def __init__(
         self, configuration: Configuration, reactor: Any, *, also: tuple[Service, ...] = (), hints: str = "",
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.monotonic, foreground: bool = True,
     ) -> None:
         self._configuration = configuration
         self._reactor = reactor
         self._also = also
         self._hints = hints
+        self._foreground = foreground
+        self._refused: list[str] = []
         self._pool = PortPool(configuration.ports, reactor, now)
         self._fronts: list[tuple[Any, FrontEnd]] = [
             (one, PROTOCOLS[one.protocol].make(one, self._pool, reactor)) for one in configuration.listeners
@@ -59,6 +62,8 @@ class Daemon(Service):
         """Listens, while the process may still do what it may not do later.
 
         :raises SystemExit: after a sentence on stderr, if an endpoint cannot be listened on.
+        :raises ConfigError: likewise in the background, where twistd's own parent process waits to be told by an
+            exception, and would wait for ever for another end.
         """
         raise_open_files_limit()
         for one, front in self._fronts:
@@ -66,7 +71,7 @@ class Daemon(Service):
             starting.addCallbacks(self._listening.append, self._refuse, errbackArgs=(one,))
             self._starting.append(starting)
         if self._refused:  # Twisted's own endpoints listen, or fail to, before they return
-            raise SystemExit(1)
+            raise SystemExit(1) if self._foreground else ConfigError(self._refused)
 
     def startService(self) -> None:
         """Opens the ports, and takes over the signals: now, and again once the reactor has set its own."""
@@ -116,7 +121,7 @@ class Daemon(Service):
         sentence = _cannot_listen(failure, one)
         self._log.critical("{sentence}", sentence=sentence)
         complain(sentence)
-        self._refused = True
+        self._refused.append(sentence)
         if self.running:
             exit_with_failure()
             self._reactor.callWhenRunning(stop_reactor, self._reactor)

@@ -2,11 +2,13 @@
 
 The codec of the gateway turned round: requests are told apart by the length that their function code says, and
 answers come after T3.5 and the device's own time, in pieces, as a UART hands them over. The speed is the one that
-whoever has the terminal open has set: a device that has another speed does not understand what comes.
+whoever has the terminal open has set: a device that has another speed does not understand what comes. Parity makes no
+difference: Linux takes it off every pseudo-terminal.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import termios
 import tty
@@ -25,6 +27,9 @@ from lumina_twisted.simulator.device import SimulatedDevice
 
 FIFO: Final = 16
 """Bytes that a usual UART hands over at a time."""
+
+PAUSE: Final = 0.005
+"""Seconds that may lie between two pieces of a frame: a busy machine hands one write over in two."""
 
 Script = Callable[[bytes], list[tuple[float, bytes]]]
 """For a request frame: what comes back, each piece with the seconds from the request's end to the piece's."""
@@ -75,11 +80,20 @@ class SimulatedBus:
         self.replug()
 
     def replug(self) -> None:
-        """The adapter appears under its path."""
+        """The adapter appears under its path; nothing happens if it is there already.
+
+        :raises FileExistsError: if something else has that path.
+        """
+        if self._master >= 0:
+            return
         self._master, self._slave = os.openpty()  # both held: that nobody has it open is no hang-up to us
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
-        os.symlink(os.ttyname(self._slave), self.path)
+        try:
+            os.symlink(os.ttyname(self._slave), self.path)
+        except OSError:
+            self._close()
+            raise
         self._reactor.addReader(self)
 
     def unplug(self) -> None:
@@ -91,7 +105,11 @@ class SimulatedBus:
             call.cancel()
         self._calls.clear()
         self._decoder.clear()
-        os.unlink(self.path)
+        with contextlib.suppress(FileNotFoundError):  # somebody has tidied its folder up
+            os.unlink(self.path)
+        self._close()
+
+    def _close(self) -> None:
         os.close(self._master)
         os.close(self._slave)
         self._master = self._slave = -1
@@ -121,23 +139,26 @@ class SimulatedBus:
         data = os.read(self._master, 4096)
         speed, now = self.speed, self._now()
         self._wire_free = max(now, self._wire_free) + (wire_time(speed, len(data)) if speed else 0.0)
-        self._later(self._wire_free - now, self._on_bytes, data, speed)
+        self._later(self._wire_free - now, self._on_bytes, data, speed, self._wire_free)
 
     # -- the wire ------------------------------------------------------------------------------------------------
 
-    def _on_bytes(self, data: bytes, speed: int) -> None:
+    def _on_bytes(self, data: bytes, speed: int, ended: float) -> None:
         """The last of these bytes has left the wire."""
         if self.echo:
-            os.write(self._master, data)
+            self._write(data)
         self._decoder.receive(data)
         while found := self._decoder.next_frame(()):
             self._on_request(found.frame, speed)
         if len(self._decoder):
-            self._later(t3_5(speed or self._baudrate), self._on_silence, speed)
+            self._later(max(t3_5(speed or self._baudrate), PAUSE), self._on_silence, speed, ended)
 
-    def _on_silence(self, speed: int) -> None:
+    def _on_silence(self, speed: int, since: float) -> None:
+        if self._wire_free != since:
+            return  # more has come
         while found := self._decoder.end_of_burst(()):
             self._on_request(found.frame, speed)
+        self._decoder.clear()  # a frame that was broken off must not hide the next one
 
     def _on_request(self, frame: bytes, speed: int) -> None:
         self.heard.append(Heard(self._now(), frame, speed))
@@ -162,7 +183,8 @@ class SimulatedBus:
                 self._later(end, self._write, piece)
 
     def _write(self, piece: bytes) -> None:
-        os.write(self._master, piece)
+        with contextlib.suppress(BlockingIOError):  # nobody reads: a wire does not wait either
+            os.write(self._master, piece)
 
     def _later(self, seconds: float, call: Callable[..., None], *args: Any) -> None:
         def run() -> None:

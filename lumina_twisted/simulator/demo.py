@@ -17,13 +17,13 @@ from lumina_twisted.simulator.device import Counter, SimulatedDevice, drifting
 BAUDRATES: Final = {"demo1": 19200, "demo2": 9600}
 
 _HINTS: Final = (
-    ("the temperature, in tenths of a degree", "demo1", 1, "0400000001", 7),
-    ("how many relays the board has (8)", "demo1", 2, "0300000001", 7),
-    ("relay 3 on", "demo1", 2, "050003ff00", 8),
-    ("the state of the eight relays", "demo1", 2, "0100000008", 6),
-    ("the energy counter, in Wh", "demo2", 1, "0400000002", 9),
+    ("the temperature, in tenths of a degree", "demo1", 1, "0400000001", 7, ""),
+    ("how many relays the board has: 0008", "demo1", 2, "0300000001", 7, "03020008"),
+    ("relay 3 on: the reply repeats the request", "demo1", 2, "050003ff00", 8, "050003ff00"),
+    ("the state of the eight relays, a bit each", "demo1", 2, "0100000008", 6, ""),
+    ("the energy counter, in Wh", "demo2", 1, "0400000002", 9, ""),
 )
-"""What each asks, its port, unit, request PDU, and the length of the reply's frame."""
+"""What each asks, its port, unit, request PDU, the length of the reply's frame, and the reply's PDU if it is fixed."""
 
 
 class DemoService(Service):
@@ -48,11 +48,14 @@ class DemoService(Service):
 
     def hints(self, host: str = "127.0.0.1", tcp_port: int = 8888) -> str:
         """What to type in another terminal."""
-        told = [(meaning, command(port, unit, pdu, length)) for meaning, port, unit, pdu, length in _HINTS]
-        lines = ["two simulated buses are ready; in another terminal, type"]
-        for meaning, text in [*told, ("words for people", "help\\nports\\nstats")]:
-            lines += [f"  # {meaning}", f"  printf '{text}\\n' | nc -q1 {host} {tcp_port}"]
-        return "\n".join(lines)
+        lines = ["two simulated buses are ready; what comes back is 1:REPLY:TIME, the reply's frame in hexadecimal",
+                 "digits (of a read: unit, function, number of bytes, the values, CRC). In another terminal, type"]
+        typed = f"\\n' | nc -q1 {host} {tcp_port}"
+        for meaning, port, unit, pdu, length, reply in _HINTS:
+            lines += [f"  # {meaning}", f"  printf '{command(port, unit, pdu, length)}{typed}"]
+            if reply:
+                lines.append(f"  # 1:{_frame(unit, reply)}:TIME")
+        return "\n".join([*lines, "  # words for people", f"  printf 'help\\nports\\nstats{typed}"])
 
     def stopService(self) -> None:
         """Nothing of it is left."""
@@ -64,8 +67,11 @@ class DemoService(Service):
 
 def command(port: str, unit: int, pdu: str, length: int) -> str:
     """A line of the text protocol that asks a demo device something."""
-    frame = encode_adu(unit, bytes.fromhex(pdu)).hex().upper()
-    return f"1:demo:{port}:{BAUDRATES[port]}:{frame}:{length}"
+    return f"1:demo:{port}:{BAUDRATES[port]}:{_frame(unit, pdu)}:{length}"
+
+
+def _frame(unit: int, pdu: str) -> str:
+    return encode_adu(unit, bytes.fromhex(pdu)).hex().upper()
 
 
 def _thermometer() -> SimulatedDevice:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from lumina_twisted.modbus.codes import EXCEPTION_FLAG, MEI_DEVICE_IDENTIFICATION
+from lumina_twisted.modbus.lengths import UNKNOWN, request_length
 
 TABLE_SIZE: Final = 1000
 """Entries of each table; addresses beyond do not exist."""
@@ -80,11 +81,17 @@ class SimulatedDevice:
         }
 
     def answer(self, pdu: bytes, now: float) -> bytes:
-        """The reply PDU, normal or an exception."""
+        """The reply PDU, normal or an exception.
+
+        :param pdu: the request's, a byte at least.
+        :param now: seconds on the clock by which values move.
+        """
         function = self._functions.get(pdu[0])
         try:
             if function is None:
                 raise _Refused(ILLEGAL_FUNCTION)
+            if request_length(pdu) not in (UNKNOWN, len(pdu)):
+                raise _Refused(ILLEGAL_DATA_VALUE)
             return pdu[:1] + function(pdu, now)
         except _Refused as refused:
             return bytes((pdu[0] | EXCEPTION_FLAG, refused.args[0]))
@@ -140,6 +147,8 @@ class SimulatedDevice:
     def _read_write(self, pdu: bytes, now: float) -> bytes:
         read, read_quantity = _range(pdu, 1, 125)
         written, quantity = _range(pdu, 1, 121, at=5)
+        if pdu[9] != 2 * quantity:
+            raise _Refused(ILLEGAL_DATA_VALUE)
         self._store(written, pdu[10 : 10 + 2 * quantity], now)
         return _counted(self._registers(3, read, read_quantity, now))
 
@@ -161,10 +170,14 @@ class SimulatedDevice:
         return _counted(self._identity[1].encode() + b"\xff")
 
     def _identify(self, pdu: bytes, now: float) -> bytes:
-        if pdu[1] != MEI_DEVICE_IDENTIFICATION or not 1 <= pdu[2] <= 4:
-            raise _Refused(ILLEGAL_FUNCTION if pdu[1] != MEI_DEVICE_IDENTIFICATION else ILLEGAL_DATA_VALUE)
-        objects = b"".join(bytes((number, len(text))) + text.encode() for number, text in enumerate(self._identity))
-        return bytes((MEI_DEVICE_IDENTIFICATION, pdu[2], 0x01, 0, 0, len(self._identity))) + objects
+        """Conformity level 01: the basic objects, as a stream; one by one (read code 4) they are not to be had."""
+        if pdu[1] != MEI_DEVICE_IDENTIFICATION:
+            raise _Refused(ILLEGAL_FUNCTION)
+        if not 1 <= pdu[2] <= 3:
+            raise _Refused(ILLEGAL_DATA_VALUE)
+        first = pdu[3] if pdu[3] < len(self._identity) else 0  # section 6.21: an unknown one begins anew
+        objects = [bytes((number, len(text))) + text.encode() for number, text in enumerate(self._identity)][first:]
+        return bytes((MEI_DEVICE_IDENTIFICATION, pdu[2], 0x01, 0, 0, len(objects))) + b"".join(objects)
 
 
 def _word(pdu: bytes, at: int) -> int:
