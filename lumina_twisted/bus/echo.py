@@ -10,6 +10,7 @@ from __future__ import annotations
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.settings import EchoMode
 from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.pdu import ReadHoldingRegistersRequest
 from lumina_twisted.modbus.reply import Shape
 from lumina_twisted.modbus.rtu import encode_adu
 
@@ -58,8 +59,8 @@ def probe_for(request: Request) -> Request:
     """
     code = request.frame[1]
     writes_register = code in (FunctionCode.WRITE_SINGLE_REGISTER, FunctionCode.MASK_WRITE_REGISTER)
-    address = request.frame[2:4] if writes_register else b"\x00\x00"
-    pdu = bytes((FunctionCode.READ_HOLDING_REGISTERS,)) + address + b"\x00\x01"
-    probe = Request(request.client, encode_adu(request.unit, pdu), request.serial, request.deadline, retries=0)
+    address = int.from_bytes(request.frame[2:4], "big") if writes_register else 0
+    frame = encode_adu(request.unit, ReadHoldingRegistersRequest(address, 1).encode())
+    probe = Request(request.client, frame, request.serial, request.deadline, retries=0)
     probe.is_probe = probe.done = True  # nobody waits for its reply
     return probe

@@ -61,22 +61,23 @@ def expected_reply_length(pdu: bytes) -> int:
     A quantity that no reply can hold gives 2, the length of the exception that is its only answer.
     """
     code = pdu[0]
-    if code in (1, 2, 3, 4, 23):
+    if code in (1, 2, 3, 4, 20, 23):
         count = reply_byte_count(pdu)
         return 2 if count > 255 else 2 + count
-    if code == 8:
+    if code in (8, 21):
         return len(pdu)
-    if code == 21:
-        return len(pdu)
-    if code == 20:
-        return 2 + sum(2 + 2 * (pdu[at] << 8 | pdu[at + 1]) for at in range(7, len(pdu), 7))
     if code in (12, 17, 24) or is_device_identification(pdu):
         return 0
     return _FIXED_REPLIES.get(code, UNKNOWN)
 
 
 def reply_byte_count(pdu: bytes) -> int:
-    """The byte count that a reply to a read (FC 1-4, 23) must carry."""
+    """The byte count that a reply to a read (FC 1-4, 20, 23) must carry; more than 255 if it cannot.
+
+    What follows the last whole reference of an FC 20 is the device's to judge.
+    """
+    if pdu[0] == 20:
+        return sum(2 + 2 * (pdu[at] << 8 | pdu[at + 1]) for at in range(7, len(pdu) - 1, 7))
     quantity = pdu[3] << 8 | pdu[4]
     return (quantity + 7) // 8 if pdu[0] in (1, 2) else 2 * quantity
 

@@ -68,8 +68,7 @@ def within(lowest: int, highest: int) -> Check:
     """A validator for whole numbers; both ends are allowed."""
 
     def check(pdu: PDU, attribute: Any, value: int) -> None:
-        if not isinstance(value, int) or not lowest <= value <= highest:
-            raise refusal(pdu, f"{attribute.name} {value!r} is not from {lowest} to {highest}")
+        check_number(pdu, attribute.name, value, lowest, highest)
 
     return check
 
@@ -80,8 +79,7 @@ def words(fewest: int, most: int) -> Check:
     def check(pdu: PDU, attribute: Any, values: tuple[int, ...]) -> None:
         check_count(pdu, attribute.name, len(values), fewest, most)
         for value in values:
-            if not isinstance(value, int) or not 0 <= value <= 0xFFFF:
-                raise refusal(pdu, f"value {value!r} of {attribute.name} is not from 0 to 65535")
+            check_number(pdu, f"one of {attribute.name},", value, *WORD)
 
     return check
 
@@ -114,6 +112,15 @@ def check_count(pdu: PDU, name: str, count: int, fewest: int, most: int) -> None
 def refusal(pdu: PDU, sentence: str) -> RequestError:
     """The error for a value that breaks a limit."""
     return RequestError(f"{type(pdu).__name__}: {sentence}", function_code=pdu.function_code)
+
+
+def check_number(pdu: PDU, name: str, value: object, lowest: int, highest: int) -> None:
+    """Refuses what is no whole number within the limits.
+
+    :raises RequestError: if so.
+    """
+    if not isinstance(value, int) or not lowest <= value <= highest:
+        raise refusal(pdu, f"{name} {value!r} is not from {lowest} to {highest}")
 
 
 def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:

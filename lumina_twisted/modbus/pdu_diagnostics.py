@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Any, Final, Self
 
 from attrs import field, frozen
@@ -21,8 +22,8 @@ from lumina_twisted.modbus.pdu_base import (
     WORD,
     Reply,
     Request,
-    as_tuple,
     check_count,
+    check_number,
     expect,
     octets,
     refusal,
@@ -208,11 +209,16 @@ class ReadDeviceIdentificationRequest(Request):
         return cls(read_code, object_id)
 
 
+def _pairs(objects: Iterable[Iterable[Any]]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(tuple(one) for one in objects)
+
+
 def _check_objects(pdu: PDU, _: Any, objects: tuple[tuple[int, bytes], ...]) -> None:
     check_count(pdu, "objects", len(objects), 0, 255)
     for object_id, value in objects:
-        if not 0 <= object_id <= 255:
-            raise refusal(pdu, f"object id {object_id} is not from 0 to 255")
+        check_number(pdu, "object id", object_id, *BYTE)
+        if not isinstance(value, bytes):
+            raise refusal(pdu, f"the value {value!r} of object {object_id} is not bytes")
         check_count(pdu, f"bytes of object {object_id}", len(value), 0, 245)
     size = sum(2 + len(value) for _, value in objects)
     check_count(pdu, "bytes of all objects", size, 0, MAX_PDU - 1 - _IDENTIFICATION.size)
@@ -228,7 +234,7 @@ class ReadDeviceIdentificationReply(Reply):
     conformity_level: int = field(validator=within(*BYTE))
     more_follows: bool = field(converter=bool)
     next_object_id: int = field(validator=within(*BYTE))
-    objects: tuple[tuple[int, bytes], ...] = field(converter=as_tuple, validator=_check_objects)
+    objects: tuple[tuple[int, bytes], ...] = field(converter=_pairs, validator=_check_objects)
 
     def data_bytes(self) -> bytes:
         """The head of six fields, then id, length and value of each object."""

@@ -15,13 +15,14 @@ from lumina_twisted.modbus.codes import FunctionCode
 from lumina_twisted.modbus.pdu_base import (
     COUNT,
     PDU,
+    WORD,
     Reply,
     Request,
     as_tuple,
     check_count,
+    check_number,
     expect,
     pack_words,
-    refusal,
     unpack_counted,
     unpack_words,
 )
@@ -69,16 +70,13 @@ class FileRecord:
 
 
 def _check_place(pdu: PDU, one: RecordReference | FileRecord) -> None:
-    if not 1 <= one.file_number <= 0xFFFF:
-        raise refusal(pdu, f"file number {one.file_number} is not from 1 to 65535")
-    if not 0 <= one.record_number <= MAX_RECORD_NUMBER:
-        raise refusal(pdu, f"record number {one.record_number} is not from 0 to {MAX_RECORD_NUMBER}")
+    check_number(pdu, "file number", one.file_number, 1, 0xFFFF)
+    check_number(pdu, "record number", one.record_number, 0, MAX_RECORD_NUMBER)
 
 
 def _check_values(pdu: PDU, values: tuple[int, ...]) -> None:
     for value in values:
-        if not isinstance(value, int) or not 0 <= value <= 0xFFFF:
-            raise refusal(pdu, f"value {value!r} of a record is not from 0 to 65535")
+        check_number(pdu, "value", value, *WORD)
 
 
 def _check_type(cls: type[PDU], reference_type: int, data: bytes) -> None:
@@ -94,7 +92,7 @@ def _check_references(pdu: PDU, _: Any, references: tuple[RecordReference, ...])
     check_count(pdu, "references", len(references), 1, most)
     for one in references:
         _check_place(pdu, one)
-        check_count(pdu, "registers", one.length, 1, MAX_READ_RECORD_BYTES // 2 - 1)
+        check_number(pdu, "number of registers", one.length, 1, MAX_READ_RECORD_BYTES // 2 - 1)
     size = sum(2 + 2 * one.length for one in references)
     check_count(pdu, "bytes of the reply", size, 1, MAX_READ_RECORD_BYTES)
 

@@ -45,7 +45,7 @@ class ReplyPattern:
         self._exception_code = pdu[0] | EXCEPTION_FLAG
         self._hint = hint
         length = expected_reply_length(pdu)
-        self.head = _head(frame, length)
+        self.head = _head(frame)
         self.length = length + OVERHEAD if length > 0 else length
         self.shape = Shape(frame[0], pdu[0], max(self.length, 0))
         self.can_equal_request = length == UNKNOWN or (
@@ -93,9 +93,9 @@ def reply_pattern(frame: bytes, hint: int = 0) -> ReplyPattern:
     return ReplyPattern(frame, hint)
 
 
-def _head(frame: bytes, length: int) -> bytes | None:
+def _head(frame: bytes) -> bytes | None:
     code = frame[1]
-    if code in (1, 2, 3, 4, 23):
+    if code in (1, 2, 3, 4, 20, 23):
         count = reply_byte_count(frame[1:-2])
         return bytes((frame[0], code, count)) if count <= 255 else None
     if code in (5, 6, 21, 22):
@@ -105,8 +105,6 @@ def _head(frame: bytes, length: int) -> bytes | None:
         return frame[:-2] if returns_data else frame[:4]
     if code in (15, 16):
         return frame[:6]
-    if code == 20:
-        return bytes((frame[0], code, length - 2)) if length <= 253 else None
     if is_device_identification(frame[1:-2]):
         return frame[:4]
     return frame[:2]

@@ -6,15 +6,22 @@ Values that move are functions of the time, so that two runs give the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG, MEI_DEVICE_IDENTIFICATION
-from lumina_twisted.modbus.lengths import UNKNOWN, request_length
+from lumina_twisted.errors import (
+    FrameError,
+    IllegalDataAddress,
+    IllegalDataValue,
+    IllegalFunction,
+    ModbusException,
+    RequestError,
+)
+from lumina_twisted.modbus import pdu
+from lumina_twisted.modbus.codes import DIAGNOSTICS_RETURN_QUERY_DATA
 
 TABLE_SIZE: Final = 1000
 """Entries of each table; addresses beyond do not exist."""
-ILLEGAL_FUNCTION, ILLEGAL_DATA_ADDRESS, ILLEGAL_DATA_VALUE = 1, 2, 3
 
 Moving = Callable[[float], int]
 """A register's value at a time."""
@@ -53,10 +60,6 @@ class Counter:
         return self.value(now) & 0xFFFF
 
 
-class _Refused(Exception):
-    """Ends in an exception reply."""
-
-
 class SimulatedDevice:
     """The four tables and what the public functions do with them.
 
@@ -73,139 +76,125 @@ class SimulatedDevice:
         self.on_write: dict[int, Callable[[float], None]] = {}
         """What a write to a holding register also does, by address."""
         self._identity = identity
-        self._functions = {
-            1: self._read_bits, 2: self._read_bits, 3: self._read_registers, 4: self._read_registers,
-            5: self._write_coil, 6: self._write_register, 7: self._exception_status, 8: self._diagnostics,
-            15: self._write_coils, 16: self._write_registers, 17: self._report_server_id, 22: self._mask_write,
-            23: self._read_write, 43: self._identify,
+        self._functions: dict[type[pdu.Request], Callable[[Any, float], pdu.Reply]] = {
+            pdu.ReadCoilsRequest: self._read_coils,
+            pdu.ReadDiscreteInputsRequest: self._read_discrete_inputs,
+            pdu.ReadHoldingRegistersRequest: self._read_holding_registers,
+            pdu.ReadInputRegistersRequest: self._read_input_registers,
+            pdu.WriteSingleCoilRequest: self._write_single_coil,
+            pdu.WriteSingleRegisterRequest: self._write_single_register,
+            pdu.WriteMultipleCoilsRequest: self._write_multiple_coils,
+            pdu.WriteMultipleRegistersRequest: self._write_multiple_registers,
+            pdu.MaskWriteRegisterRequest: self._mask_write_register,
+            pdu.ReadWriteMultipleRegistersRequest: self._read_write_multiple_registers,
+            pdu.ReadExceptionStatusRequest: self._read_exception_status,
+            pdu.DiagnosticsRequest: self._diagnostics,
+            pdu.ReportServerIdRequest: self._report_server_id,
+            pdu.ReadDeviceIdentificationRequest: self._read_device_identification,
         }
 
-    def answer(self, pdu: bytes, now: float) -> bytes:
+    def answer(self, data: bytes, now: float) -> bytes:
         """The reply PDU, normal or an exception.
 
-        :param pdu: the request's, a byte at least.
+        :param data: the request's PDU, a byte at least.
         :param now: seconds on the clock by which values move.
         """
-        function = self._functions.get(pdu[0])
         try:
-            if function is None:
-                raise _Refused(ILLEGAL_FUNCTION)
-            if request_length(pdu) not in (UNKNOWN, len(pdu)):
-                raise _Refused(ILLEGAL_DATA_VALUE)
-            return pdu[:1] + function(pdu, now)
-        except _Refused as refused:
-            return bytes((pdu[0] | EXCEPTION_FLAG, refused.args[0]))
+            return self._answer(data, now).encode()
+        except ModbusException as refused:
+            return pdu.ExceptionReply(data[0] & 0x7F, refused.code).encode()
 
-    def _read_bits(self, pdu: bytes, now: float) -> bytes:
-        address, quantity = _range(pdu, 1, 2000)
-        table = self.coils if pdu[0] == 1 else self.discrete_inputs
-        return _counted(_packed(table[address : address + quantity]))
+    def _answer(self, data: bytes, now: float) -> pdu.Reply:
+        try:
+            request = pdu.decode_request(data)
+        except (FrameError, RequestError):
+            raise IllegalDataValue from None  # section 7: a length or a quantity that cannot be
+        function = self._functions.get(type(request))
+        if function is None:
+            raise IllegalFunction
+        return function(request, now)
 
-    def _read_registers(self, pdu: bytes, now: float) -> bytes:
-        address, quantity = _range(pdu, 1, 125)
-        return _counted(self._registers(pdu[0], address, quantity, now))
+    # -- the tables ----------------------------------------------------------------------------------------------
 
-    def _registers(self, code: int, address: int, quantity: int, now: float) -> bytes:
-        if code == 4:
-            for moving, value in self.moving.items():
-                self.input_registers[moving] = value(now)
-        table = self.input_registers if code == 4 else self.holding_registers
-        return b"".join(value.to_bytes(2, "big") for value in table[address : address + quantity])
+    def _read_coils(self, request: pdu.ReadCoilsRequest, now: float) -> pdu.Reply:
+        return pdu.ReadCoilsReply(_part(self.coils, request.address, request.quantity))
 
-    def _write_coil(self, pdu: bytes, now: float) -> bytes:
-        if pdu[3:5] not in (b"\x00\x00", b"\xff\x00"):
-            raise _Refused(ILLEGAL_DATA_VALUE)
-        self.coils[_address(pdu)] = pdu[3] & 1
-        return pdu[1:5]
+    def _read_discrete_inputs(self, request: pdu.ReadDiscreteInputsRequest, now: float) -> pdu.Reply:
+        return pdu.ReadDiscreteInputsReply(_part(self.discrete_inputs, request.address, request.quantity))
 
-    def _write_register(self, pdu: bytes, now: float) -> bytes:
-        self._store(_address(pdu), pdu[3:5], now)
-        return pdu[1:5]
+    def _read_holding_registers(self, request: pdu.ReadHoldingRegistersRequest, now: float) -> pdu.Reply:
+        return pdu.ReadHoldingRegistersReply(_part(self.holding_registers, request.address, request.quantity))
 
-    def _write_coils(self, pdu: bytes, now: float) -> bytes:
-        address, quantity = _range(pdu, 1, 1968)
-        if pdu[5] != (quantity + 7) // 8:
-            raise _Refused(ILLEGAL_DATA_VALUE)
-        for number in range(quantity):
-            self.coils[address + number] = pdu[6 + number // 8] >> number % 8 & 1
-        return pdu[1:5]
+    def _read_input_registers(self, request: pdu.ReadInputRegistersRequest, now: float) -> pdu.Reply:
+        for address, value in self.moving.items():
+            self.input_registers[address] = value(now)
+        return pdu.ReadInputRegistersReply(_part(self.input_registers, request.address, request.quantity))
 
-    def _write_registers(self, pdu: bytes, now: float) -> bytes:
-        address, quantity = _range(pdu, 1, 123)
-        if pdu[5] != 2 * quantity:
-            raise _Refused(ILLEGAL_DATA_VALUE)
-        self._store(address, pdu[6 : 6 + 2 * quantity], now)
-        return pdu[1:5]
+    def _write_single_coil(self, request: pdu.WriteSingleCoilRequest, now: float) -> pdu.Reply:
+        _put(self.coils, request.address, [int(request.value)])
+        return pdu.WriteSingleCoilReply(request.address, request.value)
 
-    def _mask_write(self, pdu: bytes, now: float) -> bytes:
-        address = _address(pdu)
-        keep, put = _word(pdu, 3), _word(pdu, 5)
-        value = (self.holding_registers[address] & keep) | (put & ~keep & 0xFFFF)
-        self._store(address, value.to_bytes(2, "big"), now)
-        return pdu[1:7]
+    def _write_single_register(self, request: pdu.WriteSingleRegisterRequest, now: float) -> pdu.Reply:
+        self._store(request.address, [request.value], now)
+        return pdu.WriteSingleRegisterReply(request.address, request.value)
 
-    def _read_write(self, pdu: bytes, now: float) -> bytes:
-        read, read_quantity = _range(pdu, 1, 125)
-        written, quantity = _range(pdu, 1, 121, at=5)
-        if pdu[9] != 2 * quantity:
-            raise _Refused(ILLEGAL_DATA_VALUE)
-        self._store(written, pdu[10 : 10 + 2 * quantity], now)
-        return _counted(self._registers(3, read, read_quantity, now))
+    def _write_multiple_coils(self, request: pdu.WriteMultipleCoilsRequest, now: float) -> pdu.Reply:
+        _put(self.coils, request.address, [int(value) for value in request.values])
+        return pdu.WriteMultipleCoilsReply(request.address, len(request.values))
 
-    def _store(self, address: int, data: bytes, now: float) -> None:
-        for number in range(len(data) // 2):
-            self.holding_registers[address + number] = _word(data, 2 * number)
-            if address + number in self.on_write:
-                self.on_write[address + number](now)
+    def _write_multiple_registers(self, request: pdu.WriteMultipleRegistersRequest, now: float) -> pdu.Reply:
+        self._store(request.address, request.values, now)
+        return pdu.WriteMultipleRegistersReply(request.address, len(request.values))
 
-    def _exception_status(self, pdu: bytes, now: float) -> bytes:
-        return _packed(self.coils[:8])
+    def _mask_write_register(self, request: pdu.MaskWriteRegisterRequest, now: float) -> pdu.Reply:
+        (present,) = _part(self.holding_registers, request.address, 1)
+        value = (present & request.and_mask) | (request.or_mask & ~request.and_mask & 0xFFFF)
+        self._store(request.address, [value], now)
+        return pdu.MaskWriteRegisterReply(request.address, request.and_mask, request.or_mask)
 
-    def _diagnostics(self, pdu: bytes, now: float) -> bytes:
-        if pdu[1:3] != b"\x00\x00":
-            raise _Refused(ILLEGAL_FUNCTION)
-        return pdu[1:]
+    def _read_write_multiple_registers(
+        self, request: pdu.ReadWriteMultipleRegistersRequest, now: float
+    ) -> pdu.Reply:
+        _part(self.holding_registers, request.read_address, request.read_quantity)  # nothing is written if it refuses
+        self._store(request.write_address, request.values, now)
+        return pdu.ReadWriteMultipleRegistersReply(
+            _part(self.holding_registers, request.read_address, request.read_quantity)
+        )
 
-    def _report_server_id(self, pdu: bytes, now: float) -> bytes:
-        return _counted(self._identity[1].encode() + b"\xff")
+    def _store(self, address: int, values: Sequence[int], now: float) -> None:
+        _put(self.holding_registers, address, values)
+        for written in range(address, address + len(values)):
+            if written in self.on_write:
+                self.on_write[written](now)
 
-    def _identify(self, pdu: bytes, now: float) -> bytes:
+    # -- what it says of itself ----------------------------------------------------------------------------------
+
+    def _read_exception_status(self, request: pdu.ReadExceptionStatusRequest, now: float) -> pdu.Reply:
+        return pdu.ReadExceptionStatusReply(sum(bit << number for number, bit in enumerate(self.coils[:8])))
+
+    def _diagnostics(self, request: pdu.DiagnosticsRequest, now: float) -> pdu.Reply:
+        if request.sub_function != DIAGNOSTICS_RETURN_QUERY_DATA:
+            raise IllegalFunction
+        return pdu.DiagnosticsReply(request.sub_function, request.data)
+
+    def _report_server_id(self, request: pdu.ReportServerIdRequest, now: float) -> pdu.Reply:
+        return pdu.ReportServerIdReply(self._identity[1].encode() + b"\xff")
+
+    def _read_device_identification(self, request: pdu.ReadDeviceIdentificationRequest, now: float) -> pdu.Reply:
         """Conformity level 01: the basic objects, as a stream; one by one (read code 4) they are not to be had."""
-        if pdu[1] != MEI_DEVICE_IDENTIFICATION:
-            raise _Refused(ILLEGAL_FUNCTION)
-        if not 1 <= pdu[2] <= 3:
-            raise _Refused(ILLEGAL_DATA_VALUE)
-        first = pdu[3] if pdu[3] < len(self._identity) else 0  # section 6.21: an unknown one begins anew
-        objects = [bytes((number, len(text))) + text.encode() for number, text in enumerate(self._identity)][first:]
-        return bytes((MEI_DEVICE_IDENTIFICATION, pdu[2], 0x01, 0, 0, len(objects))) + b"".join(objects)
+        if request.read_code > 3:
+            raise IllegalDataValue
+        objects = [(number, text.encode()) for number, text in enumerate(self._identity)]
+        first = request.object_id if request.object_id < len(objects) else 0  # section 6.21: an unknown one begins anew
+        return pdu.ReadDeviceIdentificationReply(request.read_code, 1, False, 0, objects[first:])
 
 
-def _word(pdu: bytes, at: int) -> int:
-    return pdu[at] << 8 | pdu[at + 1]
+def _part(table: list[int], address: int, quantity: int) -> list[int]:
+    if address + quantity > len(table):
+        raise IllegalDataAddress
+    return table[address : address + quantity]
 
 
-def _address(pdu: bytes) -> int:
-    address = _word(pdu, 1)
-    if address >= TABLE_SIZE:
-        raise _Refused(ILLEGAL_DATA_ADDRESS)
-    return address
-
-
-def _range(pdu: bytes, least: int, most: int, at: int = 1) -> tuple[int, int]:
-    address, quantity = _word(pdu, at), _word(pdu, at + 2)
-    if not least <= quantity <= most:
-        raise _Refused(ILLEGAL_DATA_VALUE)
-    if address + quantity > TABLE_SIZE:
-        raise _Refused(ILLEGAL_DATA_ADDRESS)
-    return address, quantity
-
-
-def _counted(data: bytes) -> bytes:
-    return bytes((len(data),)) + data
-
-
-def _packed(bits: list[int]) -> bytes:
-    packed = bytearray((len(bits) + 7) // 8)
-    for number, bit in enumerate(bits):
-        packed[number // 8] |= bit << number % 8
-    return bytes(packed)
+def _put(table: list[int], address: int, values: Sequence[int]) -> None:
+    _part(table, address, len(values))
+    table[address : address + len(values)] = values
