@@ -5,6 +5,7 @@ The numbers are those of the fault matrix.
 
 from __future__ import annotations
 
+import array
 import errno
 import fcntl
 import os
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import serial.serialposix
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import clientFromString
@@ -42,6 +44,7 @@ from lumina_twisted.ports.timer import CallLaterTimer, FineTimer, make_timer
 from lumina_twisted.simulator.bus import SimulatedBus
 from tests.bus.world import read, reply_to
 
+TIOCGRS485, TIOCSRS485 = 0x542E, 0x542F
 READ = bytes.fromhex("0300050001")
 
 
@@ -299,6 +302,36 @@ class EndpointTests(PortTestCase):
         """An unknown key is refused with its path."""
         error = self.assertRaises(ConfigError, clientFromString, reactor, "serial:/dev/x:baudrat=1")
         self.assertIn("serial.baudrat", str(error))
+
+
+class DirectionTests(PortTestCase):
+    """RS-485 direction by the kernel, when asked."""
+
+    async def test_what_the_kernel_is_told(self) -> None:
+        """TIOCSRS485 with flags and delays (linux/serial.h: enabled 1, RTS on send 2, RTS after send 4)."""
+        told: list[array.array[int]] = []
+        ioctl = fcntl.ioctl
+
+        def recording(fd: int, request: int, *rest: Any) -> Any:
+            if request in (TIOCGRS485, TIOCSRS485):
+                if request == TIOCSRS485:
+                    told.append(rest[0][:3])
+                return 0
+            return ioctl(fd, request, *rest)
+
+        self.patch(serial.serialposix.fcntl, "ioctl", recording)
+        self.device()
+        options = {"rs485": True, "rs485_rts_on_send": True, "rs485_delay_before_send": 1.0, "rs485_delay_after_send": 2.0}
+        port = self.pool(a=options).find("a")
+        self.assertEqual(port.describe().state, "open")
+        self.assertEqual([list(one) for one in told], [[1 | 2, 1, 2]])
+
+    async def test_a_driver_that_cannot(self) -> None:
+        """It is said, and nothing raises."""
+        self.device()
+        port = self.pool(a={"rs485": True}).find("a")
+        error = await self.assertFailure(port.request("me", 1, READ, timeout=1), PortClosed)
+        self.assertIn("cannot be opened", str(error))
 
 
 class DiagnosisTests(SynchronousTestCase):

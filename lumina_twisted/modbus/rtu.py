@@ -11,7 +11,8 @@ search goes on one byte later.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Final, NamedTuple, Protocol
 
 from lumina_twisted.errors import FrameError, RequestError
@@ -94,7 +95,8 @@ class Decoder:
         self._foreign_length = foreign_length
         self._burst = True  # whether the buffer begins where a burst of bytes began
         self._patterns: tuple[Pattern, ...] = ()
-        self._looked_at = 0  # nothing that the patterns fit begins before this offset
+        self._looked_at = 0  # nothing that the patterns fit begins before this offset, but perhaps at the next one
+        self._open_at: int | None = None  # where the first frame begins whose end only silence or more bytes tell
         self.junk = 0
         self.damaged: Pattern | None = None
 
@@ -111,14 +113,15 @@ class Decoder:
         self.junk += left
         self._buffer.clear()
         self._burst = True
-        self._looked_at = 0
+        self._look_again()
         self.damaged = None
         return left
 
     def next_frame(self, patterns: tuple[Pattern, ...]) -> Decoded | None:
         """The next frame in the stream, or nothing until more bytes come."""
         if patterns is not self._patterns:
-            self._patterns, self._looked_at = patterns, 0
+            self._patterns = patterns
+            self._look_again()
         found = self._scan(patterns, hold=True)
         if found is None and len(self._buffer) > 2 * MAX_RTU_ADU:
             self._drop(len(self._buffer) - MAX_RTU_ADU)
@@ -128,7 +131,7 @@ class Decoder:
         """Called when the bus has been silent for T3.5: a frame whose length nobody could tell ends here if its CRC
         is good, and a pattern that stays incomplete no longer holds back those behind it. What is left stays, for USB
         adapters pause inside frames; :meth:`clear` drops it."""
-        self._looked_at = 0
+        self._look_again()
         if found := self._scan(patterns, hold=False):
             return found
         buffer = self._buffer
@@ -140,8 +143,7 @@ class Decoder:
 
     def _scan(self, patterns: tuple[Pattern, ...], hold: bool) -> Decoded | None:
         buffer = self._buffer
-        open_end = len(buffer)  # where the first frame that only silence ends begins: more bytes may tell its length
-        for start in range(self._looked_at, len(buffer)):
+        for start in self._starts():
             for pattern in patterns:
                 length = pattern.measure(buffer, start)
                 if length == NO_MATCH:
@@ -151,14 +153,26 @@ class Decoder:
                         return self._take(start, length, pattern)
                     self.damaged = pattern
                 elif length == AT_SILENCE:
-                    open_end = min(open_end, start)
+                    self._open_at = start if self._open_at is None else self._open_at
                 elif hold:
                     self._looked_at = start
                     return self._foreign() if start else None
             if start == 0 and (found := self._foreign()):
                 return found
-        self._looked_at = open_end if hold else 0
+        self._looked_at = len(buffer) if hold else 0
         return self._foreign()
+
+    def _starts(self) -> Iterable[int]:
+        """Where frames may begin that the patterns fit."""
+        unseen = range(self._looked_at, len(self._buffer))
+        if self._open_at is None or self._open_at >= self._looked_at:
+            return unseen
+        return chain((self._open_at,), unseen)
+
+    def _look_again(self) -> None:
+        """What was looked at no longer counts."""
+        self._looked_at = 0
+        self._open_at = None
 
     def begun(self, pattern: Pattern) -> bool:
         """Whether a whole header of ``pattern`` stands in the buffer, or stood there with a wrong CRC behind it."""
@@ -187,7 +201,7 @@ class Decoder:
         frame = bytes(self._buffer[start : start + length])
         del self._buffer[: start + length]
         self._burst = True
-        self._looked_at = 0
+        self._look_again()
         return Decoded(frame, pattern)
 
     def _drop(self, count: int) -> None:
@@ -195,6 +209,7 @@ class Decoder:
         self.junk += count
         del self._buffer[:count]
         self._looked_at = max(0, self._looked_at - count)
+        self._open_at = None  # what began before the bound is longer than any frame
         self._burst = False
 
 

@@ -1,0 +1,215 @@
+"""What the decoder remembers from one call to the next, and what a byte may cost it."""
+
+from __future__ import annotations
+
+import random
+from itertools import cycle, islice
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lumina_twisted.errors import FrameError
+from lumina_twisted.modbus import rtu
+from lumina_twisted.modbus.crc import append_crc
+from lumina_twisted.modbus.lengths import Buffer
+from lumina_twisted.modbus.reply import ReplyPattern
+from lumina_twisted.modbus.rtu import Decoded, Decoder, decode_adu, encode_adu
+from tests.golden import GOLDEN, UNIT
+
+REQUEST = encode_adu(UNIT, bytes.fromhex("03 0000 0032"))
+REPLY = encode_adu(UNIT, b"\x03\x64" + bytes(100))
+EXCEPTION = encode_adu(UNIT, b"\x83\x02")
+FOREIGN = encode_adu(UNIT + 1, b"\x03\x02\x00\x07")
+UNKNOWN_REQUEST = encode_adu(UNIT, b"\x41")
+UNKNOWN_REPLY = encode_adu(UNIT, b"\x41" + bytes((UNIT, 0x41)) * 3)
+
+
+class CountedPattern(ReplyPattern):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def measure(self, buffer: Buffer, start: int) -> int:
+        """Counts, and asks the real one."""
+        self.asked += 1
+        return super().measure(buffer, start)
+
+
+class WorkTests(SynchronousTestCase):
+    """A flood of junk costs a glance per byte, whatever it looks like and however it comes."""
+
+    LENGTH = 6000
+
+    def flood(self, junk: bytes, size: int, pattern: CountedPattern) -> tuple[float, float]:
+        """Glances per byte, and bytes whose CRC was computed per byte."""
+        summed, real = 0, rtu.crc16
+
+        def counted(data: bytes) -> int:
+            nonlocal summed
+            summed += len(data)
+            return real(data)
+
+        self.patch(rtu, "crc16", counted)
+        stream = bytes(islice(cycle(junk), self.LENGTH))
+        decoder, patterns = Decoder(), (pattern,)
+        for at in range(0, len(stream), size):
+            decoder.receive(stream[at : at + size])
+            while decoder.next_frame(patterns) is not None:
+                pass
+        return pattern.asked / self.LENGTH, summed / self.LENGTH
+
+    def test_junk(self) -> None:
+        noise = random.Random(3).randbytes(self.LENGTH)
+        for junk in (noise, b"\0", b"\xff", bytes((UNIT,)), REPLY[:3], REPLY[:2], EXCEPTION[:2], REPLY[:20]):
+            for size in (1, 7, 100):
+                glances, summed = self.flood(junk, size, CountedPattern(REQUEST))
+                self.assertLessEqual(glances, 3, (junk[:20], size))
+                self.assertLessEqual(summed, 105, (junk[:20], size))
+
+    def test_junk_that_begins_like_an_unknown_function(self) -> None:
+        """Where only silence ends the frame, each byte that comes is still looked at but once."""
+        for junk in (UNKNOWN_REPLY[:2], UNKNOWN_REPLY[:2] + bytes(500), UNKNOWN_REPLY[:2] + bytes((UNIT,)) * 500):
+            for size in (1, 7, 100):
+                for hint in (0, 9):
+                    glances, _ = self.flood(junk, size, CountedPattern(UNKNOWN_REQUEST, hint))
+                    self.assertLessEqual(glances, 5, (junk[:5], size, hint))
+
+
+class HintTests(SynchronousTestCase):
+    """The length that a caller guessed ends an unknown function's reply however it comes."""
+
+    def found(self, pieces: list[bytes], hint: int) -> list[bytes]:
+        decoder, patterns, frames = Decoder(), (ReplyPattern(UNKNOWN_REQUEST, hint),), []
+        for piece in pieces:
+            decoder.receive(piece)
+            if decoded := decoder.next_frame(patterns):
+                frames.append(decoded.frame)
+        return frames
+
+    def test_in_pieces(self) -> None:
+        for at in range(1, len(UNKNOWN_REPLY)):
+            pieces = [UNKNOWN_REPLY[:at], UNKNOWN_REPLY[at:]]
+            self.assertEqual(self.found(pieces, len(UNKNOWN_REPLY)), [UNKNOWN_REPLY], at)
+
+    def test_a_byte_at_a_time(self) -> None:
+        pieces = [UNKNOWN_REPLY[at : at + 1] for at in range(len(UNKNOWN_REPLY))]
+        self.assertEqual(self.found(pieces, len(UNKNOWN_REPLY)), [UNKNOWN_REPLY])
+
+    def test_a_wrong_guess_ends_nothing(self) -> None:
+        for hint in (len(UNKNOWN_REPLY) - 1, len(UNKNOWN_REPLY) + 1):
+            self.assertEqual(self.found([UNKNOWN_REPLY], hint), [])
+
+
+class PatternsTests(SynchronousTestCase):
+    """What is waited for changes."""
+
+    def test_others_are_looked_for_in_what_is_there(self) -> None:
+        decoder = Decoder()
+        decoder.receive(b"\xff\xff" + REPLY)
+        self.assertIsNone(decoder.next_frame(()))
+        patterns = (ReplyPattern(REQUEST),)
+        self.assertEqual(decoder.next_frame(patterns), Decoded(REPLY, patterns[0]))
+
+    def test_lengths_that_no_frame_has(self) -> None:
+        """A queue of 65,535 bytes: whatever follows its head is not held back for it."""
+        (one,) = (one for one in GOLDEN if one.request_pdu[0] == 24)
+        decoder, patterns = Decoder(), (ReplyPattern(one.request_frame),)
+        decoder.receive(one.reply_frame[:2] + b"\xff\xff" + one.reply_frame)
+        self.assertEqual(decoder.next_frame(patterns), Decoded(one.reply_frame, patterns[0]))
+
+    def test_a_head_across_the_bound(self) -> None:
+        """Where the buffer was cut, what was not looked at yet still is."""
+        for size in range(240, 290):
+            decoder, patterns = Decoder(), (ReplyPattern(REQUEST),)
+            decoder.receive(b"\xff" * size)
+            self.assertIsNone(decoder.next_frame(patterns))
+            decoder.receive(b"\xff" * 256 + REPLY[:50])
+            self.assertIsNone(decoder.next_frame(patterns))
+            decoder.receive(REPLY[50:])
+            self.assertEqual(decoder.next_frame(patterns), Decoded(REPLY, patterns[0]), size)
+
+
+class BegunTests(SynchronousTestCase):
+    """Whether a reply has begun: a caller waits a little longer for one that has."""
+
+    def setUp(self) -> None:
+        self.decoder = Decoder()
+        self.pattern = ReplyPattern(REQUEST)
+
+    def hear(self, data: bytes) -> bool:
+        self.decoder.receive(data)
+        self.assertIsNone(self.decoder.next_frame((self.pattern,)))
+        return self.decoder.begun(self.pattern)
+
+    def test_not_before_its_whole_header(self) -> None:
+        self.assertFalse(self.hear(b""))
+        self.assertFalse(self.hear(REPLY[:1]))
+        self.assertFalse(self.hear(REPLY[1:2]))
+        self.assertTrue(self.hear(REPLY[2:3]))
+
+    def test_behind_junk(self) -> None:
+        self.assertTrue(self.hear(b"\xff\xff" + REPLY[:3]))
+
+    def test_junk_begins_nothing(self) -> None:
+        self.assertFalse(self.hear(b"\xff" * 20 + FOREIGN[:3]))
+
+    def test_damaged(self) -> None:
+        """It came whole, with a wrong CRC, and none of it is left that could be its header."""
+        self.assertTrue(self.hear(REPLY[:-1] + bytes((REPLY[-1] ^ 1,))))
+        self.assertIs(self.decoder.damaged, self.pattern)
+        self.assertFalse(self.decoder.begun(ReplyPattern(GOLDEN[0].request_frame)))
+        self.decoder.clear()
+        self.assertIsNone(self.decoder.damaged)
+        self.assertFalse(self.decoder.begun(self.pattern))
+
+
+class BurstTests(SynchronousTestCase):
+    """A foreign frame counts only where a burst begins."""
+
+    def bounded(self) -> Decoder:
+        """A decoder whose buffer was cut in the middle of a flood."""
+        decoder = Decoder()
+        decoder.receive(b"\xff" * 600)
+        self.assertIsNone(decoder.next_frame(()))
+        return decoder
+
+    def test_clear_begins_one(self) -> None:
+        decoder = self.bounded()
+        decoder.clear()
+        decoder.receive(FOREIGN)
+        self.assertEqual(decoder.next_frame(()), Decoded(FOREIGN, None))
+
+    def test_a_frame_begins_one(self) -> None:
+        decoder, patterns = self.bounded(), (ReplyPattern(REQUEST),)
+        decoder.receive(REPLY + FOREIGN)
+        self.assertEqual(decoder.next_frame(patterns), Decoded(REPLY, patterns[0]))
+        self.assertEqual(decoder.next_frame(patterns), Decoded(FOREIGN, None))
+
+    def test_an_unknown_one_too(self) -> None:
+        decoder = self.bounded()
+        decoder.clear()
+        decoder.receive(UNKNOWN_REPLY)
+        self.assertEqual(decoder.end_of_burst(()), Decoded(UNKNOWN_REPLY, None))
+
+    def test_one_of_unknown_length_inside_a_flood_is_none(self) -> None:
+        """Silence ends it with a good CRC, but nobody waits for it and it began no burst."""
+        decoder = Decoder()
+        decoder.receive(b"\xff" * 300 + UNKNOWN_REPLY[:-2] + bytes(256 - len(UNKNOWN_REPLY)))
+        self.assertIsNone(decoder.next_frame(()))
+        decoder.receive(append_crc(UNKNOWN_REPLY[:-2] + bytes(256 - len(UNKNOWN_REPLY)))[-2:])
+        self.assertIsNone(decoder.end_of_burst(()))
+
+
+class SizeTests(SynchronousTestCase):
+    """The shortest and the longest frame."""
+
+    def test_both_are_frames(self) -> None:
+        for length in (1, 253):
+            pdu = bytes((0x41,)) * length
+            self.assertEqual(decode_adu(encode_adu(UNIT, pdu)), (UNIT, pdu))
+            decoder, patterns = Decoder(), (ReplyPattern(UNKNOWN_REQUEST),)
+            decoder.receive(encode_adu(UNIT, pdu))
+            self.assertIsNotNone(decoder.end_of_burst(patterns))
+
+    def test_errors_carry_what_they_are_about(self) -> None:
+        error = self.assertRaises(FrameError, decode_adu, b"\x11\x03\x00\x00")
+        self.assertEqual((error.unit, error.function_code, error.frame), (0x11, 3, b"\x11\x03\x00\x00"))
