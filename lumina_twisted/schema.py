@@ -34,7 +34,7 @@ class Between:
         """A sentence that says what is wrong with ``value``, or nothing."""
         if self.lowest <= value <= self.highest:
             return None
-        return f"expected {self.lowest:g} to {self.highest:g}, got {value!r}"
+        return f"expected {self.lowest:.15g} to {self.highest:.15g}, got {value!r}"
 
 
 def setting(default: T, doc: str, *, unit: str = "") -> T:
@@ -130,22 +130,33 @@ def _strict_bool(value: Any, _: object) -> bool:
     return value
 
 
+_UNIT_IDS = frozenset(map(str, range(256)))
+"""Without leading zeros, so that no two keys mean the same unit."""
+
+
 def _unit_id(value: Any, _: object) -> UnitId:
-    if not (isinstance(value, str) and value.isascii() and value.isdigit() and int(value) <= 255):
+    if not (isinstance(value, str) and value in _UNIT_IDS):
         raise TypeError(f"expected a unit identifier from 0 to 255 as the key, got {value!r}")
     return UnitId(int(value))
 
 
+def _number(value: str) -> str:
+    """The text itself; Python would take blanks, underscores and the digits of all scripts as well."""
+    if not value.isascii() or "_" in value or value != value.strip():
+        raise ValueError
+    return value
+
+
 def _text_int(value: str, _: object) -> int:
     try:
-        return int(value)
+        return int(_number(value))
     except ValueError:
         raise TypeError(f"expected a whole number, got {value!r}") from None
 
 
 def _text_float(value: str, _: object) -> float:
     try:
-        return _strict_float(float(value), _)
+        return _strict_float(float(_number(value)), _)
     except ValueError:
         raise TypeError(f"expected a number, got {value!r}") from None
 

@@ -94,6 +94,12 @@ class HintTests(SynchronousTestCase):
         pieces = [UNKNOWN_REPLY[at : at + 1] for at in range(len(UNKNOWN_REPLY))]
         self.assertEqual(self.found(pieces, len(UNKNOWN_REPLY)), [UNKNOWN_REPLY])
 
+    def test_again(self) -> None:
+        """What was noted of the first reply, or of junk, is forgotten with it."""
+        halves = [UNKNOWN_REPLY[:4], UNKNOWN_REPLY[4:]]
+        self.assertEqual(self.found([b"\xff\xff\xff", *halves, *halves], len(UNKNOWN_REPLY)), [UNKNOWN_REPLY] * 2)
+        self.assertEqual(self.found([UNKNOWN_REPLY[:2] + bytes(600), *halves], len(UNKNOWN_REPLY)), [UNKNOWN_REPLY])
+
     def test_a_wrong_guess_ends_nothing(self) -> None:
         for hint in (len(UNKNOWN_REPLY) - 1, len(UNKNOWN_REPLY) + 1):
             self.assertEqual(self.found([UNKNOWN_REPLY], hint), [])

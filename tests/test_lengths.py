@@ -111,8 +111,26 @@ class ExpectedReplyLengthTests(SynchronousTestCase):
 
     def test_no_reply_holds_so_much(self) -> None:
         """An exception is its only answer."""
-        for text in ("03 0000 0080", "04 0000 ffff", "01 0000 07f9", "17 0000 0080 0000 0001 02 0000"):
+        for text in (
+            "03 0000 0080", "04 0000 ffff", "01 0000 07f9", "17 0000 0080 0000 0001 02 0000",
+            "14 07 06 0001 0000 007f", "14 07 06 0001 0000 ffff", "14 0e 06 0001 0000 0040 06 0001 0000 003f",
+        ):
             self.assertEqual(expected_reply_length(bytes.fromhex(text)), 2)
+
+    def test_the_longest(self) -> None:
+        for text, length in (
+            ("03 0000 007f", 256), ("01 0000 07f8", 257), ("17 0000 007f 0000 0001 02 0000", 256),
+            ("14 07 06 0001 0000 007e", 256), ("14 0e 06 0001 0000 003f 06 0001 0000 003e", 256),
+        ):
+            self.assertEqual(expected_reply_length(bytes.fromhex(text)), length, text)
+
+    def test_references_that_are_cut_off(self) -> None:
+        """The device may refuse them; the gateway passes them."""
+        whole = bytes.fromhex("06 0001 0000 0002")
+        for size in range(8):
+            data = bytes((20, 7 + size)) + whole + whole[:size]
+            self.assertEqual(expected_reply_length(data), 8 if size < 7 else 14, size)
+            self.assertEqual(expected_reply_length(bytes((20, size)) + whole[:size]), 2 if size < 7 else 8, size)
 
     def test_unknown(self) -> None:
         for data in (b"\x41", b"\x2b\x0d", b"\x2b"):

@@ -110,8 +110,17 @@ class MadeTests(SynchronousTestCase):
             lambda: pdu.ReadFileRecordReply([[65536]]), lambda: pdu.WriteFileRecordRequest(()),
             lambda: pdu.WriteFileRecordRequest([FileRecord(1, 0, [0] * 123)]),
             lambda: pdu.WriteFileRecordRequest([FileRecord(1, 0, [-1])]),
+            lambda: pdu.ReadFileRecordRequest([RecordReference(1.5, 0, 1)]),  # type: ignore[arg-type]
+            lambda: pdu.ReadFileRecordRequest([RecordReference(1, 0, 1.5)]),  # type: ignore[arg-type]
+            lambda: pdu.WriteFileRecordRequest([FileRecord(1, "0", [1])]),  # type: ignore[arg-type]
         ):
             self.assertRaises(RequestError, make)
+
+    def test_limits_of_objects(self) -> None:
+        for one in ((-1, b"a"), (256, b"a"), (0.5, b"a"), (0, "a"), (0, bytes(246))):
+            self.assertRaises(RequestError, pdu.ReadDeviceIdentificationReply, 1, 1, False, 0, [one])
+        made = pdu.ReadDeviceIdentificationReply(1, 1, False, 0, [[0, b"a"]])
+        self.assertEqual(decode_reply(made.encode()), made)
 
     def test_refusals_are_sentences(self) -> None:
         error = self.assertRaises(RequestError, pdu.ReadHoldingRegistersRequest, 0, 126)

@@ -18,7 +18,7 @@ from typing import Any
 
 import serial.serialposix
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
@@ -254,6 +254,19 @@ class PoolTests(PortTestCase):
         await self.until(lambda: not port.is_supervised)
         self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
 
+    async def test_request_while_it_is_being_closed(self) -> None:
+        """It opens the port again when that is done; a cancelled one does not."""
+        device = self.device()
+        port = self.pool(a={"open": "request"}).find("a")
+        await port.request("me", 1, READ, timeout=2)
+        assert isinstance(port, PortService)
+        port.close_device()
+        cancelled, kept = port.request("me", 1, READ, timeout=2), port.request("me", 1, READ, timeout=2)
+        cancelled.cancel()
+        await self.assertFailure(cancelled, CancelledError)
+        self.assertEqual(await kept, reply_to(read(1, 5)))
+        self.assertEqual(len(device.heard), 2)
+
     def test_unknown_port(self) -> None:
         """The error says which there are."""
         pool = PortPool({"a": PortSettings(path="/dev/x")}, reactor, time.monotonic)
@@ -321,7 +334,7 @@ class DirectionTests(PortTestCase):
 
         self.patch(serial.serialposix.fcntl, "ioctl", recording)
         self.device()
-        options = {"rs485": True, "rs485_rts_on_send": True, "rs485_delay_before_send": 1.0, "rs485_delay_after_send": 2.0}
+        options = {"rs485": True, "rs485_delay_before_send": 1.0, "rs485_delay_after_send": 2.0}
         port = self.pool(a=options).find("a")
         self.assertEqual(port.describe().state, "open")
         self.assertEqual([list(one) for one in told], [[1 | 2, 1, 2]])

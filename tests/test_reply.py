@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.errors import FrameError
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU
+from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU, FunctionCode
 from lumina_twisted.modbus.crc import append_crc
 from lumina_twisted.modbus.reply import ReplyPattern, reply_pattern
-from lumina_twisted.modbus.rtu import AT_SILENCE, NO_MATCH, WholeFrame, encode_adu
+from lumina_twisted.modbus.rtu import AT_SILENCE, NO_MATCH, WholeFrame, check_request_frame, encode_adu
 from tests.golden import GOLDEN, UNIT
 from tests.strategies import QUICK, REQUESTS
 
@@ -49,6 +50,21 @@ class AcceptedTests(SynchronousTestCase):
             self.assertEqual(pattern.measure(frame, 0), EXCEPTION_RTU_ADU)
             self.assertTrue(pattern.is_exception(frame))
             self.assertFalse(pattern.is_exception(one.reply_frame))
+
+
+    def test_diagnostics_return_other_data(self) -> None:
+        """All sub-functions but 0: a counter is asked with zeros."""
+        pattern = asked(pdu.DiagnosticsRequest(11, b"\0\0"))
+        reply = encode_adu(UNIT, pdu.DiagnosticsReply(11, b"\x12\x34").encode())
+        self.assertEqual(pattern.measure(reply, 0), len(reply))
+        self.assertEqual(pattern.measure(encode_adu(UNIT, bytes.fromhex("08 000c 1234")), 0), NO_MATCH)
+
+    def test_begun_behind_junk(self) -> None:
+        """The last byte so far is the unit, or the first two are those of an exception."""
+        pattern = asked(pdu.ReadHoldingRegistersRequest(0, 1))
+        self.assertEqual(pattern.measure(bytes((7, 7, UNIT)), 2), 0)
+        self.assertEqual(pattern.measure(bytes((7, 7, UNIT, 0x83)), 2), EXCEPTION_RTU_ADU)
+        self.assertEqual(asked(pdu.RawRequest(65, b"")).measure(bytes((7, 7, UNIT)), 2), 0)
 
 
 class RefusedTests(SynchronousTestCase):
@@ -92,13 +108,26 @@ class RefusedTests(SynchronousTestCase):
                 self.assertEqual(pattern.measure(bytes((UNIT, 3, other)), 0), expected)
 
     def test_only_an_exception_answers_what_fits_no_frame(self) -> None:
-        for text in ("03 0000 0080", "01 0000 ffff"):
+        for text in ("03 0000 0080", "01 0000 ffff", "14 07 06 0001 0000 ffff"):
             pattern = ReplyPattern(encode_adu(UNIT, bytes.fromhex(text)))
             self.assertIsNone(pattern.head)
+            self.assertEqual(pattern.expected_length, EXCEPTION_RTU_ADU)
             self.assertEqual(pattern.measure(bytes((UNIT, pattern.shape.function_code, 0)), 0), NO_MATCH)
             self.assertEqual(
                 pattern.measure(bytes((UNIT, pattern.shape.function_code | 0x80)), 0), EXCEPTION_RTU_ADU
             )
+
+    @QUICK
+    @given(st.binary(min_size=1, max_size=253))
+    def test_every_request_that_can_be_sent_has_one(self, data: bytes) -> None:
+        """No reply is longer than a frame's data can count, so no bus is held for it."""
+        for code in (*FunctionCode, 65):
+            frame = encode_adu(UNIT, (bytes((code, len(data) - 1)) + data[1:])[:253])
+            try:
+                check_request_frame(frame)
+            except FrameError:
+                continue
+            self.assertLessEqual(ReplyPattern(frame).expected_length, 260)
 
     @QUICK
     @given(REQUESTS, st.binary(min_size=1, max_size=20))
@@ -161,6 +190,7 @@ class UnknownFunctionTests(SynchronousTestCase):
         frame = append_crc(bytes((UNIT, 65)) + b"abc")
         pattern = asked(pdu.RawRequest(65, b""), hint=len(frame))
         self.assertEqual(pattern.measure(frame, 0), len(frame))
+        self.assertEqual(pattern.measure(b"junk" + frame, 4), len(frame))
         for other in (frame[:-1], frame + b"\0", frame[:-1] + b"\0"):
             self.assertEqual(pattern.measure(other, 0), AT_SILENCE)
 
@@ -170,6 +200,8 @@ class UnknownFunctionTests(SynchronousTestCase):
 
     def test_expected_length(self) -> None:
         self.assertEqual(asked(pdu.RawRequest(65, b""), hint=9).expected_length, 9)
+        for hint in (1, 256):
+            self.assertEqual(asked(pdu.RawRequest(65, b""), hint).expected_length, hint)
         for hint in (0, -1, 257):
             self.assertEqual(asked(pdu.RawRequest(65, b""), hint).expected_length, 64)
         self.assertEqual(asked(pdu.ReadHoldingRegistersRequest(0, 2), hint=99).expected_length, 9)

@@ -103,6 +103,23 @@ class TypedValues(SchemaTests):
     def test_table_within_a_table(self) -> None:
         self.assertEqual(self.one_fault(units={"1": 5}), "p.units.1: expected a table, got 5")
 
+    def test_unit_identifiers(self) -> None:
+        """One way to write each: no two keys mean the same unit."""
+        units = structure({"path": "x", "units": {"0": {}, "255": {}}}, Outer).units
+        self.assertEqual(set(units), {0, 255})
+        for key in ("256", "-1", "07", "+7", " 7", "7.0", "", "\u0667", "9" * 5000):
+            fault = self.one_fault(units={key: {}})
+            self.assertEqual(
+                fault, f"p.units.{key}: expected a unit identifier from 0 to 255 as the key, got {key!r}"
+            )
+
+    def test_bounds_are_told_in_full(self) -> None:
+        for bounds, sentence in (
+            (Between(1, 10_000_000), "expected 1 to 10000000, got 0"),
+            (Between(0.001, 0.5), "expected 0.001 to 0.5, got 0"),
+        ):
+            self.assertEqual(bounds.check(0), sentence)
+
     def test_no_table_at_all(self) -> None:
         self.assertEqual(self.faults(5), {"ports.boiler: expected a table, got 5"})
 
@@ -144,6 +161,11 @@ class TextValues(SchemaTests):
         for key, value, sentence in (
             ("speed", "fast", "expected a whole number, got 'fast'"),
             ("speed", "9600.5", "expected a whole number, got '9600.5'"),
+            ("speed", "9_600", "expected a whole number, got '9_600'"),
+            ("speed", " 9600", "expected a whole number, got ' 9600'"),
+            ("speed", "\u0669", "expected a whole number, got '\u0669'"),
+            ("timeout", "1_0", "expected a number, got '1_0'"),
+            ("timeout", "1 ", "expected a number, got '1 '"),
             ("timeout", "soon", "expected a number, got 'soon'"),
             ("timeout", "nan", "expected a number, got nan"),
             ("timeout", "61", "expected 0 to 60, got 61.0"),

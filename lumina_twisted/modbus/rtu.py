@@ -209,7 +209,7 @@ class Decoder:
         self.junk += count
         del self._buffer[:count]
         self._looked_at = max(0, self._looked_at - count)
-        self._open_at = None  # what began before the bound is longer than any frame
+        self._open_at = None  # behind so much junk, silence is soon enough
         self._burst = False
 
 

@@ -8,6 +8,7 @@ it has been idle.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, Final
 
 from twisted.application.internet import ClientService
@@ -15,6 +16,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer, provider
@@ -56,9 +58,12 @@ class PortService(Service):
         self.last_request = now()
         self._now = now
         self._admit = admit
+        self._reactor = reactor
         self._log = Logger(namespace=f"lumina.port.{name}")
         self._bus = Bus(settings, name)
         self._state = "it has not been opened yet"
+        self._closing = False
+        self._waiting_for_close: list[Deferred[None]] = []
         self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state)
         endpoint = _Reporting(SerialEndpoint(reactor, settings), self._protocol.unavailable)
         self._supervisor = _Supervisor(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
@@ -83,6 +88,12 @@ class PortService(Service):
         retries: int | None = None, response_length: int = 0,
     ) -> Deferred[bytes]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
+        if self._closing and self.running:
+            again = partial(
+                self.request, client, unit, pdu, timeout=timeout, serial=serial, retries=retries,
+                response_length=response_length,
+            )
+            return self._when_closed().addCallback(lambda _: again())
         try:
             frame = encode_adu(unit, pdu)
         except RequestError as error:
@@ -118,8 +129,23 @@ class PortService(Service):
         """Closes the device; the next request opens it again. Fires with None when it is closed."""
         if not self._supervisor.running:
             return succeed(None)
-        closed: Deferred[None] = maybeDeferred(self._supervisor.stopService)
-        return closed.addCallback(lambda _: self._protocol.unavailable("it is closed until somebody needs it"))
+        self._closing = True
+        closed = maybeDeferred(self._supervisor.stopService)
+        # In a turn of its own: its state machine must have come to rest before it is started again.
+        return closed.addCallback(lambda _: deferLater(self._reactor, 0, self._on_closed))
+
+    def _on_closed(self) -> None:
+        self._closing = False
+        self._protocol.unavailable("it is closed until somebody needs it")
+        waiting, self._waiting_for_close = self._waiting_for_close, []
+        for deferred in waiting:
+            deferred.callback(None)
+
+    def _when_closed(self) -> Deferred[None]:
+        """Closing takes a turn of the reactor; a request that comes meanwhile opens the port again afterwards."""
+        closed: Deferred[None] = Deferred()
+        self._waiting_for_close.append(closed)
+        return closed
 
     def _open_for_request(self) -> str | None:
         refused = self._admit(self)
