@@ -101,8 +101,8 @@ class PortClosed(NotSent):
     token = "port_closed"
 
 
-class Cancelled(NotSent):
-    """Its caller took it back before it was sent."""
+class Cancelled(ModbusError):
+    """Its caller took it back: before it was sent, or a read at any time."""
 
     token = "cancelled"
 

@@ -122,6 +122,14 @@ class PatternsTests(SynchronousTestCase):
         decoder.receive(one.reply_frame[:2] + b"\xff\xff" + one.reply_frame)
         self.assertEqual(decoder.next_frame(patterns), Decoded(one.reply_frame, patterns[0]))
 
+    def test_the_longest_of_varying_length(self) -> None:
+        """A server's id that fills the frame."""
+        patterns = (ReplyPattern(encode_adu(UNIT, b"\x11")),)
+        reply = encode_adu(UNIT, b"\x11\xfb" + bytes(251))
+        decoder = Decoder()
+        decoder.receive(b"\xff" + reply)
+        self.assertEqual(decoder.next_frame(patterns), Decoded(reply, patterns[0]))
+
     def test_a_head_across_the_bound(self) -> None:
         """Where the buffer was cut, what was not looked at yet still is."""
         for size in range(240, 290):
@@ -199,9 +207,9 @@ class BurstTests(SynchronousTestCase):
     def test_one_of_unknown_length_inside_a_flood_is_none(self) -> None:
         """Silence ends it with a good CRC, but nobody waits for it and it began no burst."""
         decoder = Decoder()
-        decoder.receive(b"\xff" * 300 + UNKNOWN_REPLY[:-2] + bytes(256 - len(UNKNOWN_REPLY)))
+        decoder.receive(b"\xff" * 300 + encode_adu(UNIT, b"\x41" * 253))
         self.assertIsNone(decoder.next_frame(()))
-        decoder.receive(append_crc(UNKNOWN_REPLY[:-2] + bytes(256 - len(UNKNOWN_REPLY)))[-2:])
+        self.assertEqual(len(decoder), 256)
         self.assertIsNone(decoder.end_of_burst(()))
 
 
@@ -215,6 +223,14 @@ class SizeTests(SynchronousTestCase):
             decoder, patterns = Decoder(), (ReplyPattern(UNKNOWN_REQUEST),)
             decoder.receive(encode_adu(UNIT, pdu))
             self.assertIsNotNone(decoder.end_of_burst(patterns))
+
+    def test_longer_is_none(self) -> None:
+        """Not even if silence ends it with a good CRC."""
+        for patterns in ((), (ReplyPattern(UNKNOWN_REQUEST),)):
+            decoder = Decoder()
+            decoder.receive(append_crc(bytes((UNIT,)) + b"\x41" * 254))
+            self.assertIsNone(decoder.next_frame(patterns))
+            self.assertIsNone(decoder.end_of_burst(patterns))
 
     def test_errors_carry_what_they_are_about(self) -> None:
         error = self.assertRaises(FrameError, decode_adu, b"\x11\x03\x00\x00")

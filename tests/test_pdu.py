@@ -116,9 +116,28 @@ class MadeTests(SynchronousTestCase):
         ):
             self.assertRaises(RequestError, make)
 
+    def test_files_at_their_limits(self) -> None:
+        """The byte count of a reply to FC 20 is 245 at most: that is 121 registers, or 60 twice."""
+        for lengths, allowed in (([121], True), ([122], False), ([60, 60], True), ([60, 61], False)):
+            references = [RecordReference(0xFFFF, 9999, length) for length in lengths]
+            records = [[0xFFFF] * length for length in lengths]
+            for cls, value in ((pdu.ReadFileRecordRequest, references), (pdu.ReadFileRecordReply, records)):
+                if allowed:
+                    cls(value)
+                else:
+                    self.assertRaises(RequestError, cls, value)
+        self.assertRaises(RequestError, pdu.ReadFileRecordRequest, [RecordReference(0x10000, 0, 1)])
+        self.assertRaises(RequestError, pdu.ReadFileRecordRequest, [RecordReference(1, 0, 0)])
+
     def test_limits_of_objects(self) -> None:
         for one in ((-1, b"a"), (256, b"a"), (0.5, b"a"), (0, "a"), (0, bytes(246))):
             self.assertRaises(RequestError, pdu.ReadDeviceIdentificationReply, 1, 1, False, 0, [one])
+        self.assertRaises(RequestError, pdu.ReadDeviceIdentificationReply, 1, 1, False, 0, [(0, bytes(245))])
+        self.assertRaises(RequestError, pdu.ReadDeviceIdentificationReply, 1, 256, False, 0, [])
+        longest = pdu.ReadDeviceIdentificationReply(4, 255, True, 255, [(255, bytes(244))])
+        self.assertEqual(len(longest.encode()), MAX_PDU)
+        self.assertEqual(decode_reply(longest.encode()), longest)
+        self.assertEqual(decode_reply(bytes.fromhex("2b 0e 01 01 00 00 00")).encode()[-1], 0)
         made = pdu.ReadDeviceIdentificationReply(1, 1, False, 0, [[0, b"a"]])
         self.assertEqual(decode_reply(made.encode()), made)
 

@@ -14,6 +14,7 @@ A bus outlives its port: what it learned of its units stays when an adapter is r
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
 from collections.abc import Iterable
@@ -129,8 +130,10 @@ class Bus:
 
     def frame_refused(self, error: ModbusError, now: float) -> None:
         """The frame just taken could not be sent: its request ends with ``error``, the next one's turn comes."""
-        if request := self._wire.refused():
-            self._outcomes.failed(request, error)
+        if request := self._wire.refused(now):
+            self._remove(request)
+            unsent = request.is_read or not request.attempts
+            self._outcomes.failed(request, error if unsent else failures.no_reply(request, self._name))
         self._advance(now)
 
     def stop(self, now: float) -> None:
@@ -172,25 +175,30 @@ class Bus:
         self._wake = math.inf
         if self._wire.attempt is not None or not len(self._queue):
             return
-        silent = self._wire.quiet_from + self._pace.shortest_gap
-        if silent > now:
-            self._wake = silent
-            return
         request, self._wake = self._queue.first(now, self._wire.ready_at)
         while request is not None:
             silent = self._wire.quiet_from + self._pace.gap(request)
-            if max(now, silent) + self._pace.least_time(request) <= request.deadline:
+            probe = self._wire.echo.needs_probe(request)
+            if max(now, silent) + self._pace.least_time(request, probe) <= request.deadline:
                 self._go_or_wait(request, silent, now)
                 return
+            self._no_time_for(request)
+            request, self._wake = self._queue.first(now, self._wire.ready_at)
+
+    def _no_time_for(self, request: Request) -> None:
+        """It cannot be answered before its deadline; if it was sent before, that answer may still come."""
+        if request.attempts:
+            request.not_before = math.inf
+        else:
             self._queue.remove(request)
             self._outcomes.failed(request, failures.expired(request, self._name))
-            request, self._wake = self._queue.first(now, self._wire.ready_at)
 
     def _go_or_wait(self, request: Request, silent: float, now: float) -> None:
         if silent > now:
             self._wake = silent
             return
         if self._wire.echo.needs_probe(request):
+            request.probed = True
             self._queue.pass_turn(request)
             request = probe_for(request)
         else:
@@ -198,6 +206,11 @@ class Bus:
         self._frames.append(self._wire.send(request, now))
 
     # -- how requests end ----------------------------------------------------------------------------------------
+
+    def _remove(self, request: Request) -> None:
+        """Out of the queue, if it is there."""
+        with contextlib.suppress(ValueError):
+            self._queue.remove(request)
 
     def _take_answers(self, answers: Iterable[Answered]) -> None:
         for request, frame, is_late in answers:
@@ -219,7 +232,7 @@ class Bus:
                 if not request.done:
                     self._retry_or_end(request, debt, now)
 
-    def _retry_or_end(self, request: Request, debt: Debt | None, now: float) -> None:
+    def _retry_or_end(self, request: Request, debt: Debt, now: float) -> None:
         """Asks again if that is allowed; else waits for the late reply as long as one is reckoned with."""
         if self._stopping:
             self._outcomes.failed(request, failures.no_reply(request, self._name))
@@ -227,7 +240,7 @@ class Bus:
             self.counters.retries += 1
             request.not_before = self._retry_at(request, debt, now)
             self._queue.put_back(request)
-        elif debt is None:
+        elif debt.is_damaged:
             self._outcomes.failed(request, failures.no_reply(request, self._name))
         else:
             request.not_before = math.inf
@@ -235,11 +248,11 @@ class Bus:
             self._earliest_end = min(self._earliest_end, request.ends_at)
             self._queue.put_back(request)
 
-    def _retry_at(self, request: Request, debt: Debt | None, now: float) -> float:
+    def _retry_at(self, request: Request, debt: Debt, now: float) -> float:
         """After the late window, if the caller can wait for that: a second request inside it costs the bus a
         transaction when the first reply is only late, and leaves in doubt which of the two a reply answers."""
         pause = self._backoff.delay(request.attempts)
-        if debt is not None and debt.lapses + pause + self._pace.least_time(request) < request.deadline:
+        if not debt.is_damaged and debt.lapses + pause + self._pace.least_time(request) < request.deadline:
             return debt.lapses + pause
         return now + pause
 

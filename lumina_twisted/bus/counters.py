@@ -14,6 +14,7 @@ class Counters:
     exceptions: int = 0
     broadcasts: int = 0
     timeouts: int = 0
+    lost: int = 0
     unknown_outcomes: int = 0
     not_sent: int = 0
     cancelled: int = 0

@@ -34,7 +34,7 @@ class Echo:
 
     def doubt(self) -> None:
         """Something looked like an echo where none was believed: look again before the next write."""
-        if self._mode == "auto":
+        if self._mode == "auto" and self.known is False:
             self.known = None
 
     @property
@@ -44,7 +44,8 @@ class Echo:
 
     def needs_probe(self, request: Request) -> bool:
         """Whether a read must first tell if the port echoes: its own echo would pass for this request's reply."""
-        return self.known is None and request.pattern.can_equal_request and not request.is_broadcast
+        may_pass = request.pattern.can_equal_request and not request.is_broadcast
+        return self.known is None and may_pass and not request.probed
 
 
 def probe_shape(request: Request) -> Shape:
@@ -62,5 +63,5 @@ def probe_for(request: Request) -> Request:
     address = int.from_bytes(request.frame[2:4], "big") if writes_register else 0
     frame = encode_adu(request.unit, ReadHoldingRegistersRequest(address, 1).encode())
     probe = Request(request.client, frame, request.serial, request.deadline, retries=0)
-    probe.is_probe = probe.done = True  # nobody waits for its reply
+    probe.probe_for, probe.done = request, True  # nobody waits for its reply
     return probe

@@ -24,8 +24,8 @@ class Request:
     """
 
     __slots__ = (
-        "attempts", "client", "deadline", "done", "ends_at", "frame", "is_broadcast", "is_probe", "is_read",
-        "not_before", "pattern", "retries", "serial", "unit",
+        "attempts", "client", "deadline", "done", "ends_at", "frame", "is_broadcast", "is_read", "not_before",
+        "pattern", "probe_for", "probed", "retries", "serial", "unit",
     )
 
     def __init__(
@@ -41,7 +41,8 @@ class Request:
         self.pattern = reply_pattern(frame, response_length)
         self.is_read = is_read(frame[1:3])
         self.is_broadcast = frame[0] == BROADCAST
-        self.is_probe = False  # the bus's own: a read that tells whether the port echoes
+        self.probe_for: Request | None = None  # this is the bus's own read, which goes ahead of that request
+        self.probed = False  # such a read has gone ahead of this one
         self.attempts = 0  # how often it was put on the wire
         self.done = False  # its event is out, or its caller took it back
         self.ends_at = deadline  # when the bus gives it up

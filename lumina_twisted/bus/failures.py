@@ -93,5 +93,7 @@ def count(counters: Counters, error: ModbusError) -> None:
         counters.unknown_outcomes += 1
     elif isinstance(error, NotSent | RequestError):
         counters.not_sent += 1
+    elif isinstance(error, PortLost):
+        counters.lost += 1
     else:
         counters.timeouts += 1

@@ -34,12 +34,13 @@ class Debt:
     All of them are one request's, for no other of this shape went out meanwhile; so they lapse together.
     """
 
-    __slots__ = ("awaits_echo", "count", "lapses", "overdue_since", "owner")
+    __slots__ = ("awaits_echo", "count", "is_damaged", "lapses", "overdue_since", "owner")
 
     def __init__(self, owner: Request, overdue_since: float) -> None:
         self.owner = owner
         self.overdue_since = overdue_since
         self.count = 0
+        self.is_damaged = False  # it seems to have come, damaged: its owner need not wait to ask again
         self.awaits_echo = False  # not even the echo came yet, so the first copy that comes is the echo
         self.lapses = overdue_since
 
@@ -88,14 +89,13 @@ class OwedReplies:
         debt = self._debts.get(shape)
         return 0.0 if debt is None else debt.lapses
 
-    def of_function(self, request: Request, now: float) -> Debt | None:
-        """Another's debt that an exception reply to ``request``'s unit and function may belong to: exceptions look
-        alike whatever was asked."""
+    def to_others(self, request: Request, now: float) -> bool:
+        """Whether another request to ``request``'s unit and function is owed a reply."""
         unit, code, _ = request.pattern.shape
-        for (its_unit, its_code, _), debt in self._debts.items():
-            if its_unit == unit and its_code == code and debt.owner is not request and debt.lapses > now:
-                return debt
-        return None
+        return any(
+            shape.unit == unit and shape.function_code == code and debt.owner is not request and debt.lapses > now
+            for shape, debt in self._debts.items()
+        )
 
     def by_pattern(self, pattern: object) -> Debt | None:
         """The debt whose reply ``pattern`` describes."""
@@ -121,7 +121,7 @@ class OwedReplies:
         """One of several attempts of a request was answered, and nobody can tell which: what is still owed may be the
         reply to the last one."""
         debt = self._debts.get(attempt.request.pattern.shape)
-        if debt is not None and debt.owner is attempt.request:
+        if debt is not None and debt.owner is attempt.request and not debt.is_damaged:
             debt.lapses = max(debt.lapses, attempt.expires + window)
 
     def purge(self, now: float, about_to_go: Request) -> None:

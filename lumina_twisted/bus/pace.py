@@ -17,6 +17,10 @@ _KEPT: Final = 4096
 """How many combinations are kept; a client that invents baud rates must not fill the memory."""
 
 
+_PROBE_LENGTH: Final = 15
+"""Bytes of the read that tells whether a port echoes, and of its reply."""
+
+
 class Pace:
     """Times of one bus, in seconds."""
 
@@ -26,7 +30,6 @@ class Pace:
         self._baudrate = settings.baudrate  # of the last frame
         self._gaps: dict[tuple[int, int, int], float] = {}
         self._timeouts: dict[tuple[int, int, int], float] = {}
-        self.shortest_gap = 0.0
         self.t3_5 = timing.t3_5(self._baudrate, self._bits)
 
     def left_with(self, serial: SerialSettings) -> None:
@@ -50,9 +53,9 @@ class Pace:
         baudrate, length = request.serial.baudrate, request.pattern.expected_length
         return timing.wire_time(baudrate, length, self._bits) + timing.t3_5(baudrate, self._bits)
 
-    def least_time(self, request: Request) -> float:
-        """The shortest time in which a request can be sent and answered."""
-        length = len(request.frame)
+    def least_time(self, request: Request, probe: bool = False) -> float:
+        """The shortest time in which a request can be sent and answered, with a read ahead of it if ``probe``."""
+        length = len(request.frame) + (_PROBE_LENGTH if probe else 0)
         if not request.is_broadcast:
             length += max(request.pattern.length, EXCEPTION_RTU_ADU)
         return length * self._bits / request.serial.baudrate
@@ -82,6 +85,5 @@ class Pace:
             gap = timing.t3_5(min(baudrate, before), self._bits)
         if len(self._gaps) >= _KEPT:
             self._gaps.clear()
-        self.shortest_gap = min(self.shortest_gap, gap) if self._gaps else gap
         self._gaps[key] = gap
         return gap

@@ -1,8 +1,8 @@
 """Who is next: the requests that wait for a port, served client by client.
 
-* Clients take turns, one request a turn. A client whose turn it was goes to the end of the ring when its transaction
-  is over, so whoever comes in the meantime is before it: a burst of a thousand delays another client's single read
-  by one transaction.
+* Clients take turns, one request a turn. A client whose turn it was goes to the end of the ring when the next turn
+  begins, so whoever comes in the meantime is before it: a burst of a thousand delays another client's single read by
+  one transaction.
 * The requests of one client to one unit keep their order. One that cannot go yet (its shape is owed a reply, its
   retry waits) lets the same client's requests to other units pass. A broadcast is to every unit: nothing passes it.
 * Both bounds refuse: a full queue holds no promise worth making.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
+from itertools import chain
 
 from lumina_twisted.bus.events import Request
 from lumina_twisted.errors import QueueFull
@@ -48,9 +49,9 @@ class RequestQueue:
         """
         mine = self._by_client.get(request.client)
         if self._size >= self._limit:
-            raise _full(request, f"{self._size} requests wait for this port already")
+            raise _full(request, f"{self._size} requests wait for this port already", "queue")
         if mine is not None and len(mine) >= self._limit_per_client:
-            raise _full(request, f"{len(mine)} requests of this client wait for this port already")
+            raise _full(request, f"{len(mine)} requests of this client wait for this port already", "queue_per_client")
         self._add(request).append(request)
 
     def put_back(self, request: Request) -> None:
@@ -73,9 +74,9 @@ class RequestQueue:
 
         :param ready_at: the time from which a request may go.
         """
-        self._rejoin()
         again = math.inf
-        for client in self._ring:
+        last = () if self._served is None else (self._served,)
+        for client in chain(self._ring, last):
             request, later = self._first_of(self._by_client[client], now, ready_at)
             if request is not None:
                 return request, now
@@ -143,5 +144,5 @@ class RequestQueue:
             del self._by_client[client]
 
 
-def _full(request: Request, why: str) -> QueueFull:
-    return QueueFull(f"{why}; ask less often, or raise the bound", unit=request.unit)
+def _full(request: Request, why: str, bound: str) -> QueueFull:
+    return QueueFull(f"{why}; ask less often, or raise the port's {bound}", unit=request.unit)

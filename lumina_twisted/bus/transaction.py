@@ -15,7 +15,8 @@ from enum import IntEnum, auto
 from typing import Final
 
 from lumina_twisted.bus.events import Request
-from lumina_twisted.modbus.rtu import Pattern
+from lumina_twisted.modbus.lengths import UNKNOWN
+from lumina_twisted.modbus.rtu import Pattern, WholeFrame
 
 
 class State(IntEnum):
@@ -69,23 +70,31 @@ class Attempt:
     :param junk: what the decoder had counted as junk before.
     """
 
-    __slots__ = ("echo", "echoed", "expires", "junk", "request", "sent_until")
+    __slots__ = ("echo", "echo_pattern", "echoed", "expires", "junk", "request", "sent_until")
 
-    def __init__(
-        self, request: Request, sent_until: float, expires: float, echo: bool | None, junk: int
-    ) -> None:
+    def __init__(self, request: Request, sent_until: float, expires: float, echo: bool | None, junk: int) -> None:
         self.request = request
         self.sent_until = sent_until
         self.expires = expires
         self.echo = echo
         self.junk = junk
         self.echoed = False
+        self.echo_pattern = request.pattern.echo
+        if request.is_broadcast or (self.lacks_echo and request.pattern.length == UNKNOWN):
+            self.echo_pattern = WholeFrame(request.frame)
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
-        """The frames that this attempt waits for."""
-        mine = self.request.pattern
-        return (mine,) if mine.echo is None else (mine, mine.echo)
+        """The frames that this attempt waits for.
+
+        Where only silence ends the reply, the echo is waited for alone, or both would be taken for one frame.
+        """
+        reply, echo = self.request.pattern, self.echo_pattern
+        if echo is None:
+            return (reply,)
+        if self.request.is_broadcast:
+            return (echo,)
+        return (echo,) if reply.length == UNKNOWN and self.lacks_echo else (reply, echo)
 
     @property
     def next_step(self) -> float:
@@ -95,7 +104,11 @@ class Attempt:
 
     @property
     def lacks_echo(self) -> bool:
-        """Whether a reply proves nothing yet: the port echoes, the echo has not come, and this is a write or a read
-        whose reply may equal it."""
+        """Whether a reply proves nothing yet, for the echo has not come: a write on a port that echoes; and anything
+        whose reply may equal it, unless it is known that the port does not echo."""
+        if self.echoed:
+            return False
         request = self.request
-        return bool(self.echo) and not self.echoed and (not request.is_read or request.pattern.can_equal_request)
+        if request.pattern.can_equal_request:
+            return self.echo is not False
+        return bool(self.echo) and not request.is_read

@@ -29,10 +29,10 @@ class Answered(NamedTuple):
 
 
 class Unanswered(NamedTuple):
-    """A request whose response timeout is over; ``debt`` if its reply may still come."""
+    """A request whose response timeout is over, and what it is owed."""
 
     request: Request
-    debt: Debt | None
+    debt: Debt
 
 
 class Wire:
@@ -114,8 +114,9 @@ class Wire:
         if attempt is not None and found.pattern is not None:
             if found.pattern is attempt.request.pattern:
                 return self._on_reply(attempt, found.frame, now)
-            if found.pattern is attempt.request.pattern.echo:
+            if found.pattern is attempt.echo_pattern:
                 self._on_echo(attempt)
+                self._wait_for_frames()
                 return None
         debt = None if found.pattern is None else self._owed.by_pattern(found.pattern)
         if debt is not None:
@@ -124,12 +125,14 @@ class Wire:
         return None
 
     def _on_reply(self, attempt: Attempt, frame: bytes, now: float) -> Answered | None:
-        """A frame that has the form of the reply, rules 1, 2 and 4."""
+        """A frame that has the form of the reply, rules 1, 2 and 4. Exceptions look alike whatever was asked: while
+        another reply of this unit and function is owed, nobody can tell whose one is."""
         request = attempt.request
         self._signal(Signal.FRAME_RECEIVED)
-        if request.pattern.is_exception(frame) and (debt := self._owed.of_function(request, now)):
+        if request.pattern.is_exception(frame) and self._owed.to_others(request, now):
             self._signal(Signal.FRAME_REFUSED)
-            return self._on_late(debt, frame, now)
+            self._counters.late += 1
+            return None
         if not self._is_proof(attempt, frame):
             self._signal(Signal.FRAME_REFUSED)
             return None
@@ -145,9 +148,7 @@ class Wire:
     def _is_proof(self, attempt: Attempt, frame: bytes) -> bool:
         """Whether an echoing port leaves no doubt that this is more than an echo."""
         request = attempt.request
-        if request.pattern.is_exception(frame):
-            return True
-        if attempt.lacks_echo:
+        if attempt.lacks_echo and not request.pattern.is_exception(frame):
             if frame == request.frame:
                 self._on_echo(attempt)
                 return False
@@ -163,10 +164,13 @@ class Wire:
         if attempt.echo and self._ear.junk > attempt.junk:
             self._counters.collisions += 1
         attempt.echoed = attempt.echo = True
-        if attempt.request.pattern.echo is not None:
+        if attempt.echo_pattern is not None:
             self.echo.learn(True)
 
     def _on_late(self, debt: Debt, frame: bytes, now: float) -> Answered | None:
+        if debt.owner.pattern.is_exception(frame) and self._owed.to_others(debt.owner, now):
+            self._counters.late += 1  # of several that are owed: nobody can tell whose it is
+            return None
         if debt.awaits_echo and frame == debt.owner.frame:
             debt.awaits_echo = False  # the first copy is the echo; only a second one is the reply
             self._counters.echoes += 1
@@ -191,11 +195,13 @@ class Wire:
     def response_timeout(self, attempt: Attempt, now: float) -> Unanswered:
         """No reply came in time."""
         self._signal(Signal.RESPONSE_TIMEOUT)
-        debt = None if self._was_damaged(attempt, now) else self._note_owed(attempt)
+        debt = self._note_owed(attempt)
+        debt.is_damaged = self._was_damaged(attempt, now)
+        heard = self._ear.junk + self._ear.unread > attempt.junk
         self._close()
         self._wait_for_frames()
-        if attempt.request.is_probe and self.echo.known is None:
-            self.echo.learn(False)  # neither an echo nor a reply without one: nothing echoes
+        if attempt.request.probe_for is not None and self.echo.known is None and not heard:
+            self.echo.learn(False)  # neither an echo nor anything else: nothing echoes
         self._signal(Signal.ERROR_PROCESSED)
         return Unanswered(attempt.request, debt)
 
@@ -220,23 +226,29 @@ class Wire:
             self._note_owed(attempt)  # its reply may still come when the port is back
         return attempt.request
 
-    def refused(self) -> Request | None:
+    def refused(self, now: float) -> Request | None:
         """The frame could not be sent.
 
-        :return: its request.
+        :return: the request that it was sent for.
         """
         attempt, self.attempt = self.attempt, None
         if attempt is None:
             return None
         self._signal(Signal.SEND_FAILED)
-        return attempt.request
+        self._wait_for_frames()
+        attempt.request.attempts -= 1
+        self._counters.frames -= 1
+        self.quiet_from = min(self.quiet_from, now)
+        return attempt.request.probe_for or attempt.request
 
     def _was_damaged(self, attempt: Attempt, now: float) -> bool:
-        """Whether the reply did come, in a state that proves nothing: then no other is owed."""
+        """Whether the reply seems to have come, in a state that proves nothing. On a port that may echo, an echo that
+        was hit looks the same."""
         pattern = attempt.request.pattern
         if self._ear.was_damaged(pattern):
             self._counters.crc_errors += 1
-        return not attempt.lacks_echo and self._ear.came_to_nothing(pattern, now)
+        may_be_echo = attempt.echo is not False and not attempt.echoed
+        return not may_be_echo and self._ear.came_to_nothing(pattern, now)
 
     def _note_owed(self, attempt: Attempt) -> Debt:
         request = attempt.request
@@ -261,7 +273,7 @@ class Wire:
     def _wait_for_frames(self) -> None:
         owed = tuple(debt.pattern for debt in self._owed) if len(self._owed) else ()
         attempt = self.attempt
-        self._ear.wait_for(owed if attempt is None or attempt.request.is_broadcast else attempt.patterns + owed)
+        self._ear.wait_for(owed if attempt is None else attempt.patterns + owed)
 
     def _signal(self, signal: Signal) -> None:
         self._state = TABLE[self._state, signal]

@@ -255,8 +255,8 @@ class LineProtocol(LineOnlyReceiver):
             "dropped {peer}: it does not read its answers, {unread} bytes wait for it",
             peer=self.transport.getPeer(), unread=self._unread,
         )
-        self._let_go()
         self.transport.abortConnection()
+        self._let_go()
 
     # -- what the transport tells its producer
 

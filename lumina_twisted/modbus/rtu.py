@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Final, NamedTuple, Protocol
 
 from lumina_twisted.errors import FrameError, RequestError
-from lumina_twisted.modbus.codes import MAX_PDU, MAX_RTU_ADU, MIN_RTU_ADU
+from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU, MAX_PDU, MAX_RTU_ADU, MIN_RTU_ADU
 from lumina_twisted.modbus.crc import append_crc, crc16
 from lumina_twisted.modbus.lengths import UNKNOWN, Buffer, reply_length, request_length
 
@@ -135,7 +135,7 @@ class Decoder:
         if found := self._scan(patterns, hold=False):
             return found
         buffer = self._buffer
-        for start in range(len(buffer) - MIN_RTU_ADU + 1):
+        for start in range(max(0, len(buffer) - MAX_RTU_ADU), len(buffer) - MIN_RTU_ADU + 1):
             for pattern in (*patterns, None) if start == 0 else patterns:
                 if self._ends_at_silence(pattern, start) and crc16(bytes(buffer[start:])) == 0:
                     return self._take(start, len(buffer) - start, pattern)
@@ -151,7 +151,8 @@ class Decoder:
                 if 0 < length <= len(buffer) - start:
                     if crc16(bytes(buffer[start : start + length])) == 0:
                         return self._take(start, length, pattern)
-                    self.damaged = pattern
+                    if length > EXCEPTION_RTU_ADU:
+                        self.damaged = pattern
                 elif length == AT_SILENCE:
                     self._open_at = start if self._open_at is None else self._open_at
                 elif hold:
@@ -175,11 +176,16 @@ class Decoder:
         self._open_at = None
 
     def begun(self, pattern: Pattern) -> bool:
-        """Whether a whole header of ``pattern`` stands in the buffer, or stood there with a wrong CRC behind it."""
+        """Whether a whole header of ``pattern`` stands in the buffer, or stood there with a wrong CRC behind it.
+
+        That of an exception is too short to mean anything, and so is that of a frame without a known length.
+        """
         buffer = self._buffer
         if self.damaged is pattern:
             return True
-        return any(pattern.measure(buffer, start) > 0 for start in range(len(buffer)))
+        return any(
+            EXCEPTION_RTU_ADU < pattern.measure(buffer, start) <= MAX_RTU_ADU for start in range(len(buffer))
+        )
 
     def _ends_at_silence(self, pattern: Pattern | None, start: int) -> bool:
         if pattern is None:
@@ -202,6 +208,7 @@ class Decoder:
         del self._buffer[: start + length]
         self._burst = True
         self._look_again()
+        self.damaged = None  # its bytes may be among these
         return Decoded(frame, pattern)
 
     def _drop(self, count: int) -> None:

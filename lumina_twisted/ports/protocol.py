@@ -164,6 +164,8 @@ class RTUProtocol(Protocol):
     def _deliver(event: Event) -> None:
         request = event.request
         assert isinstance(request, PendingRequest)
+        if request.deferred is None:
+            return  # it was cancelled by the callback of an event before this one
         deferred = request.let_go()
         if isinstance(event, Reply):
             deferred.callback(event.frame)

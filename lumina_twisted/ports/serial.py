@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import select
+import sys
 import termios
 from typing import Any
 
@@ -44,22 +45,28 @@ class BusTransport(SerialPort):  # type: ignore[misc]
     def send_frame(self, data: bytes, settings: SerialSettings) -> None:
         """Writes a frame that leaves now, with its own settings.
 
-        :raises PortError: if the device does not take the settings; nothing was sent then.
+        :raises PortError: if the device does not take the settings or the bytes; nothing was sent then.
         """
         if settings is not self._current and settings != self._current:
             self._apply(settings)
-        if self.dataBuffer or self._tempDataBuffer:
-            self.write(data)  # the kernel is still full: keep the order
-            return
+        if self._settings.rtscts or self._settings.xonxoff:
+            self._drop_held_back()
         try:
             written = os.write(self._fd, data)
         except BlockingIOError:
-            written = 0
+            raise PortError(f"{self._settings.path} takes no bytes; is its flow control wired?") from None
         except OSError as gone:
             self._lose_soon(error.ConnectionLost(os.strerror(gone.errno or 0)))
-            return
+            raise PortError(f"{self._settings.path} is gone ({os.strerror(gone.errno or 0)})") from gone
         if written < len(data):
-            self.write(data[written:])
+            termios.tcflush(self._fd, termios.TCOFLUSH)  # a piece of a frame is nothing to anybody
+
+    def _drop_held_back(self) -> None:
+        """Flow control may have kept the last frame back; to let it out now, perhaps with others and long after its
+        caller was told, would be worse than to lose it."""
+        waiting = fcntl.ioctl(self._fd, termios.TIOCOUTQ, b"\0\0\0\0")
+        if int.from_bytes(waiting, sys.byteorder):
+            termios.tcflush(self._fd, termios.TCOFLUSH)
 
     def doRead(self) -> Exception | None:
         """The reactor says that bytes came, or the device went."""

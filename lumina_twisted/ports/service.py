@@ -136,7 +136,7 @@ class PortService(Service):
 
     def _on_closed(self) -> None:
         self._closing = False
-        self._protocol.unavailable("it is closed until somebody needs it")
+        self._protocol.unavailable("it is closed until somebody needs it" if self.running else "it is closed")
         waiting, self._waiting_for_close = self._waiting_for_close, []
         for deferred in waiting:
             deferred.callback(None)
