@@ -17,7 +17,8 @@ from lumina_twisted.modbus.rtu import encode_adu
 from tests.bus.world import Sent, World, read, write
 
 DEPTH = int(os.environ.get("LUMINA_EXPLORER_DEPTH", "7"))
-SUBMITS = ("read 1", "write 1", "read 2", "write 2")
+SUBMITS = ("read 1", "long 1", "write 1", "read 2")
+"""Two units, and of the first unit two shapes that differ by their length only, and one of another function."""
 FOREIGN = encode_adu(9, bytes((3, 2, 0x12, 0x34)))
 
 
@@ -32,15 +33,17 @@ class Walk:
     def steps(self) -> Iterator[str]:
         """What can happen next."""
         world = self.world
-        yield from SUBMITS if self.requests else SUBMITS[:2]
+        yield from SUBMITS if self.requests else SUBMITS[:3]
         if any(not one.done for one in self.requests):
             yield "cancel"
         if self.live:
             yield "reply"
+            yield "refusal"
             if world.echoes and not self.live.echoed:
                 yield "echo"
         if self.overdue:
             yield "late"
+            yield "late refusal"
         if world.bus.is_busy:
             yield "foreign"
             yield "junk"
@@ -70,16 +73,17 @@ class Walk:
         if step in SUBMITS:
             kind, unit = step.split()
             address = 0x100 + len(self.requests)
-            frame = read(int(unit), address) if kind == "read" else write(int(unit), address)
+            frames = {"read": read(int(unit), address), "long": read(int(unit), address, 2)}
+            frame = frames.get(kind) or write(int(unit), address)
             self.requests.append(world.submit(frame, client=len(self.requests) % 2, timeout=1.0))
         elif step == "cancel":
             world.cancel(next(one for one in self.requests if not one.done))
-        elif step == "reply" and (live := self.live):
-            world.reply(live)
+        elif step in ("reply", "refusal") and (live := self.live):
+            world.reply(live, refuses=step == "refusal")
         elif step == "echo":
             world.echo()
-        elif step == "late" and (overdue := self.overdue):
-            world.reply(overdue, after=0.0)
+        elif step in ("late", "late refusal") and (overdue := self.overdue):
+            world.reply(overdue, after=0.0, refuses=step == "late refusal")
         elif step == "foreign":
             world.hear(FOREIGN)
         elif step == "junk":
@@ -120,7 +124,8 @@ def state_of(walk: Walk) -> str:
         list(bus._queue._ring), bus._queue._served, wire.echo.known, owed._learned, bytes(ear._decoder._buffer),
         rel(wire.quiet_from), rel(ear._heard_at), rel(world.quiet_from), wire._last_frame, len(walk.requests),
         [(one.frame, one.answered, one.echoed, rel(one.until)) for one in world.sent if now <= one.until + 0.2],
-        {one.frame for one in world.sent if one.answered}, [one.done for one in walk.requests],
+        {(one.frame, one.refused) for one in world.sent if one.answered},
+        [(one.done, one.probed) for one in walk.requests],
     ))
 
 

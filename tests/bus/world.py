@@ -10,7 +10,7 @@ from __future__ import annotations
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Event, Frame, Reply, Request
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.errors import OutcomeUnknown
+from lumina_twisted.errors import ModbusException, OutcomeUnknown
 from lumina_twisted.modbus import timing
 from lumina_twisted.modbus.rtu import encode_adu
 
@@ -49,6 +49,7 @@ class Sent:
         self.at = at
         self.until = until
         self.answered = False
+        self.refused = False
         self.echoed = False
 
 
@@ -142,11 +143,11 @@ class World:
         self.quiet_from = max(self.quiet_from, self.now)
         self.collect()
 
-    def reply(self, sent: Sent | None = None, *, after: float = 0.001) -> None:
-        """A device answers a frame of ours: the last one, unless told."""
+    def reply(self, sent: Sent | None = None, *, after: float = 0.001, refuses: bool = False) -> None:
+        """A device answers a frame of ours: the last one, unless told; with exception 02, if it refuses."""
         sent = sent or self.sent[-1]
-        sent.answered = True
-        answer = reply_to(sent.frame)
+        sent.answered, sent.refused = True, refuses
+        answer = encode_adu(sent.frame[0], bytes((sent.frame[1] | 0x80, 2))) if refuses else reply_to(sent.frame)
         self.echo(sent)
         self.advance(max(0.0, sent.until - self.now) + after)
         self.hear(answer)
@@ -204,6 +205,10 @@ class World:
         self.ended[request] = event
         self.order.append(request)
         if not isinstance(event, Reply):
+            if isinstance(event.error, ModbusException) and not any(
+                sent.refused for sent in self.sent if sent.frame == request.frame
+            ):
+                self.wrong.append(f"{request.frame.hex()} was given another's exception")
             was_sent = any(sent.frame == request.frame for sent in self.sent)
             if not request.is_read and was_sent and request.attempts and not _tells(event):
                 self.wrong.append(f"a write that was sent ended as {event}")
