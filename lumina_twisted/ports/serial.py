@@ -49,17 +49,19 @@ class BusTransport(SerialPort):  # type: ignore[misc]
         """
         if settings is not self._current and settings != self._current:
             self._apply(settings)
-        if self._settings.rtscts or self._settings.xonxoff:
-            self._drop_held_back()
         try:
+            if self._settings.rtscts or self._settings.xonxoff:
+                self._drop_held_back()
             written = os.write(self._fd, data)
         except BlockingIOError:
             raise PortError(f"{self._settings.path} takes no bytes; is its flow control wired?") from None
-        except OSError as gone:
-            self._lose_soon(error.ConnectionLost(os.strerror(gone.errno or 0)))
-            raise PortError(f"{self._settings.path} is gone ({os.strerror(gone.errno or 0)})") from gone
+        except (OSError, termios.error) as gone:
+            why = os.strerror(gone.args[0])
+            self._lose_soon(error.ConnectionLost(why))
+            raise PortError(f"{self._settings.path} is gone ({why})") from gone
         if written < len(data):
-            termios.tcflush(self._fd, termios.TCOFLUSH)  # a piece of a frame is nothing to anybody
+            with contextlib.suppress(termios.error):
+                termios.tcflush(self._fd, termios.TCOFLUSH)  # a piece of a frame is nothing to anybody
 
     def _drop_held_back(self) -> None:
         """Flow control may have kept the last frame back; to let it out now, perhaps with others and long after its
