@@ -297,11 +297,11 @@ def _other_settings(
 
 def _set_up(transport: Any) -> None:
     """No delay for short answers, and an end for connections whose client is no more."""
-    if not ITCPTransport.providedBy(transport):
-        return
+    descriptor = getattr(transport, "getHandle", lambda: None)()
+    if not ITCPTransport.providedBy(transport) or getattr(descriptor, "family", None) == socket.AF_UNIX:
+        return  # a Unix socket calls itself a TCP transport too
     transport.setTcpNoDelay(True)
     transport.setTcpKeepAlive(True)
-    descriptor = getattr(transport, "getHandle", lambda: None)()
     for name, value in _KEEPALIVE:
         if isinstance(descriptor, socket.socket) and hasattr(socket, name):
             descriptor.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
