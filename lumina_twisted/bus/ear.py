@@ -38,10 +38,10 @@ class Ear:
         """These frames are waited for, instead of those before."""
         self._patterns = patterns
 
-    def clear(self) -> int:
-        """Nothing that was heard so far can belong to what comes now; returns how many bytes that was."""
+    def clear(self) -> None:
+        """Nothing that was heard so far can belong to what comes now."""
         self.silence_at = math.inf
-        return self._decoder.clear()
+        self._decoder.clear()
 
     def receive(self, data: bytes, now: float) -> Iterator[Decoded]:
         """Takes bytes off the wire; the frames they complete, one by one, for each may change what is waited for."""

@@ -58,9 +58,6 @@ DIAGNOSTICS_RETURN_QUERY_DATA: Final = 0
 READS: Final = frozenset({1, 2, 3, 4, 7, 11, 12, 17, 20, 24})
 """Functions that change nothing on the device, so asking twice is harmless; FC 43 is one when its MEI type is 14."""
 
-TABLE_READS: Final = frozenset({1, 2, 3, 4})
-"""The reads of the four tables."""
-
 
 def is_read(pdu: bytes) -> bool:
     """Whether a request PDU leaves the device as it was.
