@@ -20,6 +20,7 @@ import serial.serialposix
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import clientFromString
+from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -36,7 +37,7 @@ from lumina_twisted.errors import (
     RequestError,
 )
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.ports.diagnosis import why_not_open
+from lumina_twisted.ports.diagnosis import why_lost, why_not_open
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.service import LONGEST_WAIT, PortService, wait_before_attempt
 from lumina_twisted.ports.settings import PortSettings
@@ -83,8 +84,12 @@ class PortTestCase(TestCase):
             settings[name] = PortSettings(**keywords)
         pool = PortPool(settings, reactor, time.monotonic, most_open)
         pool.startService()
-        self.addCleanup(pool.stopService)
+        self.addCleanup(self.stopped, pool)
         return pool
+
+    def stopped(self, pool: PortPool) -> Deferred[Any] | None:
+        """A pool that runs no longer."""
+        return pool.stopService() if pool.running else None
 
     async def until(self, condition: Any) -> None:
         """Waits for what will come true."""
@@ -127,6 +132,27 @@ class OpeningTests(PortTestCase):
         self.device()
         await later(1.0)
         self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
+
+    async def test_lost_is_a_sentence(self) -> None:
+        """Nothing of Twisted's connections that are lost in a non-clean fashion."""
+        device = self.device()
+        port = self.pool(a={}).find("a")
+        told: list[str] = []
+        self.patch(port, "_on_state", told.append)
+        port._protocol._tell = told.append
+        device.unplug()
+        await self.until(lambda: told)
+        self.assertRegex(told[0], r"^it was lost \([^:]+\) and is opened again as soon as it is back$")
+        self.assertNotIn("non-clean", told[0])
+
+    async def test_one_device_through_two_links(self) -> None:
+        """The second is told whose device it is."""
+        device = self.device()
+        (self.folder / "link").symlink_to(pathlib.Path(device.path).resolve())
+        pool = self.pool(a={}, b={"path": str(self.folder / "link")})
+        await pool.find("a").request("me", 1, READ, timeout=2)
+        error = await self.failed(pool.find("b"), PortClosed)
+        self.assertIn("is the device of port a too; a device belongs to one port, take one of the two away", str(error))
 
     async def test_locked_by_another(self) -> None:
         """A device that another process holds fails its requests with that process's name."""
@@ -198,6 +224,26 @@ class SettingsTests(PortTestCase):
         self.assertIn("does not take", str(error))
         await port.request("me", 1, READ, timeout=2)
         self.assertEqual(len(device.heard), 1)
+
+    async def test_speeds_that_a_request_may_ask_for(self) -> None:
+        """What is not allowed never reaches the bus: at 75 baud one reply would hold it for a minute."""
+        device = self.device()
+        for options, allowed, refused, told in (
+            ({}, (1200, 31250, 115200), 1199, "1200 and above"),
+            ({"baudrate": 300}, (300, 600), 299, "300 and above"),
+            ({"baudrates": (4800, 2400)}, (115200, 4800, 2400), 9600, "2400, 4800, 115200"),
+        ):
+            pool = self.pool(a=options)
+            port = pool.find("a")
+            for speed in allowed:
+                answer = port.request("me", 1, READ, timeout=5, serial=SerialSettings(baudrate=speed))
+                self.assertEqual(await answer, reply_to(read(1, 5)))
+            heard = len(device.heard)
+            refusing = port.request("me", 1, READ, timeout=5, serial=SerialSettings(baudrate=refused))
+            error = self.failureResultOf(refusing, RequestError).value
+            self.assertEqual(str(error), f"a may not be used at {refused} baud; its configuration allows {told}")
+            self.assertEqual(len(device.heard), heard)
+            await pool.stopService()
 
     async def test_pieces_and_noise(self) -> None:
         """A reply in pieces, with junk around it."""
@@ -273,6 +319,27 @@ class PoolTests(PortTestCase):
         error = self.assertRaises(RequestError, pool.find, "/dev/y")
         self.assertIn("a (/dev/x)", str(error))
         self.addCleanup(pool.stopService)
+
+    async def test_stopping_is_bounded(self) -> None:
+        """After `stop_timeout` the callers of what is on the wire are told, and the port is closed."""
+        for pdu, kind, told in (
+            (READ, PortLost, "the service stops and does not wait for it any longer"),
+            (bytes.fromhex("0600050001"), OutcomeUnknown, "was sent to unit 1 and a was lost before its reply came"),
+        ):
+            device = self.device(respond=lambda frame: [])
+            pool = self.pool(a={"echo": "off", "timeout": 3600.0, "stop_timeout": 0.1})
+            ended = self.assertFailure(pool.find("a").request("me", 1, pdu, timeout=3600), kind)
+            await self.until(lambda device=device: device.heard)
+            await pool.stopService()
+            self.assertIn(told, str(self.successResultOf(ended)))
+            device.stop()
+
+    async def test_stopping_while_nothing_is_on_the_wire_waits_for_nothing(self) -> None:
+        """Nor does it leave a delayed call behind, which trial would tell."""
+        self.device()
+        pool = self.pool(a={"stop_timeout": 3600.0})
+        await pool.find("a").request("me", 1, READ, timeout=2)
+        await pool.stopService()
 
     async def test_cancelled(self) -> None:
         """A Deferred that is cancelled before its turn was not sent; one on the wire leaves the next one clean."""
@@ -355,11 +422,30 @@ class DiagnosisTests(SynchronousTestCase):
         here = self.mktemp()
         pathlib.Path(here).touch()
         for number, expected in (
-            (errno.ENOENT, "there is no device"), (errno.EBUSY, "is in use by"), (errno.ENOTTY, "is no serial device"),
-            (errno.EIO, "cannot be opened"),
+            (errno.ENOENT, "there is no device"), (errno.EBUSY, "is in use by"), (errno.EINVAL, "no serial device"),
+            (errno.EIO, "has no hardware behind it"), (errno.EMFILE, "cannot be opened (Too many open files)"),
         ):
             sentence = why_not_open(here if number != errno.ENOENT else "/nowhere", OSError(number, "x"))
             self.assertIn(expected, sentence)
+
+    def test_what_is_no_serial_device(self) -> None:
+        """Opened for real: the number is in what pyserial's error was raised from."""
+        file, folder = self.mktemp(), self.mktemp()
+        pathlib.Path(file).touch()
+        pathlib.Path(folder).mkdir()
+        for path, expected in (
+            (file, f"{file} is a file and no serial device; "),
+            (folder, f"{folder} is a folder and no serial device; "),
+            ("/dev/null", "/dev/null is no serial device, or does not take these settings (Inappropriate ioctl for"),
+        ):
+            endpoint = clientFromString(reactor, f"serial:{path}")
+            error = self.failureResultOf(endpoint.connect(Factory.forProtocol(Protocol)), PortError).value
+            self.assertTrue(str(error).startswith(expected), error)
+
+    def test_why_lost(self) -> None:
+        """Without Twisted's words about connections."""
+        self.assertEqual(why_lost(ConnectionLost()), "the device hung up")
+        self.assertEqual(why_lost(ConnectionLost("Input/output error")), "Input/output error")
 
     def test_permission(self) -> None:
         """The group to join is named."""

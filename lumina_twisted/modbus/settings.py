@@ -8,6 +8,7 @@ from attrs import frozen
 
 from lumina_twisted.schema import Between, setting
 
+Baudrate = Annotated[int, Between(1, 10_000_000)]
 Parity = Literal["N", "E", "O", "M", "S"]
 
 
@@ -15,7 +16,7 @@ Parity = Literal["N", "E", "O", "M", "S"]
 class SerialSettings:
     """Speed and frame of the characters on the wire (Modbus over Serial Line V1.02, sections 2.5.1 and 3.2)."""
 
-    baudrate: Annotated[int, Between(1, 10_000_000)] = setting(9600, "speed of the wire", unit="baud")
+    baudrate: Baudrate = setting(9600, "speed of the wire", unit="baud")
     bytesize: Literal[7, 8] = setting(8, "data bits of a character; RTU needs 8", unit="bits")
     parity: Parity = setting("N", "parity: N none, E even, O odd, M mark, S space")
     stopbits: Literal[1, 2] = setting(1, "stop bits of a character", unit="bits")

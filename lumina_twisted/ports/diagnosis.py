@@ -7,28 +7,57 @@ import getpass
 import grp
 import os
 import pathlib
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 
-_HELD = (errno.EBUSY, errno.EAGAIN, errno.EACCES)
+_NOT_SERIAL = (errno.ENOTTY, errno.EINVAL, errno.EISDIR)
+_NOTHING_BEHIND = (errno.EIO, errno.ENXIO, errno.ENODEV)
 
 
-def why_not_open(path: str, error: BaseException) -> str:
-    """The sentence for an error that opening ``path`` raised."""
-    number = getattr(error, "errno", None)
+def why_not_open(path: str, error: BaseException, twin: Callable[[], str] = lambda: "") -> str:
+    """The sentence for an error that opening ``path`` raised.
+
+    :param twin: names the port of ours, if there is one, that leads to the same device under another path.
+    """
+    if isinstance(error, ValueError):  # pyserial's word for a setting that the driver has not
+        return f"{path} cannot be opened with these settings ({error})"
+    number = _number(error)
     if number == errno.ENOENT or not os.path.exists(path):
         return f"there is no device {path}; {_present()}"
     if number in (errno.EACCES, errno.EPERM) and not os.access(path, os.R_OK | os.W_OK):
         return _not_permitted(path)
     if number in (errno.EBUSY, errno.EAGAIN) or "lock" in str(error):
+        if other := twin():
+            return f"{path} is the device of port {other} too; a device belongs to one port, take one of the two away"
         return f"{path} is in use by {_holders(path)}; stop that, or set exclusive = false if both may speak"
-    if number in (errno.ENOTTY, errno.EINVAL):
-        return f"{path} is no serial device, or does not take these settings ({os.strerror(number)})"
-    return f"{path} cannot be opened ({_plain(error)})"
+    if number in _NOT_SERIAL:
+        return _not_serial(path, number)
+    if number in _NOTHING_BEHIND:
+        return f"{path} has no hardware behind it ({os.strerror(number)}); {_present()}"
+    return f"{path} cannot be opened ({error if number is None else os.strerror(number)})"
 
 
-def _plain(error: BaseException) -> str:
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if isinstance(number, int) else str(error)
+def why_lost(error: BaseException | None) -> str:
+    """What is left of Twisted's error of a lost connection: the cause, without words about connections."""
+    told = error.args[0] if error is not None and error.args else ""
+    return told if isinstance(told, str) and told else "the device hung up"
+
+
+def _number(error: BaseException | None) -> int | None:
+    """The errno; pyserial and termios leave it in different places, and some only in what they were raised from."""
+    while error is not None:
+        for candidate in (getattr(error, "errno", None), *error.args[:1]):
+            if isinstance(candidate, int):
+                return candidate
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _not_serial(path: str, number: int) -> str:
+    mode = os.stat(path).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return f"{path} is {'a file' if stat.S_ISREG(mode) else 'a folder'} and no serial device; {_present()}"
+    return f"{path} is no serial device, or does not take these settings ({os.strerror(number)}); {_present()}"
 
 
 def _present() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import termios
+from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
@@ -37,11 +38,13 @@ class SerialEndpoint:
     """Opens a serial device.
 
     :param settings: what to open and how.
+    :param twin: names the port of ours, if there is one, that has the same device under another path.
     """
 
-    def __init__(self, reactor: Any, settings: PortSettings) -> None:
+    def __init__(self, reactor: Any, settings: PortSettings, twin: Callable[[], str] = lambda: "") -> None:
         self._reactor = reactor
         self._settings = settings
+        self._twin = twin
 
     def connect(self, factory: IProtocolFactory) -> defer.Deferred[IProtocol]:
         """Opens the device now.
@@ -55,7 +58,7 @@ class SerialEndpoint:
         try:
             BusTransport(protocol, self._settings, self._reactor)
         except (OSError, ValueError, termios.error) as cause:
-            return defer.fail(PortError(why_not_open(self._settings.path, cause)))
+            return defer.fail(PortError(why_not_open(self._settings.path, cause, self._twin)))
         return defer.succeed(protocol)
 
 

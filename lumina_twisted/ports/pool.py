@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -12,10 +13,8 @@ from twisted.internet.task import LoopingCall
 from lumina_twisted.errors import RequestError
 from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.ports.service import PortService
-from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.ports.settings import Limits, PortSettings
 
-MOST_OPEN: Final = 64
-"""Ports open at a time unless said otherwise; each costs two descriptors."""
 _LOOK_EVERY: Final = 1.0
 """Seconds between two looks for ports that have been idle for long."""
 
@@ -30,12 +29,13 @@ class PortPool(MultiService):
     """
 
     def __init__(
-        self, settings: Mapping[str, PortSettings], reactor: Any, now: Callable[[], float], most_open: int = MOST_OPEN
+        self, settings: Mapping[str, PortSettings], reactor: Any, now: Callable[[], float],
+        most_open: int = Limits().open_ports,
     ) -> None:
         super().__init__()
         self._now = now
         self._most_open = most_open
-        self._ports = [PortService(name, one, reactor, now, self._admit) for name, one in settings.items()]
+        self._ports = [PortService(name, one, reactor, now, self._admit, self._twin) for name, one in settings.items()]
         self._by_text: dict[str, Port] = {}
         for port in self._ports:
             port.setServiceParent(self)
@@ -64,7 +64,7 @@ class PortPool(MultiService):
     def stopService(self) -> Deferred[Any]:
         """Stops all ports at the same time.
 
-        :return: a Deferred that fires when the last one is closed, within the longest response timeout.
+        :return: a Deferred that fires when the last one is closed, within the longest ``stop_timeout``.
         """
         if self._look.running:
             self._look.stop()
@@ -78,9 +78,15 @@ class PortPool(MultiService):
             return None
         spare = [port for port in supervised if port.is_idle and port.settings.open == "request"]
         if not spare:
-            return f"{len(supervised)} ports are open already, and all are in use; ask later or raise the bound"
+            return f"{len(supervised)} ports are open already and all in use; ask later, or raise limits.open_ports"
         min(spare, key=lambda port: port.last_request).close_device()
         return None
+
+    def _twin(self, wanted: PortService) -> str:
+        """The name of another port that leads to the same device."""
+        device = os.path.realpath(wanted.path)
+        others = (port.name for port in self._ports if port is not wanted and os.path.realpath(port.path) == device)
+        return next(others, "")
 
     def _close_idle(self) -> None:
         for port in self._ports:

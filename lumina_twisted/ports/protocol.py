@@ -17,6 +17,7 @@ from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Event, Frame, Reply, Request
 from lumina_twisted.errors import Cancelled, NotSent, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports.diagnosis import why_lost
 from lumina_twisted.ports.timer import make_timer
 
 
@@ -85,7 +86,7 @@ class RTUProtocol(Protocol):
         if reason is None or reason.check(ConnectionDone):
             self.unavailable("it was closed")
         else:
-            self.unavailable(f"it was lost ({reason.value}) and is opened again as soon as it is back")
+            self.unavailable(f"it was lost ({why_lost(reason.value)}) and is opened again as soon as it is back")
 
     # -- what the port's service calls ---------------------------------------------------------------------------
 

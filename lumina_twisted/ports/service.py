@@ -28,11 +28,12 @@ from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.endpoint import SerialEndpoint
 from lumina_twisted.ports.interfaces import PortDescription
 from lumina_twisted.ports.protocol import RTUProtocol
-from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.ports.settings import LOWEST_BAUDRATE, PortSettings
 
 LONGEST_WAIT: Final = 0.5
 """Seconds between two attempts to open a port that is gone, at most."""
 FIRST_WAIT: Final = 0.05
+_GIVEN_UP: Final = "the service stops and does not wait for it any longer"
 
 
 def wait_before_attempt(failed: int) -> float:
@@ -44,6 +45,7 @@ class PortService(Service):
     """A configured port. Implements :class:`lumina_twisted.ports.interfaces.Port`.
 
     :param admit: asked before the port is opened for a request; says why it may not be, or nothing.
+    :param twin: names the other port, if there is one, that leads to the same device.
     """
 
     name: str
@@ -51,6 +53,7 @@ class PortService(Service):
     def __init__(
         self, name: str, settings: PortSettings, reactor: Any, now: Callable[[], float],
         admit: Callable[[PortService], str | None] = lambda port: None,
+        twin: Callable[[PortService], str] = lambda port: "",
     ) -> None:
         self.setName(name)
         self.settings = settings
@@ -65,7 +68,7 @@ class PortService(Service):
         self._closing = False
         self._waiting_for_close: list[Deferred[None]] = []
         self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state)
-        endpoint = _Reporting(SerialEndpoint(reactor, settings), self._protocol.unavailable)
+        endpoint = _Reporting(SerialEndpoint(reactor, settings, partial(twin, self)), self._protocol.unavailable)
         self._supervisor = _Supervisor(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
 
     @property
@@ -98,6 +101,8 @@ class PortService(Service):
             frame = encode_adu(unit, pdu)
         except RequestError as error:
             return fail(error)
+        if serial is not None and not self.settings.takes_baudrate(serial.baudrate):
+            return fail(RequestError(self._refused_baudrate(serial.baudrate), unit=unit, function_code=pdu[0]))
         self.last_request = self._now()
         if not self._supervisor.running and self.running and (refused := self._open_for_request()):
             return fail(PortClosed(refused, unit=unit, function_code=pdu[0]))
@@ -111,6 +116,11 @@ class PortService(Service):
             self.name, self.path, self.serial, self._state, self._bus.waiting, self._bus.counters
         )
 
+    def _refused_baudrate(self, baudrate: int) -> str:
+        own, others = self.serial.baudrate, sorted({self.serial.baudrate, *self.settings.baudrates})
+        allowed = ", ".join(map(str, others)) if self.settings.baudrates else f"{min(own, LOWEST_BAUDRATE)} and above"
+        return f"{self.name} may not be used at {baudrate} baud; its configuration allows {allowed}"
+
     def startService(self) -> None:
         """Opens the port, unless its first request shall."""
         super().startService()
@@ -120,10 +130,13 @@ class PortService(Service):
     def stopService(self) -> Deferred[None]:
         """Starts nothing new, lets what is on the wire end, and closes the port.
 
-        :return: a Deferred that fires with None within the longest response timeout; it does not fail.
+        :return: a Deferred that fires with None within the configured ``stop_timeout``; it does not fail.
         """
         super().stopService()
-        return self._protocol.stop().addCallback(lambda _: self.close_device()).addCallback(self._let_go)
+        stopped = self._protocol.stop()
+        cut = self._reactor.callLater(self.settings.stop_timeout, self._protocol.unavailable, _GIVEN_UP)
+        stopped.addCallback(lambda _: cut.active() and cut.cancel())
+        return stopped.addCallback(lambda _: self.close_device()).addCallback(self._let_go)
 
     def close_device(self) -> Deferred[None]:
         """Closes the device; the next request opens it again. Fires with None when it is closed."""
