@@ -207,6 +207,28 @@ def _bounded(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
     return hook
 
 
+def _is_list(kind: Any) -> bool:
+    return get_origin(kind) is tuple
+
+
+def _list(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    """``tuple[X, ...]``; all its faults are told, each with its number."""
+
+    def hook(value: Any, kind: Any) -> Any:
+        if not isinstance(value, list):
+            raise TypeError(f"expected a list in brackets, got {value!r}")
+        as_list: Any = list[get_args(kind)[0]]  # type: ignore[misc]
+        return tuple(converter.structure(value, as_list))
+
+    return hook
+
+
+def _text_list(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    """The same, parted by commas."""
+    strict = _list(converter)
+    return lambda value, kind: strict(value.split(",") if value else [], kind)
+
+
 def _table(converter: cattrs.Converter) -> Callable[[Any], Callable[[Any, Any], Any]]:
     """Refuses what is no table before the converter asks it for keys."""
 
@@ -239,20 +261,24 @@ def _mapping(converter: cattrs.Converter) -> Callable[[Any], Callable[[Any, Any]
     return factory
 
 
-def _converter(plain: Mapping[type, Callable[[Any, Any], Any]], literal: Callable[[Any, Any], Any]) -> cattrs.Converter:
+def _converter(
+    plain: Mapping[type, Callable[[Any, Any], Any]], literal: Callable[[Any, Any], Any],
+    listed: Callable[[cattrs.Converter], Callable[[Any, Any], Any]],
+) -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind, hook in plain.items():
         converter.register_structure_hook(kind, hook)
     converter.register_structure_hook(UnitId, _unit_id)
     converter.register_structure_hook_func(_is_literal, literal)
     converter.register_structure_hook_func(_is_bounded, _bounded(converter))
+    converter.register_structure_hook_func(_is_list, listed(converter))
     converter.register_structure_hook_factory(_is_dict, _mapping(converter))
     converter.register_structure_hook_factory(lambda cls: hasattr(cls, "__attrs_attrs__"), _table(converter))
     return converter
 
 
-_STRICT = _converter({int: _strict_int, float: _strict_float, str: _strict_str, bool: _strict_bool}, _literal)
-_TEXTUAL = _converter({int: _text_int, float: _text_float, bool: _text_bool}, _text_literal)
+_STRICT = _converter({int: _strict_int, float: _strict_float, str: _strict_str, bool: _strict_bool}, _literal, _list)
+_TEXTUAL = _converter({int: _text_int, float: _text_float, bool: _text_bool}, _text_literal, _text_list)
 
 
 def is_required(attribute: Any) -> bool:

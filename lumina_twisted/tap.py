@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any, ClassVar
 
+import attrs
 from twisted.application.service import IService
 from twisted.python import usage
 
@@ -38,6 +39,7 @@ class Options(usage.Options):
         self.configuration: Configuration | None = None
         self._ports: list[str] = []
         self._listeners: list[str] = []
+        self._limits: list[str] = []
 
     def parseOptions(self, options: Any = None) -> None:
         """Takes the words of the command line.
@@ -70,13 +72,18 @@ class Options(usage.Options):
         line,dialect=v1,port=boiler=tcp:8889:interface=127.0.0.1"""
         self._listeners.append(text)
 
+    def opt_limit(self, text: str) -> None:
+        """a bound of the service, KEY=VALUE, such as open_ports=100"""
+        self._limits.append(text)
+
     def postOptions(self) -> None:
         """Makes one checked configuration of everything.
 
         :raises SystemExit: after the faults, or the result of ``--check``, have been printed.
         """
         given = Given(
-            file=self["config"] or "", ports=self._ports, listeners=self._listeners, demo=bool(self["demo"])
+            file=self["config"] or "", ports=self._ports, listeners=self._listeners, limits=self._limits,
+            demo=bool(self["demo"]),
         )
         try:
             self.configuration = compose(given)
@@ -99,7 +106,7 @@ def makeService(options: Options) -> IService:
     from lumina_twisted.simulator.demo import DemoService
 
     demo = DemoService(reactor)
-    whole = Configuration({**demo.ports, **configuration.ports}, configuration.listeners)
+    whole = attrs.evolve(configuration, ports={**demo.ports, **configuration.ports})
     addresses = [tcp_address(one.endpoint) for one in configuration.listeners if one.protocol == "line"]
     host_and_port = next(filter(None, addresses), ())
     return Daemon(whole, reactor, also=(demo,), hints=demo.hints(*host_and_port), foreground=foreground)

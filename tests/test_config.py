@@ -9,19 +9,21 @@ from typing import Any
 from unittest.mock import Mock
 
 import attrs
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.config import endpoints
 from lumina_twisted.config.compose import DEFAULT_FILE, DEMO_PORTS, Given, compose, file_used
 from lumina_twisted.config.configuration import Configuration
-from lumina_twisted.config.endpoints import endpoint_fault, tcp_address
+from lumina_twisted.config.endpoints import BACKLOG, endpoint_fault, make_endpoint, place_of, tcp_address
 from lumina_twisted.config.protocols import LISTENER_CLASSES, PROTOCOLS
 from lumina_twisted.config.reference import reference
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.line import LineFactory
 from lumina_twisted.frontends.line_options import LineOptions
-from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.ports.settings import Limits, PortSettings
 from lumina_twisted.schema import is_required, structure
 
 REFERENCE = pathlib.Path(__file__).parent.parent / "etc" / "lumina.toml"
@@ -166,7 +168,7 @@ class Files(ConfigTests):
         self.assertEqual(
             faults,
             [
-                "logs: unknown key; a file has tables [ports.NAME] and [[listen]]",
+                "logs: unknown key; a file has tables [ports.NAME], [[listen]] and [limits]",
                 "ports.boiler.baudrat: unknown key; did you mean 'baudrate'?",
                 "ports.pump.path: ports.boiler is /dev/ttyUSB0 too; a device belongs to one port",
                 "ports.pump.timeout: expected a number, got '1'",
@@ -178,11 +180,85 @@ class Files(ConfigTests):
             ],
         )
 
+    def test_what_python_cannot_read(self) -> None:
+        """Too deep, too long, a mark of Windows: a sentence each, or it works."""
+        for text in ("a = " + "[" * 100_000, "a = " + "1" * 5000):
+            path = self.file(text)
+            (fault,) = self.assertRaises(ConfigError, compose, Given(file=path)).faults
+            self.assertEqual(fault, f"{path}: a number is too long, or values are nested too deep")
+        self.assert_ports(self.from_file('[ports.a]\npath = "/dev/a"'.encode("utf-8-sig")), a="/dev/a")
+
+    def test_what_no_setting_can_be(self) -> None:
+        """And what cannot be shown to a person."""
+        deep = "ports.a." + ".".join("b" * 5000) + ' = 1\nports.a.path = "/dev/a"'
+        huge = f'[ports.a]\npath = "/dev/a"\nbaudrate = 0x{"f" * 9000}\n[[listen]]\nendpoint = 0x{"f" * 9000}'
+        self.assertEqual(self.faults_of_file(deep), ["ports.a.b.b…: nested more than 16 deep"])
+        self.assertEqual(
+            sorted(self.faults_of_file(huge)),
+            ["listen.0.endpoint: a number of more than 64 bits", "ports.a.baudrate: a number of more than 64 bits"],
+        )
+
+    def test_paths_that_are_none(self) -> None:
+        for path, shown in (("", "''"), ("\\u0000", "'\\x00'"), ("/dev/\\u0000a", "'/dev/\\x00a'")):
+            self.assertEqual(
+                self.faults_of_file(f'[ports.a]\npath = "{path}"'),
+                [f"ports.a.path: expected the path of a serial device, as /dev/ttyUSB0, got {shown}"],
+            )
+
+    def test_one_device_through_two_links(self) -> None:
+        folder = pathlib.Path(self.mktemp()).absolute()
+        folder.mkdir()
+        (folder / "tty0").touch()
+        (folder / "link").symlink_to("tty0")
+        self.assertEqual(
+            self.faults_of_file(f'[ports.a]\npath = "{folder}/tty0"\n[ports.b]\npath = "{folder}/link"'),
+            [f"ports.b.path: ports.a is {folder}/tty0, the same device as {folder}/link, too; a device belongs to one"
+             " port"],
+        )
+
+    def test_limits(self) -> None:
+        ports = "".join(f'[ports.p{number}]\npath = "/dev/{number}"\n' for number in range(3))
+        self.assertEqual(self.from_file(ports).limits, Limits(open_ports=64))
+        made = self.from_file(ports + "[limits]\nopen_ports = 3\n", limits=["open_ports=7"])
+        self.assertEqual(made.limits, Limits(open_ports=7), "the command line wins")
+        for text, fault in (
+            ("[limits]\nopen_ports = 2\n", "limits.open_ports: 3 ports are opened at the start, which is more than 2;"
+             ' raise it, or give some of them open = "request"'),
+            ("[limits]\nopen_ports = 0\n", "limits.open_ports: expected 1 to 10000, got 0"),
+            ("[limits]\nopen = 3\n", "limits.open: unknown key; known keys are open_ports"),
+            ("[[limits]]\n", "limits: expected a table, got [{}]"),
+        ):
+            self.assertEqual(self.faults_of_file(ports + text), [fault])
+        self.assertEqual(
+            self.faults_of_words("/dev/a", limits=["open_ports=x", "ports"]),
+            ["--limit: expected key=value, got 'ports'; a colon in a path is written \\:",
+             "--limit.open_ports: expected a whole number, got 'x'"],
+        )
+
     def test_one_endpoint_twice(self) -> None:
         self.assertEqual(
             self.faults_of_file('[ports.a]\npath="/dev/a"\n[[listen]]\nendpoint="tcp:1"\n[[listen]]\nendpoint="tcp:1"'),
             ["listen[1].endpoint: listen[0] listens on tcp:1 too"],
         )
+
+    def test_one_place_in_other_words(self) -> None:
+        folder = "/run/lumina"
+        for one, two, meet in (
+            ("tcp:8888", "tcp:port=8888", True), ("tcp:8888", "tcp:8888:interface=127.0.0.1", True),
+            ("tcp:8888:interface=0.0.0.0", "tcp:interface=127.0.0.1:port=08888", True),
+            ("tcp:8888:interface=127.0.0.1", "tcp:8888:interface=127.0.0.2", False), ("tcp:0", "tcp:0", False),
+            ("tcp:8888", "tcp:8889", False), ("tcp6:8888", r"tcp:8888:interface=\:\:1", True),
+            ("tcp6:8888", "tcp:8888:interface=127.0.0.1", True), ("tcp:8888", r"tcp:8888:interface=\:\:1", False),
+            (f"unix:{folder}/a", f"unix:address={folder}/./a:mode=600", True),
+            (f"unix:{folder}/a", f"unix:{folder}/b", False),
+            ("systemd:domain=INET:index=0", "systemd:domain=INET:index=0", False),
+        ):
+            listen = "".join(f"[[listen]]\nendpoint='{endpoint}'\n" for endpoint in (one, two))
+            text = f'[ports.a]\npath="/dev/a"\n{listen}'
+            if meet:
+                self.assertEqual(self.faults_of_file(text), [f"listen[1].endpoint: listen[0] listens on {one} too"])
+            else:
+                self.assert_endpoints(self.from_file(text), one, two)
 
     def test_no_ports(self) -> None:
         (fault,) = self.faults_of_file("")
@@ -284,6 +360,7 @@ class Words(ConfigTests):
             if is_required(one) or one.default is None or one.name == "units":
                 continue
             word = str(one.default).lower() if isinstance(one.default, bool) else one.default
+            word = ",".join(map(str, word)) if isinstance(word, tuple) else word
             made = self.from_words(f"b=/dev/a:{one.name}={word}").ports["b"]
             self.assertEqual(getattr(made, one.name), one.default, one.name)
 
@@ -357,19 +434,49 @@ class Endpoints(SynchronousTestCase):
             ("tcp:65536", "'65536' is no TCP port from 0 to 65535 in 'tcp:65536'"),
             ("tcp:-1", "'-1' is no TCP port from 0 to 65535 in 'tcp:-1'"),
             ("tcp:1:host=x", "'tcp:1:host=x' is no endpoint (got an unexpected keyword argument 'host')"),
+            ("tcp:" + "1" * 5000, "'11111111111111111111' is no TCP port from 0 to 65535 in 'tcp:1111"),
+            ("stdio:", "'stdio:' is the terminal of whoever starts the service, which clients cannot share; "),
+            ("unix:", "'unix:' has no path; a Unix socket looks like unix:/run/lumina/lumina.sock"),
+            ("unix:/a\0b", "'unix:/a\\x00b' has no path; "),
+            ("unix:/" + "x" * 107, f"'/{'x' * 107}' is longer than the 107 bytes that the path of a Unix socket may"),
+            ("tcp:1:interface=::1", r"the colons of an IPv6 address are escaped: write 'tcp:1:interface=\:\:1', with"),
+            ("tcp6:1:interface=[fe80::1%eth0]:backlog=5", r"the colons of an IPv6 address are escaped: write"
+             r" 'tcp6:1:interface=fe80\:\:1%eth0:backlog=5'"),
         ):
             self.assert_fault(text, sentence)
+
+    def test_tls_without_its_package(self) -> None:
+        """Twisted itself tells nothing, or a name that is not defined."""
+        self.patch(endpoints, "_has_tls", lambda: False)
+        for text in ("ssl:8443:privateKey=/x.pem", "tls:/etc/keys:443"):
+            self.assert_fault(text, f"{text!r} needs pyOpenSSL, which is not here; `pip install 'twisted[tls]'` brings")
+
+    def test_backlog(self) -> None:
+        """For a thousand clients that come at once, unless it is given."""
+        for text, backlog in (
+            ("tcp:8888", BACKLOG), ("tcp6:8888", BACKLOG), ("unix:/run/x", BACKLOG), ("tcp:8888:backlog=5", 5),
+            ("tcp:8888:127.0.0.1:6", 6), ("tcp6:8888:7", 7),
+        ):
+            reactor = MemoryReactor()
+            made = make_endpoint(reactor, text)
+            self.successResultOf(made.listen(Factory()))
+            ((_, _, found, *_),) = reactor.tcpServers or reactor.unixServers
+            self.assertEqual(found, backlog, text)
+
+    def test_place_of_what_nobody_knows(self) -> None:
+        for text in ("tcp:0", "systemd:domain=INET:index=0", "haproxy:tcp:80"):
+            self.assertIsNone(place_of(text))
 
     def test_what_an_endpoint_lacks(self) -> None:
         """Told by its parser; which there are, and what they need, differs from one system to another."""
         for error, sentence in (
             (FileNotFoundError(2, "No such file or directory", "/x.pem"), "/x.pem cannot be read (No such file or dir"),
-            (ModuleNotFoundError("No module named 'OpenSSL'"), "'ssl:1' needs a package that is not here (No module"),
-            (KeyError("eth7"), "'ssl:1' cannot be used ('eth7'); a Twisted server endpoint looks like tcp:8888"),
-            (RuntimeError(), "'ssl:1' is no endpoint (RuntimeError); a Twisted server endpoint looks like tcp:8888"),
+            (ModuleNotFoundError("No module named 'x'"), "'odd:1' needs a package that is not here (No module named"),
+            (KeyError("eth7"), "'odd:1' cannot be used ('eth7'); a Twisted server endpoint looks like tcp:8888"),
+            (RuntimeError(), "'odd:1' is no endpoint (RuntimeError); a Twisted server endpoint looks like tcp:8888"),
         ):
             self.patch(endpoints, "serverFromString", Mock(side_effect=error))
-            self.assert_fault("ssl:1", sentence)
+            self.assert_fault("odd:1", sentence)
 
     def assert_fault(self, text: str, sentence: str) -> None:
         found = endpoint_fault(text)
@@ -379,7 +486,7 @@ class Endpoints(SynchronousTestCase):
         for text, address in (
             ("tcp:8888", ("127.0.0.1", 8888)),
             ("tcp:port=8888:interface=0.0.0.0", ("127.0.0.1", 8888)),
-            ("tcp:1:interface=192.0.2.1:backlog=5", ("192.0.2.1", 1)),
+            ("tcp:1:interface=192.0.2.1:backlog=5", ("192.0.2.1", 1)), (r"tcp:1:interface=\:\:1", ("::1", 1)),
             ("unix:/run/x", None),
             ("ssl:8443", None),
         ):
@@ -406,12 +513,14 @@ class Reference(SynchronousTestCase):
 
     KEY = re.compile(r"^#?(?=[a-z0-9_]+ = |\[)", re.MULTILINE)
 
-    def tables(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        """A port, a unit and a listener, with every comment sign before a key taken away."""
+    CLASSES = (PortSettings, UnitSettings, LISTENER_CLASSES["line"], Limits)
+
+    def tables(self) -> tuple[dict[str, Any], ...]:
+        """What the classes describe, with every comment sign before a key taken away."""
         whole = tomllib.loads(self.KEY.sub("", REFERENCE.read_text()))
         port = whole["ports"]["bus1"]
         unit = port.pop("units")["17"]
-        return port, unit, whole["listen"][0]
+        return port, unit, whole["listen"][0], whole["limits"]
 
     def test_file_is_what_the_classes_tell(self) -> None:
         self.assertEqual(
@@ -419,17 +528,18 @@ class Reference(SynchronousTestCase):
         )
 
     def test_every_key_and_its_default(self) -> None:
-        for table, cls in zip(self.tables(), (PortSettings, UnitSettings, LISTENER_CLASSES["line"]), strict=True):
+        for table, cls in zip(self.tables(), self.CLASSES, strict=True):
             fields = {one.name: one for one in attrs.fields(cls) if one.name != "units"}
             self.assertEqual(set(table), set(fields))
             for name, one in fields.items():
-                if not is_required(one) and one.default is not None:
-                    self.assertEqual(table[name], one.default, name)
-                    self.assertIs(type(table[name]), type(one.default), name)
+                default = list(one.default) if isinstance(one.default, tuple) else one.default
+                if not is_required(one) and default is not None:
+                    self.assertEqual(table[name], default, name)
+                    self.assertIs(type(table[name]), type(default), name)
 
     def test_every_key_is_explained(self) -> None:
         paragraphs = " ".join(re.sub(r"^# ?", "", REFERENCE.read_text(), flags=re.MULTILINE).split())
-        for cls in (PortSettings, UnitSettings, LISTENER_CLASSES["line"]):
+        for cls in self.CLASSES:
             for one in attrs.fields(cls):
                 if one.name != "units":
                     unit = one.metadata["unit"]

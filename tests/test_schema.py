@@ -32,6 +32,13 @@ class Outer:
     units: dict[UnitId, Inner] = field(default=Factory(dict))
 
 
+@frozen(kw_only=True)
+class Listed:
+    """One list."""
+
+    speeds: tuple[Annotated[int, Between(1, 9)], ...] = setting((), "speeds")
+
+
 class SchemaTests(SynchronousTestCase):
     """What is common to both forms."""
 
@@ -102,6 +109,21 @@ class TypedValues(SchemaTests):
 
     def test_table_within_a_table(self) -> None:
         self.assertEqual(self.one_fault(units={"1": 5}), "p.units.1: expected a table, got 5")
+
+    def test_lists(self) -> None:
+        """Each wrong one of a list is told with its number; words are parted by commas."""
+        self.assertEqual(structure({"speeds": [1, 2]}, Listed).speeds, (1, 2))
+        self.assertEqual(structure_text({"speeds": "1,2"}, Listed).speeds, (1, 2))
+        self.assertEqual(structure_text({"speeds": ""}, Listed).speeds, ())
+        for read, value, faults in (
+            (structure, [1, "x"], ["speeds[1]: expected a whole number, got 'x'"]),
+            (structure, [1, 10, 2], ["speeds[1]: expected 1 to 9, got 10"]),
+            (structure, "12", ["speeds: expected a list in brackets, got '12'"]),
+            (structure, 12, ["speeds: expected a list in brackets, got 12"]),
+            (structure_text, "1,x", ["speeds[1]: expected a whole number, got 'x'"]),
+        ):
+            error = self.assertRaises(ConfigError, read, {"speeds": value}, Listed)
+            self.assertEqual(list(error.faults), faults)
 
     def test_unit_identifiers(self) -> None:
         """One way to write each: no two keys mean the same unit."""

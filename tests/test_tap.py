@@ -156,7 +156,7 @@ class DaemonTests(SynchronousTestCase):
         """A daemon with a stub for each listener."""
         words = [f"line=tcp:{number}" for number, _ in enumerate(listening, 1)]
         endpoints = dict(zip((word[5:] for word in words), map(StubEndpoint, listening), strict=True))
-        self.patch(daemon, "serverFromString", lambda reactor, text: endpoints[text])
+        self.patch(daemon, "make_endpoint", lambda reactor, text: endpoints[text])
         configuration = compose(Given(ports=["/nonexistent/tty0"], listeners=words))
         return Daemon(configuration, self.reactor, **keywords)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+import attrs
 from attrs import frozen
 
-from lumina_twisted.config.endpoints import endpoint_fault
+from lumina_twisted.config.endpoints import Place, endpoint_fault, place_of
 from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, LISTENER_CLASSES
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.ports.settings import Limits, PortSettings
 
 _NAME: Final = re.compile(r"[!-9;-~]+")
 """A port's name: what a line's port field can hold. Its fields are parted by colons, and blanks around them go."""
@@ -27,10 +29,12 @@ class Configuration:
 
     :param ports: settings by name; the first is the default port of a listener.
     :param listeners: instances of :data:`lumina_twisted.config.protocols.LISTENER_CLASSES`.
+    :param limits: what all ports together may hold.
     """
 
     ports: Mapping[str, PortSettings]
     listeners: tuple[Any, ...]
+    limits: Limits = Limits()
 
     def __str__(self) -> str:
         return f"{_counted(len(self.ports), 'port')}, {_counted(len(self.listeners), 'listener')}"
@@ -46,8 +50,10 @@ class Draft:
         self.faults: list[str] = []
         self.ports: dict[str, PortSettings] = {}
         self.listeners: list[tuple[str, Any]] = []
+        self.limits = Limits()
         self._names = dict.fromkeys(reserved, "--demo")
         self._paths: dict[str, str] = {}
+        self._devices: dict[str, tuple[str, str]] = {}
 
     def add_port(self, name: str, data: Any, where: str, structure: Structure) -> None:
         """One port, from a ``[ports.NAME]`` table or a ``--port``."""
@@ -73,6 +79,12 @@ class Draft:
         if settings is not None:
             self.listeners.append((where, settings))
 
+    def add_limits(self, data: Any, where: str, structure: Structure) -> None:
+        """The ``[limits]`` table, or the ``--limit`` words, which win."""
+        limits = self._structured(data, Limits, where, structure)
+        if limits is not None:
+            self.limits = attrs.evolve(self.limits, **{key: getattr(limits, key) for key in data})
+
     def finish(self) -> Configuration:
         """The whole.
 
@@ -81,9 +93,10 @@ class Draft:
         if not self._names and not self.faults:
             self.faults.append('ports: no port is configured; add a table [ports.NAME] with path = "/dev/…"')
         self._check_listeners()
+        self._check_limits()
         if self.faults:
             raise ConfigError(self.faults)
-        return Configuration(self.ports, tuple(one for _, one in self.listeners))
+        return Configuration(self.ports, tuple(one for _, one in self.listeners), self.limits)
 
     def _structured(self, data: Any, cls: type[Any], where: str, structure: Structure) -> Any:
         try:
@@ -97,21 +110,37 @@ class Draft:
         path = data.get("path") if isinstance(data, Mapping) else None
         if not isinstance(path, str):
             return
-        if path in self._paths:
-            self.faults.append(f"{where}.path: {self._paths[path]} is {path} too; a device belongs to one port")
+        if not path or "\0" in path:
+            self.faults.append(f"{where}.path: expected the path of a serial device, as /dev/ttyUSB0, got {path!r}")
+            return
+        device = os.path.realpath(path)
+        first, first_path = self._devices.setdefault(device, (where, path))
+        if first != where or first_path != path:
+            same = path if path == first_path else f"{first_path}, the same device as {path},"
+            self.faults.append(f"{where}.path: {first} is {same} too; a device belongs to one port")
         self._paths.setdefault(path, where)
 
     def _check_listeners(self) -> None:
-        taken: dict[str, str] = {}
+        taken: list[tuple[Place, str, str]] = []
         for where, one in self.listeners:
-            if fault := endpoint_fault(one.endpoint):
+            fault = endpoint_fault(one.endpoint)
+            place = None if fault else place_of(one.endpoint)
+            if place is not None:
+                fault = next((f"{who} listens on {there} too" for met, who, there in taken if met.meets(place)), None)
+                taken.append((place, where, one.endpoint))
+            if fault:
                 self.faults.append(f"{where}.endpoint: {fault}")
-            elif one.endpoint in taken:
-                self.faults.append(f"{where}.endpoint: {taken[one.endpoint]} listens on {one.endpoint} too")
-            taken.setdefault(one.endpoint, where)
             port = getattr(one, "port", "")
             if port and port not in self._names and port not in self._paths:
                 self.faults.append(f"{where}.port: there is no port {port!r}; {self._nearest_port(port)}")
+
+    def _check_limits(self) -> None:
+        at_start = sum(1 for port in self.ports.values() if port.open == "start")
+        if at_start > self.limits.open_ports:
+            self.faults.append(
+                f"limits.open_ports: {at_start} ports are opened at the start, which is more than"
+                f' {self.limits.open_ports}; raise it, or give some of them open = "request"'
+            )
 
     def _nearest_port(self, text: str) -> str:
         near = difflib.get_close_matches(text, [*self._names, *self._paths], 1)

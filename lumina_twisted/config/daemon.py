@@ -9,6 +9,7 @@ import gc
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -16,12 +17,12 @@ from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lumina_twisted.config.configuration import Configuration
+from lumina_twisted.config.endpoints import make_endpoint
 from lumina_twisted.config.protocols import PROTOCOLS, FrontEnd
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.ports.pool import PortPool
@@ -51,7 +52,7 @@ class Daemon(Service):
         self._hints = hints
         self._foreground = foreground
         self._refused: list[str] = []
-        self._pool = PortPool(configuration.ports, reactor, now)
+        self._pool = PortPool(configuration.ports, reactor, now, configuration.limits.open_ports)
         self._fronts: list[tuple[Any, FrontEnd]] = [
             (one, PROTOCOLS[one.protocol].make(one, self._pool, reactor)) for one in configuration.listeners
         ]
@@ -88,8 +89,8 @@ class Daemon(Service):
     def stopService(self) -> Deferred[None]:
         """No new connection, no new request: what is on the wire ends, what waits is answered, what is written leaves.
 
-        :return: a Deferred that fires with None within the longest response timeout and the second that clients have
-            to read their last answers; it does not fail.
+        :return: a Deferred that fires with None within the longest ``stop_timeout`` and the two seconds that clients
+            have to read their last answers; it does not fail.
         """
         super().stopService()
         for starting in self._starting:
@@ -110,7 +111,7 @@ class Daemon(Service):
         self._log.failure("stopping was not clean", failure)
 
     def _listen(self, one: Any, front: FrontEnd) -> Deferred[Any]:
-        endpoint: Any = serverFromString(self._reactor, one.endpoint)
+        endpoint: Any = make_endpoint(self._reactor, one.endpoint)
         listening: Deferred[Any] = endpoint.listen(front)
         return listening
 
@@ -136,17 +137,21 @@ class Daemon(Service):
 
 
 def _cannot_listen(failure: Failure, one: Any) -> str:
-    error = failure.value
-    number = getattr(error.socketError, "errno", None) if isinstance(error, CannotListenError) else None
-    why = failure.getErrorMessage() if number is None else os.strerror(number)
+    error = failure.value.socketError if isinstance(failure.value, CannotListenError) else failure.value
+    if isinstance(error, socket.gaierror):  # numbers of its own, which strerror does not know
+        return f"cannot listen on {one.endpoint} ({error.strerror}): {_NO_SUCH_INTERFACE}"
+    number = getattr(error, "errno", None)
+    why = str(error) if number is None else os.strerror(number)
     return f"cannot listen on {one.endpoint} ({why}): {_LISTEN_REMEDIES.get(number or 0, _ANOTHER)}"
 
 
 _ANOTHER: Final = "give another endpoint, with --listen or in the configuration"
+_NO_SUCH_INTERFACE: Final = f"no interface of this machine has that address; {_ANOTHER}"
 _LISTEN_REMEDIES: Final = {
     errno.EADDRINUSE: f"another program listens there; stop it, or {_ANOTHER}",
-    errno.EACCES: f"TCP ports below 1024 are kept from ordinary users; {_ANOTHER}",
-    errno.EADDRNOTAVAIL: f"no interface of this machine has that address; {_ANOTHER}",
+    errno.EACCES: f"this user may not; TCP ports below 1024 are kept from ordinary users; {_ANOTHER}",
+    errno.EADDRNOTAVAIL: _NO_SUCH_INTERFACE,
+    errno.ENOENT: f"there is no such folder; make it, or {_ANOTHER}",
 }
 
 

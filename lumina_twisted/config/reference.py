@@ -13,7 +13,7 @@ import attrs
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.config.compose import DEFAULT_FILE
 from lumina_twisted.config.protocols import LISTENER_CLASSES
-from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.ports.settings import Limits, PortSettings
 
 _WIDTH: Final = 110
 _EXAMPLES: Final[dict[str, Any]] = {
@@ -39,6 +39,8 @@ def reference() -> str:
     for name, cls in LISTENER_CLASSES.items():
         parts += [_title(f"A listener of the protocol {name!r}. Further listeners are further [[listen]]")]
         parts += ["[[listen]]\n", *_keys(cls)]
+    parts += [_title("What all ports together may hold. Take the `#` of the table's name away too")]
+    parts += ["#[limits]\n", *_keys(Limits)]
     return "\n".join(parts)
 
 

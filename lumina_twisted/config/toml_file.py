@@ -1,40 +1,66 @@
-"""A configuration file, floor 5: TOML with ``[ports.NAME]`` and ``[[listen]]`` tables."""
+"""A configuration file, floor 5: TOML with ``[ports.NAME]``, ``[[listen]]`` and ``[limits]`` tables."""
 
 from __future__ import annotations
 
 import os
 import pathlib
 import tomllib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from lumina_twisted.config.configuration import Draft
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.schema import structure
 
+_DEEPEST: Final = 16
+"""Tables within tables; ours are four deep."""
+_TABLES: Final = "a file has tables [ports.NAME], [[listen]] and [limits]"
+
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What the file holds.
 
-    :raises ConfigError: with the one fault that keeps it from being read.
+    :raises ConfigError: with the faults that keep it from being read.
     """
     try:
-        return tomllib.loads(pathlib.Path(path).read_bytes().decode())
+        data = tomllib.loads(pathlib.Path(path).read_bytes().decode("utf-8-sig"))  # Windows puts a mark before it
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: byte {error.start} is not UTF-8, as TOML must be"]) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: this is not TOML: {error}"]) from None
+    except (RecursionError, ValueError):
+        raise ConfigError([f"{path}: a number is too long, or values are nested too deep"]) from None
+    if faults := list(_unusable(data)):
+        raise ConfigError(faults)
+    return data
 
 
 def add_document(draft: Draft, data: Mapping[str, Any]) -> None:
     """Adds what a file holds to ``draft``, faults included."""
     for key in data:
-        if key not in ("ports", "listen"):
-            draft.faults.append(f"{key}: unknown key; a file has tables [ports.NAME] and [[listen]]")
+        if key not in ("ports", "listen", "limits"):
+            draft.faults.append(f"{key}: unknown key; {_TABLES}")
     _add_ports(draft, data.get("ports", {}))
     _add_listeners(draft, data.get("listen", []))
+    if "limits" in data:
+        draft.add_limits(data["limits"], "limits", structure)
+
+
+def _unusable(data: dict[str, Any]) -> Iterator[str]:
+    """What TOML allows and no setting of ours can be; such values could not even be shown to a person."""
+    found: list[tuple[tuple[str, ...], Any]] = [((), data)]
+    while found:
+        path, value = found.pop()
+        if isinstance(value, (dict, list)) and len(path) > _DEEPEST:
+            yield f"{'.'.join(path[:4])}…: nested more than {_DEEPEST} deep"
+        elif isinstance(value, dict):
+            found.extend(((*path, key), inner) for key, inner in value.items())
+        elif isinstance(value, list):
+            found.extend(((*path, str(index)), inner) for index, inner in enumerate(value))
+        elif isinstance(value, int) and abs(value) >= 2**63:
+            yield f"{'.'.join(path)}: a number of more than 64 bits"
 
 
 def _add_ports(draft: Draft, ports: Any) -> None:

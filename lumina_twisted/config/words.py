@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from lumina_twisted.config.configuration import Draft
@@ -39,6 +40,12 @@ def add_listen_word(draft: Draft, text: str) -> None:
     words = parts["options"].split(",")[1:]
     data = _table(draft, words, where, protocol=parts["protocol"], endpoint=parts["endpoint"])
     draft.add_listener(data, where, structure_text)
+
+
+def add_limit_words(draft: Draft, texts: Sequence[str]) -> None:
+    """Adds ``KEY=VALUE`` words to the limits."""
+    if texts:
+        draft.add_limits(_table(draft, list(texts), "--limit"), "--limit", structure_text)
 
 
 def _table(draft: Draft, words: list[str], where: str, **first: str) -> dict[str, Any]:
