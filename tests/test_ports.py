@@ -23,6 +23,7 @@ from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.bus.settings import UnitSettings
@@ -36,6 +37,7 @@ from lumina_twisted.errors import (
     PortLost,
     RequestError,
 )
+from lumina_twisted.modbus.crc import append_crc
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost, why_not_open
 from lumina_twisted.ports.pool import PortPool
@@ -356,6 +358,56 @@ class PoolTests(PortTestCase):
         await self.assertFailure(first, Cancelled)
         self.assertEqual(await third, reply_to(read(1, 5)))
         self.assertEqual(len(device.heard), 2)
+
+
+class LogTests(PortTestCase):
+    """What a port tells the log."""
+
+    async def logged(self, port: Any, *pdus: bytes) -> list[dict[str, Any]]:
+        """What is logged while these are asked."""
+        with capturedLogs() as events:
+            for pdu in pdus:
+                await port.request("me", 1, pdu, timeout=2).addErrback(lambda failure: None)
+        return [event for event in events if event["log_namespace"] == "lumina.port.a"]
+
+    async def test_failures(self) -> None:
+        """One line each, with what makes it the same again; a caller's mistake is the caller's."""
+        refusal = append_crc(bytes((1, 0x83, 2)))
+        answers = [[], [refusal], [reply_to(read(1, 5))], []]
+        self.device(respond=lambda frame: answers.pop(0))
+        port = self.pool(a={"timeout": 0.1, "retries": 0, "echo": "off"}).find("a")
+        await self.until(lambda: port.describe().state == "open")
+        write = bytes.fromhex("0600050001")
+        events = await self.logged(port, READ, READ, READ, b"", write)
+        self.assertEqual(
+            [(one["log_level"].name, one["fold"]) for one in events],
+            [("warn", (1, 3, "timeout")), ("info", (1, 3, "exception")), ("warn", (1, 6, "outcome_unknown"))],
+        )
+        self.assertEqual(
+            formatEvent(events[0]), "a: unit 1 on a did not answer function 3, asked once; check its address, its"
+            " settings and the wiring",
+        )
+
+    async def test_port_that_is_not_there(self) -> None:
+        port = self.pool(a={"path": "/nonexistent/tty0"}).find("a")
+        (event,) = await self.logged(port, READ)
+        self.assertEqual((event["log_level"].name, event["fold"]), ("info", (1, 3, "port_closed")))
+
+    async def test_frames(self) -> None:
+        """In hex, both ways, and only if that is asked for."""
+        self.device()
+        port = self.pool(a={}).find("a")
+        assert isinstance(port, PortService)
+        self.assertEqual(await self.logged(port, READ), [])
+        port.trace_frames(True)
+        events = await self.logged(port, READ)
+        self.assertEqual(
+            [formatEvent(one) for one in events],
+            [f"a > {read(1, 5).hex(' ')}", f"a < {reply_to(read(1, 5)).hex(' ')}"],
+        )
+        self.assertEqual({one["log_level"].name for one in events}, {"debug"})
+        port.trace_frames(False)
+        self.assertEqual(await self.logged(port, READ), [])
 
 
 class EndpointTests(PortTestCase):

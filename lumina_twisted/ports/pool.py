@@ -15,6 +15,8 @@ from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import Limits, PortSettings
 
+STUCK_AFTER: Final = 5.0
+"""Seconds by which what a port should have done may be overdue. Even a reactor that is busy is late by milliseconds."""
 _LOOK_EVERY: Final = 1.0
 """Seconds between two looks for ports that have been idle for long."""
 
@@ -54,6 +56,16 @@ class PortPool(MultiService):
             known = ", ".join(f"{one.name} ({one.path})" for one in self._ports)
             raise RequestError(f"there is no port {text!r}; configured are {known}")
         return port
+
+    def told(self) -> str:
+        """How many ports are open, and which are not."""
+        closed = [port.name for port in self._ports if not port.is_open]
+        told = f"{len(self._ports) - len(closed)} of {len(self._ports)} ports open"
+        return f"{told}; not open: {', '.join(closed)}" if closed else told
+
+    def stuck(self) -> list[str]:
+        """The ports that have not done what was due for a while; a fault of ours, if not of the machine's."""
+        return [port.name for port in self._ports if port.overdue > STUCK_AFTER]
 
     def startService(self) -> None:
         """Opens the ports that are opened at the start."""

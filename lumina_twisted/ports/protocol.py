@@ -15,7 +15,7 @@ from twisted.python.failure import Failure as TwistedFailure
 
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Event, Frame, Reply, Request
-from lumina_twisted.errors import Cancelled, NotSent, OutcomeUnknown, PortError
+from lumina_twisted.errors import Cancelled, ModbusError, NotSent, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost
 from lumina_twisted.ports.timer import make_timer
@@ -56,14 +56,19 @@ class RTUProtocol(Protocol):
     :param reactor: for the timer.
     :param now: a clock that never goes back, in seconds.
     :param tell: told each change of the port's state, as a word or a sentence.
+    :param failed: told each request that ends without a normal reply, and its error.
     """
 
     def __init__(
-        self, bus: Bus, reactor: Any, now: Callable[[], float], tell: Callable[[str], None] = lambda state: None
+        self, bus: Bus, reactor: Any, now: Callable[[], float], tell: Callable[[str], None] = lambda state: None,
+        failed: Callable[[Request, ModbusError], None] = lambda request, error: None,
     ) -> None:
         self._bus = bus
         self._now = now
         self._tell = tell
+        self._failed = failed
+        self.trace: Callable[[str, bytes], None] | None = None
+        """Told the bytes of each frame sent (``>``) and of each piece received (``<``), if anybody wants that."""
         self._timer = make_timer(reactor, now, self._on_timer)
         self._waiting_for_idle: list[Deferred[None]] = []
 
@@ -77,6 +82,8 @@ class RTUProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes came off the wire; that they are told of took at least as long as any wake-up takes."""
+        if self.trace is not None:
+            self.trace("<", data)
         self._bus.receive_data(data, self._now() - self._timer.anticipation)
         self._pump()
 
@@ -87,6 +94,12 @@ class RTUProtocol(Protocol):
             self.unavailable("it was closed")
         else:
             self.unavailable(f"it was lost ({why_lost(reason.value)}) and is opened again as soon as it is back")
+
+    @property
+    def overdue(self) -> float:
+        """Seconds by which what the bus has to do is late, such as giving up what is on the wire; 0 if all is well."""
+        due = self._bus.get_timer()
+        return 0.0 if due is None else max(0.0, self._now() - due)
 
     # -- what the port's service calls ---------------------------------------------------------------------------
 
@@ -160,9 +173,11 @@ class RTUProtocol(Protocol):
             self.transport.send_frame(frame.data, frame.serial)  # type: ignore[union-attr]
         except PortError as refused:
             self._bus.frame_refused(NotSent(str(refused), unit=frame.data[0], frame=frame.data), self._now())
+            return
+        if self.trace is not None:
+            self.trace(">", frame.data)
 
-    @staticmethod
-    def _deliver(event: Event) -> None:
+    def _deliver(self, event: Event) -> None:
         request = event.request
         assert isinstance(request, PendingRequest)
         if request.deferred is None:
@@ -171,4 +186,5 @@ class RTUProtocol(Protocol):
         if isinstance(event, Reply):
             deferred.callback(event.frame)
         else:
+            self._failed(request, event.error)
             deferred.errback(event.error)

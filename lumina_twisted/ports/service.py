@@ -17,12 +17,13 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
-from twisted.logger import ILogObserver, LogEvent, Logger
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer, provider
 
 from lumina_twisted.bus.bus import Bus
-from lumina_twisted.errors import PortClosed, RequestError
+from lumina_twisted.bus.events import Request
+from lumina_twisted.errors import ModbusError, ModbusException, NotSent, PortClosed, RequestError
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.endpoint import SerialEndpoint
@@ -33,6 +34,7 @@ from lumina_twisted.ports.settings import LOWEST_BAUDRATE, PortSettings
 LONGEST_WAIT: Final = 0.5
 """Seconds between two attempts to open a port that is gone, at most."""
 FIRST_WAIT: Final = 0.05
+_CLOSED: Final = "it is closed"
 _GIVEN_UP: Final = "the service stops and does not wait for it any longer"
 
 
@@ -67,7 +69,7 @@ class PortService(Service):
         self._state = "it has not been opened yet"
         self._closing = False
         self._waiting_for_close: list[Deferred[None]] = []
-        self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state)
+        self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state, self._on_failure)
         endpoint = _Reporting(SerialEndpoint(reactor, settings, partial(twin, self)), self._protocol.unavailable)
         self._supervisor = _Supervisor(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
 
@@ -80,6 +82,16 @@ class PortService(Service):
     def is_supervised(self) -> bool:
         """Whether it is open, or being opened again and again."""
         return bool(self._supervisor.running)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its device is open."""
+        return self._state == "open"
+
+    @property
+    def overdue(self) -> float:
+        """Seconds by which it has not done what was due, such as giving up a request; 0 if all is well."""
+        return self._protocol.overdue
 
     @property
     def is_idle(self) -> bool:
@@ -149,7 +161,7 @@ class PortService(Service):
 
     def _on_closed(self) -> None:
         self._closing = False
-        self._protocol.unavailable("it is closed until somebody needs it" if self.running else "it is closed")
+        self._protocol.unavailable(f"{_CLOSED} until somebody needs it" if self.running else _CLOSED)
         waiting, self._waiting_for_close = self._waiting_for_close, []
         for deferred in waiting:
             deferred.callback(None)
@@ -170,7 +182,27 @@ class PortService(Service):
         """Tells the log about changes only: a device may be away for a night."""
         if state != self._state:
             self._state = state
-            self._log.info("{port}: {state}", port=self.name, state=state)
+            level = LogLevel.info if self.is_open or state.startswith(_CLOSED) else LogLevel.warn
+            self._log.emit(level, "{port}: {state}", port=self.name, state=state)
+
+    def _on_failure(self, request: Request, error: ModbusError) -> None:
+        """One line for what failed on the bus; ``fold`` says which lines are the same again, for a dead device that is
+        asked every second must not fill a disk. Mistakes of callers are theirs, and they are told."""
+        if isinstance(error, RequestError):
+            return
+        function = request.frame[1]
+        self._log.emit(
+            LogLevel.info if isinstance(error, NotSent | ModbusException) else LogLevel.warn, "{port}: {error}",
+            port=self.name, error=str(error), unit=request.unit, function=function, kind=error.token,
+            fold=(request.unit, function, error.token),
+        )
+
+    def trace_frames(self, wanted: bool) -> None:
+        """Logs each frame in hex at debug, or does not: that costs more than all else that is done for a frame."""
+        self._protocol.trace = self._on_frame if wanted else None
+
+    def _on_frame(self, direction: str, data: bytes) -> None:
+        self._log.debug("{port} {direction} {frame}", port=self.name, direction=direction, frame=data.hex(" "))
 
     def _let_go(self, _: object) -> None:
         self._protocol.close()
