@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -10,10 +11,12 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from lumina_twisted import __version__
+from lumina_twisted.config import early  # noqa: F401 - it takes over the signals; all that follows takes a while
 from lumina_twisted.config.compose import DEFAULT_FILE, Given, compose, file_used
 from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.daemon import Daemon
 from lumina_twisted.config.endpoints import tcp_address
+from lumina_twisted.config.process import Operator
 from lumina_twisted.errors import ConfigError
 
 
@@ -44,13 +47,13 @@ class Options(usage.Options):
     def parseOptions(self, options: Any = None) -> None:
         """Takes the words of the command line.
 
-        :raises SystemExit: with a sentence if they cannot be understood; twistd itself would print all its options
-            and report success.
+        :raises SystemExit: with status 2, after a sentence, if they cannot be understood; twistd itself would print
+            all its options and report success.
         """
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            raise SystemExit(f"lumina: {error}; `twistd lumina --help` tells which options there are") from None
+            raise _refused(f"{error}; `twistd lumina --help` tells which options there are") from None
 
     def parseArgs(self, *words: str) -> None:
         """Refuses words that belong to no option."""
@@ -79,7 +82,7 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Makes one checked configuration of everything.
 
-        :raises SystemExit: after the faults, or the result of ``--check``, have been printed.
+        :raises SystemExit: with status 2, after the faults have been printed; with 0 after the result of ``--check``.
         """
         given = Given(
             file=self["config"] or "", ports=self._ports, listeners=self._listeners, limits=self._limits,
@@ -88,10 +91,17 @@ class Options(usage.Options):
         try:
             self.configuration = compose(given)
         except ConfigError as error:
-            raise SystemExit("\n".join(f"lumina: {fault}" for fault in error.faults)) from None
+            raise _refused(*error.faults) from None
         if self["check"]:
             print(f"{file_used(given) or 'the configuration'} is fine: {self.configuration}")
             raise SystemExit(0)
+
+
+def _refused(*sentences: str) -> SystemExit:
+    """Exit status 2: to start once more would not help, as it may after 1."""
+    for sentence in sentences:
+        print(f"lumina: {sentence}", file=sys.stderr)
+    return SystemExit(2)
 
 
 def makeService(options: Options) -> IService:
@@ -100,13 +110,13 @@ def makeService(options: Options) -> IService:
 
     configuration = options.configuration
     assert configuration is not None, "the options have been parsed"
-    foreground = options.parent is None or bool(options.parent["nodaemon"])
+    operator = Operator(options.parent is None or bool(options.parent["nodaemon"]))
     if not options["demo"]:
-        return Daemon(configuration, reactor, foreground=foreground)
+        return Daemon(configuration, reactor, operator=operator)
     from lumina_twisted.simulator.demo import DemoService
 
     demo = DemoService(reactor)
     whole = attrs.evolve(configuration, ports={**demo.ports, **configuration.ports})
     addresses = [tcp_address(one.endpoint) for one in configuration.listeners if one.protocol == "line"]
     host_and_port = next(filter(None, addresses), ())
-    return Daemon(whole, reactor, also=(demo,), hints=demo.hints(*host_and_port), foreground=foreground)
+    return Daemon(whole, reactor, also=(demo,), hints=demo.hints(*host_and_port), operator=operator)

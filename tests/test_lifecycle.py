@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import re
@@ -11,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import termios
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -44,8 +46,8 @@ class LifecycleTests(SynchronousTestCase):
         self.addCleanup(self.device.close)
         self.port = f"bus={self.device.path}:timeout=40:retries=0"
 
-    def start(self, *options: str) -> Twistd:
-        twistd = Twistd(*options)
+    def start(self, *options: str, before: str = "") -> Twistd:
+        twistd = Twistd(*options, before=before)
         self.addCleanup(twistd.__exit__, None, None, None)
         return twistd.__enter__()
 
@@ -166,10 +168,18 @@ class Stopping(LifecycleTests):
         self.device.write(REPLY)
         self.assert_clean(twistd)
 
-    def test_a_second_ctrl_c_does_not_wait(self) -> None:
-        twistd = self.stop_while_busy(signal.SIGINT)
-        twistd.send(signal.SIGINT)
-        self.assertEqual(twistd.wait(), -signal.SIGINT)
+    def test_a_second_one_does_not_wait(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            twistd = self.stop_while_busy(number)
+            twistd.send(number)
+            self.assertEqual(twistd.wait(), -number)
+
+    def test_a_device_that_does_not_answer_holds_it_up_for_a_while_only(self) -> None:
+        self.port += ":stop_timeout=0.5"
+        twistd = self.stop_while_busy(signal.SIGTERM)
+        (answer,) = self.last_answers()
+        self.assertIn(b"wire:ERROR:port_closed bus was lost before the reply came, the service stops and does", answer)
+        self.assert_clean(twistd)
 
     def test_idle(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -193,6 +203,130 @@ class Stopping(LifecycleTests):
         (answer,) = self.last_answers()
         self.assertTrue(answer.startswith(b"wire:ERROR:port_closed "), answer)
         self.assertEqual(twistd.wait(), 0)
+
+
+EARLY = """
+import os, signal, sys
+class Early:
+    def find_spec(self, name, path, target=None):
+        if name == "lumina_twisted.config.compose":
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Early())
+"""
+AT_RUN = """
+import os, signal
+from twisted.internet import reactor
+reactor.addSystemEventTrigger("before", "startup", os.kill, os.getpid(), signal.SIGTERM)
+"""
+CRASH = """
+import ctypes
+from twisted.internet import reactor
+def crash_on_purpose():
+    ctypes.string_at(0)
+reactor.callLater(0.5, crash_on_purpose)
+"""
+FAULTY = """
+from lumina_twisted.ports.pool import PortPool
+def fail_on_purpose(self):
+    raise RuntimeError("planted")
+PortPool.startService = fail_on_purpose
+"""
+
+
+class Killed(LifecycleTests):
+    """All other ways to end, and those that are none; docs/service.md has them in a table."""
+
+    def test_sigterm_while_it_starts(self) -> None:
+        """Whenever after the first import."""
+        for before in (EARLY, AT_RUN):
+            twistd = Twistd("--port", self.port, before=before)
+            self.addCleanup(twistd.__exit__, None, None, None)
+            self.assert_clean(twistd)
+
+    def test_sigkill(self) -> None:
+        """Nothing of it is in the way of the next one."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        endpoint = f"unix:{folder.name}/socket"
+        for _ in range(2):
+            twistd = self.start("--port", self.port, "--listen", f"line={endpoint}")
+            twistd.send(signal.SIGKILL)
+            self.assertEqual(twistd.wait(), -signal.SIGKILL)
+        client = self.start("--port", self.port, "--listen", f"line={endpoint}").connect()
+        client.write(read_line(b"a"))
+        self.device.read(len(READ))
+
+    def test_sighup(self) -> None:
+        twistd = self.start("--port", self.port)
+        twistd.send(signal.SIGHUP)
+        twistd.wait_for("SIGHUP changes nothing: the configuration is read at the start only")
+        twistd.send(signal.SIGTERM)
+        self.assert_clean(twistd)
+
+    def test_its_terminal_is_closed(self) -> None:
+        """Nobody could see it any more, so it stops."""
+        folder = self.mktemp()
+        os.mkdir(folder)
+        leader, terminal = os.openpty()
+        tcp_port = free_tcp_port()
+        words = twistd_command("--port", self.port, "--listen", f"line=tcp:{tcp_port}:interface=127.0.0.1")
+        process = subprocess.Popen(
+            words, env=environment(), cwd=folder, stdin=terminal, stdout=terminal, stderr=terminal,
+            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+        )
+        os.close(terminal)
+        printed = b""
+        while b"line on" not in printed:
+            printed += os.read(leader, 1000)
+        os.close(leader)
+        self.assertEqual(process.wait(PATIENCE), 0)
+
+    def test_sigusr1(self) -> None:
+        """Where each thread is; and it goes on."""
+        twistd = self.start("--port", self.port)
+        twistd.send(signal.SIGUSR1)
+        client = twistd.connect()
+        client.write(b"ports")
+        self.assertTrue(client.read().startswith(b"# bus "))
+        twistd.send(signal.SIGTERM)
+        self.assertEqual(twistd.wait(), 0)
+        self.assertRegex(twistd.errors(), r'most recent call first\):\n  File ".*", line \d+ in ')
+
+    def test_sigquit(self) -> None:
+        twistd = self.start("--port", self.port)
+        twistd.send(signal.SIGQUIT)
+        self.assertEqual(twistd.wait(), -signal.SIGQUIT)
+        self.assertIn("most recent call first", twistd.errors())
+
+    def test_crash(self) -> None:
+        """Its reason is on stderr."""
+        twistd = self.start("--port", self.port, before=CRASH)
+        self.assertEqual(twistd.wait(), -signal.SIGSEGV)
+        self.assertIn("Fatal Python error: Segmentation fault", twistd.errors())
+        self.assertIn("in crash_on_purpose", twistd.errors())
+
+    def test_a_fault_of_its_own_at_the_start(self) -> None:
+        ended = run_twistd("--port", self.port, "--listen", "line=tcp:0", before=FAULTY)
+        self.assertEqual(ended.returncode, 1)
+        told = ended.stdout + ended.stderr  # twistd makes stderr a part of its log
+        self.assertIn("in fail_on_purpose", told)
+        self.assertIn("RuntimeError: planted", told)
+
+    def test_port_lost(self) -> None:
+        """One, then the last: it stays, says so, and waits for them."""
+        other = TestDevice()
+        twistd = self.start("--port", self.port, "--port", f"other={other.path}")
+        other.close()
+        twistd.wait_for("other: it was lost (the device hung up) and is opened again as soon as it is back")
+        self.device.close()
+        self.device = TestDevice()
+        twistd.wait_for("bus: it was lost (the device hung up) and is opened again as soon as it is back")
+        client = twistd.connect()
+        client.write(read_line(b"a"))
+        self.assertTrue(client.read().startswith(b"a:ERROR:port_closed "))
+        client.close()
+        twistd.send(signal.SIGTERM)
+        self.assert_clean(twistd)
 
 
 class Background(LifecycleTests):
@@ -235,16 +369,18 @@ class Background(LifecycleTests):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             ended = self.twistd(taken.getsockname()[1])
         self.assertNotEqual(ended.returncode, 0)
-        self.assertIn("cannot listen on tcp:", ended.stdout + ended.stderr)
+        sentence = ended.stderr.splitlines()[0]
+        self.assertTrue(sentence.startswith("lumina: cannot listen on tcp:"), ended.stderr)
+        self.assertTrue(sentence.endswith("give another endpoint, with --listen or in the configuration"), ended.stderr)
         self.assertIn("(Address already in use)", (self.folder / "log").read_text())
 
 
 class Refusing(SynchronousTestCase):
     """What keeps it from starting is one sentence each, and a status that says so."""
 
-    def refused(self, *options: str) -> list[str]:
+    def refused(self, *options: str, status: int = 1) -> list[str]:
         ended = run_twistd(*options)
-        self.assertEqual(ended.returncode, 1, ended)
+        self.assertEqual(ended.returncode, status, ended)
         self.assertNotIn("Traceback", ended.stdout + ended.stderr)
         self.assertNotIn("Usage:", ended.stdout + ended.stderr)
         return ended.stderr.splitlines()
@@ -262,7 +398,8 @@ class Refusing(SynchronousTestCase):
     def test_endpoint_that_cannot_be_listened_on(self) -> None:
         for endpoint, why in (
             ("tcp:0:interface=192.0.2.1", "no interface of this machine has that address"),
-            ("unix:/nonexistent/lumina.sock", "No such file or directory"),
+            ("unix:/nonexistent/lumina.sock", "No such file or directory): there is no such folder"),
+            ("tcp:0:interface=nowhere.invalid", "): no interface of this machine has that address"),
             ("systemd:domain=INET:name=lumina", "lumina"),
         ):
             (sentence,) = self.refused("--port", "/nonexistent/tty0", "--listen", f"line={endpoint}")
@@ -275,7 +412,7 @@ class Refusing(SynchronousTestCase):
             (["word"], "lumina: 'word' belongs to no option"),
             (["--port"], "lumina: option --port requires argument"),
         ):
-            (sentence,) = self.refused(*options)
+            (sentence,) = self.refused(*options, status=2)
             self.assertTrue(sentence.startswith(start), sentence)
 
     def test_all_faults_of_a_file_at_once(self) -> None:
@@ -284,7 +421,7 @@ class Refusing(SynchronousTestCase):
             file.flush()
             for also in ([], ["--check"]):
                 self.assertEqual(
-                    self.refused("--config", file.name, *also),
+                    self.refused("--config", file.name, *also, status=2),
                     [
                         "lumina: ports.boiler.baudrat: unknown key; did you mean 'baudrate'?",
                         "lumina: listen[0].endpoint: 'x' is no TCP port from 0 to 65535 in 'tcp:x'",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.application.service import Service
@@ -15,9 +20,11 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from lumina_twisted.config import daemon
+from lumina_twisted.config import daemon, early, signals
 from lumina_twisted.config.compose import Given, compose
 from lumina_twisted.config.daemon import Daemon
+from lumina_twisted.config.listening import why_not_listening
+from lumina_twisted.config.process import Operator
 from lumina_twisted.config.protocols import ListenerProtocol
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.line_options import LineOptions
@@ -34,7 +41,10 @@ class OptionsTests(SynchronousTestCase):
         return options
 
     def refused(self, *words: str) -> str:
-        return str(self.assertRaises(SystemExit, self.parsed, *words).code)
+        printed = io.StringIO()
+        self.patch(sys, "stderr", printed)
+        self.assertEqual(self.assertRaises(SystemExit, self.parsed, *words).code, 2)
+        return printed.getvalue().rstrip("\n")
 
     def test_options_can_be_repeated(self) -> None:
         made = self.parsed(
@@ -115,6 +125,21 @@ class Recording(Service):
         return self.stopped
 
 
+class StubPool(Recording):
+    """A pool without ports."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def told(self) -> str:
+        """As the pool's."""
+        return "0 of 0 ports open"
+
+    def stuck(self) -> list[str]:
+        """As the pool's."""
+        return []
+
+
 class StubFrontEnd:
     """A front-end that tells when it is to end."""
 
@@ -131,26 +156,45 @@ class DaemonTests(SynchronousTestCase):
     """Starting and stopping, in order and against all odds."""
 
     def setUp(self) -> None:
+        self.foreground = True  # as the operator's
         self.order: list[str] = []
         self.printed: list[str] = []
         self.exits: list[str] = []
         self.reactor = MemoryReactorClock()
         self.drained: Deferred[None] = Deferred()
-        self.patch(daemon, "take_over_signals", lambda reactor: self.order.append("signals"))
+        self.patch(daemon, "signals", self)
         self.patch(daemon, "raise_open_files_limit", lambda: self.order.append("limit"))
         self.patch(daemon, "exit_with_failure", lambda: self.exits.append("exit status 1"))
-        self.patch(daemon, "stop_reactor", lambda reactor: self.exits.append("stop"))
-        self.patch(daemon, "gc", self)  # the tests' own collector stays as it is
-        self.patch(daemon, "complain", self.printed.append)
-        self.patch(daemon, "PortPool", lambda *settings: Recording(self.order, "pool"))
+        self.patch(daemon, "collect_less", lambda: None)  # the tests' own collector stays as it is
+        self.patch(daemon, "PortPool", lambda *settings: StubPool(self.order, "pool"))
         front_end = StubFrontEnd(self.order, self.drained)
         self.patch(daemon, "PROTOCOLS", {"line": ListenerProtocol(LineOptions, lambda *what: front_end)})
 
-    def freeze(self) -> None:
-        """As gc's."""
+    def hold_back(self) -> None:
+        """As signals'."""
+        self.order.append("signals held back")
 
-    def set_threshold(self, *counts: int) -> None:
-        """As gc's."""
+    def take_over(self, reactor: Any) -> None:
+        """As signals'."""
+        self.order.append("signals")
+
+    def stop_reactor(self, reactor: Any) -> None:
+        """As signals'."""
+        self.exits.append("stop")
+
+    def tell(self, sentence: str) -> None:
+        """As the operator's."""
+        self.printed.append(sentence)
+
+    def leave_alone(self) -> None:
+        """As the operator's."""
+        self.order.append("left alone")
+
+    def run_hooks(self) -> None:
+        """The reactor runs."""
+        hooks, self.reactor.whenRunningHooks = self.reactor.whenRunningHooks, []
+        for hook, args, keywords in hooks:
+            hook(*args, **keywords)
 
     def make(self, *listening: Deferred[Any], **keywords: Any) -> Daemon:
         """A daemon with a stub for each listener."""
@@ -158,14 +202,16 @@ class DaemonTests(SynchronousTestCase):
         endpoints = dict(zip((word[5:] for word in words), map(StubEndpoint, listening), strict=True))
         self.patch(daemon, "make_endpoint", lambda reactor, text: endpoints[text])
         configuration = compose(Given(ports=["/nonexistent/tty0"], listeners=words))
-        return Daemon(configuration, self.reactor, **keywords)
+        return Daemon(configuration, self.reactor, operator=self, **keywords)  # type: ignore[arg-type]
 
     def test_order(self) -> None:
         demo = Recording(self.order, "demo")
         made = self.make(succeed(StubListening(self.order)), also=(demo,))
         made.privilegedStartService()
         made.startService()
-        self.assertEqual(self.order, ["limit", "demo started", "pool started", "signals"])
+        self.assertEqual(self.order, ["limit", "demo started", "pool started", "signals held back"])
+        self.run_hooks()
+        self.assertEqual(self.order[4:], ["signals", "left alone"])
         del self.order[:]
         stopped = made.stopService()
         self.assertEqual(self.order, ["listener", "pool stopped", "drain"])
@@ -194,7 +240,8 @@ class DaemonTests(SynchronousTestCase):
 
     def test_in_the_background_twistd_is_told(self) -> None:
         """Its parent process hears of nothing but exceptions, and would wait for ever."""
-        made = self.make(fail(ValueError("no such thing")), foreground=False)
+        self.foreground = False
+        made = self.make(fail(ValueError("no such thing")))
         error = self.assertRaises(ConfigError, made.privilegedStartService)
         self.assertIn("cannot listen on tcp:1 (no such thing): ", str(error))
 
@@ -205,9 +252,7 @@ class DaemonTests(SynchronousTestCase):
         made.startService()
         late.errback(ValueError("no such thing"))
         self.assertEqual(len(self.printed), 1)
-        for hook, args, keywords in self.reactor.whenRunningHooks:
-            if hook is daemon.stop_reactor:
-                hook(*args, **keywords)
+        self.run_hooks()
         self.assertEqual(self.exits, ["exit status 1", "stop"])
 
     def test_an_endpoint_that_never_listens_holds_nobody_up(self) -> None:
@@ -222,16 +267,57 @@ class DaemonTests(SynchronousTestCase):
 class Signals(SynchronousTestCase):
     """The first one stops the reactor, the second the process."""
 
-    def test_first_and_second(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+    def setUp(self) -> None:
+        """What the test's own process does with signals comes back."""
+        for number in (*early.STOPPING, signal.SIGHUP):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
-        reactor = CountingReactor()
-        daemon.take_over_signals(reactor)
+        self.addCleanup(signal.pthread_sigmask, signal.SIG_UNBLOCK, early.STOPPING)
+        self.patch(early, "asked", [])
+        self.reactor = CountingReactor()
+
+    def test_first_and_second(self) -> None:
+        signals.take_over(self.reactor)
         signal.raise_signal(signal.SIGTERM)
-        self.assertEqual(reactor.stopped, 1)
+        self.assertEqual(self.reactor.stopped, 1)
         self.assertIs(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)
-        self.assertEqual(reactor.stopped, 2)
+        self.assertEqual(self.reactor.stopped, 2)
+
+    def test_before_there_is_a_reactor(self) -> None:
+        """It is noted, and stops the reactor as soon as there is one; a second one kills."""
+        self.patch(early, "tell_stacks_to", lambda stream: None)
+        early.take_over()
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)
+        self.assertIs(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)
+        signals.take_over(self.reactor)
+        self.assertEqual(self.reactor.stopped, 1)
+
+    def test_while_the_reactor_takes_its_own_way(self) -> None:
+        """It waits until that has been undone."""
+        taken: list[int] = []
+        signals.hold_back()
+        signal.signal(signal.SIGTERM, lambda number, frame: taken.append(number))
+        signal.raise_signal(signal.SIGTERM)
+        signals.take_over(self.reactor)
+        self.assertEqual((taken, self.reactor.stopped), ([], 1))
+
+    def test_hang_up(self) -> None:
+        """Changes nothing, but for the terminal's own."""
+        self.patch(os, "isatty", lambda fd: fd == 0)
+        self.patch(signals, "_is_gone", lambda fd: gone)
+        gone = False
+        signals.take_over(self.reactor)
+        signal.raise_signal(signal.SIGHUP)
+        self.assertEqual(self.reactor.stopped, 0)
+        gone = True
+        signal.raise_signal(signal.SIGHUP)
+        self.assertEqual(self.reactor.stopped, 1)
+
+    def test_nohup_is_kept(self) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signals.take_over(self.reactor)
+        self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
 
 
 class CountingReactor:
@@ -243,6 +329,60 @@ class CountingReactor:
         """Now."""
         call(*args)
 
+    callWhenRunning = callFromThread
+
     def stop(self) -> None:
         """See :class:`twisted.internet.interfaces.IReactorCore`."""
         self.stopped += 1
+
+
+class OperatorTests(SynchronousTestCase):
+    """Who is told why the start fails."""
+
+    def setUp(self) -> None:
+        reading, self.writing = os.pipe()
+        self.heard = os.fdopen(reading, "rb", buffering=0)
+        self.addCleanup(self.heard.close)
+        stderr = os.dup(2)
+        os.dup2(self.writing, 2)
+        self.addCleanup(os.close, stderr)
+        self.addCleanup(os.dup2, stderr, 2)
+        self.addCleanup(os.close, self.writing)
+
+    def test_in_the_background_stderr_is_kept(self) -> None:
+        operator = Operator(foreground=False)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)  # as twistd does
+        os.close(null)
+        operator.tell("größer " + "x" * 200)
+        self.assertEqual(self.heard.read(300).decode(), "lumina: größer " + "x" * 200 + "\n")
+        operator.leave_alone()
+        operator.tell("nobody hears this")
+        os.close(self.writing)
+        self.writing = os.dup(2)
+        self.assertEqual(self.heard.read(300), b"")
+
+    def test_in_the_foreground(self) -> None:
+        operator = Operator()
+        operator.leave_alone()
+        operator.tell("why")
+        self.assertEqual(self.heard.read(300), b"lumina: why\n")
+
+
+class ListeningTests(SynchronousTestCase):
+    """Why an endpoint cannot be listened on."""
+
+    def test_sentences(self) -> None:
+        for error, told in (
+            (OSError(errno.EADDRINUSE, ""), "(Address already in use): another program listens there; stop it, or"),
+            (OSError(errno.EACCES, ""), "(Permission denied): this user may not; TCP ports below 1024 are kept from"),
+            (socket.gaierror(-2, "Name or service not known"), "(Name or service not known): no interface of this"),
+            (OSError(errno.ENOENT, ""), "(No such file or directory): there is no such folder; make it, or give"),
+        ):
+            for raised in (error, CannotListenError("x", 1, error)):
+                sentence = why_not_listening("tcp:1", raised)
+                self.assertTrue(sentence.startswith(f"cannot listen on tcp:1 {told}"), sentence)
+        self.assertEqual(
+            why_not_listening("tcp:1", ValueError("odd")),
+            "cannot listen on tcp:1 (odd): give another endpoint, with --listen or in the configuration",
+        )

@@ -19,9 +19,12 @@ PATIENCE = 60.0
 """Seconds until a test gives up; only a process that hangs needs them."""
 
 
-def twistd_command(*options: str) -> list[str]:
-    """The words that start it in the foreground."""
-    return [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "lumina", *options]
+def twistd_command(*options: str, before: str = "") -> list[str]:
+    """The words that start it in the foreground.
+
+    :param before: Python that the process runs first, to spoil something on purpose.
+    """
+    return [sys.executable, "-c", f"{before}\n{TWISTD}", "-n", "--pidfile=", "lumina", *options]
 
 
 def environment() -> dict[str, str]:
@@ -29,12 +32,13 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
-def run_twistd(*options: str) -> subprocess.CompletedProcess[str]:
+def run_twistd(*options: str, before: str = "") -> subprocess.CompletedProcess[str]:
     """Runs it until it ends by itself."""
-    return subprocess.run(
-        twistd_command(*options), env=environment(), cwd=tempfile.gettempdir(), capture_output=True, text=True,
-        timeout=PATIENCE, check=False,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run(
+            twistd_command(*options, before=before), env=environment(), cwd=folder, capture_output=True, text=True,
+            timeout=PATIENCE, check=False,
+        )
 
 
 def free_tcp_port() -> int:
@@ -45,14 +49,21 @@ def free_tcp_port() -> int:
 
 
 class Twistd:
-    """``twistd -n lumina``, listening for lines."""
+    """``twistd -n lumina``, listening for lines, in a folder of its own.
 
-    def __init__(self, *options: str) -> None:
+    :param before: Python that the process runs first.
+    :param more: variables of its environment.
+    """
+
+    def __init__(self, *options: str, before: str = "", **more: str) -> None:
         self.tcp_port = free_tcp_port()
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
+        self._folder = tempfile.TemporaryDirectory()
+        self.folder = pathlib.Path(self._folder.name)
+        listen = ("--listen", f"line=tcp:{self.tcp_port}:interface=127.0.0.1")
         self.process = subprocess.Popen(
-            twistd_command(*options, "--listen", f"line=tcp:{self.tcp_port}:interface=127.0.0.1"), env=environment(),
-            cwd=tempfile.gettempdir(), stdout=subprocess.PIPE, stderr=self._errors, text=True,
+            twistd_command(*options, *listen, before=before), env={**environment(), **more}, cwd=self.folder,
+            stdout=subprocess.PIPE, stderr=self._errors, text=True,
         )
         self.printed = ""
 
@@ -66,6 +77,7 @@ class Twistd:
         self.process.kill()
         self.process.communicate()
         self._errors.close()
+        self._folder.cleanup()
 
     def wait_for(self, text: str) -> None:
         """Until a line of its log holds ``text``."""

@@ -1,35 +1,26 @@
-"""The whole daemon as one service: ports, the listeners before them, and how they stop."""
+"""The whole daemon as one service, floor 5: ports, the listeners before them, and how they stop."""
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import errno
-import gc
 import os
-import resource
-import signal
-import socket
-import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
-from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lumina_twisted.config import signals
 from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.endpoints import make_endpoint
+from lumina_twisted.config.listening import why_not_listening
+from lumina_twisted.config.process import Operator, collect_less, exit_with_failure, raise_open_files_limit
 from lumina_twisted.config.protocols import PROTOCOLS, FrontEnd
+from lumina_twisted.config.systemd import Notifier, Report
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.ports.pool import PortPool
-
-_COLLECT_AFTER: Final = 20_000
-"""New objects between two looks of the garbage collector. Nearly all of ours die by their reference count; its default
-of 700 looks every few dozen commands and costs a tenth of the throughput."""
 
 
 class Daemon(Service):
@@ -37,22 +28,23 @@ class Daemon(Service):
 
     :param also: services of floor 5's own, such as the demo's simulated buses; they start first and stop last.
     :param hints: told in the log when all is listening.
-    :param foreground: whether the operator sees our stderr.
+    :param operator: who hears why it does not start.
     """
 
     _log = Logger(namespace="lumina")
 
     def __init__(
         self, configuration: Configuration, reactor: Any, *, also: tuple[Service, ...] = (), hints: str = "",
-        now: Callable[[], float] = time.monotonic, foreground: bool = True,
+        now: Callable[[], float] = time.monotonic, operator: Operator | None = None,
     ) -> None:
         self._configuration = configuration
         self._reactor = reactor
         self._also = also
         self._hints = hints
-        self._foreground = foreground
+        self._operator = operator or Operator()
         self._refused: list[str] = []
         self._pool = PortPool(configuration.ports, reactor, now, configuration.limits.open_ports)
+        self._report = Report(Notifier(os.environ), reactor, self._pool.told, self._pool.stuck)
         self._fronts: list[tuple[Any, FrontEnd]] = [
             (one, PROTOCOLS[one.protocol].make(one, self._pool, reactor)) for one in configuration.listeners
         ]
@@ -72,19 +64,18 @@ class Daemon(Service):
             starting.addCallbacks(self._listening.append, self._refuse, errbackArgs=(one,))
             self._starting.append(starting)
         if self._refused:  # Twisted's own endpoints listen, or fail to, before they return
-            raise SystemExit(1) if self._foreground else ConfigError(self._refused)
+            raise SystemExit(1) if self._operator.foreground else ConfigError(self._refused)
 
     def startService(self) -> None:
-        """Opens the ports, and takes over the signals: now, and again once the reactor has set its own."""
+        """Opens the ports, and takes over the signals once the reactor has set its own."""
         super().startService()
         for service in self._also:
             service.startService()
         self._pool.startService()
-        take_over_signals(self._reactor)
-        self._reactor.callWhenRunning(take_over_signals, self._reactor)
+        signals.hold_back()
+        self._reactor.callWhenRunning(signals.take_over, self._reactor)
         self._reactor.callWhenRunning(self._tell)
-        gc.freeze()
-        gc.set_threshold(_COLLECT_AFTER, 20, 20)
+        collect_less()
 
     def stopService(self) -> Deferred[None]:
         """No new connection, no new request: what is on the wire ends, what waits is answered, what is written leaves.
@@ -93,6 +84,7 @@ class Daemon(Service):
             have to read their last answers; it does not fail.
         """
         super().stopService()
+        self._report.stopping()
         for starting in self._starting:
             starting.cancel()
         closing = [one.stopListening for one in self._listening]
@@ -119,13 +111,14 @@ class Daemon(Service):
         """Ends the process, at once or, if it runs already, by way of a clean stop."""
         if failure.check(CancelledError):
             return
-        sentence = _cannot_listen(failure, one)
+        sentence = why_not_listening(one.endpoint, failure.value)
         self._log.critical("{sentence}", sentence=sentence)
-        complain(sentence)
+        self._operator.tell(sentence)
+        self._report.failed(sentence)
         self._refused.append(sentence)
         if self.running:
             exit_with_failure()
-            self._reactor.callWhenRunning(stop_reactor, self._reactor)
+            self._reactor.callWhenRunning(signals.stop_reactor, self._reactor)
 
     def _tell(self) -> None:
         for port in self._pool:
@@ -134,65 +127,9 @@ class Daemon(Service):
             self._log.info("{protocol} on {endpoint}", protocol=one.protocol, endpoint=one.endpoint)
         if self._hints:
             self._log.info("{hints}", hints=self._hints)
+        self._operator.leave_alone()
+        DeferredList(self._starting).addCallback(self._on_started)
 
-
-def _cannot_listen(failure: Failure, one: Any) -> str:
-    error = failure.value.socketError if isinstance(failure.value, CannotListenError) else failure.value
-    if isinstance(error, socket.gaierror):  # numbers of its own, which strerror does not know
-        return f"cannot listen on {one.endpoint} ({error.strerror}): {_NO_SUCH_INTERFACE}"
-    number = getattr(error, "errno", None)
-    why = str(error) if number is None else os.strerror(number)
-    return f"cannot listen on {one.endpoint} ({why}): {_LISTEN_REMEDIES.get(number or 0, _ANOTHER)}"
-
-
-_ANOTHER: Final = "give another endpoint, with --listen or in the configuration"
-_NO_SUCH_INTERFACE: Final = f"no interface of this machine has that address; {_ANOTHER}"
-_LISTEN_REMEDIES: Final = {
-    errno.EADDRINUSE: f"another program listens there; stop it, or {_ANOTHER}",
-    errno.EACCES: f"this user may not; TCP ports below 1024 are kept from ordinary users; {_ANOTHER}",
-    errno.EADDRNOTAVAIL: _NO_SUCH_INTERFACE,
-    errno.ENOENT: f"there is no such folder; make it, or {_ANOTHER}",
-}
-
-
-def complain(sentence: str) -> None:
-    """Says it where the operator looks; what twistd has put in the place of stderr is its log."""
-    print(f"lumina: {sentence}", file=sys.__stderr__, flush=True)
-
-
-def raise_open_files_limit() -> None:
-    """A thousand clients need more descriptors than the usual soft limit; the hard one is what an operator set."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(OSError, ValueError):  # some systems refuse what they call unlimited
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def stop_reactor(reactor: Any) -> None:
-    """Stops it if nobody else has."""
-    with contextlib.suppress(ReactorNotRunning):
-        reactor.stop()
-
-
-def exit_with_failure() -> None:
-    """Lets a process that twistd ends cleanly have exit status 1; twistd itself has no way to say so."""
-
-    def leave() -> None:
-        for stream in (sys.__stdout__, sys.__stderr__):
-            if stream is not None:
-                stream.flush()
-        os._exit(1)
-
-    atexit.register(leave)
-
-
-def take_over_signals(reactor: Any) -> None:
-    """SIGTERM and Ctrl-C stop the daemon and leave exit status 0: after the reactor's own handling, twistd would
-    send the signal once more to be killed by it. A second one does not wait any longer."""
-
-    def stop(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        reactor.callFromThread(stop_reactor, reactor)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    def _on_started(self, _: object) -> None:
+        if self.running and not self._refused:
+            self._report.ready()
