@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 OLDEST = twisted==24.11.0 pyserial==3.5 attrs==23.2.0 cattrs==24.1.0
 
-.PHONY: run test test-oldest interop bench clean
+.PHONY: run test test-oldest interop bench install-service uninstall-service clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/twistd -n --pidfile= lumina --demo
@@ -29,6 +29,13 @@ interop: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.run
+
+# Debian and Raspberry Pi OS, as root; etc/install-service says which variables it heeds.
+install-service:
+	etc/install-service
+
+uninstall-service:
+	etc/install-service --remove
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Lumina needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import errno
 import fcntl
+import grp
 import os
 import pathlib
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import serial.serialposix
 from twisted.internet import reactor
@@ -505,6 +507,8 @@ class DiagnosisTests(SynchronousTestCase):
         pathlib.Path(here).touch()
         self.patch(os, "access", lambda path, mode: False)
         self.assertIn("sudo usermod -aG", why_not_open(here, OSError(errno.EACCES, "x")))
+        self.patch(grp, "getgrgid", lambda number: Mock(gr_name="nogroup"))
+        self.assertIn("in a service DeviceAllow=, would have to", why_not_open(here, OSError(errno.EACCES, "x")))
 
 
 class TimerTests(TestCase):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import signal
 import socket
+import subprocess
 import tempfile
 
 from twisted.internet.task import Clock
@@ -17,7 +19,7 @@ from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.ports.pool import STUCK_AFTER, PortPool
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import PortSettings
-from tests.twistd_process import PATIENCE, TestDevice, Twistd
+from tests.twistd_process import PATIENCE, ROOT, TestDevice, Twistd
 
 READ = encode_adu(1, bytes.fromhex("0300000001"))
 
@@ -283,3 +285,87 @@ class DaemonTests(SystemdTests):
             self.assertEqual(twistd.wait(), 1)
         told = f"cannot listen on {endpoint} (Address already in use): "
         self.assertTrue(self.notify.read()["STATUS"].startswith(told))
+
+
+class InstallTests(SynchronousTestCase):
+    """``make install-service``, without doing it: what it would do, and what it refuses."""
+
+    def setUp(self) -> None:
+        """A folder of programs that tell what the test wants to hear."""
+        self.programs = pathlib.Path(self.mktemp()).absolute()
+        self.programs.mkdir()
+        self.program("python", 'case "$2" in *base_prefix*) echo /usr ;; esac')
+        self.program("getent", "exit 2")
+        self.root = pathlib.Path(self.mktemp()).absolute()
+
+    def program(self, name: str, script: str) -> str:
+        path = self.programs / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    def run_make(self, target: str = "install-service", **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}", "PYTHON": "python", **variables}
+        return subprocess.run(
+            ["make", "-s", target], cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+            timeout=PATIENCE,
+        )
+
+    def would_run(self, target: str = "install-service", **variables: str) -> list[str]:
+        done = self.run_make(target, DRY_RUN="yes", **variables)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return [line.removeprefix("would run: ") for line in done.stdout.splitlines() if line.startswith("would run: ")]
+
+    def test_what_would_be_done(self) -> None:
+        """The environment is whole before the old one goes, and the unit is there before it is started."""
+        told = self.would_run(PREFIX="/srv/lumina")
+        self.assertEqual(
+            [" ".join(line.split()[:2]) for line in told if not line.startswith(("install", "find", "rm", "cp"))],
+            ["useradd --system", "python -m", "/srv/lumina.new/bin/python -m", "/srv/lumina.new/bin/python -I",
+             "mv /srv/lumina.new", "sed -i", "systemctl daemon-reload", "systemctl enable", "systemctl restart"],
+        )
+        self.assertIn("sed -i s|/opt/lumina|/srv/lumina|g /etc/systemd/system/lumina.service", told)
+
+    def test_a_user_that_is_there(self) -> None:
+        self.program("getent", "exit 0")
+        self.assertEqual([line for line in self.would_run() if line.startswith("useradd")], [])
+
+    def test_below_a_folder(self) -> None:
+        """Nothing of this machine is touched."""
+        told = self.would_run(DESTDIR=str(self.root))
+        self.assertEqual([line for line in told if line.startswith(("useradd", "systemctl"))], [])
+        self.assertIn(f"install -m 0644 etc/lumina.service {self.root}/etc/systemd/system/lumina.service", told)
+
+    def test_configuration_that_is_there(self) -> None:
+        (self.root / "etc" / "lumina").mkdir(parents=True)
+        (self.root / "etc" / "lumina" / "lumina.toml").touch()
+        self.assertEqual([line for line in self.would_run(DESTDIR=str(self.root)) if "lumina.toml" in line], [])
+
+    def test_taking_it_away(self) -> None:
+        """Only what is there, and only if it is ours."""
+        self.assertEqual(self.would_run("uninstall-service", DESTDIR=str(self.root), PREFIX="/opt"), [])
+        for path in ("etc/systemd/system/lumina.service", "opt/lumina/pyvenv.cfg", "opt/lumina/bin/twistd"):
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / path).touch()
+        self.assertEqual(
+            self.would_run("uninstall-service", DESTDIR=str(self.root)),
+            [f"rm {self.root}/etc/systemd/system/lumina.service", f"rm -rf {self.root}/opt/lumina"],
+        )
+
+    def test_refused(self) -> None:
+        """A sentence each."""
+        old = self.program("old", 'case "$2" in *exit*) exit 1 ;; *) echo 3.9.2 ;; esac')
+        at_home = self.program("athome", 'case "$2" in *base_prefix*) echo /home/pi/.pyenv ;; esac')
+        for user, variables, sentence in (
+            (1000, {}, "this needs root; run `sudo make install-service`"),
+            (0, {"SYSTEMD": "/nonexistent"}, "systemd does not run on this machine; start Lumina by what does, with"),
+            (0, {"DRY_RUN": "1", "PREFIX": "lumina"}, "PREFIX must begin with /, got 'lumina'"),
+            (0, {"DRY_RUN": "1", "PYTHON": "/nonexistent/python"}, "there is no /nonexistent/python; `apt install"),
+            (0, {"DRY_RUN": "1", "PYTHON": old}, f"Lumina needs Python 3.11 or newer, {old} is 3.9.2"),
+            (0, {"DRY_RUN": "1", "PYTHON": at_home}, f"{at_home} lies in /home/pi/.pyenv, which the service may not"),
+        ):
+            self.program("id", f"echo {user}")
+            done = self.run_make(**variables)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertTrue(done.stderr.startswith(f"install-service: {sentence}"), done.stderr)
+            self.assertEqual(done.stdout, "")

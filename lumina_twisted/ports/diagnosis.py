@@ -73,7 +73,9 @@ def _not_permitted(path: str) -> str:
         group = grp.getgrgid(os.stat(path).st_gid).gr_name
         user = getpass.getuser()
     except (KeyError, OSError):
-        return f"{path} may not be opened by this user"
+        group = user = ""
+    if group in ("", "nogroup"):  # the latter is what systemd's PrivateUsers= shows us of every group
+        return f"{path} may not be opened by this user; its group, and in a service DeviceAllow=, would have to let it"
     return f"{path} may not be opened by {user}; `sudo usermod -aG {group} {user}` lets it, after logging in again"
 
 
