@@ -159,6 +159,8 @@ class Stopping(LifecycleTests):
             (answer,) = self.last_answers()
             self.assertIn(REPLY.hex(), answer.decode().lower())
             self.assert_clean(twistd)
+            self.assertIn(f"{number.name} came, so Lumina stops", twistd.printed)
+            self.assertIn("Server Shut Down.", twistd.printed)
 
     def test_nobody_is_let_in_any_more(self) -> None:
         twistd = self.stop_while_busy(signal.SIGTERM)
@@ -242,6 +244,7 @@ class Killed(LifecycleTests):
             twistd = Twistd("--port", self.port, before=before)
             self.addCleanup(twistd.__exit__, None, None, None)
             self.assert_clean(twistd)
+            self.assertIn("SIGTERM came, so Lumina stops", twistd.printed)
 
     def test_sigkill(self) -> None:
         """Nothing of it is in the way of the next one."""
@@ -279,7 +282,7 @@ class Killed(LifecycleTests):
         while b"line on" not in printed:
             printed += os.read(leader, 1000)
         os.close(leader)
-        self.assertEqual(process.wait(PATIENCE), 0)
+        self.assertEqual(process.wait(PATIENCE), 0)  # what it says of that, it says to a closed terminal
 
     def test_sigusr1(self) -> None:
         """Where each thread is; and it goes on."""

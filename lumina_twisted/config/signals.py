@@ -39,7 +39,7 @@ def take_over(reactor: Any) -> None:
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        reactor.callFromThread(stop_reactor, reactor)
+        reactor.callFromThread(_stop, reactor, number)
 
     def hang_up(number: int, frame: FrameType | None) -> None:
         reactor.callFromThread(_on_hang_up, reactor, terminals)
@@ -50,13 +50,18 @@ def take_over(reactor: Any) -> None:
         signal.signal(signal.SIGHUP, hang_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, early.STOPPING)
     if early.asked:
-        reactor.callWhenRunning(stop_reactor, reactor)
+        reactor.callWhenRunning(_stop, reactor, early.asked[0])
 
 
 def stop_reactor(reactor: Any) -> None:
     """Stops it if nobody else has."""
     with contextlib.suppress(ReactorNotRunning):
         reactor.stop()
+
+
+def _stop(reactor: Any, number: int) -> None:
+    _log.info("{signal} came, so Lumina stops", signal=signal.Signals(number).name)
+    stop_reactor(reactor)
 
 
 def _on_hang_up(reactor: Any, terminals: list[int]) -> None:
