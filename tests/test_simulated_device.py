@@ -53,16 +53,19 @@ class IdentificationTests(DeviceTestCase):
     def test_stream(self) -> None:
         objects = "00056d616b6572" "01057468696e67" "0203322e30"
         for read_code in ("01", "02", "03"):
-            self.assertEqual(self.answered(f"2b0e{read_code}00"), f"2b0e{read_code}01000003{objects}")
+            self.assertEqual(self.answered(f"2b0e{read_code}00"), f"2b0e{read_code}81000003{objects}")
 
     def test_it_begins_where_it_is_asked(self) -> None:
-        self.assertEqual(self.answered("2b0e0102"), "2b0e0101000001" "0203322e30")
+        self.assertEqual(self.answered("2b0e0102"), "2b0e0181000001" "0203322e30")
 
     def test_an_unknown_object_begins_anew(self) -> None:
         self.assertEqual(self.answered("2b0e0109"), self.answered("2b0e0100"))
 
-    def test_one_by_one_is_not_to_be_had(self) -> None:
-        self.assertEqual(self.answered("2b0e0400"), "ab03")
+    def test_one_by_one(self) -> None:
+        self.assertEqual(self.answered("2b0e0401"), "2b0e0481000001" "01057468696e67")
+
+    def test_one_that_does_not_exist(self) -> None:
+        self.assertEqual(self.answered("2b0e0403"), "ab02")
 
 
 class TimeTests(SynchronousTestCase):

@@ -173,7 +173,7 @@ class SimulatedBus:
         unit, pdu = frame[0], frame[1:-2]
         if unit == BROADCAST:
             for device in self._devices.values():
-                device.answer(pdu, self._now())
+                device.answer(pdu, self._now(), is_broadcast=True)
         elif unit in self._devices:
             reply = encode_adu(unit, self._devices[unit].answer(pdu, self._now()))
             start = self._device_time + (t3_5(speed) if speed else 0.0)

@@ -6,7 +6,7 @@ Values that move are functions of the time, so that two runs give the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from lumina_twisted.errors import (
@@ -18,7 +18,9 @@ from lumina_twisted.errors import (
     RequestError,
 )
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.codes import DIAGNOSTICS_RETURN_QUERY_DATA
+from lumina_twisted.modbus.pdu_read import MAX_FIFO_REGISTERS
+from lumina_twisted.simulator.comm import CommCounters
+from lumina_twisted.simulator.identity import Identity
 
 TABLE_SIZE: Final = 1000
 """Entries of each table; addresses beyond do not exist."""
@@ -61,12 +63,15 @@ class Counter:
 
 
 class SimulatedDevice:
-    """The four tables and what the public functions do with them.
+    """The four tables, files and queues, and what the public functions do with them.
 
-    :param identity: objects of Read Device Identification: vendor, product code, revision.
+    :param identity: objects of Read Device Identification by their ids, or the first of them: vendor, product code,
+        revision.
     """
 
-    def __init__(self, identity: tuple[str, ...] = ("Lumina", "simulated device", "1.0")) -> None:
+    def __init__(
+        self, identity: Sequence[str] | Mapping[int, str] = ("Lumina", "simulated device", "1.0")
+    ) -> None:
         self.coils = [0] * TABLE_SIZE
         self.discrete_inputs = [0] * TABLE_SIZE
         self.holding_registers = [0] * TABLE_SIZE
@@ -75,7 +80,12 @@ class SimulatedDevice:
         """Input registers whose value the time tells, by address."""
         self.on_write: dict[int, Callable[[float], None]] = {}
         """What a write to a holding register also does, by address."""
-        self._identity = identity
+        self.files: dict[int, list[int]] = {}
+        """Records of each file, by its number; functions 20 and 21."""
+        self.fifo_queues: dict[int, list[int]] = {}
+        """Registers of each queue, by the address of its count; function 24."""
+        self._identity = Identity(identity if isinstance(identity, Mapping) else dict(enumerate(identity)))
+        self._comm = CommCounters()
         self._functions: dict[type[pdu.Request], Callable[[Any, float], pdu.Reply]] = {
             pdu.ReadCoilsRequest: self._read_coils,
             pdu.ReadDiscreteInputsRequest: self._read_discrete_inputs,
@@ -88,21 +98,31 @@ class SimulatedDevice:
             pdu.MaskWriteRegisterRequest: self._mask_write_register,
             pdu.ReadWriteMultipleRegistersRequest: self._read_write_multiple_registers,
             pdu.ReadExceptionStatusRequest: self._read_exception_status,
-            pdu.DiagnosticsRequest: self._diagnostics,
-            pdu.ReportServerIdRequest: self._report_server_id,
-            pdu.ReadDeviceIdentificationRequest: self._read_device_identification,
+            pdu.ReadFileRecordRequest: self._read_file_record,
+            pdu.WriteFileRecordRequest: self._write_file_record,
+            pdu.ReadFIFOQueueRequest: self._read_fifo_queue,
+            pdu.DiagnosticsRequest: lambda request, now: self._comm.diagnose(request),
+            pdu.GetCommEventCounterRequest: lambda request, now: self._comm.event_counter(),
+            pdu.GetCommEventLogRequest: lambda request, now: self._comm.event_log(),
+            pdu.ReportServerIdRequest: lambda request, now: self._identity.server_id(),
+            pdu.ReadDeviceIdentificationRequest: lambda request, now: self._identity.read(
+                request.read_code, request.object_id
+            ),
         }
 
-    def answer(self, data: bytes, now: float) -> bytes:
-        """The reply PDU, normal or an exception.
+    def answer(self, data: bytes, now: float, *, is_broadcast: bool = False) -> bytes:
+        """The reply PDU, normal or an exception; after a broadcast nobody sends it.
 
         :param data: the request's PDU, a byte at least.
         :param now: seconds on the clock by which values move.
         """
+        self._comm.received(is_broadcast)
         try:
-            return self._answer(data, now).encode()
+            reply = self._answer(data, now).encode()
         except ModbusException as refused:
-            return pdu.ExceptionReply(data[0] & 0x7F, refused.code).encode()
+            reply = pdu.ExceptionReply(data[0] & 0x7F, refused.code).encode()
+        self._comm.completed(reply, is_broadcast)
+        return reply
 
     def _answer(self, data: bytes, now: float) -> pdu.Reply:
         try:
@@ -167,26 +187,36 @@ class SimulatedDevice:
             if written in self.on_write:
                 self.on_write[written](now)
 
-    # -- what it says of itself ----------------------------------------------------------------------------------
-
     def _read_exception_status(self, request: pdu.ReadExceptionStatusRequest, now: float) -> pdu.Reply:
+        """Its eight outputs are the first coils."""
         return pdu.ReadExceptionStatusReply(sum(bit << number for number, bit in enumerate(self.coils[:8])))
 
-    def _diagnostics(self, request: pdu.DiagnosticsRequest, now: float) -> pdu.Reply:
-        if request.sub_function != DIAGNOSTICS_RETURN_QUERY_DATA:
-            raise IllegalFunction
-        return pdu.DiagnosticsReply(request.sub_function, request.data)
+    # -- files and queues ----------------------------------------------------------------------------------------
 
-    def _report_server_id(self, request: pdu.ReportServerIdRequest, now: float) -> pdu.Reply:
-        return pdu.ReportServerIdReply(self._identity[1].encode() + b"\xff")
+    def _read_file_record(self, request: pdu.ReadFileRecordRequest, now: float) -> pdu.Reply:
+        return pdu.ReadFileRecordReply(
+            [_part(self._file(one), one.record_number, one.length) for one in request.references]
+        )
 
-    def _read_device_identification(self, request: pdu.ReadDeviceIdentificationRequest, now: float) -> pdu.Reply:
-        """Conformity level 01: the basic objects, as a stream; one by one (read code 4) they are not to be had."""
-        if request.read_code > 3:
-            raise IllegalDataValue
-        objects = [(number, text.encode()) for number, text in enumerate(self._identity)]
-        first = request.object_id if request.object_id < len(objects) else 0  # section 6.21: an unknown one begins anew
-        return pdu.ReadDeviceIdentificationReply(request.read_code, 1, False, 0, objects[first:])
+    def _write_file_record(self, request: pdu.WriteFileRecordRequest, now: float) -> pdu.Reply:
+        for one in request.records:  # nothing is written if one of them is refused
+            _part(self._file(one), one.record_number, one.length)
+        for one in request.records:
+            _put(self._file(one), one.record_number, one.values)
+        return pdu.WriteFileRecordReply(request.records)
+
+    def _file(self, place: pdu.RecordReference | pdu.FileRecord) -> list[int]:
+        if place.file_number not in self.files:
+            raise IllegalDataAddress
+        return self.files[place.file_number]
+
+    def _read_fifo_queue(self, request: pdu.ReadFIFOQueueRequest, now: float) -> pdu.Reply:
+        if request.address not in self.fifo_queues:
+            raise IllegalDataAddress
+        queue = self.fifo_queues[request.address]
+        if len(queue) > MAX_FIFO_REGISTERS:
+            raise IllegalDataValue  # section 6.18
+        return pdu.ReadFIFOQueueReply(queue)
 
 
 def _part(table: list[int], address: int, quantity: int) -> list[int]:
