@@ -277,6 +277,8 @@ class Killed(LifecycleTests):
             words, env=environment(), cwd=folder, stdin=terminal, stdout=terminal, stderr=terminal,
             start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
         )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
         os.close(terminal)
         printed = b""
         while b"line on" not in printed:
