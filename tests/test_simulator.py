@@ -244,6 +244,14 @@ class BusTestCase(TestCase):
         self.addCleanup(gateway.close)
         return gateway
 
+    def turn(self) -> Deferred[None]:
+        """One turn of the reactor later."""
+        return deferLater(reactor, 0)
+
+    def pause(self, seconds: float) -> Deferred[None]:
+        """So much later."""
+        return deferLater(reactor, seconds)
+
 
 class WireTests(BusTestCase):
     """Frames and their time."""
@@ -339,12 +347,6 @@ class WireTests(BusTestCase):
         while not gateway.received:  # the first frame may come before the silence has been noticed
             await deferLater(reactor, 0.1, gateway.send, READ_TWO)
         self.assertEqual(await gateway.read(len(ANSWER)), ANSWER)
-
-    def turn(self) -> Deferred[None]:
-        """One turn of the reactor later."""
-        deferred: Deferred[None] = Deferred()
-        reactor.callLater(0, deferred.callback, None)
-        return deferred
 
 
 class PluggingTests(BusTestCase):

@@ -8,10 +8,8 @@ difference: Linux takes it off every pseudo-terminal.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import termios
-import tty
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -19,11 +17,15 @@ from attrs import frozen
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from zope.interface import implementer
 
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.codes import MAX_RTU_ADU
 from lumina_twisted.modbus.lengths import request_length
-from lumina_twisted.modbus.rtu import Decoder, encode_adu
+from lumina_twisted.modbus.rtu import Decoder
 from lumina_twisted.modbus.timing import t3_5, wire_time
 from lumina_twisted.simulator.device import SimulatedDevice
+from lumina_twisted.simulator.exchange import Exchange, Units
+from lumina_twisted.simulator.faults import Faults
+from lumina_twisted.simulator.terminal import Terminal
+from lumina_twisted.simulator.wire_log import Listener, OnWire, told_reply, told_request
 
 FIFO: Final = 16
 """Bytes that a usual UART hands over at a time."""
@@ -33,10 +35,6 @@ PAUSE: Final = 0.005
 
 Script = Callable[[bytes], list[tuple[float, bytes]]]
 """For a request frame: what comes back, each piece with the seconds from the request's end to the piece's."""
-
-_NAMES: Final = [name for name in dir(termios) if name[0] == "B" and name[1:].isdigit()]
-_SPEEDS: Final = {getattr(termios, name): int(name[1:]) for name in _NAMES}
-"""What each of the terminal's speed constants means, in baud."""
 
 
 @frozen
@@ -54,78 +52,82 @@ class SimulatedBus:
 
     :param devices: by unit identifier.
     :param path: a link of this name leads to the terminal while the bus is plugged in.
+    :param now: a clock that never goes back; the values of devices move by it.
     :param baudrate: the speed of its devices.
     :param device_time: seconds from the silence after a request to the answer's first byte.
+    :param own_times: the same for single units.
     :param echo: whether the adapter hands back what is sent.
+    :param faults: what goes wrong; none: nothing.
     :param script: answers instead of the devices, for tests.
+    :param name: what ``on_wire`` calls it.
+    :param on_wire: is told everything that comes over the wire.
+    :param stamp: the time of day for it, in seconds since 1970.
+    :param is_plugged: whether the adapter is there at once; if not, :meth:`replug` plugs it in.
     """
 
     def __init__(
         self, reactor: Any, devices: Mapping[int, SimulatedDevice], path: str, now: Callable[[], float], *,
-        baudrate: int = 9600, device_time: float = 0.001, echo: bool = False, script: Script | None = None,
+        baudrate: int = 9600, device_time: float = 0.001, own_times: Mapping[int, float] | None = None,
+        echo: bool = False, faults: Faults | None = None, script: Script | None = None, name: str = "bus",
+        on_wire: Listener | None = None, stamp: Callable[[], float] = time.time, is_plugged: bool = True,
     ) -> None:
         self.path = path
         self.heard: list[Heard] = []
+        """The last thousand requests, also to units that are not there."""
+        self.fault_counts: Counter[str] = Counter()
+        """How often each kind of fault has been applied."""
         self.echo = echo
         self.script = script
-        self._devices = devices
+        self._units = Units(devices, device_time=device_time, own_times=own_times, faults=faults)
+        self._terminal = Terminal(path)
         self._reactor = reactor
         self._now = now
         self._baudrate = baudrate
-        self._device_time = device_time
+        self._name = name
+        self._on_wire = on_wire
+        self._stamp = stamp
         self._decoder = Decoder(request_length)
+        self._unread = bytearray()  # what the decoder holds, and junk before it
+        self._quiet = 0.0  # the silence before that
         self._calls: set[IDelayedCall] = set()
-        self._master = self._slave = -1
         self._wire_free = 0.0  # when the last byte of the gateway's will have left the wire
-        self.replug()
+        self._last_byte = float("-inf")  # when the last byte of anybody's did
+        if is_plugged:
+            self.replug()
 
     def replug(self) -> None:
         """The adapter appears under its path; nothing happens if it is there already.
 
         :raises FileExistsError: if something else has that path.
         """
-        if self._master >= 0:
-            return
-        self._master, self._slave = os.openpty()  # both held: that nobody has it open is no hang-up to us
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        try:
-            os.symlink(os.ttyname(self._slave), self.path)
-        except OSError:
-            self._close()
-            raise
-        self._reactor.addReader(self)
+        if not self._terminal.is_plugged:
+            self._terminal.plug()
+            self._reactor.addReader(self)
 
     def unplug(self) -> None:
         """It vanishes: a program that has it open sees a hang-up. What was under way is lost."""
-        if self._master < 0:
+        if not self._terminal.is_plugged:
             return
         self._reactor.removeReader(self)
         for call in self._calls:
             call.cancel()
         self._calls.clear()
         self._decoder.clear()
-        with contextlib.suppress(FileNotFoundError):  # somebody has tidied its folder up
-            os.unlink(self.path)
-        self._close()
-
-    def _close(self) -> None:
-        os.close(self._master)
-        os.close(self._slave)
-        self._master = self._slave = -1
+        self._unread.clear()
+        self._terminal.unplug()
 
     stop = unplug
 
     @property
     def speed(self) -> int:
         """The speed that is set on the terminal now, in baud; 0 for one that has no standard name."""
-        return _SPEEDS.get(termios.tcgetattr(self._master)[5], 0)
+        return self._terminal.speed
 
     # -- what the reactor calls ----------------------------------------------------------------------------------
 
     def fileno(self) -> int:
-        """The master side."""
-        return self._master
+        """Our end of the terminal."""
+        return self._terminal.fileno()
 
     def logPrefix(self) -> str:
         """See :class:`twisted.internet.interfaces.ILoggingContext`."""
@@ -136,20 +138,28 @@ class SimulatedBus:
 
     def doRead(self) -> None:
         """The gateway sends."""
-        data = os.read(self._master, 4096)
+        data = self._terminal.read()
         speed, now = self.speed, self._now()
-        self._wire_free = max(now, self._wire_free) + (wire_time(speed, len(data)) if speed else 0.0)
-        self._later(self._wire_free - now, self._on_bytes, data, speed, self._wire_free)
+        begun = max(now, self._wire_free)
+        quiet = begun - self._last_byte
+        self._wire_free = self._last_byte = begun + (wire_time(speed, len(data)) if speed else 0.0)
+        self._later(self._wire_free - now, self._on_bytes, data, speed, quiet, self._wire_free)
 
-    # -- the wire ------------------------------------------------------------------------------------------------
+    # -- the wire, to the devices --------------------------------------------------------------------------------
 
-    def _on_bytes(self, data: bytes, speed: int, ended: float) -> None:
+    def _on_bytes(self, data: bytes, speed: int, quiet: float, ended: float) -> None:
         """The last of these bytes has left the wire."""
         if self.echo:
-            self._write(data)
+            self._terminal.write(data)
+        if not len(self._decoder):
+            self._quiet = quiet
         self._decoder.receive(data)
+        self._unread += data
         while found := self._decoder.next_frame(()):
             self._on_request(found.frame, speed)
+        if self.echo:
+            self._tell(False, data, lambda _: "echo")
+        del self._unread[: -4 * MAX_RTU_ADU]  # the decoder does not keep more either
         if len(self._decoder):
             self._later(max(t3_5(speed or self._baudrate), PAUSE), self._on_silence, speed, ended)
 
@@ -159,32 +169,67 @@ class SimulatedBus:
         while found := self._decoder.end_of_burst(()):
             self._on_request(found.frame, speed)
         self._decoder.clear()  # a frame that was broken off must not hide the next one
+        self._on_junk(len(self._unread))
 
     def _on_request(self, frame: bytes, speed: int) -> None:
+        self._on_junk(max(0, self._unread.find(frame)))
+        del self._unread[: len(frame)]
+        quiet, self._quiet = self._quiet, 0.0
         self.heard.append(Heard(self._now(), frame, speed))
         del self.heard[:-1000]
         if self.script is not None:
+            self._tell(True, frame, told_request)
             for delay, piece in self.script(frame):
-                self._later(delay, self._write, piece)
-        elif speed in (0, self._baudrate):
-            self._answer(frame, speed)
+                self._later(delay, self._send_scripted, piece)
+        elif speed not in (0, self._baudrate):
+            self._tell(True, frame, lambda _: f"not understood: sent at {speed} baud, not at {self._baudrate}")
+        else:
+            self._answer(frame, speed, quiet)
 
-    def _answer(self, frame: bytes, speed: int) -> None:
-        unit, pdu = frame[0], frame[1:-2]
-        if unit == BROADCAST:
-            for device in self._devices.values():
-                device.answer(pdu, self._now(), is_broadcast=True)
-        elif unit in self._devices:
-            reply = encode_adu(unit, self._devices[unit].answer(pdu, self._now()))
-            start = self._device_time + (t3_5(speed) if speed else 0.0)
-            for at in range(0, len(reply), FIFO):
-                piece = reply[at : at + FIFO]
+    def _on_junk(self, length: int) -> None:
+        if length:
+            self._tell(True, bytes(self._unread[:length]), lambda _: "not understood: no frame with a good CRC")
+            del self._unread[:length]
+
+    def _answer(self, frame: bytes, speed: int, quiet: float) -> None:
+        exchange = self._units.exchange(frame, quiet, self._now())
+        if exchange is None:
+            self._tell(True, frame, lambda data: f"{told_request(data)}; there is no such unit")
+            return
+        self._tell(True, frame, told_request)
+        self.fault_counts.update(exchange.faults)
+        self._reply(exchange, speed)
+
+    # -- the wire, from the devices ------------------------------------------------------------------------------
+
+    def _reply(self, exchange: Exchange, speed: int) -> None:
+        faults = tuple(exchange.faults)
+        if exchange.is_echoed:
+            self._terminal.write(exchange.request)
+            self._tell(False, exchange.request, lambda _: "echo", ("echo",))
+        sent = exchange.sent(speed, self._units.device_time(exchange.request[0]))
+        if not sent and faults:
+            self._tell(False, b"", lambda _: "nothing is sent", faults)
+        for start, data in sent:
+            for at in range(0, len(data), FIFO):
+                piece = data[at : at + FIFO]
                 end = start + (wire_time(speed, at + len(piece)) if speed else 0.0)
-                self._later(end, self._write, piece)
+                self._later(end, self._send, piece)
+            self._later(end, self._tell, False, data, lambda _: told_reply(exchange.intended), faults)
 
-    def _write(self, piece: bytes) -> None:
-        with contextlib.suppress(BlockingIOError):  # nobody reads: a wire does not wait either
-            os.write(self._master, piece)
+    def _send(self, piece: bytes) -> None:
+        self._last_byte = max(self._last_byte, self._now())
+        self._terminal.write(piece)
+
+    def _send_scripted(self, piece: bytes) -> None:
+        self._send(piece)
+        self._tell(False, piece, lambda _: "by the script")
+
+    def _tell(
+        self, to_devices: bool, data: bytes, told: Callable[[bytes], str], faults: tuple[str, ...] = ()
+    ) -> None:
+        if self._on_wire is not None:
+            self._on_wire(OnWire(self._stamp(), self._name, to_devices, data, told(data), faults))
 
     def _later(self, seconds: float, call: Callable[..., None], *args: Any) -> None:
         def run() -> None:

@@ -1,0 +1,252 @@
+"""What goes wrong on a simulated bus, floor 2: by kind and rate, and the same in every run with the same seed.
+
+Each class is one kind, its settings and what it does to an :class:`~lumina_twisted.simulator.exchange.Exchange`. Every
+fault has dice of its own, thrown once for each request that it could befall, so that the same requests meet the same
+faults, and one fault more changes nothing for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+from typing import Annotated, ClassVar, Final, Literal
+
+from attrs import frozen
+
+from lumina_twisted.bus.settings import Seconds
+from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.schema import Between, required, setting
+from lumina_twisted.simulator.exchange import Exchange
+
+Byte = Annotated[int, Between(0, 255)]
+JunkLength = Annotated[int, Between(1, 256)]
+
+
+@frozen(kw_only=True, slots=False)
+class Fault:
+    """Something that goes wrong with some of the requests."""
+
+    kind: ClassVar[str] = ""
+    is_of_replies: ClassVar[bool] = True
+    """Whether it needs a reply, which a broadcast has not."""
+
+    rate: Annotated[float, Between(0, 1)] = required("how many of the requests it befalls: 0 none, 1 all")
+
+    def befalls(self, exchange: Exchange, random: Random) -> bool:
+        """Whether it happens this time."""
+        return random.random() < self.rate
+
+    def on_request(self, exchange: Exchange, random: Random) -> None:
+        """What it does before the device hears the request."""
+
+    def on_reply(self, exchange: Exchange, random: Random) -> None:
+        """What it does when the reply is ready."""
+
+
+def _check_order(least: float, most: float) -> None:
+    if least > most:
+        raise ValueError(f"least is {least:g}, which is more than most, {most:g}")
+
+
+@frozen(kw_only=True, slots=False)
+class Silence(Fault):
+    """No reply."""
+
+    kind = "silence"
+
+    carried_out: bool = setting(True, "whether the device has done what was asked, so that only its reply is lost")
+
+    def on_request(self, exchange: Exchange, random: Random) -> None:
+        """See :meth:`Fault.on_request`."""
+        exchange.is_answered = False
+        exchange.is_understood = exchange.is_understood and self.carried_out
+
+
+@frozen(kw_only=True, slots=False)
+class Refusal(Fault):
+    """An exception instead of what was asked, which is not done."""
+
+    kind = "exception"
+
+    code: Annotated[int, Between(1, 255)] = setting(4, "the exception's code")
+
+    def on_request(self, exchange: Exchange, random: Random) -> None:
+        """See :meth:`Fault.on_request`."""
+        exchange.is_understood = False
+        exchange.exception = self.code
+
+
+@frozen(kw_only=True, slots=False)
+class Gap(Fault):
+    """A request too soon after the last byte on the bus is not understood."""
+
+    kind = "gap"
+    is_of_replies = False
+
+    seconds: Seconds = setting(0.01, "the silence that is needed", unit="s")
+
+    def befalls(self, exchange: Exchange, random: Random) -> bool:
+        """See :meth:`Fault.befalls`; the dice are thrown in any case."""
+        return super().befalls(exchange, random) and exchange.quiet < self.seconds
+
+    def on_request(self, exchange: Exchange, random: Random) -> None:
+        """See :meth:`Fault.on_request`."""
+        exchange.is_understood = exchange.is_answered = False
+
+
+@frozen(kw_only=True, slots=False)
+class Delay(Fault):
+    """The reply comes later than usual, by a time that is drawn."""
+
+    kind = "delay"
+
+    least: Seconds = setting(0.0, "the shortest delay", unit="s")
+    most: Seconds = setting(0.1, "the longest delay", unit="s")
+
+    def __attrs_post_init__(self) -> None:
+        _check_order(self.least, self.most)
+
+    def on_reply(self, exchange: Exchange, random: Random) -> None:
+        """See :meth:`Fault.on_reply`."""
+        exchange.delay += random.uniform(self.least, self.most)
+
+
+@frozen(kw_only=True, slots=False)
+class Late(Fault):
+    """The reply begins a given time after the request's end, when nobody waits for it any more."""
+
+    kind = "late"
+
+    after: Seconds = setting(0.75, "time from the request's end to the reply", unit="s")
+
+    def on_reply(self, exchange: Exchange, random: Random) -> None:
+        """See :meth:`Fault.on_reply`."""
+        exchange.begins = self.after
+
+
+@frozen(kw_only=True, slots=False)
+class Corrupt(Fault):
+    """One bit of the reply is wrong, and so is its CRC."""
+
+    kind = "corrupt"
+
+    def on_reply(self, exchange: Exchange, random: Random) -> None:
+        """See :meth:`Fault.on_reply`."""
+        if exchange.reply:
+            frame = bytearray(exchange.reply)
+            frame[random.randrange(len(frame))] ^= 1 << random.randrange(8)
+            exchange.reply = bytes(frame)
+
+
+@frozen(kw_only=True, slots=False)
+class Truncate(Fault):
+    """The reply breaks off after one byte or more."""
+
+    kind = "truncate"
+
+    def on_reply(self, exchange: Exchange, random: Random) -> None:
+        """See :meth:`Fault.on_reply`."""
+        if len(exchange.reply) > 1:
+            exchange.reply = exchange.reply[: random.randrange(1, len(exchange.reply))]
+
+
+@frozen(kw_only=True, slots=False)
+class WrongUnit(Fault):
+    """The reply bears the address of another unit."""
+
+    kind = "wrong_unit"
+
+    unit: Byte | None = setting(None, "whose address; not given: one that is drawn")
+
+    def on_request(self, exchange: Exchange, random: Random) -> None:
+        """See :meth:`Fault.on_request`."""
+        drawn = (exchange.unit + random.randrange(1, 256)) % 256
+        exchange.unit = drawn if self.unit is None else self.unit
+
+
+@frozen(kw_only=True, slots=False)
+class Echo(Fault):
+    """The request's own bytes come back before the reply."""
+
+    kind = "echo"
+
+    def on_reply(self, exchange: Exchange, random: Random) -> None:
+        """See :meth:`Fault.on_reply`."""
+        exchange.is_echoed = True
+
+
+@frozen(kw_only=True, slots=False)
+class Junk(Fault):
+    """Bytes that mean nothing, right before or after the reply."""
+
+    kind = "junk"
+
+    where: Literal["before", "after", "both"] = setting("before", "on which side of the reply: before, after or both")
+    least: JunkLength = setting(1, "how many at least", unit="bytes")
+    most: JunkLength = setting(4, "how many at most", unit="bytes")
+
+    def __attrs_post_init__(self) -> None:
+        _check_order(self.least, self.most)
+
+    def on_reply(self, exchange: Exchange, random: Random) -> None:
+        """See :meth:`Fault.on_reply`."""
+        before, after = self._drawn(random), self._drawn(random)
+        if self.where != "after":
+            exchange.junk_before += before
+        if self.where != "before":
+            exchange.junk_after += after
+
+    def _drawn(self, random: Random) -> bytes:
+        return random.randbytes(random.randint(self.least, self.most))
+
+
+@frozen(kw_only=True, slots=False)
+class Duplicate(Fault):
+    """The reply comes twice, T3.5 apart."""
+
+    kind = "duplicate"
+
+    def on_reply(self, exchange: Exchange, random: Random) -> None:
+        """See :meth:`Fault.on_reply`."""
+        exchange.copies += 1
+
+
+KINDS: Final[dict[str, type[Fault]]] = {
+    cls.kind: cls
+    for cls in (Silence, Delay, Late, Corrupt, Truncate, WrongUnit, Echo, Junk, Duplicate, Refusal, Gap)
+}
+"""The class of each kind."""
+
+Dice = tuple[Fault, Random]
+"""A fault and what it is drawn with."""
+
+
+class Faults:
+    """The faults of one bus.
+
+    :param whole: those that befall all its units.
+    :param units: those of single ones.
+    :param seed: what they are drawn from.
+    """
+
+    def __init__(
+        self, whole: Sequence[Fault] = (), units: Mapping[int, Sequence[Fault]] | None = None, seed: object = 0
+    ) -> None:
+        self._whole = _diced(whole, f"{seed} bus")
+        self._units = {unit: _diced(faults, f"{seed} unit {unit}") for unit, faults in (units or {}).items()}
+
+    def draw(self, exchange: Exchange) -> list[Dice]:
+        """Those that befall this request now."""
+        unit = exchange.request[0]
+        possible: Iterable[Dice] = (*self._whole, *self._units.get(unit, ()))
+        drawn = [
+            (fault, random) for fault, random in possible
+            if (unit != BROADCAST or not fault.is_of_replies) and fault.befalls(exchange, random)
+        ]
+        exchange.faults.extend(fault.kind for fault, _ in drawn)
+        return drawn
+
+
+def _diced(faults: Sequence[Fault], seed: str) -> list[Dice]:
+    """Text as a seed gives the same numbers in every Python."""
+    return [(fault, Random(f"{seed} {index} {fault.kind}")) for index, fault in enumerate(faults)]
