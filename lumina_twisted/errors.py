@@ -95,6 +95,18 @@ class QueueFull(NotSent):
     token = "queue_full"
 
 
+class Overloaded(NotSent):
+    """The server serves as many clients as it may."""
+
+    token = "overloaded"
+
+
+class NotConnected(NotSent):
+    """There is no connection to the server; the message says why and what to do."""
+
+    token = "not_connected"
+
+
 class PortClosed(NotSent):
     """The port is not open; the message says why and what to do."""
 
@@ -143,9 +155,9 @@ class ModbusException(ModbusError):
         function_code: int | None = None, frame: bytes = b"",
     ) -> None:
         self.code = code or type(self).code
-        super().__init__(
-            message or f"exception {self.code} {self.title}", unit=unit, function_code=function_code, frame=frame
-        )
+        told = f"exception {self.code} {self.title}"
+        who = "" if unit is None else f"unit {unit} refused function {function_code}: "
+        super().__init__(message or who + told, unit=unit, function_code=function_code, frame=frame)
 
 
 class IllegalFunction(ModbusException):
@@ -208,6 +220,12 @@ class GatewayTargetDeviceFailedToRespond(ModbusException):
     code, title = 11, "gateway target device failed to respond"
 
 
+class ServerError(ModbusError):
+    """The server failed in a way of its own, or gave a reason that this client does not know."""
+
+    token = "error"
+
+
 EXCEPTION_CLASSES: dict[int, type[ModbusException]] = {
     cls.code: cls
     for cls in (
@@ -224,3 +242,33 @@ def exception_from_code(
     return EXCEPTION_CLASSES.get(code, ModbusException)(
         code=code, unit=unit, function_code=function_code, frame=frame
     )
+
+
+def error_from_reason(
+    reason: str, *, unit: int | None = None, function_code: int | None = None, frame: bytes = b"", is_read: bool = False
+) -> ModbusError:
+    """The error that a server told as text: a stable token, then a sentence.
+
+    :param is_read: whether the request leaves the device as it was. After a reason that nobody knows a write's outcome
+        is unknown.
+    """
+    token, _, sentence = reason.partition(" ")
+    about = {"unit": unit, "function_code": function_code, "frame": frame}
+    if token == "exception":
+        code = sentence.partition(" ")[0]
+        if code.isdecimal() and 0 < int(code) < 256:
+            return exception_from_code(int(code), unit=unit, function_code=function_code, frame=frame)
+    known = _BY_TOKEN.get(token)
+    if known is not None:
+        return known(sentence or reason, **about)  # type: ignore[arg-type]
+    kind = ServerError if is_read else OutcomeUnknown
+    return kind(f"the server says {reason!r}", **about)  # type: ignore[arg-type]
+
+
+_BY_TOKEN: dict[str, type[ModbusError]] = {
+    cls.token: cls
+    for cls in (
+        RequestError, NotSent, Expired, QueueFull, Overloaded, PortClosed, Cancelled, Stopping, ResponseTimeout,
+        OutcomeUnknown,
+    )
+}

@@ -177,7 +177,7 @@ class LineProtocol(LineOnlyReceiver):
         try:
             port = self.factory.find(command.port)
             serial = port.serial
-            if command.baudrate == serial.baudrate and not (command.parity or command.bytesize or command.stopbits):
+            if command.baudrate in (0, serial.baudrate) and not (command.parity or command.bytesize or command.stopbits):
                 other = None
             else:
                 other = _other_settings(serial, command.baudrate, command.parity, command.bytesize, command.stopbits)
@@ -289,7 +289,7 @@ def _other_settings(
 ) -> SerialSettings | None:
     """The settings a command asks for, or None if they are its port's own; made once, not for every command."""
     other = attrs.evolve(
-        serial, baudrate=baudrate, parity=parity or serial.parity, bytesize=bytesize or serial.bytesize,
+        serial, baudrate=baudrate or serial.baudrate, parity=parity or serial.parity, bytesize=bytesize or serial.bytesize,
         stopbits=stopbits or serial.stopbits,
     )
     return None if other == serial else other

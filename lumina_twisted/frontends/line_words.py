@@ -1,7 +1,7 @@
 """What a person who types at a line listener is told.
 
 Every line begins with ``# ``, which no id does, so that no client's parser takes it for a reply; what is told of
-ports has no colon either.
+ports has no colon either. A line that is only ``#`` ends an answer.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def stats_told(ports: Ports, listener: Mapping[str, int]) -> list[str]:
 
 def commented(lines: Iterable[str]) -> bytes:
     """Lines as no client takes them for a reply."""
-    return b"".join(b"# %b\n" % " ".join(line.splitlines()).encode("ascii", "replace") for line in lines)
+    told = [b"# %b\n" % " ".join(line.splitlines()).encode("ascii", "replace") for line in lines]
+    return b"".join(told) + b"#\n"
 
 
 def _plain(text: str) -> str:

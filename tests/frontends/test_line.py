@@ -234,7 +234,9 @@ class OddLineTests(FrontCase):
             text = self.transport.writes.pop()
             self.assertIn(inside, text)
             self.assertTrue(word == b"help" or b":" not in text)
-            for line in text.splitlines():
+            *lines, end = text.splitlines()
+            self.assertEqual(end, b"#")
+            for line in lines:
                 self.assertTrue(line.startswith(b"# "))
         self.assertEqual(self.transport.writes, [])
 

@@ -1,31 +1,20 @@
-"""The grammar of the text lines, floor 0: what a command line says, and how its one answer is written.
+"""A command line, floor 0: ``id:device_type:port:baudrate:hex:response_length[:timeout[:key=value…]]``.
 
-A command is ``id:device_type:port:baudrate:hex:response_length[:timeout[:key=value…]]``. What the grammar refuses it
-refuses in a sentence for the person who typed the line, and with the id by which a program finds its answer.
-
-An answer has one of two dialects. ``v2`` is what clients since 2025-01 read: ``id:HEX:seconds.4f`` and
-``id:ERROR:reason:seconds.6f``. ``v1`` is for those before: ``id:hex``, and the words ``TIMEOUT`` and ``MISMATCH``
-instead of reasons, for any other word is lost on them.
-
-Both readers take a colon for the next field; one of them reads 256 bytes at a time and loses a line that is longer.
-Hence no colon in a reason, no error longer than that, and no blanks in the hex unless asked for.
+What the grammar refuses it refuses in a sentence for the person who typed the line, and with the id by which a
+program finds its answer.
 """
 
 from __future__ import annotations
 
-from binascii import hexlify
 from collections.abc import Mapping
 from math import inf
 from typing import Any, Final, Literal, NamedTuple
 
-from lumina_twisted.errors import FrameError, LineError, LuminaError, ModbusException
+from lumina_twisted.errors import FrameError, LineError
 from lumina_twisted.modbus.crc import crc16, crc_bytes
 from lumina_twisted.modbus.lengths import request_length
 from lumina_twisted.modbus.rtu import OVERHEAD, check_request_frame
 from lumina_twisted.modbus.settings import Parity
-
-Dialect = Literal["v1", "v2"]
-HexStyle = Literal["compact", "spaced"]
 
 PING: Final = b"FF:F0:AA:AF"
 """What clients before 2024-10-16 send to see whether we live; they want the same line back."""
@@ -33,16 +22,11 @@ PING: Final = b"FF:F0:AA:AF"
 MAX_LINE: Final = 4096
 """Bytes of the longest line: 16 times a command with the longest frame and a usual id."""
 
-MAX_ERROR_LINE: Final = 256
-"""Bytes of the longest error line, its newline included: what a v2 client reads at once."""
-
 MIN_TIMEOUT: Final = 0.05
 MAX_TIMEOUT: Final = 60.0
 MAX_BAUDRATE: Final = 10_000_000
 
 _FORMAT: Final = "id, device type, port, baudrate, hex, response length [, timeout [, key=value]], parted by colons"
-_PROVEN: Final = frozenset({"exception", "invalid"})
-"""The reasons that v1 calls MISMATCH: the device said no, or the line was wrong. After any other nothing is proven."""
 
 
 class Command(NamedTuple):
@@ -50,6 +34,7 @@ class Command(NamedTuple):
 
     :param command_id: what its answer begins with; ASCII.
     :param port: name or path of a port; empty for the listener's own.
+    :param baudrate: speed of this frame, in baud; 0, an empty field on the line, for the port's own.
     :param frame: the whole RTU frame; its CRC is right and its length is what its function says.
     :param response_length: bytes of the reply's frame as the caller guesses it, 0 if it does not say.
     :param timeout: seconds its caller waits, from 0.05 to 60; None if the line does not say.
@@ -68,7 +53,18 @@ class Command(NamedTuple):
     retries: int | None = None
 
 
-# -- commands in ---------------------------------------------------------------------------------------------------
+def format_command(command: Command, device_type: str) -> bytes:
+    """The line that says ``command``, its newline included.
+
+    :param device_type: any text; what cannot stand in a line's field is replaced.
+    """
+    overrides = "".join(
+        f":{key}={value}" for key in _OVERRIDES if (value := getattr(command, key)) is not None
+    )
+    baudrate = command.baudrate or ""
+    head = f":{device_type.replace(':', ' ')}:{command.port}:{baudrate}:{command.frame.hex()}:{command.response_length}"
+    timeout = "" if command.timeout is None else f":{command.timeout:.3f}{overrides}"
+    return command.command_id + " ".join(f"{head}{timeout}".split()).encode("utf-8", "replace") + b"\n"
 
 
 def parse_command(line: bytes) -> Command:
@@ -82,14 +78,14 @@ def parse_command(line: bytes) -> Command:
     if len(fields) < 6 or not command_id.isascii():
         raise LineError(_why_no_command(fields), command_id_of(line))
     try:
-        baudrate = int(fields[3])
+        baudrate = int(fields[3]) if fields[3].strip() else 0
         frame = bytes.fromhex(fields[4].decode())
         response_length = int(fields[5])
         timeout = float(fields[6]) if len(fields) > 6 else None
     except ValueError:
         raise LineError(_why_no_value(fields), command_id) from None
-    if not 0 < baudrate <= MAX_BAUDRATE:
-        raise LineError(f"baudrate {_quoted(fields[3])} is not from 1 to {MAX_BAUDRATE}", command_id)
+    if not 0 < baudrate <= MAX_BAUDRATE and fields[3].strip():
+        raise LineError(f"baudrate {_quoted(fields[3])} is not from 1 to {MAX_BAUDRATE}, or empty", command_id)
     if timeout is not None and not MIN_TIMEOUT <= timeout <= MAX_TIMEOUT:
         timeout = _clamped(timeout, command_id)
     try:
@@ -153,7 +149,7 @@ def _why_no_command(fields: list[bytes]) -> str:
 
 def _why_no_value(fields: list[bytes]) -> str:
     """Names the first field that cannot be read."""
-    if not _reads(int, fields[3]):
+    if fields[3].strip() and not _reads(int, fields[3]):
         return f"baudrate {_quoted(fields[3])} is no whole number"
     if not _reads(lambda text: bytes.fromhex(text.decode()), fields[4]):
         return f"{_quoted(fields[4])} is not hex, two digits a byte"
@@ -194,44 +190,3 @@ def _quoted(field: bytes) -> str:
     """A field as it may stand in a sentence, cut to what a person needs to find it."""
     text = field.strip().decode("ascii", "replace")
     return repr(text if len(text) <= 24 else f"{text[:21]}...")
-
-
-# -- answers out ----------------------------------------------------------------------------------------------------
-
-
-def format_reply(
-    command_id: bytes, frame: bytes, stamp: float, dialect: Dialect = "v2", hex_style: HexStyle = "compact"
-) -> bytes:
-    """The answer line of a command that got its reply.
-
-    :param frame: the reply's whole RTU frame; empty for a broadcast that was sent.
-    :param stamp: seconds since 1970; v1 does not tell it.
-    """
-    if dialect == "v1":
-        return b"%b:%b\n" % (command_id, hexlify(frame))
-    text = hexlify(frame, " ") if hex_style == "spaced" and frame else hexlify(frame)
-    return b"%b:%b:%.4f\n" % (command_id, text.upper(), stamp)
-
-
-def format_error(command_id: bytes, reason: str, stamp: float, dialect: Dialect = "v2") -> bytes:
-    """The answer line of a command that got none.
-
-    :param reason: one stable token, then free text; what no client could read in it is replaced, and what is too
-        long cut.
-    :param stamp: seconds since 1970; v1 does not tell it.
-    """
-    if dialect == "v1":
-        return b"%b:%b\n" % (command_id, b"MISMATCH" if reason.partition(" ")[0] in _PROVEN else b"TIMEOUT")
-    text = " ".join(reason.replace(":", " ").split()).encode("ascii", "replace")
-    tail = b":%.6f\n" % stamp
-    room = max(MAX_ERROR_LINE - len(command_id) - len(b":ERROR:") - len(tail), len(text.partition(b" ")[0]))
-    if len(text) > room:
-        text = text[:room - 3].rstrip() + b"..." if b" " in text[:room - 3] else text[:room]
-    return b"%b:ERROR:%b%b" % (command_id, text, tail)
-
-
-def reason_of(error: LuminaError) -> str:
-    """Why a command failed: the error's stable token, then its sentence; ``exception N name`` for a device's own."""
-    if isinstance(error, ModbusException):
-        return f"exception {error.code} {error.title}"
-    return f"{error.token} {error}"

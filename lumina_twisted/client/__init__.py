@@ -1,0 +1,27 @@
+"""The client of a Lumina server, floor 3: Deferreds here, awaitables of the same names in
+:mod:`lumina_twisted.client.aio`. It needs nothing of the server's code but floor 0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lumina_twisted.client.command import CommandFailure, CommandReply, CommandSettings
+
+if TYPE_CHECKING:
+    from lumina_twisted.client.client import LuminaModbusClient
+    from lumina_twisted.client.units import PortHandle, Unit
+
+__all__ = ["CommandFailure", "CommandReply", "CommandSettings", "LuminaModbusClient", "PortHandle", "Unit"]
+
+
+def __getattr__(name: str) -> Any:
+    """An asyncio program need not wait for Twisted to be imported."""
+    if name == "LuminaModbusClient":
+        from lumina_twisted.client import client
+
+        return client.LuminaModbusClient
+    if name in {"PortHandle", "Unit"}:
+        from lumina_twisted.client import units
+
+        return getattr(units, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

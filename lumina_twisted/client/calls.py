@@ -1,0 +1,165 @@
+"""The public functions as calls with values in and out, floor 3: each is a request and what to take from its reply.
+
+Both faces of the client have a method of the same name for each. What breaks the specification's limits is refused
+with :class:`~lumina_twisted.errors.RequestError` before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from attrs import frozen
+
+from lumina_twisted.errors import FrameError, ModbusException
+from lumina_twisted.modbus import pdu
+
+T = TypeVar("T")
+
+
+@frozen
+class Call(Generic[T]):
+    """A request, and what its normal reply means."""
+
+    request: pdu.Request
+    take: Callable[[Any], T]
+
+    def result(self, reply: bytes) -> T:
+        """What the reply's PDU says.
+
+        :param reply: empty for a broadcast that was sent.
+        :raises FrameError: if it is no reply to this request.
+        :raises ModbusException: if it is an exception.
+        """
+        if not reply:
+            return self.take(None)
+        decoded = pdu.decode_reply(reply)
+        if isinstance(decoded, pdu.ExceptionReply):
+            raise ModbusException(code=decoded.exception_code, function_code=decoded.function_code)
+        if decoded.function_code != self.request.function_code:
+            raise FrameError(
+                f"the reply has function {decoded.function_code}, the request {self.request.function_code}", frame=reply
+            )
+        return self.take(decoded)
+
+
+def raw(request: pdu.Request) -> Call[pdu.Reply]:
+    """Any request; its reply as it is."""
+    return Call(request, lambda reply: reply)
+
+
+def _values(reply: Any) -> tuple[Any, ...]:
+    values: tuple[Any, ...] = reply.values
+    return values
+
+
+def _nothing(reply: Any) -> None:
+    """That it came is all."""
+
+
+def read_coils(address: int, quantity: int) -> Call[tuple[bool, ...]]:
+    """FC 01: 1 to 2000 coils from ``address`` on."""
+    return Call(pdu.ReadCoilsRequest(address, quantity), lambda reply: _values(reply)[:quantity])
+
+
+def read_discrete_inputs(address: int, quantity: int) -> Call[tuple[bool, ...]]:
+    """FC 02: 1 to 2000 discrete inputs from ``address`` on."""
+    return Call(pdu.ReadDiscreteInputsRequest(address, quantity), lambda reply: _values(reply)[:quantity])
+
+
+def read_holding_registers(address: int, quantity: int) -> Call[tuple[int, ...]]:
+    """FC 03: 1 to 125 holding registers from ``address`` on, each 0 to 65535."""
+    return Call(pdu.ReadHoldingRegistersRequest(address, quantity), _values)
+
+
+def read_input_registers(address: int, quantity: int) -> Call[tuple[int, ...]]:
+    """FC 04: 1 to 125 input registers from ``address`` on, each 0 to 65535."""
+    return Call(pdu.ReadInputRegistersRequest(address, quantity), _values)
+
+
+def write_single_coil(address: int, value: bool) -> Call[None]:
+    """FC 05: switches one coil."""
+    return Call(pdu.WriteSingleCoilRequest(address, value), _nothing)
+
+
+def write_single_register(address: int, value: int) -> Call[None]:
+    """FC 06: sets one holding register to 0 to 65535."""
+    return Call(pdu.WriteSingleRegisterRequest(address, value), _nothing)
+
+
+def write_multiple_coils(address: int, values: Sequence[bool]) -> Call[None]:
+    """FC 15: switches 1 to 1968 coils from ``address`` on."""
+    return Call(pdu.WriteMultipleCoilsRequest(address, values), _nothing)
+
+
+def write_multiple_registers(address: int, values: Sequence[int]) -> Call[None]:
+    """FC 16: sets 1 to 123 holding registers from ``address`` on."""
+    return Call(pdu.WriteMultipleRegistersRequest(address, values), _nothing)
+
+
+def mask_write_register(address: int, and_mask: int, or_mask: int) -> Call[None]:
+    """FC 22: the register becomes ``(register AND and_mask) OR (or_mask AND NOT and_mask)``."""
+    return Call(pdu.MaskWriteRegisterRequest(address, and_mask, or_mask), _nothing)
+
+
+def read_write_multiple_registers(
+    read_address: int, quantity: int, write_address: int, values: Sequence[int]
+) -> Call[tuple[int, ...]]:
+    """FC 23: sets 1 to 121 holding registers from ``write_address`` on, then reads ``quantity``, 1 to 125."""
+    return Call(pdu.ReadWriteMultipleRegistersRequest(read_address, quantity, write_address, values), _values)
+
+
+def read_exception_status() -> Call[int]:
+    """FC 07: eight outputs of the device's own choice, as the bits of a byte."""
+    return Call(pdu.ReadExceptionStatusRequest(), lambda reply: int(reply.status))
+
+
+def diagnostics(sub_function: int, data: bytes = b"\0\0") -> Call[bytes]:
+    """FC 08: the data of the reply; sub-function 0 returns the request's own."""
+    return Call(pdu.DiagnosticsRequest(sub_function, data), lambda reply: bytes(reply.data))
+
+
+def get_comm_event_counter() -> Call[pdu.GetCommEventCounterReply]:
+    """FC 11: ``status`` and ``event_count``."""
+    return Call(pdu.GetCommEventCounterRequest(), lambda reply: reply)
+
+
+def get_comm_event_log() -> Call[pdu.GetCommEventLogReply]:
+    """FC 12: ``status``, ``event_count``, ``message_count`` and ``events``, the newest first."""
+    return Call(pdu.GetCommEventLogRequest(), lambda reply: reply)
+
+
+def report_server_id() -> Call[bytes]:
+    """FC 17: server id, run indicator (0xFF on, 0 off) and whatever else the device tells."""
+    return Call(pdu.ReportServerIdRequest(), lambda reply: bytes(reply.data))
+
+
+def read_file_record(references: Sequence[pdu.RecordReference]) -> Call[tuple[tuple[int, ...], ...]]:
+    """FC 20: the registers of each run of records that is asked."""
+    return Call(pdu.ReadFileRecordRequest(references), lambda reply: reply.records)
+
+
+def write_file_record(records: Sequence[pdu.FileRecord]) -> Call[None]:
+    """FC 21: writes runs of records."""
+    return Call(pdu.WriteFileRecordRequest(records), _nothing)
+
+
+def read_fifo_queue(address: int) -> Call[tuple[int, ...]]:
+    """FC 24: up to 31 registers of the queue at ``address``, which stay in it."""
+    return Call(pdu.ReadFIFOQueueRequest(address), _values)
+
+
+def read_device_identification(read_code: int = 1, object_id: int = 0) -> Call[pdu.ReadDeviceIdentificationReply]:
+    """FC 43/14: one page of the objects; ``read_code`` 1 basic, 2 regular, 3 extended, 4 a single object."""
+    return Call(pdu.ReadDeviceIdentificationRequest(read_code, object_id), lambda reply: reply)
+
+
+def next_page(found: dict[int, bytes], reply: pdu.ReadDeviceIdentificationReply) -> int | None:
+    """Adds the objects of a page to ``found``.
+
+    :return: from which object on the next page is to be asked, or None after the last one; also after one that brings
+        nothing new, for some devices say for ever that more follows.
+    """
+    known = len(found)
+    found.update(reply.objects)
+    return reply.next_object_id if reply.more_follows and len(found) > known else None

@@ -1,0 +1,313 @@
+"""Test doubles, floor 4: for whoever writes a program on the client, or a protocol on the ports.
+
+:class:`MemoryPort` is a port without a wire, :class:`ScriptedDevice` a device that answers as it is told, and
+:class:`MemoryServer` the real line front-end over such ports, with real clients connected to it in memory. Nothing
+waits and no thread runs: what is asked is answered before the call returns, and time passes when ``clock.advance``
+says so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any, Protocol
+
+from attrs import define, field
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lumina_twisted.bus.counters import Counters
+from lumina_twisted.client import LuminaModbusClient
+from lumina_twisted.errors import (
+    LuminaError,
+    OutcomeUnknown,
+    PortClosed,
+    RequestError,
+    ResponseTimeout,
+    exception_from_code,
+)
+from lumina_twisted.frontends.line import LineFactory, LineOptions
+from lumina_twisted.modbus import pdu
+from lumina_twisted.modbus.codes import EXCEPTION_FLAG, is_read
+from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports.interfaces import Port, PortDescription
+
+Outcome = bytes | pdu.Reply | Exception | None
+"""How a request ends: the reply's whole RTU frame or its PDU; an error; or None, when no reply comes."""
+
+
+class Device(Protocol):
+    """What stands behind a :class:`MemoryPort`; a :class:`lumina_twisted.simulator.device.SimulatedDevice` is one."""
+
+    def answer(self, data: bytes, now: float) -> bytes | None:
+        """The reply PDU to a request PDU, or None if it is silent."""
+        ...
+
+
+class ScriptedDevice:
+    """Answers as it is told: first what :meth:`then` lines up, then what ``replies`` has for the request; anything
+    else with exception 01, illegal function.
+
+    :param replies: by request.
+    """
+
+    def __init__(self, replies: Mapping[pdu.Request, pdu.Reply] | None = None) -> None:
+        self.replies = dict(replies or {})
+        self.asked: list[pdu.Request] = []
+        self._next: deque[pdu.Reply | None] = deque()
+
+    def then(self, *replies: pdu.Reply | None) -> ScriptedDevice:
+        """What it answers next, one each; None is silence."""
+        self._next.extend(replies)
+        return self
+
+    def answer(self, data: bytes, now: float) -> bytes | None:
+        """See :class:`Device`."""
+        request = pdu.decode_request(data)
+        self.asked.append(request)
+        reply: pdu.Reply | None
+        if self._next:
+            reply = self._next.popleft()
+        else:
+            reply = self.replies.get(request, pdu.ExceptionReply(request.function_code, 1))
+        return None if reply is None else reply.encode()
+
+
+@define(eq=False)
+class Asked:
+    """One request as a port got it; ``answer`` is the Deferred its caller holds."""
+
+    client: Hashable
+    unit: int
+    pdu: bytes
+    timeout: float
+    serial: SerialSettings | None
+    retries: int | None
+    response_length: int
+    cancelled: bool = False
+    answer: Deferred[bytes] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.answer = Deferred(self._cancel)
+
+    def _cancel(self, _: object) -> None:
+        self.cancelled = True  # and does not fire: Deferred.cancel() does then, with CancelledError
+
+    def end(self, outcome: Outcome) -> None:
+        """Fires the Deferred."""
+        if isinstance(outcome, pdu.Reply):
+            outcome = encode_adu(self.unit, outcome.encode())
+        if isinstance(outcome, bytes):
+            self.answer.callback(outcome)
+        else:
+            self.answer.errback(outcome or self._no_reply())
+
+    def _no_reply(self) -> LuminaError:
+        kind = ResponseTimeout if is_read(self.pdu) else OutcomeUnknown
+        return kind(f"unit {self.unit} did not answer", unit=self.unit, function_code=self.pdu[0])
+
+
+class MemoryPort:
+    """A port without a wire. Implements :class:`lumina_twisted.ports.interfaces.Port`.
+
+    A request is answered by the next outcome in ``script``; else by the device of its unit; else it waits, in
+    ``waiting``, until :meth:`Asked.end` is called. ``asked`` keeps all of them.
+
+    :param devices: by unit identifier.
+    :param serial: serial settings, as ``baudrate=19200``.
+    """
+
+    def __init__(
+        self, name: str = "boiler", path: str = "/dev/ttyUSB0", devices: Mapping[int, Device] | None = None,
+        now: Callable[[], float] = lambda: 0.0, **serial: Any,
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.serial = SerialSettings(**serial)
+        self.devices = dict(devices or {})
+        self.asked: list[Asked] = []
+        self.script: list[Outcome] = []
+        self.closed = ""
+        """Why it is not open; empty while it is."""
+        self._now = now
+
+    @property
+    def waiting(self) -> list[Asked]:
+        """The requests that have not ended."""
+        return [one for one in self.asked if not one.answer.called]
+
+    def request(
+        self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, serial: SerialSettings | None = None,
+        retries: int | None = None, response_length: int = 0,
+    ) -> Deferred[bytes]:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
+        asked = Asked(client, unit, pdu, timeout, serial, retries, response_length)
+        self.asked.append(asked)
+        if self.closed:
+            asked.end(PortClosed(f"{self.name} is not open, {self.closed}", unit=unit, function_code=pdu[0]))
+        elif self.script:
+            asked.end(self.script.pop(0))
+        elif unit in self.devices:
+            asked.end(_from_device(unit, self.devices[unit].answer(pdu, self._now())))
+        return asked.answer
+
+    def describe(self) -> PortDescription:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.describe`."""
+        return PortDescription(
+            self.name, self.path, self.serial, self.closed or "open", len(self.waiting),
+            Counters(requests=len(self.asked)),
+        )
+
+
+def _from_device(unit: int, reply: bytes | None) -> Outcome:
+    if reply is None:
+        return None
+    frame = encode_adu(unit, reply)
+    if reply[0] & EXCEPTION_FLAG:
+        return exception_from_code(reply[1], unit=unit, function_code=reply[0] & ~EXCEPTION_FLAG, frame=frame)
+    return frame
+
+
+class MemoryPorts:
+    """Some of them. Implements :class:`lumina_twisted.ports.interfaces.Ports`."""
+
+    def __init__(self, *ports: MemoryPort) -> None:
+        self.ports = ports
+
+    def __iter__(self) -> Iterator[Port]:
+        return iter(self.ports)
+
+    def find(self, text: str) -> Port:
+        """See :meth:`lumina_twisted.ports.interfaces.Ports.find`."""
+        for port in self.ports:
+            if text in {port.name, port.path}:
+                return port
+        known = ", ".join(f"{port.name} ({port.path})" for port in self.ports)
+        raise RequestError(f"there is no port {text!r}; configured are {known}")
+
+
+class MemoryServer:
+    """The real line front-end over ports in memory, and clients that are connected to it without a socket.
+
+    :param ports: what it serves; one :class:`MemoryPort` if none is given.
+    :param options: those of a line listener, as ``max_connections=2``.
+    """
+
+    def __init__(self, *ports: MemoryPort, **options: Any) -> None:
+        self.clock = Clock()
+        self.ports = MemoryPorts(*(ports or (MemoryPort(),)))
+        self.factory = LineFactory(LineOptions(**options), self.ports, self.clock, lambda: 1732467890.1234)
+        self.refuses = False
+        """Whether it is away: who connects is refused."""
+        self._connections: list[_Pipe] = []
+
+    def client(self, **options: Any) -> LuminaModbusClient:
+        """A client of it; it connects when it is first used. Its time is ``clock``."""
+        return LuminaModbusClient(
+            endpoint=_MemoryEndpoint(self), reactor=self.clock, now=self.clock.seconds, **options
+        )
+
+    def lose_connections(self) -> None:
+        """All of them end at once, as when the server is killed."""
+        connections, self._connections = self._connections, []
+        for one in connections:
+            one.lose()
+
+    def _connect(self, factory: IProtocolFactory) -> Any:
+        pipe = _Pipe(factory.buildProtocol(_ADDRESS), self.factory.buildProtocol(_ADDRESS), self.clock)
+        self._connections.append(pipe)
+        pipe.open()
+        return pipe.client
+
+
+_ADDRESS = IPv4Address("TCP", "127.0.0.1", 8888)
+
+
+@implementer(IStreamClientEndpoint)
+class _MemoryEndpoint:
+    def __init__(self, server: MemoryServer) -> None:
+        self._server = server
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[Any]:
+        if self._server.refuses:
+            return fail(ConnectionRefusedError())
+        return succeed(self._server._connect(factory))
+
+
+class _Pipe:
+    """Both ends of one connection. What one end writes the other gets, in order and one after the other."""
+
+    def __init__(self, client: Any, server: Any, clock: Clock) -> None:
+        self.client = client
+        self.server = server
+        self._bytes: deque[tuple[Any, bytes]] = deque()
+        self._clock = clock
+        self._is_delivering = True  # until both ends are there
+        self._is_open = True
+
+    def open(self) -> None:
+        """Connects both ends."""
+        self.server.makeConnection(_Transport(self, self.client))
+        self.client.makeConnection(_Transport(self, self.server))
+        self._deliver()
+
+    def write(self, to: Any, data: bytes) -> None:
+        """Delivers ``data``, after what is being delivered."""
+        self._bytes.append((to, data))
+        if not self._is_delivering:
+            self._deliver()
+
+    def close(self) -> None:
+        """Ends it when what was written has been delivered, and whoever closed it has returned."""
+        self._clock.callLater(0, self.lose)
+
+    def lose(self) -> None:
+        """Ends it now."""
+        if self._is_open:
+            self._is_open = False
+            for end in (self.server, self.client):
+                end.connectionLost(Failure(ConnectionDone()))
+
+    def _deliver(self) -> None:
+        self._is_delivering = True
+        while self._bytes and self._is_open:
+            end, data = self._bytes.popleft()
+            end.dataReceived(data)
+        self._is_delivering = False
+
+
+class _Transport:
+    """One end's side of a pipe."""
+
+    def __init__(self, pipe: _Pipe, peer: Any) -> None:
+        self._pipe = pipe
+        self._peer = peer
+        self.disconnecting = False
+
+    def write(self, data: bytes) -> None:
+        if not self.disconnecting:
+            self._pipe.write(self._peer, data)
+
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+        self._pipe.close()
+
+    abortConnection = loseConnection
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """Nothing waits in memory."""
+
+    def unregisterProducer(self) -> None:
+        """See :meth:`registerProducer`."""
+
+    def pauseProducing(self) -> None:
+        """See :meth:`registerProducer`."""
+
+    def getPeer(self) -> IPv4Address:
+        return _ADDRESS

@@ -1,0 +1,313 @@
+"""The Deferred-returning client against the real line front-end, in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from lumina_twisted.client import CommandFailure, CommandReply, LuminaModbusClient
+from lumina_twisted.errors import (
+    Cancelled,
+    IllegalDataAddress,
+    NotConnected,
+    OutcomeUnknown,
+    PortClosed,
+    QueueFull,
+    RequestError,
+    ResponseTimeout,
+    Stopping,
+)
+from lumina_twisted.modbus import pdu
+from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.testing import MemoryPort, MemoryServer, ScriptedDevice
+
+READ = bytes.fromhex("010300000002")
+REPLY = encode_adu(1, bytes.fromhex("0304000A000B"))
+
+
+class ClientCase(SynchronousTestCase):
+    """One port, one server, one client."""
+
+    def setUp(self) -> None:
+        self.port = MemoryPort()
+        self.server = MemoryServer(self.port)
+        self.client: LuminaModbusClient = self.server.client()
+        self.open: list[Deferred[Any]] = []
+
+    def tearDown(self) -> None:
+        self.client.close()
+        for one in self.open:
+            one.addErrback(lambda _: None)
+        self.server.lose_connections()
+        self.server.clock.advance(10)
+        self.assertEqual(self.server.clock.getDelayedCalls(), [])
+
+    def read(self, **settings: Any) -> Deferred[tuple[int, ...]]:
+        self.open.append(self.client.port("boiler", **settings).unit(1).read_holding_registers(0, 2))
+        return self.open[-1]
+
+    def write(self, **settings: Any) -> Deferred[None]:
+        self.open.append(self.client.port("boiler", **settings).unit(1).write_single_register(7, 1))
+        return self.open[-1]
+
+
+class Commands(ClientCase):
+    """What a caller gets."""
+
+    def test_as_the_mission_sends(self) -> None:
+        """``response_length=7`` though nine bytes come; the CRC is added; the reply carries its id."""
+        self.port.script = [REPLY]
+        reply = self.successResultOf(self.client.send_command(
+            name="read_holding", port="boiler", command=READ, baudrate=9600, response_length=7,
+        ))
+        self.assertEqual((reply.frame, reply.name, reply.port), (REPLY, "read_holding", "boiler"))
+        self.assertTrue(reply.command_id)
+        self.assertEqual(self.port.asked[0].pdu, READ[1:])
+
+    def test_all_in_one_mapping(self) -> None:
+        self.port.script = [REPLY]
+        data = {"name": "x", "port": "boiler", "command": "01 03 0000 0002", "timeout": 2}
+        self.assertEqual(self.successResultOf(self.client.send_command(data)).pdu, REPLY[1:-2])
+        self.assertAlmostEqual(self.port.asked[0].timeout, 1.8)
+
+    def test_settings_reach_the_port(self) -> None:
+        self.read(baudrate=4800, parity="E", stopbits=2, retries=1, timeout=3)
+        (asked,) = self.port.asked
+        assert asked.serial is not None
+        self.assertEqual(str(asked.serial), "4800 8E2")
+        self.assertEqual(asked.retries, 1)
+
+    def test_without_settings_the_ports_own(self) -> None:
+        self.read()
+        self.assertIsNone(self.port.asked[0].serial)
+
+    def test_device_says_no(self) -> None:
+        self.port.devices[1] = ScriptedDevice().then(pdu.ExceptionReply(3, 2))
+        error: Any = self.failureResultOf(self.read(), IllegalDataAddress).value
+        self.assertEqual((error.code, error.unit, error.function_code), (2, 1, 3))
+        self.assertIn("unit 1 refused function 3", str(error))
+
+    def test_server_says_no(self) -> None:
+        self.port.script = [PortClosed("boiler is not open, unplugged"), QueueFull("too many"), None]
+        self.assertIn("unplugged", self.failureResultOf(self.read(), PortClosed).getErrorMessage())
+        self.failureResultOf(self.read(), QueueFull)
+        self.failureResultOf(self.read(), ResponseTimeout)
+        self.port.script = [None]
+        self.failureResultOf(self.write(), OutcomeUnknown)
+
+    def test_callers_faults(self) -> None:
+        unit = self.client.port("boiler").unit(1)
+        for wrong, words in (
+            (unit.read_coils(0, 2001), "2000"), (unit.write_single_register(0, 65536), "65535"),
+            (self.client.send_command("x", "a:b", READ), "colons"), (self.client.send_command("x", "b", "zz"), "hex"),
+            (self.client.send_command("x", "b", encode_adu(1, READ[1:])), "CRC already"),
+            (self.client.send_command("x", "b", READ, timeout=0), "0.05 to 60"),
+            (self.client.send_command("x", "b", READ, baudrate=0), "baudrate"),
+            (self.client.send_command("x", "nowhere", READ), "configured are"),
+        ):
+            self.assertIn(words, self.failureResultOf(wrong, RequestError).getErrorMessage())
+        self.assertRaises(RequestError, self.client.port, "boiler", parity="X")
+        self.assertEqual(self.port.asked, [])
+
+    def test_many_in_flight_keep_their_order_and_the_servers_bound(self) -> None:
+        """The server holds 64 of one client; the others wait with the client."""
+        told: list[int] = []
+        for number in range(500):
+            unit = self.client.port("boiler").unit(1)
+            unit.read_holding_registers(number, 1).addCallback(lambda values: told.append(values[0]))
+        self.assertEqual(len(self.port.waiting), 64)
+        while self.port.waiting:
+            asked = self.port.waiting[0]
+            address = int.from_bytes(asked.pdu[1:3], "big")
+            asked.end(pdu.ReadHoldingRegistersReply([address]))
+        self.assertEqual(told, list(range(500)))
+
+    def test_observers(self) -> None:
+        seen: list[CommandReply | CommandFailure] = []
+        self.client.subscribe(lambda ended: 1 / 0)
+        unsubscribe = self.client.subscribe(seen.append)
+        self.port.script = [REPLY, None, REPLY]
+        self.read()
+        self.failureResultOf(self.read())
+        unsubscribe()
+        self.read()
+        self.assertEqual([type(one) for one in seen], [CommandReply, CommandFailure])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
+
+    def test_words(self) -> None:
+        self.assertIn("boiler", self.successResultOf(self.client.ask("ports"))[0])
+        self.assertGreater(len(self.successResultOf(self.client.ask("help"))), 5)
+
+
+class Functions(ClientCase):
+    """Every public function, values in and out."""
+
+    def test_all(self) -> None:
+        records = [pdu.FileRecord(4, 1, (7, 8))]
+        unit = self.client.port("boiler").unit(1)
+        for call, reply, value in (
+            (lambda: unit.read_coils(0, 3), pdu.ReadCoilsReply([1, 0, 1]), (True, False, True)),
+            (lambda: unit.read_discrete_inputs(0, 2), pdu.ReadDiscreteInputsReply([0, 1]), (False, True)),
+            (lambda: unit.read_holding_registers(0, 2), pdu.ReadHoldingRegistersReply([1, 2]), (1, 2)),
+            (lambda: unit.read_input_registers(0, 2), pdu.ReadInputRegistersReply([3, 4]), (3, 4)),
+            (lambda: unit.write_single_coil(3, True), pdu.WriteSingleCoilReply(3, True), None),
+            (lambda: unit.write_single_register(3, 9), pdu.WriteSingleRegisterReply(3, 9), None),
+            (lambda: unit.write_multiple_coils(3, [True]), pdu.WriteMultipleCoilsReply(3, 1), None),
+            (lambda: unit.write_multiple_registers(3, [1, 2]), pdu.WriteMultipleRegistersReply(3, 2), None),
+            (lambda: unit.mask_write_register(3, 1, 2), pdu.MaskWriteRegisterReply(3, 1, 2), None),
+            (lambda: unit.read_write_multiple_registers(0, 1, 3, [5]), pdu.ReadWriteMultipleRegistersReply([6]), (6,)),
+            (lambda: unit.read_exception_status(), pdu.ReadExceptionStatusReply(5), 5),
+            (lambda: unit.diagnostics(0, b"ab"), pdu.DiagnosticsReply(0, b"ab"), b"ab"),
+            (lambda: unit.get_comm_event_counter(), pdu.GetCommEventCounterReply(0, 7),
+             pdu.GetCommEventCounterReply(0, 7)),
+            (lambda: unit.get_comm_event_log(), pdu.GetCommEventLogReply(0, 7, 8, b"x"),
+             pdu.GetCommEventLogReply(0, 7, 8, b"x")),
+            (lambda: unit.report_server_id(), pdu.ReportServerIdReply(b"id\xff"), b"id\xff"),
+            (lambda: unit.read_file_record([pdu.RecordReference(4, 1, 2)]), pdu.ReadFileRecordReply([(7, 8)]),
+             ((7, 8),)),
+            (lambda: unit.write_file_record(records), pdu.WriteFileRecordReply(records), None),
+            (lambda: unit.read_fifo_queue(9), pdu.ReadFIFOQueueReply([1, 2]), (1, 2)),
+            (lambda: unit.request(pdu.RawRequest(65, b"x")), pdu.RawReply(65, b"y"), pdu.RawReply(65, b"y")),
+        ):
+            self.port.script = [encode_adu(1, reply.encode())]
+            self.assertEqual(self.successResultOf(call()), value, reply)
+
+    def test_identification_has_pages(self) -> None:
+        self.port.devices[1] = device = ScriptedDevice().then(
+            pdu.ReadDeviceIdentificationReply(1, 1, True, 2, [(0, b"ACME"), (1, b"P1")]),
+            pdu.ReadDeviceIdentificationReply(1, 1, False, 0, [(2, b"1.0")]),
+        )
+        found = self.successResultOf(self.client.port("boiler").unit(1).read_device_identification())
+        self.assertEqual(found, {0: b"ACME", 1: b"P1", 2: b"1.0"})
+        self.assertEqual(device.asked[1], pdu.ReadDeviceIdentificationRequest(1, 2))
+
+    def test_identification_that_never_ends(self) -> None:
+        page = pdu.ReadDeviceIdentificationReply(1, 1, True, 0, [(0, b"ACME")])
+        self.port.devices[1] = ScriptedDevice().then(*[page] * 9)
+        found = self.successResultOf(self.client.port("boiler").unit(1).read_device_identification())
+        self.assertEqual(found, {0: b"ACME"})
+
+    def test_broadcast(self) -> None:
+        self.port.script = [b""]
+        self.assertIsNone(self.successResultOf(self.client.port("boiler").unit(0).write_single_coil(1, True)))
+
+
+class Connections(ClientCase):
+    """The connection comes and goes; every Deferred fires once."""
+
+    def test_connect(self) -> None:
+        self.successResultOf(self.client.connect())
+        self.successResultOf(self.client.connect())
+        self.assertTrue(self.client.is_connected)
+
+    def test_nobody_there(self) -> None:
+        self.server.refuses = True
+        error = self.failureResultOf(self.client.connect(), NotConnected)
+        self.assertIn("127.0.0.1:8888", error.getErrorMessage())
+        self.assertIn("is Lumina running there", error.getErrorMessage())
+
+    def test_commands_wait_for_the_connection(self) -> None:
+        self.server.refuses = True
+        late, soon = self.read(timeout=4), self.read(timeout=0.5)
+        self.server.clock.pump([0.1] * 10)
+        self.assertIn("refused", self.failureResultOf(soon, NotConnected).getErrorMessage())
+        self.server.refuses, self.port.script = False, [REPLY]
+        self.server.clock.pump([0.1] * 20)
+        self.assertEqual(self.successResultOf(late), (10, 11))
+
+    def test_read_is_asked_again(self) -> None:
+        reading = self.read()
+        self.server.lose_connections()
+        self.assertTrue(self.port.asked[0].cancelled)
+        self.port.script = [REPLY]
+        self.server.clock.pump([0.1] * 3)
+        self.assertEqual(self.successResultOf(reading), (10, 11))
+
+    def test_write_is_not(self) -> None:
+        writing = self.write()
+        self.server.lose_connections()
+        self.assertIn("may or may not", self.failureResultOf(writing, OutcomeUnknown).getErrorMessage())
+        self.server.clock.pump([0.1] * 3)
+        self.assertEqual(len(self.port.asked), 1)
+
+    def test_what_was_not_sent_goes_later(self) -> None:
+        writes = [self.write() for _ in range(70)]
+        self.server.lose_connections()
+        for one in writes[:64]:
+            self.failureResultOf(one, OutcomeUnknown)
+        self.server.clock.pump([0.1] * 3)
+        self.assertEqual(len(self.port.waiting), 6)
+
+    def test_server_that_stops(self) -> None:
+        """What it has not sent waits for the next one, in its order; nothing more is given to it."""
+        first, second = self.write(), self.read()
+        for asked in self.port.waiting:
+            asked.end(Stopping("the service is stopping"))
+        third = self.read()
+        self.assertEqual(len(self.port.asked), 2)
+        self.server.lose_connections()
+        self.server.clock.pump([0.1] * 3)
+        self.assertEqual([one.pdu[0] for one in self.port.waiting], [6, 3, 3])
+        self.port.waiting[0].end(pdu.WriteSingleRegisterReply(7, 1))
+        for asked in self.port.waiting:
+            asked.end(REPLY)
+        self.assertIsNone(self.successResultOf(first))
+        self.assertEqual(self.successResultOf(second), self.successResultOf(third))
+
+    def test_silent_server(self) -> None:
+        """The caller is told in time, and the connection is made anew."""
+        reading, writing = self.read(timeout=1), self.write(timeout=1)
+        self.port.request = lambda *args, **options: Deferred()  # type: ignore[assignment]
+        self.server.clock.pump([0.3] * 4)
+        self.failureResultOf(reading, ResponseTimeout)
+        self.failureResultOf(writing, OutcomeUnknown)
+        self.assertFalse(self.client.is_connected)
+        self.server.clock.pump([0.1] * 3)
+        self.assertTrue(self.client.is_connected)
+
+    def test_cancelled(self) -> None:
+        """The caller is let go at once; the answer that comes is nobody's, and the next command gets its own."""
+        reading, writing, next_one = self.read(), self.write(), self.read()
+        reading.cancel()
+        writing.cancel()
+        self.failureResultOf(reading, Cancelled)
+        self.failureResultOf(writing, OutcomeUnknown)
+        for asked, outcome in zip(self.port.waiting, (REPLY, None, REPLY), strict=True):
+            asked.end(outcome)
+        self.assertEqual(self.successResultOf(next_one), (10, 11))
+
+    def test_cancelled_before_it_is_sent(self) -> None:
+        self.server.refuses = True
+        writing = self.write()
+        writing.cancel()
+        self.failureResultOf(writing, Cancelled)
+        self.server.refuses = False
+        self.server.clock.pump([0.1] * 3)
+        self.assertEqual(self.port.asked, [])
+
+    def test_closed(self) -> None:
+        reading, writing = self.read(), self.write()
+        self.client.close()
+        self.failureResultOf(reading, Cancelled)
+        self.failureResultOf(writing, OutcomeUnknown)
+        self.failureResultOf(self.read(), NotConnected)
+        self.failureResultOf(self.client.connect(), NotConnected)
+
+    def test_too_many_clients(self) -> None:
+        self.server = MemoryServer(self.port, max_connections=1)
+        self.client = self.server.client()
+        self.successResultOf(self.client.connect())
+        other = self.server.client()
+        reading = other.port("boiler").unit(1).read_coils(0, 1)
+        self.server.clock.pump([0.5] * 12)
+        self.assertIn("overloaded", self.failureResultOf(reading, NotConnected).getErrorMessage())
+        other.close()
+
+    def test_no_lumina_server(self) -> None:
+        """A far end that speaks something else is told by its words."""
+        self.client.connect()
+        self.client._on_data(b"SSH-2.0-OpenSSH_9.6\r\n")
+        self.assertFalse(self.client.is_connected)
+        self.assertIn("SSH-2.0", self.client._session.why_not_connected)
