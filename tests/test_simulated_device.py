@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.simulator.device import Counter, SimulatedDevice, drifting
+from lumina_twisted.simulator.device import SimulatedDevice
 from tests.strategies import QUICK
 
 
@@ -66,22 +66,3 @@ class IdentificationTests(DeviceTestCase):
 
     def test_one_that_does_not_exist(self) -> None:
         self.assertEqual(self.answered("2b0e0403"), "ab02")
-
-
-class TimeTests(SynchronousTestCase):
-    """Values are functions of the time given."""
-
-    def test_the_same_time_gives_the_same(self) -> None:
-        def values(device: SimulatedDevice) -> list[bytes]:
-            counter = Counter(2.5, 100)
-            device.moving = {0: drifting(215, 15, 120), 1: counter.high, 2: counter.low}
-            return [device.answer(bytes.fromhex("0400000003"), now / 7) for now in range(0, 5000, 97)]
-
-        self.assertEqual(values(SimulatedDevice()), values(SimulatedDevice()))
-
-    def test_a_counter_is_never_torn(self) -> None:
-        """Both words are of one moment, also where the high one changes."""
-        device, counter = SimulatedDevice(), Counter(1.0, 0xFFFF)
-        device.moving = {0: counter.high, 1: counter.low}
-        told = [device.answer(bytes.fromhex("0400000002"), now)[2:] for now in (0.0, 0.999, 1.0)]
-        self.assertEqual([int.from_bytes(one, "big") for one in told], [0xFFFF, 0xFFFF, 0x10000])

@@ -26,7 +26,8 @@ from lumina_twisted.modbus.rtu import decode_adu, encode_adu
 from lumina_twisted.modbus.timing import t3_5, wire_time
 from lumina_twisted.simulator.bus import FIFO, SimulatedBus
 from lumina_twisted.simulator.demo import BAUDRATES, DemoService
-from lumina_twisted.simulator.device import TABLE_SIZE, Counter, SimulatedDevice, drifting
+from lumina_twisted.simulator.device import SimulatedDevice
+from lumina_twisted.simulator.tables import TABLE_SIZE
 from tests.strategies import QUICK, REQUESTS
 
 READ_TWO = encode_adu(1, bytes.fromhex("03 0005 0002"))
@@ -123,29 +124,6 @@ class DeviceTests(SynchronousTestCase):
         reply = SimulatedDevice().answer(encoded, now)
         self.assertEqual(reply[0] & 0x7F, encoded[0])
         decode_reply(reply)
-
-
-class MovingTests(SynchronousTestCase):
-    """Values that move with the time given."""
-
-    def test_a_temperature_drifts(self) -> None:
-        device = SimulatedDevice()
-        device.moving = {0: drifting(215, 15, 120)}
-        told = [asked(device, pdu.ReadInputRegistersRequest(0, 1), now) for now in (0.0, 30.0, 60.0, 90.0, 120.0)]
-        self.assertEqual(told, [pdu.ReadInputRegistersReply((value,)) for value in (215, 230, 215, 200, 215)])
-
-    def test_below_zero(self) -> None:
-        self.assertEqual(drifting(-5, 0, 1)(0), 0xFFFB)
-
-    def test_a_counter_counts_and_is_reset_by_writing(self) -> None:
-        device, counter = SimulatedDevice(), Counter(2.0, 65530)
-        device.moving = {0: counter.high, 1: counter.low}
-        device.on_write = {0: counter.reset}
-        request = pdu.ReadInputRegistersRequest(0, 2)
-        self.assertEqual(asked(device, request, 0.0), pdu.ReadInputRegistersReply((0, 65530)))
-        self.assertEqual(asked(device, request, 5.0), pdu.ReadInputRegistersReply((1, 4)))
-        asked(device, pdu.WriteSingleRegisterRequest(0, 0), 10.0)
-        self.assertEqual(asked(device, request, 11.5), pdu.ReadInputRegistersReply((0, 3)))
 
 
 @implementer(IReadDescriptor)

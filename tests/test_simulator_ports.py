@@ -166,6 +166,7 @@ class DemoPorts(SimulatedBusTestCase):
     async def test_answers_are_those_that_it_tells(self) -> None:
         """Each fixed answer is to the letter what comes back."""
         demo = DemoService(reactor)
+        demo.startService()
         self.addCleanup(demo.stopService)
         ports = self.pool(**demo.ports)
         told = re.findall(r"printf '(1:.*?)\\n'.*\n  # 1:([0-9A-F]+):TIME", demo.hints())

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from typing import Any, Final
 
-from twisted.application.service import Service
-
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.simulator.bus import SimulatedBus
-from lumina_twisted.simulator.device import Counter, SimulatedDevice, drifting
+from lumina_twisted.simulator.document import simulation_settings
+from lumina_twisted.simulator.simulation import Simulation
 
 BAUDRATES: Final = {"demo1": 19200, "demo2": 9600}
+
+_THERMOMETER: Final = {
+    "identity": {"product_code": "thermometer"},
+    "input_registers": {
+        "0": {"kind": "wave", "low": 200, "high": 230, "period": 120},
+        "1": {"kind": "wave", "low": 420, "high": 540, "period": 300},
+    },
+}
+_RELAY_BOARD: Final = {"identity": {"product_code": "relay board"}, "holding_registers": {"0": 8}}
+_ENERGY_METER: Final = {
+    "identity": {"product_code": "energy meter"},
+    "input_registers": {
+        "0": {"kind": "counter", "type": "u32", "rate": 2.5, "start": 1_000_000, "reset_by": 0},
+    },
+}
+_BUSES: Final = {
+    "demo1": {"baudrate": BAUDRATES["demo1"], "units": {"1": _THERMOMETER, "2": _RELAY_BOARD}},
+    "demo2": {"baudrate": BAUDRATES["demo2"], "units": {"1": _ENERGY_METER, "2": {}}},
+}
 
 _HINTS: Final = (
     ("the temperature, in tenths of a degree", "demo1", 1, "0400000001", 7, ""),
@@ -26,7 +41,7 @@ _HINTS: Final = (
 """What each asks, its port, unit, request PDU, the length of the reply's frame, and the reply's PDU if it is fixed."""
 
 
-class DemoService(Service):
+class DemoService(Simulation):
     """The buses behind the ports ``demo1`` and ``demo2``.
 
     demo1, 19200 baud: unit 1 a thermometer (input registers: 0 temperature in 0.1 degC, 1 humidity in 0.1 %),
@@ -36,14 +51,9 @@ class DemoService(Service):
     """
 
     def __init__(self, reactor: Any) -> None:
-        self._folder = tempfile.mkdtemp(prefix="lumina-demo-")
-        devices = {"demo1": {1: _thermometer(), 2: _relay_board()}, "demo2": {1: _energy_meter(), 2: SimulatedDevice()}}
-        self._buses = [
-            SimulatedBus(reactor, devices[name], f"{self._folder}/{name}", time.monotonic, baudrate=baudrate)
-            for name, baudrate in BAUDRATES.items()
-        ]
+        super().__init__(simulation_settings({"buses": _BUSES}), reactor, time.monotonic)
         self.ports = {
-            name: PortSettings(path=f"{self._folder}/{name}", baudrate=baudrate) for name, baudrate in BAUDRATES.items()
+            name: PortSettings(path=bus.path, baudrate=BAUDRATES[name]) for name, bus in self.buses.items()
         }
 
     def hints(self, host: str = "127.0.0.1", tcp_port: int = 8888) -> str:
@@ -57,13 +67,6 @@ class DemoService(Service):
                 lines.append(f"  # 1:{_frame(unit, reply)}:TIME")
         return "\n".join([*lines, "  # words for people", f"  printf 'help\\nports\\nstats{typed}"])
 
-    def stopService(self) -> None:
-        """Nothing of it is left."""
-        super().stopService()
-        for bus in self._buses:
-            bus.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
 
 def command(port: str, unit: int, pdu: str, length: int) -> str:
     """A line of the text protocol that asks a demo device something."""
@@ -72,22 +75,3 @@ def command(port: str, unit: int, pdu: str, length: int) -> str:
 
 def _frame(unit: int, pdu: str) -> str:
     return encode_adu(unit, bytes.fromhex(pdu)).hex().upper()
-
-
-def _thermometer() -> SimulatedDevice:
-    device = SimulatedDevice(("Lumina", "thermometer", "1.0"))
-    device.moving = {0: drifting(215, 15, 120), 1: drifting(480, 60, 300)}
-    return device
-
-
-def _relay_board() -> SimulatedDevice:
-    device = SimulatedDevice(("Lumina", "relay board", "1.0"))
-    device.holding_registers[0] = 8
-    return device
-
-
-def _energy_meter() -> SimulatedDevice:
-    device, counter = SimulatedDevice(("Lumina", "energy meter", "1.0")), Counter(2.5, 1_000_000)
-    device.moving = {0: counter.high, 1: counter.low}
-    device.on_write = {0: counter.reset}
-    return device

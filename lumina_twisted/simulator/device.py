@@ -5,9 +5,8 @@ Values that move are functions of the time, so that two runs give the same.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from lumina_twisted.errors import (
     FrameError,
@@ -21,45 +20,7 @@ from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu_read import MAX_FIFO_REGISTERS
 from lumina_twisted.simulator.comm import CommCounters
 from lumina_twisted.simulator.identity import Identity
-
-TABLE_SIZE: Final = 1000
-"""Entries of each table; addresses beyond do not exist."""
-
-Moving = Callable[[float], int]
-"""A register's value at a time."""
-
-
-def drifting(mean: float, swing: float, period: float) -> Moving:
-    """A value that swings around its mean, such as a temperature in tenths of a degree.
-
-    :param period: seconds from one crest to the next.
-    """
-    return lambda now: round(mean + swing * math.sin(2 * math.pi * now / period)) & 0xFFFF
-
-
-class Counter:
-    """A 32-bit counter in two registers, high word first, that counts up with time."""
-
-    def __init__(self, per_second: float, start: int = 0) -> None:
-        self._per_second = per_second
-        self._start = start
-        self._since = 0.0
-
-    def value(self, now: float) -> int:
-        """What it has counted."""
-        return int(self._start + (now - self._since) * self._per_second) & 0xFFFFFFFF
-
-    def reset(self, now: float) -> None:
-        """Counts from zero again."""
-        self._start, self._since = 0, now
-
-    def high(self, now: float) -> int:
-        """Its high word."""
-        return self.value(now) >> 16
-
-    def low(self, now: float) -> int:
-        """Its low word."""
-        return self.value(now) & 0xFFFF
+from lumina_twisted.simulator.tables import Table
 
 
 class SimulatedDevice:
@@ -72,13 +33,11 @@ class SimulatedDevice:
     def __init__(
         self, identity: Sequence[str] | Mapping[int, str] = ("Lumina", "simulated device", "1.0")
     ) -> None:
-        self.coils = [0] * TABLE_SIZE
-        self.discrete_inputs = [0] * TABLE_SIZE
-        self.holding_registers = [0] * TABLE_SIZE
-        self.input_registers = [0] * TABLE_SIZE
-        self.moving: dict[int, Moving] = {}
-        """Input registers whose value the time tells, by address."""
-        self.on_write: dict[int, Callable[[float], None]] = {}
+        self.coils = Table()
+        self.discrete_inputs = Table()
+        self.holding_registers = Table()
+        self.input_registers = Table()
+        self.on_write: dict[int, list[Callable[[float], None]]] = {}
         """What a write to a holding register also does, by address."""
         self.files: dict[int, list[int]] = {}
         """Records of each file, by its number; functions 20 and 21."""
@@ -137,21 +96,19 @@ class SimulatedDevice:
     # -- the tables ----------------------------------------------------------------------------------------------
 
     def _read_coils(self, request: pdu.ReadCoilsRequest, now: float) -> pdu.Reply:
-        return pdu.ReadCoilsReply(_part(self.coils, request.address, request.quantity))
+        return pdu.ReadCoilsReply(self.coils.read(request.address, request.quantity, now))
 
     def _read_discrete_inputs(self, request: pdu.ReadDiscreteInputsRequest, now: float) -> pdu.Reply:
-        return pdu.ReadDiscreteInputsReply(_part(self.discrete_inputs, request.address, request.quantity))
+        return pdu.ReadDiscreteInputsReply(self.discrete_inputs.read(request.address, request.quantity, now))
 
     def _read_holding_registers(self, request: pdu.ReadHoldingRegistersRequest, now: float) -> pdu.Reply:
-        return pdu.ReadHoldingRegistersReply(_part(self.holding_registers, request.address, request.quantity))
+        return pdu.ReadHoldingRegistersReply(self.holding_registers.read(request.address, request.quantity, now))
 
     def _read_input_registers(self, request: pdu.ReadInputRegistersRequest, now: float) -> pdu.Reply:
-        for address, value in self.moving.items():
-            self.input_registers[address] = value(now)
-        return pdu.ReadInputRegistersReply(_part(self.input_registers, request.address, request.quantity))
+        return pdu.ReadInputRegistersReply(self.input_registers.read(request.address, request.quantity, now))
 
     def _write_single_coil(self, request: pdu.WriteSingleCoilRequest, now: float) -> pdu.Reply:
-        _put(self.coils, request.address, [int(request.value)])
+        self.coils.write(request.address, [int(request.value)], now)
         return pdu.WriteSingleCoilReply(request.address, request.value)
 
     def _write_single_register(self, request: pdu.WriteSingleRegisterRequest, now: float) -> pdu.Reply:
@@ -159,7 +116,7 @@ class SimulatedDevice:
         return pdu.WriteSingleRegisterReply(request.address, request.value)
 
     def _write_multiple_coils(self, request: pdu.WriteMultipleCoilsRequest, now: float) -> pdu.Reply:
-        _put(self.coils, request.address, [int(value) for value in request.values])
+        self.coils.write(request.address, [int(value) for value in request.values], now)
         return pdu.WriteMultipleCoilsReply(request.address, len(request.values))
 
     def _write_multiple_registers(self, request: pdu.WriteMultipleRegistersRequest, now: float) -> pdu.Reply:
@@ -167,7 +124,7 @@ class SimulatedDevice:
         return pdu.WriteMultipleRegistersReply(request.address, len(request.values))
 
     def _mask_write_register(self, request: pdu.MaskWriteRegisterRequest, now: float) -> pdu.Reply:
-        (present,) = _part(self.holding_registers, request.address, 1)
+        (present,) = self.holding_registers.read(request.address, 1, now)
         value = (present & request.and_mask) | (request.or_mask & ~request.and_mask & 0xFFFF)
         self._store(request.address, [value], now)
         return pdu.MaskWriteRegisterReply(request.address, request.and_mask, request.or_mask)
@@ -175,40 +132,40 @@ class SimulatedDevice:
     def _read_write_multiple_registers(
         self, request: pdu.ReadWriteMultipleRegistersRequest, now: float
     ) -> pdu.Reply:
-        _part(self.holding_registers, request.read_address, request.read_quantity)  # nothing is written if it refuses
+        place = request.read_address, request.read_quantity
+        self.holding_registers.check_read(*place)  # nothing is written if it refuses
         self._store(request.write_address, request.values, now)
-        return pdu.ReadWriteMultipleRegistersReply(
-            _part(self.holding_registers, request.read_address, request.read_quantity)
-        )
+        return pdu.ReadWriteMultipleRegistersReply(self.holding_registers.read(*place, now))
 
     def _store(self, address: int, values: Sequence[int], now: float) -> None:
-        _put(self.holding_registers, address, values)
+        self.holding_registers.write(address, values, now)
         for written in range(address, address + len(values)):
-            if written in self.on_write:
-                self.on_write[written](now)
+            for also in self.on_write.get(written, ()):
+                also(now)
 
     def _read_exception_status(self, request: pdu.ReadExceptionStatusRequest, now: float) -> pdu.Reply:
         """Its eight outputs are the first coils."""
-        return pdu.ReadExceptionStatusReply(sum(bit << number for number, bit in enumerate(self.coils[:8])))
+        first = self.coils.read(0, min(8, len(self.coils)), now)
+        return pdu.ReadExceptionStatusReply(sum(bit << number for number, bit in enumerate(first)))
 
     # -- files and queues ----------------------------------------------------------------------------------------
 
     def _read_file_record(self, request: pdu.ReadFileRecordRequest, now: float) -> pdu.Reply:
         return pdu.ReadFileRecordReply(
-            [_part(self._file(one), one.record_number, one.length) for one in request.references]
+            [self._file(one)[_records(one)] for one in request.references]
         )
 
     def _write_file_record(self, request: pdu.WriteFileRecordRequest, now: float) -> pdu.Reply:
-        for one in request.records:  # nothing is written if one of them is refused
-            _part(self._file(one), one.record_number, one.length)
-        for one in request.records:
-            _put(self._file(one), one.record_number, one.values)
+        files = [self._file(one) for one in request.records]  # nothing is written if one of them is refused
+        for file, one in zip(files, request.records, strict=True):
+            file[_records(one)] = one.values
         return pdu.WriteFileRecordReply(request.records)
 
     def _file(self, place: pdu.RecordReference | pdu.FileRecord) -> list[int]:
-        if place.file_number not in self.files:
+        file = self.files.get(place.file_number, [])
+        if place.record_number + place.length > len(file):
             raise IllegalDataAddress
-        return self.files[place.file_number]
+        return file
 
     def _read_fifo_queue(self, request: pdu.ReadFIFOQueueRequest, now: float) -> pdu.Reply:
         if request.address not in self.fifo_queues:
@@ -219,12 +176,6 @@ class SimulatedDevice:
         return pdu.ReadFIFOQueueReply(queue)
 
 
-def _part(table: list[int], address: int, quantity: int) -> list[int]:
-    if address + quantity > len(table):
-        raise IllegalDataAddress
-    return table[address : address + quantity]
-
-
-def _put(table: list[int], address: int, values: Sequence[int]) -> None:
-    _part(table, address, len(values))
-    table[address : address + len(values)] = values
+def _records(place: pdu.RecordReference | pdu.FileRecord) -> slice:
+    """Where they stand in their file."""
+    return slice(place.record_number, place.record_number + place.length)

@@ -18,14 +18,17 @@ _SINGLE_ACCESS: Final = 0x80
 """Added to the conformity level by a device whose objects can be read one by one."""
 _HEAD: Final = 7
 """Bytes of a reply before its objects."""
+LONGEST_OBJECT: Final = MAX_PDU - _HEAD - 2
+"""Bytes of the longest text that a reply holds."""
 _PRODUCT_CODE: Final = 1
 
 
 class Identity:
     """The objects of Read Device Identification.
 
-    :param objects: texts of up to 244 bytes by object id: 0 vendor name, 1 product code, 2 revision, 3 vendor URL,
-        4 product name, 5 model name, 6 user application name, 0x80 and above whatever the maker likes.
+    :param objects: texts of up to :data:`LONGEST_OBJECT` bytes by object id: 0 vendor name, 1 product code,
+        2 revision, 3 vendor URL, 4 product name, 5 model name, 6 user application name, 0x80 and above whatever the
+        maker likes.
     """
 
     def __init__(self, objects: Mapping[int, str]) -> None:

@@ -1,0 +1,241 @@
+"""A simulation from plain data as a TOML file holds it, floor 2. All that is wrong is told at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from lumina_twisted.errors import ConfigError
+from lumina_twisted.schema import structure
+from lumina_twisted.simulator.faults import KINDS, Fault
+from lumina_twisted.simulator.identity import LONGEST_OBJECT
+from lumina_twisted.simulator.settings import (
+    VALUE_KINDS,
+    Constant,
+    Count,
+    IdentitySettings,
+    SimulatedBusSettings,
+    SimulatedUnitSettings,
+    SimulationSettings,
+    TableSettings,
+    Value,
+)
+from lumina_twisted.simulator.values import value_fault, width_of
+
+T = TypeVar("T")
+
+TABLES: Final = {"coils": True, "discrete_inputs": True, "holding_registers": False, "input_registers": False}
+"""The tables of a device, and whether each holds bits."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,4}|0x[0-9a-fA-F]{1,4}")
+_TABLE_KEYS: Final = tuple(one.name for one in attrs.fields(TableSettings) if one.name != "values")
+_INPUT_KEYS: Final = tuple(key for key in _TABLE_KEYS if key not in ("read_only", "write_once"))
+_NOT_OF_BITS: Final = ("type", "word_order", "byte_order", "length", "encoding")
+
+
+def simulation_settings(data: Mapping[str, Any]) -> SimulationSettings:
+    """The simulation that ``data`` describes.
+
+    :raises ConfigError: with one fault for each wrong, unknown or missing key.
+    """
+    reader = _Reader()
+    made = reader.simulation(data)
+    if reader.faults:
+        raise ConfigError(reader.faults)
+    return made
+
+
+class _Reader:
+    """Reads on after a fault; what it then returns nobody uses."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+
+    def simulation(self, data: Mapping[str, Any]) -> SimulationSettings:
+        made = self._structured(data, SimulationSettings, "", ("buses",)) or SimulationSettings()
+        tables = self._tables(data, "buses", "")
+        buses = {name: self._bus(name, table, f"buses.{name}") for name, table in tables}
+        if not buses and not self.faults:
+            self.faults.append("buses: there is no bus; add a table [buses.NAME]")
+        self._check_links(buses)
+        return attrs.evolve(made, buses=buses)
+
+    # -- buses and units -------------------------------------------------------------------------------------------
+
+    def _bus(self, name: str, data: Any, where: str) -> SimulatedBusSettings:
+        if not _NAME.fullmatch(name):
+            self.faults.append(f"{where}: the name of a bus has letters, digits, '_', '.' and '-' only")
+        made = self._structured(data, SimulatedBusSettings, where, ("units", "faults")) or SimulatedBusSettings()
+        if not isinstance(data, Mapping):
+            return made
+        units: dict[int, SimulatedUnitSettings] = {}
+        for key, table in self._tables(data, "units", where):
+            number = self._number(key, f"{where}.units.{key}", "a unit identifier", 1, 255, units)
+            unit = self._unit(table, f"{where}.units.{key}")
+            if number is not None:
+                units[number] = unit
+        return attrs.evolve(made, units=units, faults=self._faults(data, where))
+
+    def _check_links(self, buses: Mapping[str, SimulatedBusSettings]) -> None:
+        taken: dict[str, str] = {}
+        for name, bus in buses.items():
+            if "\0" in bus.link:
+                self.faults.append(f"buses.{name}.link: expected a path, got {bus.link!r}")
+            elif bus.link:
+                first = taken.setdefault(os.path.abspath(bus.link), name)
+                if first != name:
+                    self.faults.append(f"buses.{name}.link: buses.{first} has the link {bus.link} too")
+
+    def _unit(self, data: Any, where: str) -> SimulatedUnitSettings:
+        apart = (*TABLES, "files", "fifo_queues", "faults")
+        made = self._structured(data, SimulatedUnitSettings, where, apart) or SimulatedUnitSettings()
+        if not isinstance(data, Mapping):
+            return made
+        self._check_identity(made.identity, f"{where}.identity")
+        tables: dict[str, Any] = {
+            name: self._table(data[name], name, f"{where}.{name}") for name in TABLES if name in data
+        }
+        made = attrs.evolve(
+            made, faults=self._faults(data, where), files=self._lists(data, "files", where, "a file number", 1),
+            fifo_queues=self._lists(data, "fifo_queues", where, "an address", 0), **tables,
+        )
+        self._check_resets(made, where)
+        return made
+
+    def _check_resets(self, unit: SimulatedUnitSettings, where: str) -> None:
+        size = unit.holding_registers.size
+        for name in ("holding_registers", "input_registers"):
+            for address, value in getattr(unit, name).values.items():
+                if isinstance(value, Count) and value.reset_by is not None and value.reset_by >= size:
+                    path, wanted = f"{where}.{name}.{address}.reset_by", value.reset_by
+                    self.faults.append(f"{path}: there is no holding register {wanted}; their table's size is {size}")
+
+    def _check_identity(self, identity: IdentitySettings, where: str) -> None:
+        for key, text in attrs.asdict(identity).items():
+            if len(text.encode()) > LONGEST_OBJECT:
+                self.faults.append(f"{where}.{key}: longer than {LONGEST_OBJECT} bytes, which no reply can hold")
+
+    def _lists(
+        self, data: Mapping[str, Any], key: str, where: str, what: str, lowest: int
+    ) -> dict[int, tuple[int, ...]]:
+        """Registers by a number: files, queues."""
+        made: dict[int, tuple[int, ...]] = {}
+        for number, value in self._tables(data, key, where):
+            path = f"{where}.{key}.{number}"
+            place = self._number(number, path, what, lowest, 0xFFFF, made)
+            if not (isinstance(value, list) and all(type(one) is int and 0 <= one <= 0xFFFF for one in value)):
+                self.faults.append(f"{path}: expected a list of registers, 0 to 65535 each, got {value!r}")
+            elif place is not None:
+                made[place] = tuple(value)
+        return made
+
+    # -- faults ----------------------------------------------------------------------------------------------------
+
+    def _faults(self, data: Mapping[str, Any], where: str) -> tuple[Fault, ...]:
+        listed = data.get("faults", [])
+        if not isinstance(listed, list):
+            self.faults.append(f"{where}.faults: expected tables [[{where}.faults]], with two brackets, got {listed!r}")
+            return ()
+        made = [self._kind(one, KINDS, "", "fault", f"{where}.faults[{index}]") for index, one in enumerate(listed)]
+        return tuple(one for one in made if one is not None)
+
+    def _kind(self, data: Any, kinds: Mapping[str, type[T]], default: str, what: str, where: str) -> T | None:
+        """A table whose ``kind`` says which class it is of."""
+        kind = data.get("kind", default) if isinstance(data, Mapping) else default
+        if not isinstance(data, Mapping):
+            self.faults.append(f"{where}: expected a table, got {data!r}")
+        elif "kind" not in data and not default:
+            self.faults.append(f"{where}.kind: this key is required; there are {', '.join(kinds)}")
+        elif not isinstance(kind, str) or kind not in kinds:
+            self.faults.append(f"{where}.kind: there is no {what} {kind!r}; {_nearest(kind, kinds)}")
+        else:
+            return self._structured(data, kinds[kind], where, ("kind",))
+        return None
+
+    # -- tables of values --------------------------------------------------------------------------------------------
+
+    def _table(self, data: Any, name: str, where: str) -> TableSettings:
+        keys = _INPUT_KEYS if name.endswith(("inputs", "input_registers")) else _TABLE_KEYS
+        if not isinstance(data, Mapping):
+            self.faults.append(f"{where}: expected a table, got {data!r}")
+            return TableSettings()
+        addresses = [key for key in data if key not in keys]
+        made = self._structured(data, TableSettings, where, addresses) or TableSettings()
+        values: dict[int, Value] = {}
+        for key in addresses:
+            path = f"{where}.{key}"
+            if not _NUMBER.fullmatch(key):
+                self.faults.append(f"{path}: expected an address, as 17 or 0x11, or one of {', '.join(keys)}")
+                continue
+            value = self._value(data[key], TABLES[name], path)
+            address = self._number(key, path, "an address", 0, 0xFFFF, values)
+            if value is not None and address is not None:
+                values[address] = value
+        self._check_places(values, made.size, TABLES[name], where)
+        return attrs.evolve(made, values=values)
+
+    def _value(self, data: Any, is_bits: bool, where: str) -> Value | None:
+        if not isinstance(data, Mapping):
+            made: Value | None = Constant(value=data)
+        else:
+            made = self._kind(data, VALUE_KINDS, "constant", "kind of value", where)
+            unused = [key for key in _NOT_OF_BITS if is_bits and key in data]
+            self.faults.extend(f"{where}.{key}: a bit has no {key}; take it away" for key in unused)
+        if made is not None and (fault := value_fault(made, is_bits)):
+            self.faults.append(f"{where}: {fault}")
+            return None
+        return made
+
+    def _check_places(self, values: Mapping[int, Value], size: int, is_bits: bool, where: str) -> None:
+        """No two values share an entry, and none goes beyond the table's end."""
+        end, before = 0, 0
+        for address in sorted(values):
+            if address < end:
+                self.faults.append(f"{where}.{address}: the value at {before} takes it, up to {end - 1}")
+            before, end = address, address + width_of(values[address], is_bits)
+            if end > size:
+                self.faults.append(f"{where}.{address}: goes beyond the table's end; raise its size, which is {size}")
+
+    # -- what all have in common -------------------------------------------------------------------------------------
+
+    def _structured(self, data: Any, cls: type[T], where: str, apart: Iterable[str]) -> T | None:
+        """Without the keys that are read apart."""
+        apart = set(apart)
+        rest = {key: value for key, value in data.items() if key not in apart} if isinstance(data, Mapping) else data
+        try:
+            return structure(rest, cls, where)
+        except ConfigError as error:
+            self.faults.extend(error.faults)
+            return None
+
+    def _tables(self, data: Mapping[str, Any], key: str, where: str) -> Iterator[tuple[str, Any]]:
+        """What stands in ``data`` as tables below one key."""
+        path = f"{where}.{key}" if where else key
+        tables = data.get(key, {})
+        if not isinstance(tables, Mapping):
+            self.faults.append(f"{path}: expected tables, got {tables!r}")
+            return
+        yield from tables.items()
+
+    def _number(
+        self, key: str, where: str, what: str, lowest: int, highest: int, taken: Container[int]
+    ) -> int | None:
+        number = int(key, 0) if _NUMBER.fullmatch(key) else -1
+        if not lowest <= number <= highest:
+            self.faults.append(f"{where}: expected {what} from {lowest} to {highest} as the key, got {key!r}")
+        elif number in taken:
+            self.faults.append(f"{where}: {number} stands there already, written in another way")
+        else:
+            return number
+        return None
+
+
+def _nearest(word: object, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(word), list(known), 1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
