@@ -15,7 +15,8 @@ from typing import Final, Literal
 from lumina_twisted.errors import RequestError
 
 Kind = Literal["u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64"]
-Order = Literal["big", "little"]
+WordOrder = Literal["big", "little"]
+ByteOrder = Literal["big", "little"]
 Encoding = Literal["ascii", "utf-8", "latin-1"]
 
 _LAYOUTS: Final[dict[str, struct.Struct]] = {
@@ -34,7 +35,7 @@ def registers_of(kind: str) -> int:
     return _layout(kind).size // 2
 
 
-def encode(value: float, kind: str, word_order: Order = "big", byte_order: Order = "big") -> tuple[int, ...]:
+def encode(value: float, kind: str, word_order: WordOrder = "big", byte_order: ByteOrder = "big") -> tuple[int, ...]:
     """The registers that hold ``value``.
 
     :raises RequestError: if it does not fit, with a sentence that says how.
@@ -48,7 +49,7 @@ def encode(value: float, kind: str, word_order: Order = "big", byte_order: Order
     return _ordered(struct.unpack(f">{layout.size // 2}H", packed), word_order, byte_order)
 
 
-def decode(values: Sequence[int], kind: str, word_order: Order = "big", byte_order: Order = "big") -> int | float:
+def decode(values: Sequence[int], kind: str, word_order: WordOrder = "big", byte_order: ByteOrder = "big") -> int | float:
     """The value that these registers hold.
 
     :raises RequestError: if they are not as many as the kind takes.
@@ -62,7 +63,7 @@ def decode(values: Sequence[int], kind: str, word_order: Order = "big", byte_ord
 
 
 def encode_text(
-    text: str, length: int, encoding: Encoding = "ascii", byte_order: Order = "big"
+    text: str, length: int, encoding: Encoding = "ascii", byte_order: ByteOrder = "big"
 ) -> tuple[int, ...]:
     """The ``length`` registers that hold ``text``, two bytes each, filled up with NUL.
 
@@ -77,7 +78,7 @@ def encode_text(
     return _ordered(struct.unpack(f">{length}H", packed.ljust(2 * length, b"\0")), "big", byte_order)
 
 
-def decode_text(values: Sequence[int], encoding: Encoding = "ascii", byte_order: Order = "big") -> str:
+def decode_text(values: Sequence[int], encoding: Encoding = "ascii", byte_order: ByteOrder = "big") -> str:
     """The text that these registers hold, up to its first NUL and without blanks at its end; what is no character of
     the encoding becomes U+FFFD."""
     words = _ordered(tuple(values), "big", byte_order)
@@ -102,7 +103,7 @@ def _check(value: float, kind: str) -> None:
         raise RequestError(f"{int(value)} does not fit into {kind}, which holds {lowest} to {highest}")
 
 
-def _ordered(words: tuple[int, ...], word_order: Order, byte_order: Order) -> tuple[int, ...]:
+def _ordered(words: tuple[int, ...], word_order: WordOrder, byte_order: ByteOrder) -> tuple[int, ...]:
     if word_order == "little":
         words = words[::-1]
     return words if byte_order == "big" else tuple((word & 0xFF) << 8 | word >> 8 for word in words)
