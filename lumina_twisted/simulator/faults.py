@@ -7,6 +7,7 @@ faults, and one fault more changes nothing for the others.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Annotated, ClassVar, Final, Literal
@@ -248,5 +249,10 @@ class Faults:
 
 
 def _diced(faults: Sequence[Fault], seed: str) -> list[Dice]:
-    """Text as a seed gives the same numbers in every Python."""
-    return [(fault, Random(f"{seed} {index} {fault.kind}")) for index, fault in enumerate(faults)]
+    """Text as a seed gives the same numbers in every Python; faults are numbered by kind."""
+    numbers: Counter[str] = Counter()
+    dice = []
+    for fault in faults:
+        dice.append((fault, Random(f"{seed} {fault.kind} {numbers[fault.kind]}")))
+        numbers[fault.kind] += 1
+    return dice
