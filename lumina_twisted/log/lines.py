@@ -1,0 +1,84 @@
+"""Events as lines, floor 2: text, JSON, and what systemd's journal reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+from twisted.logger import LogEvent, LogLevel, formatEvent
+
+_PRIORITY: Final = {
+    LogLevel.debug: 7, LogLevel.info: 6, LogLevel.warn: 4, LogLevel.error: 3, LogLevel.critical: 2,
+}
+"""The journal's number of each level (sd-daemon(3))."""
+
+Style = Callable[[LogEvent, str], bytes]
+"""Makes a line of an event and what is appended to its text."""
+
+
+def text_of(event: LogEvent) -> str:
+    """What an event says, its traceback included."""
+    text = formatEvent(event)
+    failure = event.get("log_failure")
+    if failure is not None:
+        try:
+            text = f"{text}\n{failure.getTraceback()}".rstrip()
+        except Exception:
+            text = f"{text}\n(its traceback cannot be shown)"
+    return text
+
+
+def as_text(event: LogEvent, more: str = "") -> bytes:
+    """``2026-11-20T23:10:00.123+0100 [lumina.port.boiler#warn] what happened``."""
+    stamp = event["log_time"]
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(stamp))
+    zone = time.strftime("%z", time.localtime(stamp))
+    where = f"{whole}.{int(stamp % 1 * 1000):03d}{zone} [{event['log_namespace']}#{event['log_level'].name}]"
+    return f"{where} {_indented(text_of(event) + more)}\n".encode("utf-8", "replace")
+
+
+def as_json(event: LogEvent, more: str = "") -> bytes:
+    """One object a line: time (seconds since 1970), level, name, message, and the event's own plain values."""
+    told = {
+        "time": round(event["log_time"], 6), "level": event["log_level"].name, "name": event["log_namespace"],
+        "message": text_of(event) + more,
+    }
+    for key, value in event.items():
+        if not key.startswith("log_") and key not in told and isinstance(value, str | int | float | bool):
+            told[key] = value
+    return json.dumps(told, ensure_ascii=True).encode() + b"\n"
+
+
+def for_journal(event: LogEvent, more: str = "") -> bytes:
+    """Without the time, which the journal has itself, and with its priority before each line."""
+    head = f"<{_PRIORITY.get(event['log_level'], 6)}>"
+    lines = f"[{event['log_namespace']}] {text_of(event)}{more}".splitlines()
+    return "".join(f"{head}{line}\n" for line in lines).encode("utf-8", "replace")
+
+
+STYLES: Final[dict[str, Style]] = {"text": as_text, "json": as_json, "journal": for_journal}
+
+
+def console_style(console: str) -> Style | None:
+    """The style of a ``console`` setting; None for none."""
+    if console == "auto":
+        console = "journal" if _is_journal() else "text"
+    return STYLES.get(console)
+
+
+def _is_journal() -> bool:
+    """Whether standard output is systemd's journal, as systemd.exec(5) tells it."""
+    stream = sys.__stdout__
+    try:
+        found = os.fstat(stream.fileno())  # type: ignore[union-attr]
+    except (OSError, ValueError, AttributeError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n\t")

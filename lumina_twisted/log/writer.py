@@ -1,0 +1,153 @@
+"""Threads that write log lines, floor 2: bounded, and nobody waits for them.
+
+What cannot be written is counted, and told in the log itself as soon as it can be.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Final, Protocol
+
+_BATCH: Final = 2000
+"""Lines that are written at once, at most."""
+FLUSH_TIME: Final = 2.0
+"""Seconds that the end of a program waits for its log."""
+FIRST_WAIT: Final = 1.0
+LONGEST_WAIT: Final = 60.0
+
+
+class Sink(Protocol):
+    """Where lines go."""
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Writes whole lines; raises OSError if it cannot."""
+        ...
+
+
+class Writer:
+    """One thread that writes to one sink. It starts at the first line, in the process that has one to write: a daemon
+    forks after its log has begun.
+
+    :param name: what the sink is called in sentences.
+    :param most: lines that may wait.
+    :param report: told in a sentence when writing fails, and when it works again.
+    :param line: makes a line of a sentence of ours.
+    """
+
+    def __init__(
+        self, sink: Sink, name: str, most: int, report: Callable[[str], None],
+        line: Callable[[str], bytes] = lambda sentence: sentence.encode() + b"\n",
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sink = sink
+        self._name = name
+        self._most = most
+        self._report = report
+        self._line = line
+        self._now = now
+        self._lock = threading.Lock()
+        self._dropped = 0  # lines that found no room
+        self._lost = 0  # lines that could not be written
+        self._failures = 0
+        self._retry_at = 0.0
+        self._process = 0
+        self._queue: SimpleQueue[bytes | threading.Event] = SimpleQueue()
+
+    def put(self, line: bytes) -> None:
+        """Lines ``line`` up, or counts it if there is no room. Does not wait."""
+        if self._process != os.getpid():
+            self._start()
+        if self._queue.qsize() < self._most:
+            self._queue.put(line)
+        else:
+            with self._lock:
+                self._dropped += 1
+
+    def flush(self, seconds: float = FLUSH_TIME) -> bool:
+        """Waits until what was put is written, but not longer than that; whether it is."""
+        if self._process != os.getpid():
+            return True
+        done = threading.Event()
+        self._queue.put(done)
+        return done.wait(seconds)
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._queue = SimpleQueue()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._run, name=f"log to {self._name}", daemon=True).start()
+        atexit.register(self.flush)
+
+    def _run(self) -> None:
+        queue = self._queue
+        while True:
+            waiting = [queue.get()]
+            with contextlib.suppress(Empty):
+                while len(waiting) < _BATCH:
+                    waiting.append(queue.get_nowait())
+            lines = [one for one in waiting if isinstance(one, bytes)]
+            if self._dropped:
+                lines.append(self._line(self._take_dropped()))
+            self.write(lines)
+            for one in waiting:
+                if isinstance(one, threading.Event):
+                    one.set()
+
+    def _take_dropped(self) -> str:
+        with self._lock:
+            dropped, self._dropped = self._dropped, 0
+        return f"{dropped} events were not logged here: {self._name} was too slow for them"
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """What the thread does with some lines."""
+        if not lines:
+            return
+        if self._failures and self._now() < self._retry_at:
+            self._lost += len(lines)
+            return
+        try:
+            if self._lost:
+                lost = f"{self._lost} events are missing here: {self._name} could not be written"
+                self._sink.write([self._line(lost)])
+                self._report(f"{self._name} can be written again; {self._lost} events are missing in it")
+                self._lost = 0
+            self._sink.write(lines)
+        except OSError as error:
+            self._on_failure(error, len(lines))
+        else:
+            self._failures = 0
+
+    def _on_failure(self, error: OSError, lines: int) -> None:
+        if not self._failures:
+            self._report(
+                f"{self._name} cannot be written ({error.strerror or error}); what is logged meanwhile is counted"
+            )
+        self._lost += lines
+        self._retry_at = self._now() + min(FIRST_WAIT * 2.0**min(self._failures, 10), LONGEST_WAIT)
+        self._failures += 1
+
+
+class Console:
+    """Standard output."""
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """All at once, as far as the terminal takes it."""
+        stream = sys.__stdout__
+        if stream is None:
+            return
+        view = memoryview(b"".join(lines))
+        while view:
+            view = view[os.write(stream.fileno(), view):]
+
+
+def complain(sentence: str) -> None:
+    """Says it on standard error, where the operator looks."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"lumina: {sentence}", file=sys.__stderr__, flush=True)
