@@ -147,8 +147,7 @@ class SimulatedUnitSettings:
         None, "from the silence after a request to the answer's first byte; not given: that of its bus", unit="s"
     )
     frame_gap: Seconds | None = setting(
-        None, "the silence it needs before a request, or it does not understand it; not given: that of its bus",
-        unit="s",
+        None, "the silence it needs before a request; not given: that of its bus", unit="s",
     )
     identity: IdentitySettings = field(
         default=IdentitySettings(), metadata={"doc": "what it tells of itself", "unit": ""}
@@ -177,7 +176,7 @@ class SimulatedBusSettings:
         0.001, "from the silence after a request to the answer's first byte", unit="s"
     )
     frame_gap: Seconds = setting(
-        0.0, "the silence its devices need before a request, or they do not understand it", unit="s"
+        0.0, "the silence its devices need before a request; one that comes sooner they do not understand", unit="s"
     )
     echo: bool = setting(False, "whether its adapter hands back what is sent")
     units: Mapping[int, SimulatedUnitSettings] = tables("its devices, by unit identifier, 1 to 255")

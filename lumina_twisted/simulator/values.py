@@ -86,6 +86,8 @@ def entries_of(value: Constant, is_bits: bool) -> list[int]:
         return [_bit(one) for one in _listed(value.value)]
     if isinstance(value.value, str):
         return _text(value.value, value)
+    if value.length is not None:
+        raise RequestError(f"length is that of a text, and {value.value!r} is none")
     return [entry for one in _listed(value.value) for entry in _entries(one, value)]
 
 

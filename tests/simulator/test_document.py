@@ -186,6 +186,8 @@ WRONG = {
     HOLDING + "3 = ''":
         f"{AT}.holding_registers.3: an empty text holds no value; length says how many registers it takes",
     HOLDING + "3 = 'ë'": f"{AT}.holding_registers.3: 'ë' cannot be written in ascii",
+    HOLDING + "3 = { value = 7, length = 2 }":
+        f"{AT}.holding_registers.3: length is that of a text, and 7 is none",
     HOLDING + "3 = {}": f"{AT}.holding_registers.3.value: this key is required",
     HOLDING + "3 = { kind = 'waves' }":
         f"{AT}.holding_registers.3.kind: there is no kind of value 'waves'; did you mean 'wave'?",
