@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -272,6 +273,8 @@ def _settle(future: Any, outcome: Any) -> None:
 
 
 def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # asyncio's own text shows a tuple
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

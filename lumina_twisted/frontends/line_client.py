@@ -177,7 +177,8 @@ class LineProtocol(LineOnlyReceiver):
         try:
             port = self.factory.find(command.port)
             serial = port.serial
-            if command.baudrate in (0, serial.baudrate) and not (command.parity or command.bytesize or command.stopbits):
+            own_speed = command.baudrate in (0, serial.baudrate)
+            if own_speed and not (command.parity or command.bytesize or command.stopbits):
                 other = None
             else:
                 other = _other_settings(serial, command.baudrate, command.parity, command.bytesize, command.stopbits)
@@ -289,8 +290,8 @@ def _other_settings(
 ) -> SerialSettings | None:
     """The settings a command asks for, or None if they are its port's own; made once, not for every command."""
     other = attrs.evolve(
-        serial, baudrate=baudrate or serial.baudrate, parity=parity or serial.parity, bytesize=bytesize or serial.bytesize,
-        stopbits=stopbits or serial.stopbits,
+        serial, baudrate=baudrate or serial.baudrate, parity=parity or serial.parity,
+        bytesize=bytesize or serial.bytesize, stopbits=stopbits or serial.stopbits,
     )
     return None if other == serial else other
 

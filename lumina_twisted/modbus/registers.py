@@ -49,7 +49,9 @@ def encode(value: float, kind: str, word_order: WordOrder = "big", byte_order: B
     return _ordered(struct.unpack(f">{layout.size // 2}H", packed), word_order, byte_order)
 
 
-def decode(values: Sequence[int], kind: str, word_order: WordOrder = "big", byte_order: ByteOrder = "big") -> int | float:
+def decode(
+    values: Sequence[int], kind: str, word_order: WordOrder = "big", byte_order: ByteOrder = "big"
+) -> int | float:
     """The value that these registers hold.
 
     :raises RequestError: if they are not as many as the kind takes.

@@ -1,0 +1,304 @@
+"""The command ``lumina`` against a real daemon with the demo's devices."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import pty
+import subprocess
+import sys
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lumina_twisted.cli.main import main
+from lumina_twisted.cli.scan import units
+from tests.twistd_process import ROOT, Twistd, environment, free_tcp_port
+
+LUMINA = [sys.executable, "-c", "import sys; from lumina_twisted.cli.main import main; sys.exit(main())"]
+
+
+class CommandCase(SynchronousTestCase):
+    """One daemon for all tests of a class."""
+
+    twistd: Twistd
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.twistd = Twistd("--demo")
+        cls.twistd.__enter__()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.twistd.__exit__(None, None, None)
+
+    def setUp(self) -> None:
+        self.patch(os, "environ", {**os.environ, "LUMINA_SERVER": f"127.0.0.1:{self.twistd.tcp_port}"})
+
+    def run_command(self, *words: str) -> tuple[int, str, str]:
+        """Exit status, standard output and standard error."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                status = main(words)
+            except SystemExit as ended:  # --help
+                status = int(ended.code or 0)
+        return status, out.getvalue(), err.getvalue()
+
+    def said(self, *words: str) -> str:
+        status, out, err = self.run_command(*words)
+        self.assertEqual((status, err), (0, ""), out)
+        return out
+
+    def told(self, *words: str) -> list[Any]:
+        return [json.loads(line) for line in self.run_command(*words, "--json")[1].splitlines()]
+
+
+class Values(CommandCase):
+    """read, write and send."""
+
+    def test_read(self) -> None:
+        self.assertRegex(self.said("read", "demo1", "1", "input", "0"), r"^0 2\d\d\n$")
+        self.assertEqual(self.said("read", "demo1", "2", "holding-registers", "0x0"), "0 8\n")
+        self.assertEqual(self.told("read", "demo1", "2", "holding", "0"), [
+            {"port": "demo1", "unit": 2, "table": "holding", "address": 0, "value": 8}
+        ])
+
+    def test_write_and_read_back(self) -> None:
+        for values, options, shown in (
+            (["-3"], ["--type", "i16"], "40 -3\n"),
+            (["21.5", "-3"], ["--type", "f32", "--word-order", "little"], "40 21.5\n42 -3.0\n"),
+            (["123456789"], ["--type", "u32", "--byte-order", "little"], "40 123456789\n"),
+            (["0xFFFF"], ["--multiple"], "40 65535\n"),
+            (["hello", "you"], ["--type", "string", "--length", "5"], "40 hello you\n"),
+        ):
+            self.assertIn("confirmed", self.said("write", "demo1", "2", "holding", "40", *values, *options))
+            count = "1" if "string" in options else str(len(values))
+            read = [one for one in options if one != "--multiple"]
+            self.assertEqual(self.said("read", "demo1", "2", "holding", "40", "--count", count, *read), shown)
+
+    def test_coils(self) -> None:
+        self.assertEqual(self.said("write", "demo1", "2", "coil", "3", "on"), "coil 3: confirmed\n")
+        self.assertEqual(self.said("write", "demo1", "2", "coils", "4", "on", "off"), "coil … 4: confirmed\n")
+        self.assertEqual(self.said("read", "demo1", "2", "coil", "3", "--count", "3"), "3 on\n4 on\n5 off\n")
+
+    def test_ways_to_show_registers(self) -> None:
+        self.said("write", "demo1", "2", "holding", "60", "0x0AFF")
+        self.assertEqual(self.said("read", "demo1", "2", "holding", "60", "--type", "hex"), "60 0AFF\n")
+        self.assertEqual(self.said("read", "demo1", "2", "holding", "60", "--type", "bits"), "60 0000101011111111\n")
+
+    def test_long_range_in_several_requests(self) -> None:
+        self.assertEqual(len(self.said("read", "demo1", "2", "holding", "0", "--count", "300").splitlines()), 300)
+
+    def test_send(self) -> None:
+        self.assertEqual(self.said("send", "demo1", "020300000001"), "0203020008FD82\n")
+        self.assertEqual(self.said("send", "demo1", "02 03 0000 0001", "8439"), "0203020008FD82\n")
+
+    def test_broadcast(self) -> None:
+        self.assertIn("do not answer", self.said("write", "demo1", "0", "coil", "7", "on"))
+
+    def test_what_the_device_says(self) -> None:
+        status, out, err = self.run_command("read", "demo1", "2", "holding", "9999")
+        self.assertEqual((status, out), (1, ""))
+        self.assertEqual(err, "lumina: unit 2 refused function 3: exception 2 illegal data address\n")
+        (told,) = self.told("read", "demo1", "2", "holding", "9999")
+        self.assertEqual((told["error"], told["code"]), ("exception", 2))
+
+    def test_register_numbers_of_manuals(self) -> None:
+        self.assertIn("its address is 11", self.run_command("read", "demo1", "2", "holding", "40012")[2])
+
+    def test_unknown_outcome(self) -> None:
+        status, _, err = self.run_command("write", "demo1", "9", "coil", "0", "on", "--timeout", "1")
+        self.assertEqual(status, 1)
+        self.assertIn("Read it back before you write it again", err)
+
+
+class AboutTheServer(CommandCase):
+    """ports, stats, scan and the console."""
+
+    def test_ports(self) -> None:
+        self.assertIn("demo1", self.said("ports"))
+        told = self.told("ports")
+        self.assertEqual([(one["name"], one["serial"], one["state"]) for one in told], [
+            ("demo1", "19200 8N1", "open"), ("demo2", "9600 8N1", "open"),
+        ])
+
+    def test_stats(self) -> None:
+        self.said("read", "demo1", "2", "holding", "0")
+        listener, demo1, _ = self.told("stats")
+        self.assertEqual(listener["clients"], 1)
+        self.assertGreaterEqual(demo1["replies"], 1)
+
+    def test_scan(self) -> None:
+        status, out, err = self.run_command("scan", "demo1", "--units", "1-3")
+        self.assertEqual((status, err), (0, "2 units found\n"))
+        self.assertEqual(out, "unit 1: answers, Lumina thermometer 1.0\nunit 2: answers, Lumina relay board 1.0\n")
+
+    def test_scan_settings(self) -> None:
+        found = self.told("scan", "demo2", "--units", "1", "--baudrates", "4800,9600", "--function", "4")
+        self.assertEqual([(one["unit"], one["baudrate"]) for one in found], [(1, 9600)])
+
+    def test_scan_finds_nobody(self) -> None:
+        status, out, err = self.run_command("scan", "demo1", "--units", "77")
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("no unit answered on demo1", err)
+
+    def test_units(self) -> None:
+        self.assertEqual(units("1-3,7,2"), (1, 2, 3, 7))
+        for wrong in ("", "0", "5-1", "1-256", "x", "1,,2"):
+            self.assertRaises(ValueError, units, wrong)
+
+    def test_console_of_a_pipe(self) -> None:
+        typed = (
+            "read demo1 2 holding 0\nread demo1 2 nothing 0\nports\na:x:demo1:19200:0203000000018439:7\n\nbye\nports\n"
+        )
+        done = subprocess.run(
+            [*LUMINA, "console"], input=typed, env={**environment(), **os.environ}, capture_output=True, text=True,
+            timeout=60, check=False,
+        )
+        first, one, two, reply = done.stdout.splitlines()
+        self.assertEqual((done.returncode, first), (0, "0 8"))
+        self.assertRegex(one + two, "demo1 .*demo2 ")
+        self.assertRegex(reply, r"^a:0203020008FD82:\d")
+        self.assertIn("there is no table 'nothing'", done.stderr)
+
+    def test_console_of_a_person(self) -> None:
+        """On a terminal it has a prompt, and `bye` leaves."""
+        parent, child = pty.openpty()
+        process = subprocess.Popen(
+            [*LUMINA, "console"], stdin=child, stdout=child, stderr=child,
+            env={**environment(), **os.environ, "HOME": self.mktemp(), "TERM": "dumb"}, close_fds=True,
+        )
+        os.close(child)
+        seen = b""
+        with contextlib.suppress(OSError):  # the terminal ends with it
+            while b"lumina> " not in seen:
+                seen += os.read(parent, 4096)
+            os.write(parent, b"read demo1 2 holding 0\r")
+            while b"0 8" not in seen:
+                seen += os.read(parent, 4096)
+            os.write(parent, b"bye\r")
+            while chunk := os.read(parent, 4096):
+                seen += chunk
+        self.assertEqual(process.wait(60), 0, seen)
+        os.close(parent)
+
+    def test_reader_that_has_enough(self) -> None:
+        done = subprocess.run(
+            ["bash", "-c", 'set -o pipefail; "$@" | head -1; echo ${PIPESTATUS[0]}', "bash", *LUMINA, "read", "demo1",
+             "2", "holding", "0", "--count", "900"],
+            env={**environment(), **os.environ}, capture_output=True, text=True, timeout=60, check=False,
+        )
+        self.assertEqual((done.stdout.splitlines()[0], done.stderr), ("0 8", ""))
+
+
+class Local(CommandCase):
+    """Commands that need no server."""
+
+    def test_version_and_help(self) -> None:
+        self.assertRegex(self.said("--version"), r"^Lumina \d")
+        for command in ("read", "write", "send", "scan", "console", "simulate", "check-config", "stats", "ports"):
+            self.assertIn("usage: ", self.said(command, "--help"))
+            self.assertTrue(command in {"stats", "ports"} or "examples:" in self.said(command, "--help"), command)
+
+    def test_completion(self) -> None:
+        for shell in ("bash", "zsh"):
+            self.assertIn("check-config", self.said("completion", shell))
+
+    def test_check_config(self) -> None:
+        self.assertIn("is fine", self.said("check-config", str(ROOT / "etc" / "lumina.toml")))
+
+    def test_run(self) -> None:
+        done = subprocess.run(
+            [*LUMINA, "run", "--port", "/dev/null", "--check"], env=environment(), capture_output=True, text=True,
+            timeout=60, check=False,
+        )
+        self.assertIn("is fine", done.stdout + done.stderr)
+
+    def test_simulate(self) -> None:
+        """A daemon reads from what it simulates."""
+        folder = pathlib.Path(self.mktemp()).absolute()
+        folder.mkdir()
+        (folder / "simulation.toml").write_text(
+            f'[buses.roof]\nlink = "{folder}/roof"\n[buses.roof.units.5.holding_registers]\n3 = 77\n'
+        )
+        process = subprocess.Popen(
+            [*LUMINA, "simulate", str(folder / "simulation.toml")], stdout=subprocess.PIPE, text=True,
+            env=environment(),
+        )
+        assert process.stdout is not None
+        try:
+            self.assertIn(f"{folder}/roof, 9600 baud, unit 5", process.stdout.readline())
+            with Twistd("--port", f"roof={folder}/roof") as twistd:
+                where = f"127.0.0.1:{twistd.tcp_port}"
+                self.assertEqual(self.said("read", "roof", "5", "holding", "3", "--server", where), "3 77\n")
+        finally:
+            process.terminate()
+            self.assertEqual(process.wait(30), 0)
+            process.stdout.close()
+        self.assertFalse((folder / "roof").is_symlink())
+
+
+WRONG = (
+    ("", "COMMAND is missing"),
+    ("reed demo1", "did you mean 'read'?"),
+    ("read", "PORT, UNIT, TABLE, ADDRESS is missing"),
+    ("read demo1 1 inputt 0", "did you mean 'input'?"),
+    ("read demo1 900 input 0", "give a number from 0 to 255"),
+    ("read demo1 one input 0", "give a number from 0 to 255"),
+    ("read demo1 1 input 70000", "from 0 to 65535"),
+    ("read demo1 1 holding 400012", "write `holding 11`"),
+    ("read demo1 1 input zero", "as 16 or 0x10"),
+    ("read demo1 1 input 0 --typ u32", "did you mean '--type'?"),
+    ("read demo1 1 input 0 --type u33", "did you mean 'u32'?"),
+    ("read demo1 1 input 0 --type string", "write --length REGISTERS"),
+    ("read demo1 1 input 0 --count 0", "give a number from 1"),
+    ("read demo1 1 input 65535 --count 3", "give a smaller --count"),
+    ("read demo1 1 input 0 --timeout 0", "from 0.05 to 60"),
+    ("read demo1 1 input 0 --parity X", "N, E, O, M, S"),
+    ("read demo1 1 input 0 7", "is more than this command takes"),
+    ("read demo7 1 input 0", "configured are demo1"),
+    ("read demo1 1 input 0 --server :::", "write HOST, HOST:PORT"),
+    ("write demo1 2 input 0 5", "write `holding`"),
+    ("write demo1 2 discrete 0 on", "write `coil`"),
+    ("write demo1 2 coil 0 maybe", "write on or off"),
+    ("write demo1 2 holding 0 70000", "which holds 0 to 65535"),
+    ("write demo1 2 holding 0 2.5", "write --type f32"),
+    ("write demo1 2 holding 0", "VALUE is missing"),
+    ("send demo1 0x0103", "as 020300000001"),
+    ("scan demo1 --units 9-1", "write as 1-10,17"),
+    ("scan demo1 --baudrates fast", "write as 9600,19200"),
+    ("completion fish", "there are bash, zsh, tcsh"),
+    ("check-config /nowhere.toml", "cannot be read (No such file or directory)"),
+    ("simulate /nowhere.toml", "cannot be read (No such file or directory)"),
+    ("console localhost eight", "no TCP port"),
+)
+
+
+class WrongUses(CommandCase):
+    """Each is answered by exit status 2 and a sentence that says what to write instead."""
+
+    def test_table(self) -> None:
+        for line, words in WRONG:
+            with self.subTest(line=line):
+                status, out, err = self.run_command(*line.split())
+                self.assertEqual((status, out), (2, ""), err)
+                self.assertIn(words, err)
+                self.assertEqual((err.count("\n"), err[:8]), (1, "lumina: "))
+
+    def test_as_json(self) -> None:
+        (told,) = self.told("read", "demo1", "1", "inputt", "0")
+        self.assertEqual(told["error"], "usage")
+        self.assertIn("did you mean", told["message"])
+
+    def test_no_server(self) -> None:
+        for server in (f"127.0.0.1:{free_tcp_port()}", "/nowhere/lumina.sock", "nowhere.invalid"):
+            for command in (("ports",), ("read", "demo1", "1", "input", "0")):
+                status, out, err = self.run_command(*command, "--server", server)
+                self.assertEqual((status, out), (1, ""))
+                self.assertIn("is Lumina running there?", err)
+        with self.assertRaises(AssertionError):
+            self.said("console", "127.0.0.1", str(free_tcp_port()))
