@@ -317,6 +317,16 @@ class WireTests(BusTestCase):
             gateway.send(READ_TWO[at : at + 1])
         self.assertEqual(await gateway.read(len(ANSWER)), ANSWER)
 
+    async def test_pieces_take_their_time_on_the_wire(self) -> None:
+        """The second begins when the first has left it, and no silence lies between."""
+        bus, gateway = self.bus(baudrate=4800), self.gateway(4800)
+        began = time.monotonic()
+        for piece in (READ_TWO[:1], READ_TWO[1:]):
+            gateway.send(piece)
+            bus.doRead()
+        self.assertEqual(await gateway.read(len(ANSWER)), ANSWER)
+        self.assertGreaterEqual(bus.heard[0].time - began, wire_time(4800, len(READ_TWO)) - 0.0005)
+
     async def test_junk_is_forgotten_at_silence(self) -> None:
         """A frame that was broken off does not make the devices deaf."""
         self.bus()

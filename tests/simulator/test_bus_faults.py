@@ -71,6 +71,15 @@ class FaultTests(FaultyBusTestCase):
         self.assertEqual(await gateway.ask(READ_TWO, len(ANSWER)), ANSWER)
         self.assertEqual((len(bus.heard), bus.fault_counts), (3, {"gap": 1}))
 
+    async def test_gap_is_that_after_the_answer(self) -> None:
+        """However long the device took for it."""
+        bus = self.bus(faults=Faults([fault("gap", seconds=0.2)]), device_time=0.3)
+        gateway = self.gateway()
+        gateway.send(await gateway.ask(READ_TWO, len(ANSWER)) and READ_TWO)
+        while len(bus.heard) < 2:
+            await self.turn()
+        self.assertEqual(bus.fault_counts, {"gap": 1})
+
     async def test_two_requests_without_a_gap(self) -> None:
         """Also where one write holds both of them."""
         bus, gateway = self.faulty("gap", seconds=0.2), self.gateway()
@@ -105,6 +114,14 @@ class ToldTests(FaultyBusTestCase):
         self.gateway().send(READ_TWO)
         await self.until(2)
         self.assertEqual(self.heard(), [(True, READ_TWO, ()), (False, b"", ("silence",))])
+
+    async def test_one_after_the_other(self) -> None:
+        """Nothing of a request is left when the next one comes."""
+        self.faulty("silence", 0.0)
+        gateway = self.gateway()
+        for frame in (READ_TWO, encode_adu(1, bytes.fromhex("03 0006 0001")), READ_TWO):
+            await gateway.ask(frame, 2 * frame[5] + 5)
+        self.assertEqual([one.what.partition(",")[0] for one in self.told], ["unit 1: read holding registers"] * 6)
 
     async def test_absent_unit(self) -> None:
         self.faulty("silence")

@@ -99,7 +99,7 @@ class KindTests(FaultTestCase):
 
     def test_wrong_unit(self) -> None:
         """A good frame, of anybody else."""
-        for seed in range(100):
+        for seed in range(2000):
             data = self.sent(fault("wrong_unit"), seed=seed)
             self.assertEqual((data[1:-2], crc16(data)), (ANSWER[1:-2], 0))
             self.assertNotEqual(data[0], 1)

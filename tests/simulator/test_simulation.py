@@ -160,6 +160,20 @@ class WireTests(SimulationTestCase):
         self.assertEqual(made.buses["b"].fault_counts, {"gap": 1})
 
 
+    async def test_gap_before_a_broadcast(self) -> None:
+        """That of the bus; a broadcast that comes too soon nobody obeys."""
+        text = "[buses.b]\nframe_gap = 0.3\n[buses.b.units.2]\nframe_gap = 0.0"
+        made = self.simulation(text)
+        gateway = Gateway(made.buses["b"].path, 9600)
+        self.addCleanup(gateway.close)
+        await gateway.ask(encode_adu(2, READ), 9)
+        gateway.send(encode_adu(0, bytes.fromhex("06 0005 0001")))
+        while len(made.buses["b"].heard) < 2:
+            await deferLater(reactor, 0.01)
+        self.assertEqual(await gateway.ask(encode_adu(2, READ), 9), encode_adu(2, bytes.fromhex("03 04 0000 0000")))
+        self.assertEqual(made.buses["b"].fault_counts, {"gap": 1})
+
+
 FAULTY = """
 seed = {seed}
 [buses.faulty]

@@ -119,6 +119,13 @@ class CellTests(TableTestCase):
         table.write(1, [0], 10.0)
         self.assertEqual(table.read(0, 2, 15.0), [2, 5])
 
+    def test_a_write_beside_it(self) -> None:
+        """Touches it on neither side."""
+        table = Table(cells=[Cell(4, wave("saw", 0, 60, 6), U32)])
+        for address in (3, 6):
+            table.write(address, [7], 1.0)
+        self.assertEqual(table.read(3, 4, 2.0), [7, 0, 20, 7])
+
     def test_anything_else_stands_still(self) -> None:
         """A word that was not written keeps the value of that moment."""
         table = Table(cells=[Cell(0, wave("saw", 0, 0x60000, 6), U32), Cell(2, Counter(1), U16)])
