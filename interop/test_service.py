@@ -41,7 +41,7 @@ class UnitTests(unittest.TestCase):
         """Without a word."""
         with tempfile.TemporaryDirectory() as folder:
             (pathlib.Path(folder) / "bin").mkdir()
-            program = pathlib.Path(folder) / "bin" / "twistd"
+            program = pathlib.Path(folder) / "bin" / "lumina"
             program.write_text("#!/bin/sh\n")
             program.chmod(0o755)
             unit = pathlib.Path(folder) / "lumina.service"
@@ -92,7 +92,7 @@ class InstalledTests(unittest.TestCase):
         self.assertEqual([one.name for one in (self.root / "opt").iterdir()], ["lumina"])
         scripts = [one for one in (self.root / "opt/lumina/bin").iterdir() if not one.is_symlink()]
         self.assertEqual([one.name for one in scripts if str(self.root) in one.read_text()], [])
-        self.assertTrue((self.root / "opt/lumina/bin/twistd").read_text().startswith("#!/opt/lumina/bin/python"))
+        self.assertTrue((self.root / "opt/lumina/bin/lumina").read_text().startswith("#!/opt/lumina/bin/python"))
 
     def test_changes_of_the_configuration_are_kept(self) -> None:
         """And taking it away leaves them too."""
@@ -147,8 +147,8 @@ class InstalledTests(unittest.TestCase):
         notify.settimeout(60)
         installed = self.root / "opt/lumina/bin"
         process = subprocess.Popen(
-            [*before, *AS_THE_UNIT, str(installed / "python"), str(installed / "twistd"), "--nodaemon", "--pidfile=",
-             "lumina", "--port", f"bus={os.ttyname(terminal)}", "--listen", f"line=tcp:{free_port()}"],
+            [*before, *AS_THE_UNIT, str(installed / "python"), str(installed / "lumina"), "run",
+             "--port", f"bus={os.ttyname(terminal)}", "--listen", f"line=tcp:{free_port()}"],
             cwd=folder.name, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": f"{folder.name}/notify", "WATCHDOG_USEC": "2000000"},
         )

@@ -344,7 +344,7 @@ class InstallTests(SynchronousTestCase):
     def test_taking_it_away(self) -> None:
         """Only what is there, and only if it is ours."""
         self.assertEqual(self.would_run("uninstall-service", DESTDIR=str(self.root), PREFIX="/opt"), [])
-        for path in ("etc/systemd/system/lumina.service", "opt/lumina/pyvenv.cfg", "opt/lumina/bin/twistd"):
+        for path in ("etc/systemd/system/lumina.service", "opt/lumina/pyvenv.cfg", "opt/lumina/bin/lumina"):
             (self.root / path).parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).touch()
         self.assertEqual(
