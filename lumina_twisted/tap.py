@@ -16,6 +16,7 @@ from lumina_twisted.config.compose import DEFAULT_FILE, Given, compose, file_use
 from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.daemon import Daemon
 from lumina_twisted.config.endpoints import tcp_address
+from lumina_twisted.config.logs import DaemonLog
 from lumina_twisted.config.process import Operator
 from lumina_twisted.errors import ConfigError
 
@@ -43,6 +44,7 @@ class Options(usage.Options):
         self._ports: list[str] = []
         self._listeners: list[str] = []
         self._limits: list[str] = []
+        self._log: list[str] = []
 
     def parseOptions(self, options: Any = None) -> None:
         """Takes the words of the command line.
@@ -79,6 +81,11 @@ class Options(usage.Options):
         """a bound of the service, KEY=VALUE, such as open_ports=100"""
         self._limits.append(text)
 
+    def opt_log(self, text: str) -> None:
+        """what is logged and where to, KEY=VALUE, such as directory=/var/log/lumina, level=warn, console=json or
+        levels.port.boiler=debug"""
+        self._log.append(text)
+
     def postOptions(self) -> None:
         """Makes one checked configuration of everything.
 
@@ -86,7 +93,7 @@ class Options(usage.Options):
         """
         given = Given(
             file=self["config"] or "", ports=self._ports, listeners=self._listeners, limits=self._limits,
-            demo=bool(self["demo"]),
+            log=self._log, demo=bool(self["demo"]),
         )
         try:
             self.configuration = compose(given)
@@ -111,12 +118,18 @@ def makeService(options: Options) -> IService:
     configuration = options.configuration
     assert configuration is not None, "the options have been parsed"
     operator = Operator(options.parent is None or bool(options.parent["nodaemon"]))
+    log = None if _logs_itself(options) else DaemonLog(configuration.log, reactor)
     if not options["demo"]:
-        return Daemon(configuration, reactor, operator=operator)
+        return Daemon(configuration, reactor, operator=operator, log=log)
     from lumina_twisted.simulator.demo import DemoService
 
     demo = DemoService(reactor)
     whole = attrs.evolve(configuration, ports={**demo.ports, **configuration.ports})
     addresses = [tcp_address(one.endpoint) for one in configuration.listeners if one.protocol == "line"]
     host_and_port = next(filter(None, addresses), ())
-    return Daemon(whole, reactor, also=(demo,), hints=demo.hints(*host_and_port), operator=operator)
+    return Daemon(whole, reactor, also=(demo,), hints=demo.hints(*host_and_port), operator=operator, log=log)
+
+
+def _logs_itself(options: Options) -> bool:
+    """Whether twistd was told where to log; ours is then not asked."""
+    return options.parent is not None and any(options.parent.get(one) for one in ("logfile", "syslog", "logger"))

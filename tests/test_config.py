@@ -168,7 +168,7 @@ class Files(ConfigTests):
         self.assertEqual(
             faults,
             [
-                "logs: unknown key; a file has tables [ports.NAME], [[listen]] and [limits]",
+                "logs: unknown key; a file has tables [ports.NAME], [[listen]], [limits] and [log]",
                 "ports.boiler.baudrat: unknown key; did you mean 'baudrate'?",
                 "ports.pump.path: ports.boiler is /dev/ttyUSB0 too; a device belongs to one port",
                 "ports.pump.timeout: expected a number, got '1'",

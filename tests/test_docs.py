@@ -7,6 +7,8 @@ import io
 import pathlib
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 
@@ -14,12 +16,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.config.configuration import Draft
 from lumina_twisted.config.toml_file import add_document
+from lumina_twisted.simulator.document import simulation_settings
 from lumina_twisted.tap import Options
-from tests.twistd_process import Twistd
+from tests.twistd_process import Twistd, environment
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LUMINA = re.compile(r"(?:echo '.*' \| )?(\.venv/bin/)?lumina (\S+)")
+MAIN = "import sys; from lumina_twisted.cli.main import main; sys.exit(main())"
 PRINTF = re.compile(r"printf '(.*)' \| nc -q1 127\.0\.0\.1 8888")
 
 
@@ -45,7 +50,7 @@ class DocumentationTests(SynchronousTestCase):
     def test_only_known_languages(self) -> None:
         """No snippet escapes these tests by its language."""
         languages = {found for page in PAGES for found, _ in FENCE.findall(page.read_text())}
-        self.assertEqual(languages - {"console", "toml"}, set())
+        self.assertEqual(languages - {"console", "toml", "python"}, set())
 
     def test_transcripts(self) -> None:
         """Each command sent to a real demo gets the lines shown; `…` stands for what moves."""
@@ -61,13 +66,48 @@ class DocumentationTests(SynchronousTestCase):
                     self.assertRegex(answer, f"^{pattern}$", f"{page}: {typed}")
                 client.close()
 
+    def test_commands_of_lumina(self) -> None:
+        """Each prints the lines shown, errors included; `…` stands for what moves, a line of its own for any number."""
+        shown = [one for one in commands() if (match := LUMINA.match(one[1])) and match[2] not in ("run", "simulate")]
+        self.assertGreater(len(shown), 15)
+        with Twistd("--demo") as twistd:
+            variables = {**environment(), "LUMINA_SERVER": f"127.0.0.1:{twistd.tcp_port}"}
+            for page, command, lines in shown:
+                typed, _, words = command.rpartition("| ")
+                done = subprocess.run(
+                    [sys.executable, "-c", MAIN, *shlex.split(words)[1:]], env=variables, cwd=ROOT, text=True,
+                    input=shlex.split(typed)[1] + "\n" if typed else "", timeout=60, check=False,
+                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                )
+                pattern = "\n".join(".*".join(map(re.escape, line.split("…"))) for line in lines if line != "…")
+                end = r"(\n.*)*" if "…" in lines else ""
+                said = done.stdout.rstrip("\n").removesuffix("2 units found").rstrip("\n")
+                self.assertRegex(said, f"^{pattern}{end}$", f"{page}: {command}")
+
+    def test_programs(self) -> None:
+        """Each Python snippet runs, against the demo; one with tests is run by trial."""
+        with Twistd("--demo") as twistd:
+            for page, text in snippets("python"):
+                folder = pathlib.Path(self.mktemp())
+                folder.mkdir()
+                (folder / "test_snippet.py").write_text(
+                    text.replace("LuminaModbusClient()", f"LuminaModbusClient(port={twistd.tcp_port})")
+                )
+                run = ["-m", "twisted.trial", "test_snippet"] if "TestCase" in text else ["test_snippet.py"]
+                done = subprocess.run(
+                    [sys.executable, *run], env=environment(), cwd=folder, text=True, capture_output=True, timeout=60,
+                    check=False,
+                )
+                self.assertEqual(done.returncode, 0, f"{page}: {done.stdout}{done.stderr}")
+                self.assertTrue("TestCase" not in text or "successes=" in done.stdout, done.stdout)
+
     def test_command_lines(self) -> None:
         """Each is accepted as it is shown."""
-        shown = [(page, command) for page, command, _ in commands() if "twistd" in command]
+        shown = [(page, command) for page, command, _ in commands() if "twistd" in command or " run " in command]
         self.assertGreater(len(shown), 4)
         for page, command in shown:
             words = shlex.split(command)
-            words = words[words.index("lumina") + 1 :]
+            words = words[words.index("run" if "run" in words else "lumina") + 1 :]
             words = [str(ROOT / word) if word.startswith("etc/") else word for word in words]
             with contextlib.redirect_stdout(io.StringIO()) as said:
                 stopped = self.assertRaises(SystemExit, Options().parseOptions, [*words, "--check"])
@@ -75,8 +115,11 @@ class DocumentationTests(SynchronousTestCase):
             self.assertIn("is fine", said.getvalue())
 
     def test_files(self) -> None:
-        """Each TOML snippet is a configuration without a fault."""
+        """Each TOML snippet is a configuration, or a simulation, without a fault."""
         for page, text in snippets("toml"):
+            if page == "simulator.md":
+                self.assertTrue(simulation_settings(tomllib.loads(text)).buses)
+                continue
             draft = Draft()
             add_document(draft, tomllib.loads(text))
             draft.finish()
@@ -92,7 +135,7 @@ class DocumentationTests(SynchronousTestCase):
     def test_every_command_is_one_of_these(self) -> None:
         """Nothing is shown that nobody runs."""
         for page, command, _ in commands():
-            self.assertRegex(command, r"^(printf|make|(\.venv/bin/)?twistd) ", page)
+            self.assertRegex(command, r"^(printf|make|((echo '.*' \| )?(\.venv/bin/)?(twistd|lumina))) ", page)
 
     def test_links(self) -> None:
         """Pages that are linked exist."""

@@ -25,7 +25,8 @@ SIDEWAYS = {("simulator", "ports"), ("testing", "frontends")}
 IMPURE = {"twisted", "zope", "serial", "time", "datetime", "socket", "select", "asyncio", "threading", "random"}
 """What floors 0 and 1 do without."""
 WITH_REACTOR = {"tap", "cli", "client", "retrying"}
-"""Who may know the global reactor. A client and a retry live in a user's program: they take its reactor if it names none."""
+"""Who may know the global reactor. A client and a retry live in a user's program, and take its reactor if it names
+none."""
 
 
 def violations(root: pathlib.Path) -> list[str]:
@@ -112,13 +113,17 @@ class Planted(SynchronousTestCase):
             self.assertEqual(self.found("bus/bus.py", source), ["upward, from floor 1 to ports on floor 2"], source)
 
     def test_sideways(self) -> None:
-        for part, target in (("frontends", "testing"), ("helpers", "testing"), ("devices", "client"), ("ports", "simulator"), ("log", "ports")):
+        for part, target in (
+            ("frontends", "testing"), ("helpers", "testing"), ("devices", "client"), ("ports", "simulator"),
+            ("log", "ports"),
+        ):
             source = f"from lumina_twisted.{target} import anything"
             self.assertEqual(self.found(f"{part}/x.py", source), [f"sideways, from {part} to {target}"])
 
     def test_sideways_that_is_allowed(self) -> None:
         for part, target in (
-            ("simulator", "ports"), ("testing", "frontends"), ("frontends", "frontends"), ("modbus", "errors"), ("tap", "config"),
+            ("simulator", "ports"), ("testing", "frontends"), ("frontends", "frontends"), ("modbus", "errors"),
+            ("tap", "config"),
         ):
             self.assertEqual(self.found(f"{part}/x.py", f"from lumina_twisted.{target} import anything"), [])
 

@@ -42,6 +42,13 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"{match[1]} is missing; write `{where} {places}`")
         raise UsageError(f"{message.removeprefix('argument ')}; see `{where} --help`")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """A command says itself what it does not know; argparse would leave that to the whole line's parser."""
+        found, rest = super().parse_known_args(args, namespace)
+        if rest and " " in self.prog:
+            self.error("unrecognized arguments: " + " ".join(rest))
+        return found, rest
+
     def _why_unrecognized(self, word: str) -> str:
         options = [one for action in self._actions for one in action.option_strings]
         if word.startswith("-"):
@@ -51,7 +58,7 @@ class Parser(argparse.ArgumentParser):
 
 def nearest(word: str, known: list[str]) -> str:
     """What was probably meant, or all that could have been."""
-    near = difflib.get_close_matches(word.lower(), known, 1, 0.5)
+    near = difflib.get_close_matches(word.lower(), known, 1, 0.6)
     return f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(known)
 
 

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from lumina_twisted.config.configuration import Configuration, Draft
 from lumina_twisted.config.toml_file import add_document, read_toml
-from lumina_twisted.config.words import add_limit_words, add_listen_word, add_port_word
+from lumina_twisted.config.words import add_limit_words, add_listen_word, add_log_words, add_port_word
 
 DEFAULT_FILE: Final = "/etc/lumina/lumina.toml"
 DEFAULT_PORTS: Final = ("/dev/ttyAMA2", "/dev/ttyAMA3", "/dev/ttyAMA4")
@@ -32,6 +32,7 @@ class Given:
     :param ports: the ``--port`` words.
     :param listeners: the ``--listen`` words.
     :param limits: the ``--limit`` words.
+    :param log: the ``--log`` words.
     :param demo: whether the two simulated ports are added.
     """
 
@@ -39,6 +40,7 @@ class Given:
     ports: Sequence[str] = ()
     listeners: Sequence[str] = ()
     limits: Sequence[str] = ()
+    log: Sequence[str] = ()
     demo: bool = False
 
 
@@ -64,6 +66,7 @@ def compose(given: Given, default_file: str = DEFAULT_FILE) -> Configuration:
     for word in given.listeners:
         add_listen_word(draft, word)
     add_limit_words(draft, given.limits)
+    add_log_words(draft, given.log)
     _add_defaults(draft, given, file)
     return draft.finish()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -14,6 +14,7 @@ from attrs import frozen
 from lumina_twisted.config.endpoints import Place, endpoint_fault, place_of
 from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, LISTENER_CLASSES
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.log.settings import LogSettings
 from lumina_twisted.ports.settings import Limits, PortSettings
 
 _NAME: Final = re.compile(r"[!-9;-~]+")
@@ -30,11 +31,13 @@ class Configuration:
     :param ports: settings by name; the first is the default port of a listener.
     :param listeners: instances of :data:`lumina_twisted.config.protocols.LISTENER_CLASSES`.
     :param limits: what all ports together may hold.
+    :param log: what is logged, and where to.
     """
 
     ports: Mapping[str, PortSettings]
     listeners: tuple[Any, ...]
     limits: Limits = Limits()
+    log: LogSettings = LogSettings()
 
     def __str__(self) -> str:
         return f"{_counted(len(self.ports), 'port')}, {_counted(len(self.listeners), 'listener')}"
@@ -51,6 +54,7 @@ class Draft:
         self.ports: dict[str, PortSettings] = {}
         self.listeners: list[tuple[str, Any]] = []
         self.limits = Limits()
+        self.log = LogSettings()
         self._names = dict.fromkeys(reserved, "--demo")
         self._paths: dict[str, str] = {}
         self._devices: dict[str, tuple[str, str]] = {}
@@ -85,6 +89,16 @@ class Draft:
         if limits is not None:
             self.limits = attrs.evolve(self.limits, **{key: getattr(limits, key) for key in data})
 
+    def add_log(self, data: Any, where: str, structure: Structure) -> None:
+        """The ``[log]`` table, or the ``--log`` words, which win."""
+        if isinstance(data, Mapping) and isinstance(data.get("levels"), Mapping):
+            data = {**data, "levels": dict(_flat(data["levels"]))}
+        log = self._structured(data, LogSettings, where, structure)
+        if log is not None:
+            given = {key: getattr(log, key) for key in data}
+            given["levels"] = {**self.log.levels, **log.levels}
+            self.log = attrs.evolve(self.log, **given)
+
     def finish(self) -> Configuration:
         """The whole.
 
@@ -96,7 +110,7 @@ class Draft:
         self._check_limits()
         if self.faults:
             raise ConfigError(self.faults)
-        return Configuration(self.ports, tuple(one for _, one in self.listeners), self.limits)
+        return Configuration(self.ports, tuple(one for _, one in self.listeners), self.limits, self.log)
 
     def _structured(self, data: Any, cls: type[Any], where: str, structure: Structure) -> Any:
         try:
@@ -153,3 +167,12 @@ def _listed(names: Iterable[str]) -> str:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _flat(levels: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """``port.boiler = "debug"`` without quotes is a table in a table to TOML."""
+    for key, value in levels.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield before + key, value

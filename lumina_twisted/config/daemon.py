@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults, maybeDeferred
@@ -16,11 +16,14 @@ from lumina_twisted.config import signals
 from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.endpoints import make_endpoint
 from lumina_twisted.config.listening import why_not_listening
+from lumina_twisted.config.logs import DaemonLog
 from lumina_twisted.config.process import Operator, collect_less, exit_with_failure, raise_open_files_limit
 from lumina_twisted.config.protocols import PROTOCOLS, FrontEnd
 from lumina_twisted.config.systemd import Notifier, Report
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.ports.pool import PortPool
+
+_log: Final = Logger(namespace="lumina")
 
 
 class Daemon(Service):
@@ -29,14 +32,14 @@ class Daemon(Service):
     :param also: services of floor 5's own, such as the demo's simulated buses; they start first and stop last.
     :param hints: told in the log when all is listening.
     :param operator: who hears why it does not start.
+    :param log: where its log goes; None if twistd was told.
     """
-
-    _log = Logger(namespace="lumina")
 
     def __init__(
         self, configuration: Configuration, reactor: Any, *, also: tuple[Service, ...] = (), hints: str = "",
-        now: Callable[[], float] = time.monotonic, operator: Operator | None = None,
+        now: Callable[[], float] = time.monotonic, operator: Operator | None = None, log: DaemonLog | None = None,
     ) -> None:
+        self._own_log = log
         self._configuration = configuration
         self._reactor = reactor
         self._also = also
@@ -50,6 +53,12 @@ class Daemon(Service):
         ]
         self._starting: list[Deferred[Any]] = []
         self._listening: list[Any] = []
+
+    def setServiceParent(self, parent: Any) -> None:
+        """twistd asks its application for an observer before it makes one itself."""
+        super().setServiceParent(parent)
+        if self._own_log is not None:
+            self._own_log.offer_to(parent)
 
     def privilegedStartService(self) -> None:
         """Listens, while the process may still do what it may not do later.
@@ -71,6 +80,8 @@ class Daemon(Service):
         super().startService()
         for service in self._also:
             service.startService()
+        if self._own_log is not None:
+            self._own_log.start(self._pool)
         self._pool.startService()
         signals.hold_back()
         self._reactor.callWhenRunning(signals.take_over, self._reactor)
@@ -91,8 +102,12 @@ class Daemon(Service):
         draining = [front.drain for _, front in self._fronts]
         # The pool before the fronts: from then on, what waits is being answered.
         return self._all_of(*closing, self._pool.stopService, *draining).addCallback(
-            lambda _: self._all_of(*(service.stopService for service in self._also))
+            lambda _: self._all_of(*(service.stopService for service in self._also), self._close_log)
         )
+
+    def _close_log(self) -> None:
+        if self._own_log is not None:
+            self._own_log.close()
 
     def _all_of(self, *calls: Callable[[], Any]) -> Deferred[None]:
         """Fires when all have ended; what fails is logged, and keeps nobody from stopping."""
@@ -100,7 +115,7 @@ class Daemon(Service):
         return gatherResults(ended).addCallback(lambda _: None)
 
     def _log_failure(self, failure: Failure) -> None:
-        self._log.failure("stopping was not clean", failure)
+        _log.failure("stopping was not clean", failure)
 
     def _listen(self, one: Any, front: FrontEnd) -> Deferred[Any]:
         endpoint: Any = make_endpoint(self._reactor, one.endpoint)
@@ -112,7 +127,7 @@ class Daemon(Service):
         if failure.check(CancelledError):
             return
         sentence = why_not_listening(one.endpoint, failure.value)
-        self._log.critical("{sentence}", sentence=sentence)
+        _log.critical("{sentence}", sentence=sentence)
         self._operator.tell(sentence)
         self._report.failed(sentence)
         self._refused.append(sentence)
@@ -122,11 +137,11 @@ class Daemon(Service):
 
     def _tell(self) -> None:
         for port in self._pool:
-            self._log.info("port {name} is {path}, {serial}", name=port.name, path=port.path, serial=str(port.serial))
+            _log.info("port {name} is {path}, {serial}", name=port.name, path=port.path, serial=str(port.serial))
         for one, _ in self._fronts:
-            self._log.info("{protocol} on {endpoint}", protocol=one.protocol, endpoint=one.endpoint)
+            _log.info("{protocol} on {endpoint}", protocol=one.protocol, endpoint=one.endpoint)
         if self._hints:
-            self._log.info("{hints}", hints=self._hints)
+            _log.info("{hints}", hints=self._hints)
         self._operator.leave_alone()
         DeferredList(self._starting).addCallback(self._on_started)
 

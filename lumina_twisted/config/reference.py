@@ -13,6 +13,7 @@ import attrs
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.config.compose import DEFAULT_FILE
 from lumina_twisted.config.protocols import LISTENER_CLASSES
+from lumina_twisted.log.settings import LogSettings
 from lumina_twisted.ports.settings import Limits, PortSettings
 
 _WIDTH: Final = 110
@@ -23,6 +24,11 @@ _EXAMPLES: Final[dict[str, Any]] = {
 }
 """What a file shows where there is no default."""
 
+_LEVELS: Final = (
+    "# other levels by part; debug for a port logs its frames",
+    "#[log.levels]",
+    '#"port.bus1" = "debug"\n',
+)
 _HEAD: Final = f"""\
 # Settings of Lumina, read from {DEFAULT_FILE} or from `twistd -n lumina --config FILE`.
 # `twistd -n lumina --check --config FILE` tells all faults of a file at once.
@@ -41,6 +47,8 @@ def reference() -> str:
         parts += ["[[listen]]\n", *_keys(cls)]
     parts += [_title("What all ports together may hold. Take the `#` of the table's name away too")]
     parts += ["#[limits]\n", *_keys(Limits)]
+    parts += [_title("What is logged, and where to. Take the `#` of the table's name away too")]
+    parts += ["#[log]\n", *_keys(LogSettings, skip=("levels",)), *_LEVELS]
     return "\n".join(parts)
 
 

@@ -53,6 +53,9 @@ class Notifier:
             pass  # it is restarted, or its queue is full: the next one will come through
 
 
+_log: Final = Logger(namespace="lumina")
+
+
 class Report:
     """Tells systemd of the daemon, from its start to its end.
 
@@ -60,8 +63,6 @@ class Report:
     :param status: says in a few words how the ports are.
     :param stuck: names the ports that do nothing although something is due.
     """
-
-    _log = Logger(namespace="lumina")
 
     def __init__(
         self, notifier: Notifier, clock: Any, status: Callable[[], str], stuck: Callable[[], Sequence[str]]
@@ -106,9 +107,9 @@ class Report:
 
     def _tell_stuck(self, stuck: Sequence[str]) -> None:
         if not stuck:
-            self._log.info("all ports make progress again")
+            _log.info("all ports make progress again")
             return
-        self._log.critical(
+        _log.critical(
             "what is due on {ports} is not done, a fault of Lumina's own; systemd's watchdog ends it if this lasts",
             ports=", ".join(stuck),
         )

@@ -1,4 +1,4 @@
-"""A configuration file, floor 5: TOML with ``[ports.NAME]``, ``[[listen]]`` and ``[limits]`` tables."""
+"""A configuration file, floor 5: TOML with ``[ports.NAME]``, ``[[listen]]``, ``[limits]`` and ``[log]`` tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lumina_twisted.schema import structure
 
 _DEEPEST: Final = 16
 """Tables within tables; ours are four deep."""
-_TABLES: Final = "a file has tables [ports.NAME], [[listen]] and [limits]"
+_TABLES: Final = "a file has tables [ports.NAME], [[listen]], [limits] and [log]"
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -40,12 +40,14 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
 def add_document(draft: Draft, data: Mapping[str, Any]) -> None:
     """Adds what a file holds to ``draft``, faults included."""
     for key in data:
-        if key not in ("ports", "listen", "limits"):
+        if key not in ("ports", "listen", "limits", "log"):
             draft.faults.append(f"{key}: unknown key; {_TABLES}")
     _add_ports(draft, data.get("ports", {}))
     _add_listeners(draft, data.get("listen", []))
     if "limits" in data:
         draft.add_limits(data["limits"], "limits", structure)
+    if "log" in data:
+        draft.add_log(data["log"], "log", structure)
 
 
 def _unusable(data: dict[str, Any]) -> Iterator[str]:

@@ -48,6 +48,12 @@ def add_limit_words(draft: Draft, texts: Sequence[str]) -> None:
         draft.add_limits(_table(draft, list(texts), "--limit"), "--limit", structure_text)
 
 
+def add_log_words(draft: Draft, texts: Sequence[str]) -> None:
+    """Adds ``KEY=VALUE`` words to the log's settings; ``levels.port.boiler=debug`` is the level of a part."""
+    if texts:
+        draft.add_log(_table(draft, list(texts), "--log"), "--log", structure_text)
+
+
 def _table(draft: Draft, words: list[str], where: str, **first: str) -> dict[str, Any]:
     """``key=value`` words added to a table that begins with ``first``; a key with dots makes a table within it."""
     table: dict[str, Any] = dict(first)

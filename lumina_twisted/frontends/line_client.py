@@ -66,6 +66,9 @@ _KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT"
 _NO_KEYWORDS: Final[dict[str, Any]] = {}
 
 
+_log: Final = Logger(namespace="lumina.line")
+
+
 class _State(Enum):
     TALKING = "talking"
     DRAINING = "draining"
@@ -84,8 +87,6 @@ class LineProtocol(LineOnlyReceiver):
     MAX_LENGTH = MAX_LINE
     factory: LineFactory
     transport: Any  # a stream that is ITransport, IConsumer and IPushProducer at once
-    _log = Logger(namespace="lumina.line")
-
     def __init__(self, factory: LineFactory) -> None:
         self.factory = factory
         self._dialect = factory.options.dialect
@@ -234,7 +235,7 @@ class LineProtocol(LineOnlyReceiver):
         if isinstance(error, LuminaError):
             self._write_error(command_id, reason_of(error))
         else:
-            self._log.failure("command {command} failed within Lumina", failure, command=command_id)
+            _log.failure("command {command} failed within Lumina", failure, command=command_id)
             self._write_error(command_id, f"error {type(error).__name__} within Lumina, its log says more")
         if self._state is not _TALKING:
             self._close_if_done()
@@ -252,7 +253,7 @@ class LineProtocol(LineOnlyReceiver):
 
     def _drop(self) -> None:
         """A client that asks and does not read must not fill the memory."""
-        self._log.warn(
+        _log.warn(
             "dropped {peer}: it does not read its answers, {unread} bytes wait for it",
             peer=self.transport.getPeer(), unread=self._unread,
         )
