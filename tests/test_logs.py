@@ -64,10 +64,10 @@ class Running(SynchronousTestCase):
             self.assertEqual({one["name"] for one in written if one["level"] == "debug"}, {"lumina.port.demo1"})
 
     def test_dead_device_is_folded(self) -> None:
-        with Twistd("--demo", "--log", "console=off") as twistd:
+        with Twistd("--demo") as twistd:
             client = twistd.connect()
             for _ in range(5):
-                client.write(b"a:x:demo1:19200:0903000000018542:7:0.5:retries=0")
+                client.write(b"a:x:demo1:19200:0903000000018542:7:3:retries=0")
                 client.read()
             client.close()
             twistd.send(signal.SIGTERM)
@@ -96,7 +96,7 @@ class Running(SynchronousTestCase):
             client.close()
             twistd.send(signal.SIGTERM)
             self.assertEqual(twistd.wait(), 0)
-            self.assertIn("lumina: the log /dev/null/logs/lumina.log cannot be written (Not a directory)", twistd.errors())
+            self.assertIn("the log /dev/null/logs/lumina.log cannot be written (Not a directory)", twistd.errors())
 
     def test_disk_full(self) -> None:
         """Commands are answered as ever, stderr says it once, the exit status is 0."""

@@ -103,9 +103,9 @@ class Twistd:
 
     def wait(self) -> int:
         """Its exit status, when it has ended."""
-        rest, _ = self.process.communicate(timeout=PATIENCE)
-        self.printed += rest
-        return self.process.returncode
+        assert self.process.stdout is not None
+        self.printed += self.process.stdout.read()  # not communicate(), which passes over what is in this buffer
+        return self.process.wait(PATIENCE)
 
 
 class Client:
