@@ -1,172 +1,208 @@
-"""``lumina console``: a person, or a script, talks to a line server, floor 5 (S4).
+"""``lumina console``: a person, or a script, talks to a line server, floor 5.
 
-What begins with ``read``, ``write``, ``send`` or ``scan`` and has arguments as on the command line is that command;
-every other line is sent as it is, and what comes back is shown. It works with any server that answers
-lines, or chunks without a newline.
+On a Lumina server, lines that begin with ``read``, ``write``, ``send`` or ``scan`` are those commands; they have a
+connection of their own, for the ids of lines that a person types may be any. Every other line is sent as it is, and
+what comes back is shown. Other servers get all lines as they are.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import os
-import pathlib
+import contextlib
 import shlex
-import sys
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
 
-from lumina_twisted.cli.output import Output, sentence
-from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, Server
+from lumina_twisted.cli.arguments import DEFAULT_TIMEOUT, Server, server
+from lumina_twisted.cli.commands import command
+from lumina_twisted.cli.connection import ask_word, server_of
+from lumina_twisted.cli.far_end import FarEnd, reach
+from lumina_twisted.cli.output import Output
+from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded
+from lumina_twisted.cli.ports import parsed
+from lumina_twisted.cli.status import status_of
+from lumina_twisted.cli.tables import TABLES
+from lumina_twisted.cli.typed import edited, piped, prompted
+from lumina_twisted.client.aio import LuminaModbusClient
+from lumina_twisted.errors import LuminaError, NotConnected
 
-COMMANDS: Final = ("read", "write", "send", "scan")
-WORDS: Final = (*COMMANDS, "ports", "stats", "help", "bye")
+EXAMPLES: Final = """\
+  lumina console
+  lumina console 192.168.1.7 8888
+  lumina console localhost 5000                    any server that answers lines
+  echo ports | lumina console
+"""
+OURS: Final = ("read", "write", "send", "scan")
 LEAVE: Final = frozenset({"bye", "quit", "exit"})
-QUIET: Final = 0.3
-"""Seconds without a byte after which an answer that has no newline counts as whole."""
-PATIENCE: Final = 65.0
-"""Seconds that an answer is waited for; a command's own timeout is 60 at most."""
+GRAMMAR: Final = "id:device type:port"
+"""What the help of a Lumina server has, and no other's."""
+PROMPTLY: Final = 1.0
+"""Seconds after which a person may type on, whether an answer has come or not."""
 HELP: Final = """\
-read PORT UNIT TABLE ADDRESS      and write, send, scan: as `lumina read` and so on
+read PORT UNIT TABLE ADDRESS      and write, send, scan: as `lumina read` and so on; `read --help`
 ports, stats                      what the server says of itself
-bye                               leaves
-Every other line is sent to the server as it is. Its own help:"""
-
-Run = Callable[[list[str]], Awaitable[int]]
-
-
-class Conversation:
-    """One connection to a line server."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._rest = ""
-
-    async def say(self, line: str) -> None:
-        """Sends one line."""
-        self._writer.write(line.encode() + b"\n")
-        await self._writer.drain()
-
-    async def hear(self) -> list[str]:
-        """The answer: a line; all of them if it is a comment, which ends with a line ``#``; or a chunk without a
-        newline, when no more comes.
-
-        :raises ConnectionError: if the server has closed the connection.
-        """
-        lines: list[str] = []
-        patience = PATIENCE
-        while True:
-            try:
-                chunk = await asyncio.wait_for(self._reader.read(4096), patience)
-            except TimeoutError:
-                return self._whole(lines)
-            if not chunk:
-                if lines or self._rest:
-                    return self._whole(lines)
-                raise ConnectionError("the server has closed the connection")
-            *whole, self._rest = (self._rest + chunk.decode("utf-8", "replace")).split("\n")
-            lines += whole
-            if lines and lines[-1] == "#":
-                return [line.removeprefix("# ") for line in lines[:-1]]
-            if lines and not lines[0].startswith("#") and not self._rest:
-                return lines
-            patience = QUIET
-
-    def _whole(self, lines: list[str]) -> list[str]:
-        lines, self._rest = [*lines, *([self._rest] if self._rest else [])], ""
-        return lines
-
-    async def close(self) -> None:
-        """Leaves."""
-        self._writer.close()
+bye                               leaves, as Ctrl-D does
+> line                            sends it as it is, whatever its first word
+Every other line is sent as it is. The server's own help:"""
 
 
-async def converse(server: Server, run: Run, output: Output, source: Any) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """See :mod:`lumina_twisted.cli.commands`."""
+    parser.add_argument("host", metavar="HOST", nargs="?", help="where it runs (LUMINA_SERVER, or 127.0.0.1)")
+    parser.add_argument("port", metavar="PORT", nargs="?", type=bounded(1, 65535, "TCP port"), help="its port (8888)")
+    parser.add_argument(
+        "--timeout", type=bounded(0.05, 3600, "time to wait", float), default=DEFAULT_TIMEOUT, metavar="SECONDS",
+        help=f"from a pipe: how long to wait for the answer to a line ({DEFAULT_TIMEOUT:g})",
+    )
+
+
+def run(options: Any, output: Output) -> int:
     """Talks until it is left, or the input ends.
 
-    :param run: runs a command of ours.
-    :param source: standard input.
+    :raises NotConnected: if there is no server, or no more.
     """
+    where = server(options.host) if options.host else server_of(options)
+    if options.port:
+        where = Server(where.host, options.port)
+    return asyncio.run(_converse(where, options.timeout, output))
+
+
+async def _converse(where: Server, timeout: float, output: Output) -> int:
+    far = await reach(where, lambda line: print(line, file=output.out, flush=True), timeout)
+    is_person = output.source.isatty()
+    console = Console(where, far, output, timeout, is_person)
     try:
-        opening = (
-            asyncio.open_unix_connection(server.host) if server.host.startswith("/")
-            else asyncio.open_connection(server.host, server.port)
-        )
-        conversation = Conversation(*await opening)
-    except OSError as error:
-        where = server.host if server.host.startswith("/") else f"{server.host}:{server.port}"
-        why = error.strerror or error
-        print(f"lumina: no connection to {where} ({why}); is it running there?", file=output.err)
-        return EXIT_REFUSED
-    lines = _typed() if source is sys.stdin and source.isatty() else _piped(source)
+        status = await console.talk(_lines(output, console) if is_person else piped(output.source))
+        if not is_person:
+            await far.finish(timeout)
+        return status
+    finally:
+        far.close()
+        await console.close()
+
+
+def _lines(output: Output, console: Console) -> AsyncIterator[str]:
+    output.note("connected; `help` says what can be typed, `bye` leaves")
     try:
-        async for line in lines:
+        import prompt_toolkit  # noqa: F401
+    except ImportError:
+        return prompted(output.source, output)
+    return edited(output, lambda: console.words)
+
+
+class Console:
+    """One conversation.
+
+    :param timeout: seconds that an answer is waited for, unless a person waits.
+    """
+
+    def __init__(self, where: Server, far: FarEnd, output: Output, timeout: float, is_person: bool) -> None:
+        self.words = [*OURS, "ports", "stats", "help", "bye", *(one.name for one in TABLES)]
+        """What can be completed."""
+        self._far = far
+        self._output = output
+        self._timeout = timeout
+        self._is_person = is_person
+        self._client = LuminaModbusClient(where.host, where.port)
+        self._is_lumina: bool | None = None
+
+    async def talk(self, lines: AsyncIterator[str]) -> int:
+        """Takes all lines.
+
+        :return: the worst exit status of all of them.
+        :raises NotConnected: if the server leaves first.
+        """
+        worst = EXIT_OK
+        while (line := await self._next(lines)) is not None:
             if line.strip().lower() in LEAVE:
                 break
             if line.strip():
-                await _one(line.strip(), conversation, run, output)
-    except ConnectionError as error:
-        print(f"lumina: {error}", file=output.err)
-        return EXIT_REFUSED
-    finally:
-        await conversation.close()
-    return EXIT_OK
+                worst = max(worst, await self._take(line.strip()))
+        return EXIT_OK if self._is_person else worst
 
+    async def close(self) -> None:
+        """Leaves the connection of the commands."""
+        await self._client.close()
 
-async def _one(line: str, conversation: Conversation, run: Run, output: Output) -> None:
-    try:
-        words = shlex.split(line)
-    except ValueError:
-        words = []
-    if words and words[0] in COMMANDS and len(words) > 1:
-        await run(words)
-        return
-    if line.lower() == "help":
-        print(HELP, file=output.out)
-    await conversation.say(line)
-    for answer in await conversation.hear():
-        print(answer, file=output.out, flush=True)
-
-
-async def _piped(source: Any) -> Any:
-    """Lines of a pipe or a file, read without holding up the connection."""
-    while line := await asyncio.to_thread(source.readline):
-        yield line.rstrip("\n")
-
-
-async def _typed() -> Any:
-    """Lines of a person, with editing and a history where prompt_toolkit is installed."""
-    print("connected; `help` says what can be typed, `bye` leaves", file=sys.stderr)
-    try:
-        from prompt_toolkit import PromptSession
-        from prompt_toolkit.completion import WordCompleter
-        from prompt_toolkit.history import FileHistory
-    except ImportError:
-        while True:
-            print("lumina> ", end="", flush=True)
-            line = await asyncio.to_thread(sys.stdin.readline)
-            if not line:
-                return
-            yield line.rstrip("\n")
-    session: Any = PromptSession(
-        "lumina> ", history=FileHistory(_history()), completer=WordCompleter(list(WORDS), ignore_case=True),
-        complete_while_typing=False,
-    )
-    while True:
+    async def _next(self, lines: AsyncIterator[str]) -> str | None:
+        """The next line, unless the server leaves."""
+        coming = asyncio.ensure_future(anext(lines, None))
+        left = asyncio.ensure_future(self._far.closed.wait())
         try:
-            yield await session.prompt_async()
-        except KeyboardInterrupt:
-            continue  # it takes the line back, as in a shell
-        except EOFError:
-            return
+            await asyncio.wait({coming, left}, return_when=asyncio.FIRST_COMPLETED)
+            if coming.done() and (coming.result() is None or not left.done()):
+                return coming.result()
+        finally:
+            for one in (coming, left):
+                one.cancel()
+            await asyncio.gather(coming, left, return_exceptions=True)
+        raise _left()
+
+    async def _take(self, line: str) -> int:
+        words = _split(line)
+        if words[0] in OURS and await self._has_commands():
+            return await self._run(words)
+        if line.lower() == "help":
+            print(HELP, file=self._output.out, flush=True)
+        self._far.say(line.removeprefix(">").lstrip() if line.startswith(">") else line)
+        if await self._far.answered(PROMPTLY if self._is_person else self._timeout) or self._is_person:
+            return EXIT_OK
+        if self._far.closed.is_set():
+            raise _left()
+        self._output.note(f"lumina: no answer to {line[:40]!r} within {self._timeout:g} s; give a longer --timeout")
+        return EXIT_REFUSED
+
+    async def _run(self, words: list[str]) -> int:
+        output = Output("--json" in words, self._output.out, self._output.err)
+        try:
+            chosen = command(words[0])
+            module = chosen.load()
+            options = chosen.parser(module, output.out).parse_args(words[1:])
+            return await self._interruptible(module.ask(options, self._client, output)) or EXIT_OK
+        except SystemExit:  # --help
+            return EXIT_OK
+        except (UsageError, LuminaError) as error:
+            output.error(error)
+            return status_of(error)
+
+    async def _interruptible(self, work: Coroutine[Any, Any, int | None]) -> int | None:
+        """Ctrl-C ends it, and not the console, if a person is there."""
+        if not self._is_person:
+            return await work
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+        loop.add_signal_handler(signal.SIGINT, task.cancel)
+        try:
+            await asyncio.wait({task})
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            return task.result()
+        return EXIT_OK
+
+    async def _has_commands(self) -> bool:
+        """Whether the far end is a Lumina server; it is asked once."""
+        if self._is_lumina is None:
+            try:
+                told = await ask_word(self._client, "help", self._timeout)
+                self._is_lumina = any(GRAMMAR in line for line in told)
+                ports = [parsed(line) for line in await ask_word(self._client, "ports", self._timeout)]
+                self.words += [one.name for one in ports if one]
+            except LuminaError:
+                self._is_lumina = False
+            if not self._is_lumina:
+                await self._client.close()
+        return self._is_lumina
 
 
-def _history() -> str:
-    state = os.environ.get("XDG_STATE_HOME") or str(pathlib.Path.home() / ".local" / "state")
-    folder = pathlib.Path(state) / "lumina"
+def _left() -> NotConnected:
+    return NotConnected("the server has closed the connection")
+
+
+def _split(line: str) -> list[str]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        print(f"lumina: no history is kept, {folder} cannot be made ({sentence(error)})", file=sys.stderr)
-        return os.devnull
-    return str(folder / "history")
+        return shlex.split(line) or [""]
+    except ValueError:  # a quotation that does not end
+        return [""]

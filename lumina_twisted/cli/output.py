@@ -6,25 +6,38 @@ import json
 import sys
 from typing import Any
 
-from attrs import define, field
-
-from lumina_twisted.errors import LuminaError, ModbusException
+from lumina_twisted.errors import ConfigError, LuminaError, ModbusException
 
 
-@define
+class WriteFailed(Exception):
+    """A result could not be written, to a full disk for example."""
+
+
 class Output:
-    """Where results and errors go.
+    """Where results and errors go, and where lines are typed.
 
     :param as_json: whether each of them is a JSON object on a line.
+    :param out: and the two after it: streams; the process's own if none are given.
     """
 
-    as_json: bool = False
-    out: Any = field(factory=lambda: sys.stdout)
-    err: Any = field(factory=lambda: sys.stderr)
+    def __init__(self, as_json: bool = False, out: Any = None, err: Any = None, source: Any = None) -> None:
+        self.as_json = as_json
+        self.out = out or sys.stdout
+        self.err = err or sys.stderr
+        self.source = source or sys.stdin
 
     def result(self, text: str, **data: Any) -> None:
-        """One result: a line for people, or the data of it."""
-        print(json.dumps(data) if self.as_json else text, file=self.out, flush=True)
+        """One result: a line for people, or the data of it.
+
+        :raises WriteFailed: if it cannot be written.
+        :raises BrokenPipeError: if nobody reads any more.
+        """
+        try:
+            print(json.dumps(data) if self.as_json else text, file=self.out, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise WriteFailed(f"the result cannot be written ({error.strerror or error})") from None
 
     def note(self, text: str) -> None:
         """What is only for people, and no result."""
@@ -33,13 +46,15 @@ class Output:
 
     def error(self, error: Exception) -> None:
         """Why there is no result."""
-        if self.as_json:
-            told: dict[str, Any] = {"error": getattr(error, "token", "usage"), "message": str(error)}
-            if isinstance(error, ModbusException):
-                told["code"] = error.code
-            print(json.dumps(told), file=self.out, flush=True)
-        else:
+        if not self.as_json:
             print(f"lumina: {sentence(error)}", file=self.err, flush=True)
+            return
+        told: dict[str, Any] = {"error": getattr(error, "token", "usage"), "message": str(error)}
+        if isinstance(error, ModbusException):
+            told["code"] = error.code
+        if isinstance(error, ConfigError):
+            told["faults"] = error.faults
+        print(json.dumps(told), file=self.out, flush=True)
 
 
 def sentence(error: Exception) -> str:

@@ -1,45 +1,67 @@
 """``lumina scan``: which units answer, and with which settings, floor 5.
 
-It is polite to a bus in use: one request at a time, no retries, and between two of them a pause as long as the last
-one took, so that half of the bus at most is its own.
+It is polite to a bus in use: one request at a time, no retries, and whenever others used the bus since the last one, a
+pause as long as that one took, so that half of the bus at most is its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import re
-import sys
-import time
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from attrs import frozen
-
+from lumina_twisted.cli import ports, stats
+from lumina_twisted.cli.arguments import add_asking
+from lumina_twisted.cli.connection import ask_word
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import UsageError, add_connection, checked
+from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, checked, chosen
+from lumina_twisted.cli.place import add_port
+from lumina_twisted.cli.progress import Progress, progress
 from lumina_twisted.client.aio import LuminaModbusClient, Unit
-from lumina_twisted.errors import ModbusException, NotConnected, PortClosed, RequestError, ResponseTimeout
+from lumina_twisted.errors import (
+    Expired,
+    GatewayPathUnavailable,
+    GatewayTargetDeviceFailedToRespond,
+    LuminaError,
+    ModbusError,
+    ModbusException,
+    NotConnected,
+    NotSent,
+    QueueFull,
+    ResponseTimeout,
+)
 from lumina_twisted.modbus import pdu
 
-EXAMPLES = """\
-  lumina scan demo1                                 units 1 to 247, with the port's own settings
+EXAMPLES: Final = """\
+  lumina scan demo1                                units 1 to 247, with the port's own settings
   lumina scan demo1 --units 1-10,17
   lumina scan /dev/ttyUSB0 --units 1-5 --baudrates 9600,19200,38400 --parities N,E
 """
+PATIENCE: Final = 10.0
+"""Seconds for one answer, turns of others included."""
+LONGEST_PAUSE: Final = 1.0
+ATTEMPTS: Final = 5
+"""How often a unit is asked for which the bus had no time."""
+SILENCE: Final = (ResponseTimeout, GatewayPathUnavailable, GatewayTargetDeviceFailedToRespond)
+"""What says that there is no such unit; the latter two come from a gateway, not from the unit."""
+QUESTIONS: Final[dict[int, pdu.Request]] = {
+    1: pdu.ReadCoilsRequest(0, 1), 2: pdu.ReadDiscreteInputsRequest(0, 1), 3: pdu.ReadHoldingRegistersRequest(0, 1),
+    4: pdu.ReadInputRegistersRequest(0, 1), 7: pdu.ReadExceptionStatusRequest(), 17: pdu.ReportServerIdRequest(),
+    43: pdu.ReadDeviceIdentificationRequest(1, 0),
+}
 
 
-@frozen
-class Settings:
+class Way(NamedTuple):
     """One way to ask; None for the port's own."""
 
     baudrate: int | None
     parity: str | None
 
     def __str__(self) -> str:
-        return " ".join(str(one) for one in (self.baudrate, self.parity) if one) or "the port's settings"
+        return " ".join(str(one) for one in self if one)
 
 
 def units(text: str) -> tuple[int, ...]:
@@ -73,9 +95,9 @@ def _parities(text: str) -> tuple[str, ...]:
     return values
 
 
-def add_scan(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``scan``."""
-    parser.add_argument("port", metavar="PORT", help="name or path of a port")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """See :mod:`lumina_twisted.cli.commands`."""
+    add_port(parser)
     parser.add_argument(
         "--units", type=checked(units, "no list of units; write as 1-10,17, from 1 to 255"),
         default=tuple(range(1, 248)), metavar="LIST", help="which to ask (1-247)",
@@ -89,108 +111,143 @@ def add_scan(parser: argparse.ArgumentParser) -> None:
         help="parities to try (the port's own)",
     )
     parser.add_argument(
-        "--function", type=int, choices=(1, 2, 3, 4, 7, 17, 43), default=3, metavar="CODE",
+        "--function", **chosen(tuple(QUESTIONS), "function that only asks", int), default=3, metavar="CODE",
         help="what to ask: 1 to 4 read one entry, 7, 17, 43 (3); an exception counts as an answer",
     )
-    add_connection(parser)
-    parser.set_defaults(timeout=None)
-    for action in parser._actions:
-        if action.dest == "timeout":
-            action.help = "how long each unit has to answer (what the port's settings say)"
+    add_asking(parser, PATIENCE)
 
 
-_QUESTIONS: dict[int, pdu.Request] = {
-    1: pdu.ReadCoilsRequest(0, 1), 2: pdu.ReadDiscreteInputsRequest(0, 1), 3: pdu.ReadHoldingRegistersRequest(0, 1),
-    4: pdu.ReadInputRegistersRequest(0, 1), 7: pdu.ReadExceptionStatusRequest(), 17: pdu.ReportServerIdRequest(),
-    43: pdu.ReadDeviceIdentificationRequest(1, 0),
-}
+class Scan:
+    """One scan.
 
+    :param bar: is told how far it is.
+    """
 
-async def scan(options: Any, client: LuminaModbusClient, output: Output) -> int:
-    """Prints each unit that answers as it is found; 1 if none does."""
-    ways = [Settings(*one) for one in product(options.baudrates, options.parities)]
-    found = 0
-    with progress(len(ways) * len(options.units), output) as step:
+    def __init__(self, options: Any, client: LuminaModbusClient, output: Output, bar: Progress) -> None:
+        self.found: list[int] = []
+        self._options = options
+        self._client = client
+        self._output = output
+        self._bar = bar
+        self._name = options.port
+        self._clock = asyncio.get_running_loop().time
+        self._requests = 0  # of ours
+        self._foreign = 0  # of others, as far as we know
+
+    async def run(self) -> None:
+        """Asks one unit after the other; what answered once is not asked in other ways.
+
+        :raises LuminaError: if there is no port, no server, or no room on the bus.
+        """
+        for line in await ask_word(self._client, "ports", self._options.timeout):
+            if (port := ports.parsed(line)) and port.path == self._options.port:
+                self._name = port.name
+        for way in self._ways():
+            for number in self._options.units:
+                if number not in self.found and not await self._ask(way, number):
+                    break
+                self._bar.step(" ".join(filter(None, (self._options.port, str(way), f"unit {number}"))))
+
+    def _ways(self) -> Iterator[Way]:
+        for one in product(self._options.baudrates, self._options.parities):
+            yield Way(*one)
+
+    async def _ask(self, way: Way, number: int) -> bool:
+        """Whether others can be asked that way."""
+        options = self._options
+        port = self._client.port(
+            options.port, baudrate=way.baudrate, parity=way.parity, timeout=options.timeout, retries=0
+        )
+        began = self._clock()
         try:
-            for way, number in product(ways, options.units):
-                found += await _ask(client, options, way, number, output)
-                step(f"{options.port}, {way}, unit {number}")
-        except asyncio.CancelledError:
-            output.note(f"interrupted at unit {number}; {_told(found)} so far")
+            answer = await self._answer(port.unit(number))
+        except SILENCE:
+            pass
+        except NotSent as error:
+            if type(error) is not NotSent:
+                raise
+            self._output.note(f"{way}: {error}")  # the adapter does not take these settings
+            return False
+        else:
+            self.found.append(number)
+            await self._tell(way, port.unit(number), answer)
+        await self._make_room(self._clock() - began)
+        return True
+
+    async def _answer(self, unit: Unit) -> str:
+        for attempt in range(1, ATTEMPTS + 1):
+            self._requests += 1
+            try:
+                await unit.request(QUESTIONS[self._options.function])
+            except SILENCE:
+                raise
+            except ModbusException as refused:
+                return f"exception {refused.code}"
+            except (Expired, QueueFull):
+                self._requests -= 1
+                if attempt == ATTEMPTS:
+                    raise
+                await asyncio.sleep(LONGEST_PAUSE)
+            else:
+                return "answers"
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _tell(self, way: Way, unit: Unit, answer: str) -> None:
+        identity = await self._identity(unit)
+        told = ", ".join(filter(None, (f"unit {unit.unit}: {answer}", str(way), identity)))
+        with self._bar.aside():
+            self._output.result(
+                told, port=self._options.port, unit=unit.unit, baudrate=way.baudrate, parity=way.parity, answer=answer,
+                identity=identity,
+            )
+
+    async def _identity(self, unit: Unit) -> str:
+        """What the device says of itself, if it can."""
+        self._requests += 1
+        try:
+            objects = await unit.read_device_identification()
+        except NotConnected:
             raise
-    nobody = f"no unit answered on {options.port}; are baud rate, parity and wiring right?"
-    output.note(_told(found) if found else nobody)
-    return 0 if found else 1
+        except ModbusError:
+            return ""
+        return " ".join(objects[one].decode("utf-8", "replace") for one in sorted(objects)[:3])
+
+    async def _make_room(self, used: float) -> None:
+        """Leaves the bus to others for as long as it was used, if there are others."""
+        foreign = await self._others()
+        if foreign is None or foreign > self._foreign:
+            await asyncio.sleep(min(used, LONGEST_PAUSE))
+        self._foreign = foreign or 0
+
+    async def _others(self) -> int | None:
+        """How many requests of others the port has had; None if nobody can tell."""
+        for line in await ask_word(self._client, "stats", self._options.timeout):
+            name, counts = stats.parsed(line)
+            if name == self._name:
+                return counts.get("requests", 0) - self._requests
+        return None
 
 
-def _told(found: int) -> str:
-    return f"{found} unit{'' if found == 1 else 's'} found"
+async def ask(options: Any, client: LuminaModbusClient, output: Output) -> int:
+    """Prints each unit that answers as it is found; 1 if none does."""
+    total = len(options.units) * len(options.baudrates) * len(options.parities)
+    with progress(total, output) as bar:
+        scan = Scan(options, client, output, bar)
+        try:
+            await scan.run()
+        except asyncio.CancelledError:
+            bar.end()
+            output.note(f"interrupted; {_told(scan.found)} so far")
+            raise
+        except LuminaError:
+            bar.end()
+            if scan.found:
+                output.note(f"{_told(scan.found)} so far")
+            raise
+    output.note(_told(scan.found) if scan.found else
+                f"no unit answered on {options.port}; are baud rate, parity and wiring right?")
+    return EXIT_OK if scan.found else EXIT_REFUSED
 
 
-async def _ask(client: LuminaModbusClient, options: Any, way: Settings, number: int, output: Output) -> int:
-    patience = options.timeout or 10.0
-    unit = client.port(options.port, baudrate=way.baudrate, parity=way.parity, timeout=patience, retries=0).unit(number)
-    began = time.monotonic()
-    try:
-        said = f"exception {refused.code}" if (refused := await _refusal(unit, options.function)) else "answers"
-    except ResponseTimeout:
-        await asyncio.sleep(min(time.monotonic() - began, 1.0))
-        return 0
-    identity = await _identity(unit)
-    told = f"unit {number}: {said}" + (f", {way}" if way.baudrate or way.parity else "") + (
-        f", {identity}" if identity else ""
-    )
-    output.result(told, port=options.port, unit=number, baudrate=way.baudrate, parity=way.parity, answer=said,
-                  identity=identity)
-    await asyncio.sleep(min(time.monotonic() - began, 1.0))
-    return 1
-
-
-async def _refusal(unit: Unit, function: int) -> ModbusException | None:
-    try:
-        await unit.request(_QUESTIONS[function])
-    except ModbusException as refused:
-        return refused
-    except PortClosed as closed:
-        raise PortClosed(str(closed)) from None
-    except RequestError as wrong:
-        if "no port" in str(wrong):
-            raise UsageError(f"{wrong}; `lumina ports` tells which there are") from None
-        raise
-    return None
-
-
-async def _identity(unit: Unit) -> str:
-    """What the device says of itself, if it can."""
-    try:
-        objects = await unit.read_device_identification()
-    except NotConnected:
-        raise
-    except Exception:
-        return ""
-    return " ".join(objects[one].decode("utf-8", "replace") for one in sorted(objects)[:3])
-
-
-@contextlib.contextmanager
-def progress(total: int, output: Output) -> Iterator[Any]:
-    """A bar on a terminal, if rich is installed; nothing otherwise."""
-    if output.as_json or not sys.stderr.isatty():
-        yield lambda text: None
-        return
-    try:
-        from rich.console import Console
-        from rich.progress import Progress
-    except ImportError:
-        yield lambda text: print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
-        print("\r\x1b[K", end="", file=sys.stderr)
-        return
-    with Progress(console=Console(stderr=True), auto_refresh=False, transient=True) as bar:
-        task = bar.add_task("scanning", total=total)
-
-        def step(text: str) -> None:
-            bar.update(task, advance=1, description=text)
-            bar.refresh()
-
-        yield step
-
-
+def _told(found: list[int]) -> str:
+    return f"{len(found)} unit{'' if len(found) == 1 else 's'} found"

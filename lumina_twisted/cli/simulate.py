@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
+from typing import Any, Final
 
-from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED
-from lumina_twisted.config import early, signals
-from lumina_twisted.config.simulation import settings_from_toml
-from lumina_twisted.errors import LuminaError
-from lumina_twisted.simulator.simulation import Simulation
+from lumina_twisted.cli.output import Output
+from lumina_twisted.cli.parser import EXIT_OK
+
+EXAMPLES: Final = """\
+  lumina simulate etc/simulation.toml
+  lumina simulate etc/simulation.toml --verbose    and what comes over the wires
+  lumina simulate etc/simulation.toml --check      is it right?
+"""
 
 
-def simulate(path: str, *, is_verbose: bool = False) -> int:
-    """Runs the simulation that the file describes; its exit status.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """See :mod:`lumina_twisted.cli.commands`."""
+    parser.add_argument("file", metavar="FILE", help="a TOML file; docs/simulator.md says what can stand there")
+    parser.add_argument("--check", action="store_true", help="say all that is wrong with the file, and exit")
+    parser.add_argument("--verbose", "-v", action="store_true", help="print all that comes over the wires")
 
-    :param is_verbose: whether all that comes over the wires is printed.
+
+def run(options: Any, output: Output) -> int:
+    """Says what to open, and simulates.
+
     :raises ConfigError: with all faults of the file.
+    :raises PortError: if a bus cannot be made.
     """
-    early.take_over()
+    from lumina_twisted.config import early
+
+    if not options.check:
+        early.take_over()
+    from lumina_twisted.config.simulation import settings_from_toml
+
+    settings = settings_from_toml(options.file)
+    if options.check:
+        buses = ", ".join(settings.buses) or "none"
+        output.result(f"{options.file} is fine: buses {buses}")
+        return EXIT_OK
+    return _simulate(settings, options, output)
+
+
+def _simulate(settings: Any, options: Any, output: Output) -> int:
     from twisted.internet import reactor
 
-    settings = settings_from_toml(path)
-    simulation = Simulation(settings, reactor, time.monotonic, on_wire=print if is_verbose else None)
-    try:
-        simulation.startService()
-    except LuminaError as error:
-        print(f"lumina: {error}", file=sys.stderr)
-        return EXIT_REFUSED
-    print("\n".join(simulation.summary()), flush=True)
+    from lumina_twisted.config import signals
+    from lumina_twisted.simulator.simulation import Simulation
+
+    def show(event: Any) -> None:
+        output.result(str(event))
+
+    simulation = Simulation(settings, reactor, time.monotonic, on_wire=show if options.verbose else None)
+    simulation.startService()
+    for line in simulation.summary():
+        output.result(line)
     reactor.addSystemEventTrigger("after", "shutdown", simulation.stopService)  # type: ignore[attr-defined]
     signals.take_over(reactor)
     reactor.callWhenRunning(signals.take_over, reactor)  # type: ignore[attr-defined]

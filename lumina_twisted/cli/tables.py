@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from attrs import frozen
@@ -70,7 +71,17 @@ def decoded(words: tuple[int, ...], options: Any) -> Any:
         return f"{words[0]:04X}"
     if options.type == "bits":
         return f"{words[0]:016b}"
-    return decode(words, options.type, options.word_order, options.byte_order)
+    value = decode(words, options.type, options.word_order, options.byte_order)
+    return _shortest(value) if options.type == "f32" else value
+
+
+def _shortest(value: float) -> float:
+    """The shortest decimal number that is the same f32: 230.4, where a Python number has 230.39999389648438."""
+    for digits in range(6, 9):
+        near = float(f"{value:.{digits}g}")
+        if math.isfinite(near) and encode(near, "f32") == encode(value, "f32"):
+            return near
+    return value
 
 
 def width(options: Any) -> int:

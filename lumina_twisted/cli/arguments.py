@@ -1,0 +1,57 @@
+"""What all commands are told alike, floor 5: where the server is, how long to wait for it, and how to answer."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Final, NamedTuple
+
+from lumina_twisted.cli.parser import UsageError, bounded
+
+DEFAULT_TIMEOUT: Final = 5.0
+"""Seconds."""
+DEFAULT_SERVER: Final = "127.0.0.1:8888"
+
+
+class Server(NamedTuple):
+    """Where the server is; a host that begins with ``/`` is the path of its Unix socket."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if host.startswith("/") else f"{host}:{self.port}"
+
+
+def server(text: str) -> Server:
+    """``HOST``, ``HOST:PORT``, ``[IPV6]:PORT`` or the path of a Unix socket.
+
+    :raises UsageError: if it is none.
+    """
+    if text.startswith("/"):
+        return Server(text, 0)
+    match = re.fullmatch(r"(?:\[([\w:.%]+)\]|([^:\s]+))(?::(\d{1,5}))?", text)
+    if match is None or not 0 < int(match[3] or 8888) < 65536:
+        raise UsageError(
+            f"{text!r} is no server; write HOST, HOST:PORT as 127.0.0.1:8888 or [::1]:8888, or a socket's path"
+        )
+    return Server(match[1] or match[2], int(match[3] or 8888))
+
+
+def add_asking(parser: argparse.ArgumentParser, timeout: float = DEFAULT_TIMEOUT) -> None:
+    """The options of every command that asks a server."""
+    group = parser.add_argument_group("server")
+    group.add_argument(
+        "--server", metavar="HOST[:PORT]", help=f"where Lumina runs (LUMINA_SERVER, or {DEFAULT_SERVER})"
+    )
+    group.add_argument(
+        "--timeout", type=bounded(0.05, 60, "time to wait", float), default=timeout, metavar="SECONDS",
+        help=f"how long to wait for each answer ({timeout:g})",
+    )
+    add_json(group)
+
+
+def add_json(parser: argparse._ActionsContainer) -> None:
+    """The option of every command that has results."""
+    parser.add_argument("--json", action="store_true", help="results and errors as JSON, an object a line")

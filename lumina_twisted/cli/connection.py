@@ -1,0 +1,68 @@
+"""A command that needs a server: it is connected, asked and left, floor 5."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from lumina_twisted.cli.arguments import DEFAULT_SERVER, Server, server
+from lumina_twisted.cli.output import Output
+from lumina_twisted.cli.parser import EXIT_OK, UsageError
+from lumina_twisted.client.aio import LuminaModbusClient
+from lumina_twisted.errors import NotConnected
+
+Ask = Callable[[Any, LuminaModbusClient, Output], Awaitable[int | None]]
+
+
+def run_asking(ask: Ask, options: Any, output: Output) -> int:
+    """Runs such a command."""
+    where = server_of(options)
+
+    async def whole() -> int:
+        client = LuminaModbusClient(where.host, where.port, timeout=options.timeout)
+        try:
+            await connect(client, where, options.timeout)
+            return await ask(options, client, output) or EXIT_OK
+        finally:
+            await client.close()
+
+    return asyncio.run(whole())
+
+
+def server_of(options: Any) -> Server:
+    """Where the server is that the options or the environment name.
+
+    :raises UsageError: if that is no place.
+    """
+    if given := getattr(options, "server", None):
+        return server(given)
+    try:
+        return server(os.environ.get("LUMINA_SERVER") or DEFAULT_SERVER)
+    except UsageError as error:
+        raise UsageError(f"LUMINA_SERVER: {error}") from None
+
+
+async def connect(client: LuminaModbusClient, where: Server, timeout: float) -> None:
+    """Connects, or gives up.
+
+    :raises NotConnected: after ``timeout`` seconds, or when it is refused.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            await client.connect()
+    except TimeoutError:
+        raise NotConnected(f"no connection to {where} within {timeout:g} s; is Lumina running there?") from None
+
+
+async def ask_word(client: LuminaModbusClient, word: str, timeout: float) -> tuple[str, ...]:
+    """What the server answers to a word.
+
+    :raises NotConnected: if the connection is lost, or no answer comes within ``timeout`` seconds.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            return await client.ask(word)
+    except TimeoutError:
+        raise NotConnected(f"the server did not answer {word!r} within {timeout:g} s; is it a Lumina server?") from None

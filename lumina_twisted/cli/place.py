@@ -1,0 +1,98 @@
+"""Where a value is and how it lies there, as words of the command line, floor 5."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any, Final
+
+from lumina_twisted.cli.parser import UsageError, bounded, chosen, whole
+from lumina_twisted.cli.tables import TYPES, table
+from lumina_twisted.client.aio import LuminaModbusClient, Unit
+
+LAST_ADDRESS: Final = 65535
+
+
+def address(text: str) -> int:
+    """A 0-based address.
+
+    :raises UsageError: for a data model number such as 400001, which is not one.
+    """
+    try:
+        value = whole(text)
+    except ValueError:
+        value = -1
+    if 0 <= value <= LAST_ADDRESS:
+        return value
+    if match := re.fullmatch(r"([0134])[xX]?(\d{4,5})", text):
+        name = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}[match[1]]
+        raise UsageError(f"{text} is a register number; write `{name} {int(match[2]) - 1}`, addresses begin at 0")
+    raise UsageError(f"{text!r} is no address; give a number from 0 to {LAST_ADDRESS}, as 16 or 0x10")
+
+
+def add_serial(parser: argparse.ArgumentParser) -> None:
+    """What a request may ask for otherwise than configured."""
+    group = parser.add_argument_group("serial settings, if they differ from the port's own")
+    group.add_argument("--baudrate", type=bounded(1, 10_000_000, "baud rate"), metavar="BAUD")
+    group.add_argument("--parity", **chosen(tuple("NEOMS"), "parity", str.upper), metavar="N|E|O|M|S")
+    group.add_argument("--stopbits", **chosen((1, 2), "number of stop bits", int), metavar="1|2")
+    group.add_argument(
+        "--retries", type=bounded(0, 100, "number of retries"), metavar="N",
+        help="how often to ask again; for a write, anything but 0 allows that it is carried out more than once",
+    )
+
+
+def add_port(parser: argparse.ArgumentParser) -> None:
+    """Which port."""
+    parser.add_argument("port", metavar="PORT", help="name or path of a port; `lumina ports` tells which there are")
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Port, unit, table and address, and how values lie in registers."""
+    add_port(parser)
+    parser.add_argument("unit", metavar="UNIT", type=bounded(0, 255, "unit"), help="unit identifier, 1 to 247")
+    parser.add_argument("table", metavar="TABLE", type=table, help="coil, discrete, holding or input")
+    parser.add_argument("address", metavar="ADDRESS", type=address, help="address, from 0, decimal or as 0x10")
+    group = parser.add_argument_group("values in registers")
+    group.add_argument("--type", choices=TYPES, metavar="TYPE", help=f"{', '.join(TYPES)} (u16)")
+    orders = chosen(("big", "little"), "order")
+    group.add_argument("--word-order", **orders, default="big", metavar="big|little", help="which word is first (big)")
+    group.add_argument("--byte-order", **orders, default="big", metavar="big|little", help="which byte of a word (big)")
+    group.add_argument("--length", type=bounded(1, 125, "length"), metavar="N", help="registers of a string")
+    encodings = chosen(("ascii", "utf-8", "latin-1"), "encoding")
+    group.add_argument("--encoding", **encodings, default="ascii", metavar="NAME",
+                       help="of a string: ascii, utf-8, latin-1 (ascii)")
+
+
+def check(options: Any) -> None:
+    """Refuses what does not go together, and says which type it is if nobody did.
+
+    :raises UsageError: if so.
+    """
+    if options.table.is_bits and options.type:
+        raise UsageError(f"a {options.table.name} is on or off and has no type; leave out --type")
+    options.type = options.type or "u16"
+    if options.length and options.type != "string":
+        raise UsageError(f"--length is for strings; write --type string, or --count for more than one {options.type}")
+
+
+def check_range(start: int, entries: int, remedy: str) -> None:
+    """Refuses what does not end at the last address.
+
+    :raises UsageError: if so.
+    """
+    if start + entries > LAST_ADDRESS + 1:
+        raise UsageError(f"{entries} entries from {start} on go beyond address {LAST_ADDRESS}; {remedy}")
+
+
+def serial_of(options: Any) -> dict[str, Any]:
+    """The settings that the options give."""
+    return {
+        "baudrate": options.baudrate, "parity": options.parity, "stopbits": options.stopbits,
+        "retries": options.retries, "timeout": options.timeout,
+    }
+
+
+def unit_of(client: LuminaModbusClient, options: Any) -> Unit:
+    """The unit that the options name."""
+    return client.port(options.port, **serial_of(options)).unit(options.unit)

@@ -1,0 +1,114 @@
+"""``lumina read``, floor 5."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from lumina_twisted.cli.arguments import add_asking
+from lumina_twisted.cli.output import Output
+from lumina_twisted.cli.parser import UsageError, bounded
+from lumina_twisted.cli.place import add_place, add_serial, check, check_range, unit_of
+from lumina_twisted.cli.tables import Table, decoded, width
+from lumina_twisted.client.aio import LuminaModbusClient, Unit
+from lumina_twisted.errors import IllegalDataAddress, ModbusError, ModbusException, RequestError
+
+EXAMPLES: Final = """\
+  lumina read demo1 1 input 0                      one register of unit 1
+  lumina read demo2 1 input 0 --type u32           two registers as one number
+  lumina read demo1 2 coil 0 --count 8
+  lumina read demo1 1 input 0 --watch 5            again and again, until Ctrl-C
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """See :mod:`lumina_twisted.cli.commands`."""
+    add_place(parser)
+    parser.add_argument("--count", type=bounded(1, 65536, "count"), default=1, metavar="N", help="how many values (1)")
+    parser.add_argument(
+        "--watch", type=bounded(0.01, 86400, "pause", float), metavar="SECONDS",
+        help="read again after so long, for ever",
+    )
+    add_serial(parser)
+    add_asking(parser)
+
+
+async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:
+    """Prints the values, an address and a value a line. What fails while it watches is told, and it goes on."""
+    check(options)
+    if options.type == "string" and not options.length:
+        raise UsageError("how long is the string? write --length REGISTERS, two characters each")
+    if options.unit == 0:
+        raise UsageError("unit 0 is all units at once, of which none answers; give a unit from 1 to 247")
+    clock = asyncio.get_running_loop().time
+    while True:
+        began = clock()
+        try:
+            await _read(options, client, output)
+        except RequestError:
+            raise
+        except ModbusError as error:
+            if not options.watch:
+                raise
+            output.error(error)
+        if not options.watch:
+            return
+        await asyncio.sleep(max(0.0, began + options.watch - clock()))
+
+
+async def _read(options: Any, client: LuminaModbusClient, output: Output) -> None:
+    step = 1 if options.table.is_bits else width(options)
+    check_range(options.address, step * options.count, "give a smaller --count")
+    runs = read_runs(unit_of(client, options), options.table, options.address, step * options.count, step)
+    try:
+        async for first, entries in runs:
+            for at in range(0, len(entries), step):
+                _show(options, first + at, entries[at : at + step], output)
+    except IllegalDataAddress as error:
+        raise say_more(error, _hint(options)) from None
+
+
+async def read_runs(
+    unit: Unit, table: Table, start: int, entries: int, step: int = 1
+) -> AsyncIterator[tuple[int, tuple[Any, ...]]]:
+    """A range of any length, in as many requests as it takes: of each the first address, and what is there.
+
+    :param step: entries that are one value, which is never put together from two requests.
+    """
+    most = table.limit - table.limit % step
+    for first in range(start, start + entries, most):
+        quantity = min(most, start + entries - first)
+        try:
+            yield first, await getattr(unit, table.read)(first, quantity)
+        except ModbusException as error:
+            raise say_more(error, f", asked for {first} to {first + quantity - 1}" if entries > most else "") from None
+
+
+def say_more(error: ModbusError, more: str) -> ModbusError:
+    """The same error, its sentence longer."""
+    error.args = (f"{error}{more}",)
+    return error
+
+
+def _hint(options: Any) -> str:
+    """Many manuals count registers from 40001 or 30001."""
+    first = {"holding": 40001, "input": 30001, "discrete": 10001}.get(options.table.name, 65536)
+    if not first <= options.address < first + 9999:
+        return ""
+    return f". If the manual says register {options.address}, its address is {options.address - first}"
+
+
+def _show(options: Any, here: int, entries: tuple[Any, ...], output: Output) -> None:
+    value = bool(entries[0]) if options.table.is_bits else decoded(entries, options)
+    text = ("on" if value else "off") if options.table.is_bits else value
+    if isinstance(value, float) and not math.isfinite(value):
+        value = None  # JSON has no such numbers
+    when = {"time": round(time.time(), 3)} if options.watch else {}
+    output.result(
+        f"{here} {text}", port=options.port, unit=options.unit, table=options.table.name, address=here, value=value,
+        **when,
+    )

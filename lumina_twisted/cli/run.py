@@ -1,0 +1,47 @@
+"""``lumina run``, floor 5: the service without knowing twistd."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Final
+
+from lumina_twisted.cli.output import Output
+from lumina_twisted.cli.parser import EXIT_OK
+
+EXAMPLES: Final = """\
+  lumina run --demo                                two simulated buses
+  lumina run --port boiler=/dev/ttyUSB0:baudrate=19200
+  lumina run --config etc/lumina.toml
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options are those of ``twistd lumina``, which has its own parser."""
+    parser.add_argument("words", metavar="OPTION", nargs="*")
+
+
+def run(words: list[str], output: Output) -> int:
+    """The service, until Ctrl-C.
+
+    :param words: those of ``twistd lumina``.
+    """
+    from lumina_twisted.config import early
+
+    if {"--help", "-h"} & set(words):
+        return _show_help(output)
+    early.take_over()
+    from twisted.scripts import twistd
+
+    sys.argv = ["lumina run", "--nodaemon", "--pidfile=", "lumina", *words]
+    twistd.run()
+    return EXIT_OK
+
+
+def _show_help(output: Output) -> int:
+    from lumina_twisted.tap import Options
+
+    options = Options()
+    options.synopsis = "usage: lumina run [options]"
+    print(f"{options}\nexamples:\n{EXAMPLES.rstrip()}", file=output.out)
+    return EXIT_OK

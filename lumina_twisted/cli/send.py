@@ -1,0 +1,75 @@
+"""``lumina send``, floor 5."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Final
+
+from lumina_twisted.cli.arguments import add_asking
+from lumina_twisted.cli.output import Output
+from lumina_twisted.cli.parser import UsageError, bounded
+from lumina_twisted.cli.place import add_port, add_serial, serial_of
+from lumina_twisted.client.aio import LuminaModbusClient
+from lumina_twisted.errors import FrameError
+from lumina_twisted.modbus.crc import append_crc, crc_bytes, crc_ok
+from lumina_twisted.modbus.lengths import request_length
+from lumina_twisted.modbus.rtu import check_request_frame
+
+EXAMPLES: Final = """\
+  lumina send demo1 020300000001                   unit, function, data; the CRC is added
+  lumina send demo1 02 03 00 00 00 01 84 39        or is there
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """See :mod:`lumina_twisted.cli.commands`."""
+    add_port(parser)
+    parser.add_argument("hex", metavar="HEX", nargs="+", help="unit, function and data, with or without the CRC")
+    parser.add_argument(
+        "--response-length", type=bounded(0, 256, "length"), default=0, metavar="BYTES",
+        help="bytes of the reply's frame; only functions outside the specification need it",
+    )
+    add_serial(parser)
+    add_asking(parser)
+
+
+async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:
+    """Sends a frame as it is, and prints the reply's."""
+    body = body_of("".join(options.hex))
+    reply = await client.send_command(
+        "lumina send", options.port, body, response_length=options.response_length, **serial_of(options)
+    )
+    output.result(
+        reply.frame.hex().upper() or "sent to all units, which do not answer", port=options.port,
+        reply=reply.frame.hex().upper(), time=reply.stamp,
+    )
+
+
+def body_of(text: str) -> bytes:
+    """Unit and PDU of a request that may have its CRC.
+
+    :raises UsageError: if it is no request.
+    """
+    try:
+        typed = bytes.fromhex(text)
+    except ValueError:
+        raise UsageError(f"{text[:40]!r} is not hexadecimal digits, two a byte, as 020300000001") from None
+    if len(typed) < 2:
+        raise UsageError(f"{text!r} is no request; write unit, function and data, as 020300000001")
+    body = typed[:-2] if len(typed) > 3 and crc_ok(typed) else typed
+    try:
+        check_request_frame(append_crc(body))
+    except FrameError as error:
+        raise UsageError(_why_not(body, error)) from None
+    return body
+
+
+def _why_not(body: bytes, error: FrameError) -> str:
+    if len(body) > 255:
+        return str(error)
+    length = request_length(body + b"\0\0", 1)
+    if length == len(body) - 3:
+        right = crc_bytes(body[:-2]).hex().upper()
+        return f"wrong CRC {body[-2:].hex().upper()}, the right one is {right}; leave it out, and it is added"
+    asked = f"{length + 1} bytes" if length > 0 else "more bytes"
+    return f"a request of function {body[1]} has {asked} with its unit and without its CRC, not {len(body)}"
