@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import termios
+import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -142,9 +143,8 @@ class Stopping(LifecycleTests):
         self.client = twistd.connect()
         self.client.write(read_line(b"wire"), read_line(b"waits"))
         self.device.read(len(READ))
-        self.client.write(b"help")
-        while not self.client.read().startswith(b"# Words"):
-            pass  # the lines have been taken in when `help`, which ends with that, is answered
+        self.client.write(b"nonsense")
+        self.client.read()  # the lines before it have been taken in when this one is answered
         twistd.send(number)
         self.assertTrue(self.client.read().startswith(b"waits:ERROR:stopping "))
         return twistd
@@ -226,6 +226,11 @@ from twisted.internet import reactor
 def crash_on_purpose():
     ctypes.string_at(0)
 reactor.callLater(0.5, crash_on_purpose)
+"""
+FULL = """
+import os
+os.mkdir("logs")
+os.symlink("/dev/full", "logs/lumina.log")
 """
 FAULTY = """
 from lumina_twisted.ports.pool import PortPool
@@ -316,6 +321,32 @@ class Killed(LifecycleTests):
         told = ended.stdout + ended.stderr  # twistd makes stderr a part of its log
         self.assertIn("in fail_on_purpose", told)
         self.assertIn("RuntimeError: planted", told)
+
+    def test_disk_full(self) -> None:
+        """It serves all the same, says so once, and in the log what is missing, when there is room again."""
+        twistd = Twistd("--port", self.port, before=FULL)
+        self.addCleanup(twistd.__exit__, None, None, None)
+        log = twistd.folder / "logs" / "lumina.log"
+        twistd.__enter__()
+        client = twistd.connect()
+        client.write(read_line(b"a"))
+        self.device.read(len(READ))
+        self.device.write(REPLY)
+        self.assertTrue(client.read().startswith(b"a:01"))
+        log.unlink()  # /dev/full
+        patience = time.monotonic() + PATIENCE
+        while not log.exists() or "are missing here" not in log.read_text():
+            self.assertLess(time.monotonic(), patience, twistd.errors())
+            twistd.send(signal.SIGHUP)  # one more line for the log
+            time.sleep(0.1)
+        self.assertRegex(log.read_text(), r"\d+ events are missing here: the log .*lumina\.log could not be written")
+        client.close()
+        twistd.send(signal.SIGTERM)
+        self.assertEqual(twistd.wait(), 0)
+        first, second = twistd.errors().splitlines()
+        told = "cannot be written (No space left on device); what is logged meanwhile is counted"
+        self.assertTrue(first.endswith(told), first)
+        self.assertIn("can be written again; ", second)
 
     def test_port_lost(self) -> None:
         """One, then the last: it stays, says so, and waits for them."""
