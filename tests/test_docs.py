@@ -55,7 +55,7 @@ class DocumentationTests(SynchronousTestCase):
     def test_transcripts(self) -> None:
         """Each command sent to a real demo gets the lines shown; `…` stands for what moves."""
         shown = [(page, match[1], lines) for page, command, lines in commands() if (match := PRINTF.fullmatch(command))]
-        self.assertGreater(len(shown), 10)
+        self.assertGreater(len(shown), 8)
         with Twistd("--demo") as twistd:
             for page, typed, lines in shown:
                 client = twistd.connect()
