@@ -74,6 +74,7 @@ class Packaging(unittest.TestCase):
             "from twisted.internet.endpoints import clientFromString;"
             "print(clientFromString(None, 'serial:/dev/x:baudrate=19200'))"
         )
+        self.assertEqual(run(python.parent / "lumina", "--version", folder=self.folder), f"Lumina {__version__}\n")
         path, endpoint = run(python, "-c", code, folder=self.folder).splitlines()
         self.assertTrue(pathlib.Path(path).resolve().is_relative_to(home.resolve()), path)
         self.assertIn("SerialEndpoint", endpoint)
