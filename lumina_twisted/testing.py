@@ -135,6 +135,8 @@ class MemoryPort:
         self.script: list[Outcome] = []
         self.closed = ""
         """Why it is not open; empty while it is."""
+        self.counters = Counters()
+        """What :meth:`describe` tells; its requests are counted, the rest is the test's to say."""
         self._now = now
 
     @property
@@ -149,6 +151,7 @@ class MemoryPort:
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
         asked = Asked(client, unit, pdu, timeout, serial, retries, response_length)
         self.asked.append(asked)
+        self.counters.requests += 1
         if self.closed:
             asked.end(PortClosed(f"{self.name} is not open, {self.closed}", unit=unit, function_code=pdu[0]))
         elif self.script:
@@ -161,7 +164,7 @@ class MemoryPort:
         """See :meth:`lumina_twisted.ports.interfaces.Port.describe`."""
         return PortDescription(
             self.name, self.path, self.serial, self.closed or "open", len(self.waiting),
-            Counters(requests=len(self.asked)),
+            self.counters,
         )
 
 

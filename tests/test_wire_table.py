@@ -23,8 +23,9 @@ from lumina_twisted.errors import (
     Stopping,
 )
 from lumina_twisted.modbus.crc import append_crc
+from lumina_twisted.testing import Asked, MemoryPort
+from tests.line_listener import STAMP, Listener, command, read_registers, registers
 from tests.original_clients import FirstClient, SecondClient, Told
-from tests.scripted_port import STAMP, Asked, Listener, ScriptedPort, command, read_registers, registers
 
 ID = "ttyUSB0_thc_010300000001_20241124170450_aB"
 ID38 = "3_thermo_010300000001_20241124170450_aB"[:38]
@@ -38,7 +39,7 @@ class WireCase(SynchronousTestCase):
 
     def listen(self, *outcomes: bytes | Exception, **options: object) -> Listener:
         self.listener = Listener(**options)
-        self.port: ScriptedPort = self.listener.port
+        self.port: MemoryPort = self.listener.port
         self.port.script += outcomes
         return self.listener
 
@@ -480,7 +481,7 @@ class Section5Tests(WireCase):
         self.assertEqual(self.port.asked, [])
 
     def test_8_port_with_a_colon_by_its_name(self) -> None:
-        listener = Listener(ScriptedPort("boiler", "/dev/serial/by-path/pci-0000:00:1d.0"))
+        listener = Listener(MemoryPort("boiler", "/dev/serial/by-path/pci-0000:00:1d.0"))
         listener.port.script.append(REPLY)
         [answer] = listener.say(command(READ, port="boiler"))
         self.assertNotIn(b"ERROR", answer)

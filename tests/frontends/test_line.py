@@ -16,16 +16,8 @@ from lumina_twisted.frontends.line import LineFactory, LineOptions, LineProtocol
 from lumina_twisted.frontends.line_client import LINGER
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.schema import structure, structure_text
-from tests.scripted_port import (
-    STAMP,
-    Asked,
-    Listener,
-    ScriptedPort,
-    ScriptedPorts,
-    command,
-    read_registers,
-    registers,
-)
+from lumina_twisted.testing import Asked, MemoryPort, MemoryPorts
+from tests.line_listener import STAMP, Listener, command, read_registers, registers
 
 READ = read_registers(1)
 REPLY = registers(1)
@@ -42,7 +34,7 @@ class FrontCase(SynchronousTestCase):
     def tearDown(self) -> None:
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    def start(self, *ports: ScriptedPort, **options: object) -> None:
+    def start(self, *ports: MemoryPort, **options: object) -> None:
         self.listener = Listener(*ports, **options)
         self.port, self.clock = self.listener.port, self.listener.clock
         self.line, self.transport = self.listener.connect()
@@ -85,7 +77,7 @@ class CommandTests(FrontCase):
         self.assertIs(self.port.asked[0].serial, self.port.asked[1].serial)
 
     def test_other_settings_keep_the_ports_rest(self) -> None:
-        self.start(ScriptedPort(parity="E", stopbits=2))
+        self.start(MemoryPort(parity="E", stopbits=2))
         self.say(command(READ, 7, ":1:bytesize=7:retries=0"))
         self.assertEqual(self.asked().serial, SerialSettings(bytesize=7, parity="E", stopbits=2))
         self.assertEqual(self.asked().retries, 0)
@@ -95,13 +87,13 @@ class CommandTests(FrontCase):
         self.assertIsNone(self.asked().serial)
 
     def test_empty_port_is_the_first(self) -> None:
-        self.start(ScriptedPort("one"), ScriptedPort("two", "/dev/two"))
+        self.start(MemoryPort("one"), MemoryPort("two", "/dev/two"))
         self.say(command(READ, port=""))
         self.assertEqual(len(self.port.asked), 1)
 
     def test_empty_port_is_the_listeners(self) -> None:
-        two = ScriptedPort("two", "/dev/two")
-        self.start(ScriptedPort("one"), two, port="two")
+        two = MemoryPort("two", "/dev/two")
+        self.start(MemoryPort("one"), two, port="two")
         self.say(command(READ, port=""))
         self.assertEqual((len(self.port.asked), len(two.asked)), (0, 1))
 
@@ -112,7 +104,7 @@ class CommandTests(FrontCase):
         self.assertIn(b"boiler (/dev/ttyUSB0)", answer)
 
     def test_no_port_at_all(self) -> None:
-        factory = LineFactory(LineOptions(), ScriptedPorts(), self.clock, lambda: STAMP)
+        factory = LineFactory(LineOptions(), MemoryPorts(), self.clock, lambda: STAMP)
         self.assertRaises(RequestError, factory.find, "")
 
     def test_answers_in_the_order_they_come(self) -> None:
@@ -228,8 +220,10 @@ class OddLineTests(FrontCase):
         self.assertEqual(self.transport.writes, [b"a:01 AB:1732467890.1234\n"])
 
     def test_words_for_people(self) -> None:
-        self.start(ScriptedPort("by:path", "/dev/serial/by-path/pci-0:1"))
-        for word, inside in ((b"help", b"response length"), (b"PORTS", b"9600 8N1  open"), (b"Stats", b"requests 3")):
+        port = MemoryPort("by:path", "/dev/serial/by-path/pci-0:1")
+        port.counters.replies = 3
+        self.start(port)
+        for word, inside in ((b"help", b"response length"), (b"PORTS", b"9600 8N1  open"), (b"Stats", b"replies 3")):
             self.say(word + b"\r")
             text = self.transport.writes.pop()
             self.assertIn(inside, text)
@@ -416,9 +410,9 @@ class TcpTests(TestCase):
     """What only a real connection shows."""
 
     async def listen(self, **options: object) -> None:
-        self.port = ScriptedPort()
+        self.port = MemoryPort()
         self.served: Deferred[LineProtocol] = Deferred()
-        factory = LineFactory(LineOptions(**options), ScriptedPorts(self.port), reactor, lambda: STAMP)
+        factory = LineFactory(LineOptions(**options), MemoryPorts(self.port), reactor, lambda: STAMP)
         build = factory.buildProtocol
 
         def and_tell(addr: object) -> LineProtocol:
