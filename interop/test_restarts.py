@@ -7,6 +7,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from typing import Any
 
@@ -28,9 +29,10 @@ class Restarts(TestCase):
     timeout = 500
 
     def setUp(self) -> None:
-        self.folder = pathlib.Path(self.mktemp()).absolute()
-        self.folder.mkdir(parents=True)
-        self.tty = f"/tmp/lumina-restarts-{free_tcp_port()}"  # the name of a link has a limit
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = pathlib.Path(temporary.name)
+        self.tty = str(self.folder / "tty")
         (self.folder / "bus.toml").write_text(
             f'[buses.b]\nlink = "{self.tty}"\nbaudrate = 115200\n[buses.b.units.1.holding_registers]\n0 = 7\n'
         )
