@@ -437,3 +437,5 @@ class DemoTests(TestCase):
 
     def test_help_is_among_them(self) -> None:
         self.assertIn("help", self.demo.hints())
+        self.assertIn("\n  lumina read demo1 1 input 0\n", self.demo.hints())
+        self.assertIn("\n  lumina read demo1 1 input 0 --server [::1]:99\n", self.demo.hints("::1", 99))

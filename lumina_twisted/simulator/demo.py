@@ -31,6 +31,9 @@ _BUSES: Final = {
     "demo2": {"baudrate": BAUDRATES["demo2"], "units": {"1": _ENERGY_METER, "2": {}}},
 }
 
+_COMMANDS: Final = (
+    "lumina read demo1 1 input 0", "lumina write demo1 2 coil 3 on", "lumina scan demo1 --units 1-5",
+)
 _HINTS: Final = (
     ("the temperature, in tenths of a degree", "demo1", 1, "0400000001", 7, ""),
     ("how many relays the board has: 0008", "demo1", 2, "0300000001", 7, "03020008"),
@@ -58,8 +61,12 @@ class DemoService(Simulation):
 
     def hints(self, host: str = "127.0.0.1", tcp_port: int = 8888) -> str:
         """What to type in another terminal."""
-        lines = ["two simulated buses are ready; what comes back is 1:REPLY:TIME, the reply's frame in hexadecimal",
-                 "digits (of a read: unit, function, number of bytes, the values, CRC). In another terminal, type"]
+        server = f"[{host}]:{tcp_port}" if ":" in host else f"{host}:{tcp_port}"
+        where = "" if server == "127.0.0.1:8888" else f" --server {server}"
+        lines = ["two simulated buses are ready. In another terminal, type (lumina is in .venv/bin after `make run`)",
+                 *(f"  {one}{where}" for one in _COMMANDS),
+                 "or text lines, which anything can send; what comes back is 1:REPLY:TIME, the reply's frame in",
+                 "hexadecimal digits (of a read: unit, function, number of bytes, the values, CRC)"]
         typed = f"\\n' | nc -q1 {host} {tcp_port}"
         for meaning, port, unit, pdu, length, reply in _HINTS:
             lines += [f"  # {meaning}", f"  printf '{command(port, unit, pdu, length)}{typed}"]
