@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import shlex
 import signal
 from collections.abc import AsyncIterator, Coroutine
@@ -85,11 +86,8 @@ async def _converse(where: Server, timeout: float, output: Output) -> int:
 
 def _lines(output: Output, console: Console) -> AsyncIterator[str]:
     output.note("connected; `help` says what can be typed, `bye` leaves")
-    try:
-        import prompt_toolkit  # noqa: F401
-    except ImportError:
-        return prompted(output.source, output)
-    return edited(output, lambda: console.words)
+    has_editor = output.out.isatty() and importlib.util.find_spec("prompt_toolkit") is not None
+    return edited(output, lambda: console.words) if has_editor else prompted(output.source, output)
 
 
 class Console:

@@ -40,8 +40,8 @@ class Parser(argparse.ArgumentParser):
         self.out = out
 
     def print_help(self, file: Any = None) -> None:
-        """Shows the help where all results go."""
-        super().print_help(file or self.out or sys.stdout)
+        """Shows the help where all results go; argparse's own way would not say that it cannot."""
+        print(self.format_help(), end="", file=file or self.out or sys.stdout, flush=True)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
         """See :meth:`argparse.ArgumentParser.parse_known_args`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+from asyncio import sleep
 from collections.abc import Iterator
 from itertools import product
 from typing import Any, Final, NamedTuple
@@ -187,7 +188,7 @@ class Scan:
                 self._requests -= 1
                 if attempt == ATTEMPTS:
                     raise
-                await asyncio.sleep(LONGEST_PAUSE)
+                await sleep(LONGEST_PAUSE)
             else:
                 return "answers"
         raise AssertionError("the last attempt returns or raises")
@@ -216,7 +217,7 @@ class Scan:
         """Leaves the bus to others for as long as it was used, if there are others."""
         foreign = await self._others()
         if foreign is None or foreign > self._foreign:
-            await asyncio.sleep(min(used, LONGEST_PAUSE))
+            await sleep(min(used, LONGEST_PAUSE))
         self._foreign = foreign or 0
 
     async def _others(self) -> int | None:

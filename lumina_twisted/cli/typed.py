@@ -57,20 +57,19 @@ async def edited(output: Output, words: Callable[[], list[str]]) -> AsyncIterato
     session: Any = PromptSession(
         PROMPT, history=_history(), completer=WordCompleter(words, ignore_case=True), complete_while_typing=False
     )
-    own = output.out, output.err
-    try:
-        with patch_stdout():
-            output.out, output.err = sys.stdout, sys.stderr
-            while True:
-                try:
-                    line = await session.prompt_async()
-                except KeyboardInterrupt:
-                    continue  # it takes the line back, as in a shell
-                except EOFError:
-                    return
-                yield line
-    finally:
-        output.out, output.err = own
+    while True:
+        own = output.out, output.err
+        try:
+            with patch_stdout():
+                output.out, output.err = sys.stdout, sys.stderr
+                line = await session.prompt_async()
+        except KeyboardInterrupt:
+            continue  # it takes the line back, as in a shell
+        except EOFError:
+            return
+        finally:
+            output.out, output.err = own
+        yield line
 
 
 def _history() -> Any:

@@ -3,58 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import json
 import os
 import pathlib
 import pty
 import subprocess
-import sys
-from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from lumina_twisted.cli.main import main
 from lumina_twisted.cli.scan import units
+from tests.cli.case import LUMINA, CommandCase
 from tests.twistd_process import ROOT, Twistd, environment, free_tcp_port
-
-LUMINA = [sys.executable, "-c", "import sys; from lumina_twisted.cli.main import main; sys.exit(main())"]
-
-
-class CommandCase(SynchronousTestCase):
-    """One daemon for all tests of a class."""
-
-    twistd: Twistd
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.twistd = Twistd("--demo")
-        cls.twistd.__enter__()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.twistd.__exit__(None, None, None)
-
-    def setUp(self) -> None:
-        self.patch(os, "environ", {**os.environ, "LUMINA_SERVER": f"127.0.0.1:{self.twistd.tcp_port}"})
-
-    def run_command(self, *words: str) -> tuple[int, str, str]:
-        """Exit status, standard output and standard error."""
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                status = main(words)
-            except SystemExit as ended:  # --help
-                status = int(ended.code or 0)
-        return status, out.getvalue(), err.getvalue()
-
-    def said(self, *words: str) -> str:
-        status, out, err = self.run_command(*words)
-        self.assertEqual((status, err), (0, ""), out)
-        return out
-
-    def told(self, *words: str) -> list[Any]:
-        return [json.loads(line) for line in self.run_command(*words, "--json")[1].splitlines()]
 
 
 class Values(CommandCase):

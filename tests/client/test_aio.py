@@ -12,22 +12,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.client.aio import CommandReply, LuminaModbusClient
 from lumina_twisted.errors import Cancelled, IllegalDataAddress, NotConnected, RequestError, ResponseTimeout
-from tests.twistd_process import Twistd, environment, free_tcp_port
+from tests.demo import shared_demo
+from tests.twistd_process import environment, free_tcp_port
 
 
 class AgainstTheDemo(SynchronousTestCase):
     """One daemon for all."""
 
-    twistd: Twistd
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.twistd = Twistd("--demo")
-        cls.twistd.__enter__()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.twistd.__exit__(None, None, None)
+    def setUp(self) -> None:
+        self.twistd = shared_demo()
 
     def run_with(self, program: Callable[[LuminaModbusClient], Awaitable[Any]]) -> Any:
         async def main() -> Any:
