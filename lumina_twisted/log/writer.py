@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -82,7 +83,11 @@ class Writer:
         self._process = os.getpid()
         self._queue = SimpleQueue()
         self._lock = threading.Lock()
-        threading.Thread(target=self._run, name=f"log to {self._name}", daemon=True).start()
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # which the thread inherits:
+        try:  # a signal that the main thread holds back must not reach the program by way of this one
+            threading.Thread(target=self._run, name=f"log to {self._name}", daemon=True).start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
         atexit.register(self.flush)
 
     def _run(self) -> None:
