@@ -27,8 +27,9 @@ interop: $(VENV)/dev.stamp
 	interop/install
 	$(BIN)/pytest interop
 
-bench: $(VENV)/dev.stamp
-	$(BIN)/python -m benchmarks.run
+# Twelve minutes, then README.md shows the figures. BENCH="wire --seconds 5" measures a part, BENCH=--quick looks at all.
+bench: $(VENV)/bench.stamp
+	$(BIN)/python -m benchmarks.run $(BENCH)
 
 # Debian and Raspberry Pi OS, as root; etc/install-service says which variables it heeds.
 install-service:
@@ -48,6 +49,10 @@ $(VENV)/run.stamp: $(VENV)/bin/python setup.cfg pyproject.toml
 $(VENV)/dev.stamp: $(VENV)/bin/python setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli,dev]'
 	touch $@ $(VENV)/run.stamp
+
+$(VENV)/bench.stamp: $(VENV)/bin/python setup.cfg pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	touch $@
 
 clean:
 	rm -rf .venv .venv-oldest build dist *.egg-info benchmarks/bin .hypothesis .mypy_cache .pytest_cache .ruff_cache

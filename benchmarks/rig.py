@@ -8,36 +8,23 @@ from __future__ import annotations
 
 import json
 import pathlib
-import resource
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-HERE = pathlib.Path(__file__).parent
-BIN = HERE / "bin"
+from benchmarks.build import BIN, HERE, CannotMeasure, build
+from benchmarks.process import cpu_seconds, free_port, memory, wait_for
+
+__all__ = [
+    "BIN", "HERE", "ROOT", "Busim", "CannotMeasure", "Lumina", "build", "bus_and_daemon", "counted", "free_port",
+    "load_lines", "mbload", "wait_for",
+]
+
 ROOT = HERE.parent
-
-
-def build() -> None:
-    """Compiles busim and mbload where that has not been done."""
-    BIN.mkdir(exist_ok=True)
-    for name, libraries in (("busim", ["-pthread", "-lutil"]), ("mbload", [])):
-        source, target = HERE / f"{name}.c", BIN / name
-        if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
-            subprocess.run(["gcc", "-O2", "-o", str(target), str(source), *libraries], check=True)
-
-
-def free_port() -> int:
-    """A TCP port that nobody uses at present."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Busim:
@@ -51,7 +38,9 @@ class Busim:
             [str(BIN / "busim"), "--prefix", f"{self._folder.name}/tty", *options], stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
-        assert self._process.stdout.readline().strip() == "ready"
+        if self._process.stdout.readline().strip() != "ready":
+            self.stop()
+            raise CannotMeasure(f"busim {' '.join(options)} did not start; it says why above")
 
     def reset(self) -> None:
         """Counts from zero."""
@@ -61,39 +50,54 @@ class Busim:
         """What it counted since."""
         self._process.send_signal(signal.SIGUSR2)
         assert self._process.stdout is not None
-        counted: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return counted
+        counts = parsed(self._process.stdout.readline(), "busim")
+        del counts["port"]  # a temporary path, which means nothing later
+        return counts
 
     def stop(self) -> None:
         """Ends it."""
         self._process.terminate()
         self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
         self._folder.cleanup()
 
 
 class Lumina:
-    """A running daemon with one port named ``bus`` and a line listener."""
+    """A running daemon with one port named ``bus`` and a line listener, in a folder of its own.
+
+    :param before: words of a command that starts it.
+    :raises CannotMeasure: it does not serve; the sentence ends with what it said last.
+    """
 
     def __init__(self, path: str, port_options: str = "", *, before: tuple[str, ...] = ()) -> None:
         self.tcp_port = free_port()
-        twistd = pathlib.Path(sys.executable).parent / "twistd"
+        self._folder = tempfile.TemporaryDirectory()
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in stop
+        twistd = pathlib.Path(sys.executable).parent / "twistd"
         self._process = subprocess.Popen(
             [*before, str(twistd), "-n", "--pidfile=", "lumina", "--port", f"bus={path}{port_options}",
              "--listen", f"line=tcp:{self.tcp_port}:interface=127.0.0.1"],
-            stdout=self._log, stderr=subprocess.STDOUT, cwd=tempfile.gettempdir(),
+            stdout=self._log, stderr=subprocess.STDOUT, cwd=self._folder.name,
         )
-        wait_for(self.tcp_port)
+        try:
+            wait_for(self.tcp_port, self._process)
+        except CannotMeasure as why:
+            said = self.stop()[1].strip().splitlines() or ["it said nothing"]
+            raise CannotMeasure(f"the daemon does not serve: {why}: {said[-1]}") from why
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
 
     def cpu_seconds(self) -> float:
         """Processor time it has used so far."""
-        fields = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / 100
+        return cpu_seconds(self.pid)
 
     def memory(self) -> int:
         """Bytes it has in memory."""
-        pages = pathlib.Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
-        return int(pages) * resource.getpagesize()
+        return memory(self.pid)
 
     def stop(self) -> tuple[int, str]:
         """Ends it with SIGTERM: its exit status, and what it printed."""
@@ -102,28 +106,27 @@ class Lumina:
         self._log.seek(0)
         printed = self._log.read()
         self._log.close()
+        self._folder.cleanup()
         return status, printed
 
 
-def wait_for(tcp_port: int, seconds: float = 20.0) -> None:
-    """Until something listens there."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", tcp_port), 1).close()
-            return
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.02)
+def parsed(text: str, program: str) -> dict[str, Any]:
+    """The one line of JSON that a program prints.
+
+    :raises CannotMeasure: it printed something else, or nothing.
+    """
+    try:
+        counts: dict[str, Any] = json.loads(text)
+    except ValueError as why:
+        raise CannotMeasure(f"{program} ended without its figures; run it by hand to see why") from why
+    return counts
 
 
 def mbload(*options: str) -> dict[str, Any]:
     """Runs a load and returns what it counted."""
     build()
     done = subprocess.run([str(BIN / "mbload"), *options], stdout=subprocess.PIPE, text=True, check=False)
-    counted: dict[str, Any] = json.loads(done.stdout)
-    return counted
+    return parsed(done.stdout, f"mbload {' '.join(options)}")
 
 
 @contextmanager
@@ -140,12 +143,27 @@ def bus_and_daemon(busim: tuple[str, ...], port_options: str) -> Iterator[tuple[
         bus.stop()
 
 
+def counted(bus: Busim, pid: int, *load: str) -> dict[str, Any]:
+    """A load through the gateway ``pid``: mbload's figures, busim's under ``bus``, and the gateway's own ``cpu_us``.
+
+    The latter is processor time for each request that was answered, in microseconds.
+
+    :raises CannotMeasure: no request was answered at all.
+    """
+    bus.reset()
+    before = cpu_seconds(pid)
+    counts = mbload(*load)
+    counts["bus"] = bus.report()
+    if not counts["ok"]:
+        raise CannotMeasure(f"no request was answered; mbload counted {counts}")
+    counts["cpu_us"] = (cpu_seconds(pid) - before) / counts["ok"] * 1e6
+    return counts
+
+
 def load_lines(busim: tuple[str, ...], port_options: str, baudrate: int, *load: str) -> dict[str, Any]:
-    """A load over the line protocol: mbload's figures, and busim's under ``bus``."""
+    """A load over the line protocol through a daemon of its own, as in `counted`."""
     with bus_and_daemon(busim, port_options) as (bus, daemon):
-        bus.reset()
-        before = daemon.cpu_seconds()
-        counted = mbload("--line", f"127.0.0.1:{daemon.tcp_port}", "--serial", "bus@0", "--baud", str(baudrate), *load)
-        counted["bus"] = bus.report()
-        counted["cpu_us"] = (daemon.cpu_seconds() - before) / max(counted["ok"], 1) * 1e6
-    return counted
+        return counted(
+            bus, daemon.pid, "--line", f"127.0.0.1:{daemon.tcp_port}", "--serial", "bus@0", "--baud", str(baudrate),
+            *load,
+        )

@@ -1,126 +1,105 @@
-"""All figures of the README, made by one command: ``make bench`` (or ``python -m benchmarks.run [seconds]``).
+"""Measures README's figures: ``make bench``, or ``python -m benchmarks.run [PART …] [--seconds N] [--quick]``.
 
-Machines are shared and noisy: compare figures of one run only.
+A whole run without a failure is published: README's tables and the plot are made of it. The figures of a quick run, or
+of some parts, are printed.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import pathlib
-import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.rig import HERE, Busim, Lumina, free_port, load_lines, mbload, wait_for
+from benchmarks.build import CannotMeasure
+from benchmarks.crowd import measure_crowd
+from benchmarks.faults import measure_faults
+from benchmarks.length import QUICK, Figures, Length, say
+from benchmarks.overhead import measure_overhead
+from benchmarks.report import publish
+from benchmarks.results import FOLDER, Results, new_results
+from benchmarks.startup import measure_startup
+from benchmarks.tables import section
+from benchmarks.wire import measure_wire
 
-FAULTS = {
-    "replies late, just beyond the response timeout": ("--late-every", "7", "--late-ms", "110"),
-    "replies late, twice the response timeout": ("--late-every", "7", "--late-ms", "200"),
-    "wrong CRC": ("--crc-every", "7"),
-    "cut off": ("--trunc-every", "7"),
-    "noise before the reply": ("--garbage-every", "7"),
-    "no reply": ("--drop-every", "7"),
-    "the adapter echoes": ("--echo",),
+Part = Callable[[Length], Figures]
+
+PARTS: dict[str, Part] = {
+    "wire": measure_wire, "faults": measure_faults, "overhead": measure_overhead, "crowd": measure_crowd,
+    "startup": measure_startup,
 }
+"""In the order of a run."""
 
 
-def wire(seconds: str) -> None:
-    """How much of the wire's time is used."""
-    print("## Wire utilisation: 10 connections, 10 registers each, 1 ms device time\n")
-    print("| baud | utilisation | early frames | collisions | wrong values | sent more than answered |")
-    print("|---|---|---|---|---|---|")
-    for baudrate in (9600, 19200, 115200):
-        found = load_lines(
-            ("--baud", str(baudrate), "--turnaround-us", "1000"), f":baudrate={baudrate}", baudrate,
-            "--conns", "10", "--count", "10", "--seconds", seconds,
-        )
-        bus = found["bus"]
-        print(f"| {baudrate} | {bus['utilisation']:.3f} | {bus['early']} | {bus['collision']} | {found['wrong']} |"
-              f" {bus['answered'] - found['ok']} |", flush=True)
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The command line: ``parts``, ``length``, ``add_to``. Ends the program with status 2 where it is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Measures README's figures.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure ({', '.join(PARTS)}); else all")
+    parser.add_argument("--seconds", type=_seconds, metavar="N", help="of each load (20); all takes 36 times that")
+    parser.add_argument("--quick", action="store_true", help="2 seconds each, to see whether all works")
+    parser.add_argument("--add-to", type=pathlib.Path, metavar="FILE", help="a results file that lacks these parts")
+    found = parser.parse_args(words)
+    for name in found.parts:
+        if name not in PARTS:
+            parser.error(f"there is no part {name!r}; there are {', '.join(PARTS)}")
+    if (found.seconds is not None) + found.quick + (found.add_to is not None) > 1:
+        parser.error("give one of --quick, --seconds and --add-to; the last measures as long as its file says")
+    found.parts = [name for name in PARTS if name in found.parts or not found.parts]
+    found.length = QUICK if found.quick else Length(seconds=found.seconds) if found.seconds else Length()
+    return found
 
 
-def faults(seconds: str) -> None:
-    """What a client gets when every seventh reply is spoilt."""
-    print("\n## Every seventh reply spoilt: 6 connections on one unit, response timeout 0.1 s, callers wait 3 s\n")
-    print("| fault | baud | wrong values | answered to callers / by the device | a second |")
-    print("|---|---|---|---|---|")
-    for name, options in FAULTS.items():
-        for baudrate in (9600, 19200, 115200):
-            found = load_lines(
-                ("--baud", str(baudrate), "--turnaround-us", "1000", *options),
-                f":baudrate={baudrate}:timeout=0.1", baudrate, "--conns", "6", "--count", "10", "--units", "1-1",
-                "--timeout", "3", "--seconds", seconds,
-            )
-            share = found["ok"] / max(found["bus"]["answered"], 1)
-            print(f"| {name} | {baudrate} | {found['wrong']} | {share:.2f} | {found['rps']:.1f} |", flush=True)
-
-
-def overhead(seconds: str) -> None:
-    """Commands a second when the wire takes no time, beside a gateway on pymodbus in the same run."""
-    print("\n## No wire time: 10 connections, 10 registers, rounds alternate\n")
-    print("| round | Lumina, commands a second | CPU a command | pymodbus gateway, requests a second | ratio |")
-    print("|---|---|---|---|---|")
-    for number in (1, 2, 3):
-        ours = load_lines(
-            ("--baud", "0"), ":baudrate=115200:frame_gap=0", 115200, "--conns", "10", "--count", "10",
-            "--seconds", seconds,
-        )
-        theirs = peer(seconds)
-        print(f"| {number} | {ours['rps']:.0f} | {ours['cpu_us']:.0f} us | {theirs:.0f} | {ours['rps'] / theirs:.2f} |",
-              flush=True)
-
-
-def peer(seconds: str) -> float:
-    """Requests a second of the gateway on pymodbus."""
-    bus, tcp_port = Busim("--baud", "0"), free_port()
-    gateway = subprocess.Popen(
-        [sys.executable, str(HERE / "pymodbus_gateway.py"), bus.path, "115200", "1", str(tcp_port)],
-        stderr=subprocess.DEVNULL,
-    )
+def _seconds(text: str) -> float:
     try:
-        wait_for(tcp_port)
-        rate = mbload("--target", f"127.0.0.1:{tcp_port}@0", "--conns", "10", "--count", "10", "--seconds", seconds)
-        return float(rate["rps"])
-    finally:
-        gateway.kill()
-        gateway.wait()
-        bus.stop()
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time to measure for; give 1 to 3600 seconds")
+    return seconds
 
 
-def crowd() -> None:
-    """Memory of a thousand clients, of whom fifty talk, under a soft limit of 1,024 open files."""
-    print("\n## A thousand clients, fifty talking, soft limit of 1,024 open files\n")
-    bus = Busim("--baud", "0")
-    limit = ("bash", "-c", 'ulimit -Sn 1024; exec "$@"', "bash")
-    daemon = Lumina(bus.path, ":baudrate=115200:frame_gap=0", before=limit)
-    idle = daemon.memory()
-    options = ("--line", f"127.0.0.1:{daemon.tcp_port}", "--serial", "bus@0", "--baud", "115200", "--count", "10")
-    silent = subprocess.Popen(
-        [str(HERE / "bin" / "mbload"), *options, "--conns", "950", "--poll-ms", "3600000", "--seconds", "12"],
-        stdout=subprocess.DEVNULL,
-    )
-    time.sleep(2)
-    found = mbload(*options, "--conns", "50", "--seconds", "6")
-    each = (daemon.memory() - idle) / 1000
-    silent.wait()
-    daemon.stop()
-    bus.stop()
-    print(f"errors {found['errors']}, closed {found['closed']}, wrong {found['wrong']}, {found['rps']:.0f} a second;"
-          f" {each / 1024:.1f} KiB a client over {idle / 2**20:.0f} MiB")
+def measure(parts: Mapping[str, Part], length: Length, results: Results, path: pathlib.Path) -> None:
+    """Runs the parts one after another and writes the results after each; one that fails does not stop the others."""
+    for name, part in parts.items():
+        say(f"{name} …")
+        started = time.monotonic()
+        results.measured.pop(name, None)
+        results.failed.pop(name, None)
+        try:
+            results.measured[name] = part(length)
+            say(f"{name}: {time.monotonic() - started:.0f} s")
+        except Exception as why:
+            kind = "" if isinstance(why, CannotMeasure) else f"{type(why).__name__}: "
+            results.failed[name] = f"{kind}{why}"
+            say(f"{name} failed: {results.failed[name]}")
+        results.save(path)
 
 
-def main() -> None:
-    """Everything, as Markdown."""
-    seconds = sys.argv[1] if len(sys.argv) > 1 else "20"
-    model = next(
-        (line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-         if line.startswith("model name")), "unknown processor",
-    )
-    print(f"# Lumina's figures\n\nPython {sys.version.split()[0]}, {model}, {time.strftime('%Y-%m-%d')}\n")
-    wire(seconds)
-    faults(seconds)
-    overhead(seconds)
-    crowd()
+def main(words: Sequence[str] | None = None) -> int:
+    """The exit status: 0, 1 where a part failed, 130 after Ctrl-C."""
+    wanted = parse(sys.argv[1:] if words is None else words)
+    if wanted.add_to:
+        results, path = Results.load(wanted.add_to), wanted.add_to
+    else:
+        results, path = new_results(wanted.length), FOLDER / time.strftime("%Y-%m-%d-%H%M%S.json")
+    length = Length(**results.about["length"])
+    try:
+        measure({name: PARTS[name] for name in wanted.parts}, length, results, path)
+    except KeyboardInterrupt:
+        say(f"stopped; what was measured until then is in {path}" if path.exists() else "stopped; nothing is measured")
+        return 130
+    path = pathlib.Path(os.path.relpath(path))
+    say(f"results are in {path}")
+    if set(results.measured) == set(PARTS) and length.seconds > QUICK.seconds:
+        publish(results)
+    else:
+        print(section(results))
+        say(f"printed only; `python -m benchmarks.report {path}` makes README's figures of them")
+    return 1 if results.failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,8 +7,8 @@ import subprocess
 import time
 import unittest
 
+from benchmarks.faults import FAULTS
 from benchmarks.rig import BIN, Busim, Lumina, bus_and_daemon, load_lines, mbload
-from benchmarks.run import FAULTS
 from lumina_twisted.modbus.rtu import encode_adu
 
 LIMITED = ("bash", "-c", 'ulimit -Sn 1024; exec "$@"', "bash")

@@ -1,0 +1,71 @@
+"""Makes README's figures and the plot of a results file, without measuring: ``python -m benchmarks.report [FILE]``.
+
+Without a file of the one that was published last. With ``--print`` the tables are only printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from benchmarks.length import say
+from benchmarks.results import PUBLISHED, Results
+from benchmarks.tables import FIGURE, section
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = ROOT / "README.md"
+BEGIN, END = "<!-- bench: begin -->\n", "<!-- bench: end -->\n"
+
+
+def spliced(readme: str, figures: str) -> str:
+    """The README with these figures between its two markers, and all else as it was.
+
+    :raises ValueError: it has no such markers.
+    """
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"README.md needs the lines {BEGIN.strip()} and {END.strip()} where the figures are to stand")
+    return f"{before}{begin}{figures}{end}{after}"
+
+
+def publish(results: Results, root: pathlib.Path = ROOT, published: pathlib.Path = PUBLISHED) -> None:
+    """Makes README's section and the plot, and keeps the results they are made of."""
+    results.save(published)
+    readme = root / README.name
+    readme.write_text(spliced(readme.read_text(), section(results)))
+    try:
+        from benchmarks.plot import svg
+    except ImportError as why:
+        say(f"no plot, for {why.name} is missing: pip install -e '.[bench]', then python -m benchmarks.report")
+        return
+    figure = root / FIGURE
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    figure.write_text(svg(results))
+    say(f"README.md and {FIGURE} show these figures")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The exit status: 0, or 1 where there are no results."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.report", description="Makes README's figures of a results file."
+    )
+    parser.add_argument("file", nargs="?", type=pathlib.Path, default=PUBLISHED, help="else those published last")
+    parser.add_argument("--print", action="store_true", help="print the tables and change nothing")
+    wanted = parser.parse_args(words)
+    try:
+        results = Results.load(wanted.file)
+        if wanted.print:
+            print(section(results))
+        else:
+            publish(results)
+    except ValueError as why:
+        say(str(why))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
