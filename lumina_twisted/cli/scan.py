@@ -143,6 +143,7 @@ class Scan:
         for line in await ask_word(self._client, "ports", self._options.timeout):
             if (port := ports.parsed(line)) and port.path == self._options.port:
                 self._name = port.name
+        self._foreign = await self._others() or 0
         for way in self._ways():
             for number in self._options.units:
                 if number not in self.found and not await self._ask(way, number):
