@@ -23,14 +23,14 @@ def measure_crowd(length: Length) -> Figures:
         daemon = Lumina(bus.path, ":baudrate=115200:frame_gap=0", before=LIMITED)
         ends.callback(daemon.stop)
         options = ("--line", f"127.0.0.1:{daemon.tcp_port}", "--serial", "bus@0", "--baud", "115200", "--count", "10")
-        base, files = daemon.memory(), open_files(daemon.pid)
+        base = daemon.memory()
         silent = subprocess.Popen(
             [str(BIN / "mbload"), *options, "--conns", str(SILENT), "--poll-ms", "3600000", "--seconds", "3600"],
             stdout=subprocess.DEVNULL,
         )
         ends.callback(silent.wait)
         ends.callback(silent.terminate)
-        wait_for_clients(daemon, files + SILENT)
+        wait_for_clients(daemon, SILENT)
         talked = mbload(*options, "--conns", str(TALKING), "--seconds", str(length.seconds / 2))
         full = daemon.memory()
     clients = SILENT + TALKING

@@ -33,9 +33,10 @@ def spliced(readme: str, figures: str) -> str:
 
 def publish(results: Results, root: pathlib.Path = ROOT, published: pathlib.Path = PUBLISHED) -> None:
     """Makes README's section and the plot, and keeps the results they are made of."""
-    results.save(published)
     readme = root / README.name
-    readme.write_text(spliced(readme.read_text(), section(results)))
+    text = spliced(readme.read_text(), section(results))
+    results.save(published)
+    readme.write_text(text)
     try:
         from benchmarks.plot import svg
     except ImportError as why:

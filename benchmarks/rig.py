@@ -100,9 +100,13 @@ class Lumina:
         return memory(self.pid)
 
     def stop(self) -> tuple[int, str]:
-        """Ends it with SIGTERM: its exit status, and what it printed."""
+        """Ends it with SIGTERM: its exit status, which is -9 where it did not end in 30 s, and what it printed."""
         self._process.terminate()
-        status = self._process.wait(30)
+        try:
+            status = self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
         self._log.seek(0)
         printed = self._log.read()
         self._log.close()

@@ -84,14 +84,14 @@ def main(words: Sequence[str] | None = None) -> int:
     if wanted.add_to:
         results, path = Results.load(wanted.add_to), wanted.add_to
     else:
-        results, path = new_results(wanted.length), FOLDER / time.strftime("%Y-%m-%d-%H%M%S.json")
+        results = new_results(wanted.length)
+        path = pathlib.Path(os.path.relpath(FOLDER / time.strftime("%Y-%m-%d-%H%M%S.json")))
     length = Length(**results.about["length"])
     try:
         measure({name: PARTS[name] for name in wanted.parts}, length, results, path)
     except KeyboardInterrupt:
         say(f"stopped; what was measured until then is in {path}" if path.exists() else "stopped; nothing is measured")
         return 130
-    path = pathlib.Path(os.path.relpath(path))
     say(f"results are in {path}")
     if set(results.measured) == set(PARTS) and length.seconds > QUICK.seconds:
         publish(results)

@@ -168,7 +168,7 @@ class PublishedTests(SynchronousTestCase):
             if text is not None:
                 path.write_text(text)
             with contextlib.redirect_stderr(io.StringIO()) as said:
-                self.assertEqual(report.main([str(path)]), 1)
+                self.assertEqual(report.main(["--print", str(path)]), 1)
             self.assertIn("holds no results of the benchmarks", said.getvalue())
 
 
