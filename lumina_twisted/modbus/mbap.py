@@ -1,0 +1,124 @@
+"""The Modbus TCP frame: MBAP header and PDU (Modbus Messaging on TCP/IP Implementation Guide V1.0b, section 3.1.3), a
+decoder for a stream of them, and the table that tells whose each reply is. Floor 0.
+
+Unlike RTU each request has a number, its transaction identifier, which its reply repeats: a late reply can be told
+from the one that is waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from lumina_twisted.errors import FrameError, RequestError
+from lumina_twisted.modbus.codes import MAX_PDU
+
+T = TypeVar("T")
+
+MODBUS_TCP_PORT: Final = 502
+HEADER: Final = 7
+"""Bytes of the MBAP header: transaction identifier, protocol identifier, length, unit."""
+MAX_MBAP_ADU: Final = HEADER + MAX_PDU
+_LONGEST: Final = 1 + MAX_PDU
+"""What the length field counts: the unit and the PDU."""
+_IDS: Final = 1 << 16
+
+
+class Adu(NamedTuple):
+    """One frame.
+
+    :param transaction_id: what the requester numbered it, 0 to 65535.
+    :param unit: unit identifier, 0 to 255.
+    """
+
+    transaction_id: int
+    unit: int
+    pdu: bytes
+
+
+def encode_adu(transaction_id: int, unit: int, pdu: bytes) -> bytes:
+    """The frame of a PDU.
+
+    :raises RequestError: if the unit is no byte, or the PDU empty or longer than 253 bytes.
+    """
+    if not 0 <= unit <= 255:
+        raise RequestError(f"unit {unit} is not from 0 to 255", unit=unit)
+    if not 0 < len(pdu) <= MAX_PDU:
+        raise RequestError(f"a PDU has 1 to {MAX_PDU} bytes, not {len(pdu)}", unit=unit)
+    return b"%c%c\0\0%c%c%c%b" % (transaction_id >> 8, transaction_id & 255, 0, len(pdu) + 1, unit, pdu)
+
+
+class MbapDecoder:
+    """Cuts a stream into frames. Once it has raised, the stream means nothing any more."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    def receive(self, data: bytes) -> Iterator[Adu]:
+        """Takes bytes, and gives the frames that they complete.
+
+        :raises FrameError: at a header that cannot be one, with a sentence that says why.
+        """
+        buffer = self._buffer
+        buffer += data
+        while len(buffer) >= HEADER - 1:
+            size = HEADER - 1 + _checked_length(buffer)
+            if len(buffer) < size:
+                return
+            adu = Adu(buffer[0] << 8 | buffer[1], buffer[6], bytes(buffer[HEADER:size]))
+            del buffer[:size]
+            yield adu
+
+
+def _checked_length(buffer: bytearray) -> int:
+    """What the length field says."""
+    protocol_id = buffer[2] << 8 | buffer[3]
+    if protocol_id:
+        raise FrameError(f"its protocol identifier is {protocol_id}, Modbus has 0", frame=bytes(buffer[:HEADER]))
+    length = buffer[4] << 8 | buffer[5]
+    if not 2 <= length <= _LONGEST:
+        raise FrameError(
+            f"its length field says {length}, a frame of Modbus TCP has 2 to {_LONGEST}", frame=bytes(buffer[:HEADER])
+        )
+    return length
+
+
+class TransactionTable(Generic[T]):
+    """Whose reply carries which transaction identifier.
+
+    Identifiers are given in order, so that one comes again only after 65,535 others: by then its late reply is gone.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, T] = {}
+        self._last = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, request: T) -> int:
+        """Gives ``request`` an identifier that no other one has at present.
+
+        :raises RequestError: if all 65,536 are taken.
+        """
+        if len(self._waiting) == _IDS:
+            raise RequestError(f"{_IDS} requests of one connection wait for their replies already")
+        self._last = (self._last + 1) % _IDS
+        while self._last in self._waiting:
+            self._last = (self._last + 1) % _IDS
+        self._waiting[self._last] = request
+        return self._last
+
+    def take(self, transaction_id: int) -> T | None:
+        """The request of that identifier, which waits no more; None if there is none: its reply came too late, came
+        twice, or answers what was never asked."""
+        return self._waiting.pop(transaction_id, None)
+
+    def take_all(self) -> list[T]:
+        """All that wait, in the order in which they were added; none does any more."""
+        waiting = list(self._waiting.values())
+        self._waiting.clear()
+        return waiting
