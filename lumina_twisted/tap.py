@@ -15,10 +15,10 @@ from lumina_twisted.config import early  # noqa: F401 - it takes over the signal
 from lumina_twisted.config.compose import DEFAULT_FILE, Given, compose, file_used
 from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.daemon import Daemon
-from lumina_twisted.config.endpoints import tcp_address
 from lumina_twisted.config.logs import DaemonLog
 from lumina_twisted.config.process import Operator
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.frontends.endpoints import tcp_address
 
 
 class Options(usage.Options):

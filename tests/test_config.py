@@ -10,22 +10,33 @@ from unittest.mock import Mock
 
 import attrs
 from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor
+from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from lumina_twisted.bus.settings import UnitSettings
-from lumina_twisted.config import endpoints
+from lumina_twisted.config import protocols
 from lumina_twisted.config.compose import DEFAULT_FILE, DEMO_PORTS, Given, compose, file_used
 from lumina_twisted.config.configuration import Configuration
-from lumina_twisted.config.endpoints import BACKLOG, endpoint_fault, make_endpoint, place_of, tcp_address
-from lumina_twisted.config.protocols import LISTENER_CLASSES, PROTOCOLS
-from lumina_twisted.config.reference import reference
+from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, front_ends, listener_class
+from lumina_twisted.config.reference import OTHERS, reference
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.frontends.line import LineFactory
+from lumina_twisted.frontends import endpoints
+from lumina_twisted.frontends.echo import EchoFrontEnd
+from lumina_twisted.frontends.endpoints import BACKLOG, endpoint_fault, make_endpoint, place_of, tcp_address
+from lumina_twisted.frontends.line import LineFactory, LineFrontEnd
 from lumina_twisted.frontends.line_options import LineOptions
+from lumina_twisted.frontends.plugin import Context, IFrontEnd
 from lumina_twisted.ports.settings import Limits, PortSettings
 from lumina_twisted.schema import is_required, structure
+from lumina_twisted.testing import MemoryPort, MemoryPorts
 
+CONTEXT = Context(
+    ports=MemoryPorts(MemoryPort()), reactor=Clock(), now=lambda: 0.0, stamp=lambda: 0.0, log=Logger("test")
+)
+KNOWN = "echo, line, modbus-tcp, rtu-pty, rtu-serial, rtu-tcp"
 REFERENCE = pathlib.Path(__file__).parent.parent / "etc" / "lumina.toml"
 
 
@@ -174,7 +185,7 @@ class Files(ConfigTests):
                 "ports.pump.timeout: expected a number, got '1'",
                 "ports.fan.path: this key is required",
                 "listen[0].dialect: expected one of 'v1', 'v2', got 'v3'",
-                "listen[1].protocol: there is no protocol 'modbus'; those that exist: line",
+                "listen[1].protocol: there is no protocol 'modbus'; those that exist: " + KNOWN,
                 "listen[2].endpoint: 'many' is no TCP port from 0 to 65535 in 'tcp:many'",
                 "listen[2].port: there is no port 'boilr'; did you mean 'boiler'?",
             ],
@@ -396,14 +407,14 @@ class Words(ConfigTests):
         ):
             made = self.from_words("b=/dev/a", listen=(word,))
             (listener,) = made.listeners
-            self.assertEqual(listener, LISTENER_CLASSES["line"](endpoint=endpoint, **options))
+            self.assertEqual(listener, listener_class("line")(endpoint=endpoint, **options))
 
     def test_listen_faults(self) -> None:
         for word, fault in (
             ("line", "expected PROTOCOL[,option=value…]=ENDPOINT"),
             ("line=", "expected PROTOCOL[,option=value…]=ENDPOINT"),
             ("line,dialect=tcp:1", "expected PROTOCOL[,option=value…]=ENDPOINT"),
-            ("lines=tcp:1", ".protocol: there is no protocol 'lines'; those that exist: line"),
+            ("lines=tcp:1", ".protocol: there is no protocol 'lines'; those that exist: " + KNOWN),
             ("line,dialect=v3=tcp:1", ".dialect: expected one of "),
             ("line,dialekt=v1=tcp:1", ".dialekt: unknown key; did you mean 'dialect'?"),
             ("line,endpoint=tcp\\:2=tcp:1", ".endpoint: this key is given twice"),
@@ -496,16 +507,27 @@ class Endpoints(SynchronousTestCase):
 class Protocols(SynchronousTestCase):
     """The registry."""
 
+    def test_ours(self) -> None:
+        self.assertEqual(list(front_ends()), ["echo", "line", "modbus-tcp", "rtu-pty", "rtu-serial", "rtu-tcp"])
+        self.assertEqual({DEFAULT_PROTOCOL, *OTHERS}, set(front_ends()))
+
     def test_line(self) -> None:
-        options = LISTENER_CLASSES["line"](endpoint="tcp:1", dialect="v1")
-        made = PROTOCOLS["line"].make(options, [], object())
-        self.assertIsInstance(made, LineFactory)
-        self.assertEqual(made.options.dialect, "v1")  # type: ignore[attr-defined]
+        options = listener_class("line")(endpoint="tcp:1", dialect="v1")
+        made: Any = front_ends()["line"].make(options, CONTEXT)
+        self.assertIsInstance(made.factory, LineFactory)
+        self.assertEqual(made.factory.options.dialect, "v1")
 
     def test_no_protocol_has_a_key_that_every_listener_has(self) -> None:
-        for name, one in PROTOCOLS.items():
+        for name, one in front_ends().items():
             own = {field.name for field in attrs.fields(one.options)}
             self.assertEqual(own & {"protocol", "endpoint"}, set(), name)
+            self.assertTrue(verifyObject(IFrontEnd, one))
+
+    def test_of_two_with_one_name_ours_is_taken(self) -> None:
+        theirs = EchoFrontEnd()
+        theirs.__class__ = type("Theirs", (EchoFrontEnd,), {"__module__": "acme", "name": "line"})
+        self.patch(protocols, "getPlugins", lambda interface: [theirs, LineFrontEnd()])
+        self.assertIsInstance(front_ends.__wrapped__()["line"], LineFrontEnd)
 
 
 class Reference(SynchronousTestCase):
@@ -513,14 +535,14 @@ class Reference(SynchronousTestCase):
 
     KEY = re.compile(r"^#?(?=[a-z0-9_]+ = |\[)", re.MULTILINE)
 
-    CLASSES = (PortSettings, UnitSettings, LISTENER_CLASSES["line"], Limits)
+    CLASSES = (PortSettings, UnitSettings, *map(listener_class, (DEFAULT_PROTOCOL, *OTHERS)), Limits)
 
     def tables(self) -> tuple[dict[str, Any], ...]:
         """What the classes describe, with every comment sign before a key taken away."""
         whole = tomllib.loads(self.KEY.sub("", REFERENCE.read_text()))
         port = whole["ports"]["bus1"]
         unit = port.pop("units")["17"]
-        return port, unit, whole["listen"][0], whole["limits"]
+        return port, unit, *whole["listen"], whole["limits"]
 
     def test_file_is_what_the_classes_tell(self) -> None:
         self.assertEqual(
@@ -532,7 +554,8 @@ class Reference(SynchronousTestCase):
             fields = {one.name: one for one in attrs.fields(cls) if one.name != "units"}
             self.assertEqual(set(table), set(fields))
             for name, one in fields.items():
-                default = list(one.default) if isinstance(one.default, tuple) else one.default
+                made = one.default.factory() if isinstance(one.default, attrs.Factory) else one.default  # type: ignore[arg-type]
+                default = list(made) if isinstance(made, tuple) else made
                 if not is_required(one) and default is not None:
                     self.assertEqual(table[name], default, name)
                     self.assertIs(type(table[name]), type(default), name)
@@ -548,9 +571,9 @@ class Reference(SynchronousTestCase):
     def test_it_works_as_it_is(self) -> None:
         made = compose(Given(file=str(REFERENCE)))
         self.assertEqual(made.ports, {"bus1": PortSettings(path="/dev/ttyUSB0")})
-        self.assertEqual(made.listeners, (LISTENER_CLASSES["line"](endpoint="tcp:8888:interface=127.0.0.1"),))
+        self.assertEqual(made.listeners, (listener_class("line")(endpoint="tcp:8888:interface=127.0.0.1"),))
 
     def test_it_works_with_every_key_taken_in(self) -> None:
         path = pathlib.Path(self.mktemp())
         path.write_text(self.KEY.sub("", REFERENCE.read_text()))
-        self.assertEqual(str(compose(Given(file=str(path)))), "1 port, 1 listener")
+        self.assertEqual(str(compose(Given(file=str(path)))), "1 port, 6 listeners")

@@ -43,8 +43,9 @@ from lumina_twisted.modbus.crc import append_crc
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost, why_not_open
 from lumina_twisted.ports.pool import PortPool
-from lumina_twisted.ports.service import LONGEST_WAIT, PortService, wait_before_attempt
+from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.ports.supervisor import LONGEST_WAIT, wait_before_attempt
 from lumina_twisted.ports.timer import CallLaterTimer, FineTimer, make_timer
 from lumina_twisted.simulator.bus import SimulatedBus
 from tests.bus.world import read, reply_to

@@ -25,9 +25,10 @@ from lumina_twisted.config.compose import Given, compose
 from lumina_twisted.config.daemon import Daemon
 from lumina_twisted.config.listening import why_not_listening
 from lumina_twisted.config.process import Operator
-from lumina_twisted.config.protocols import ListenerProtocol
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.frontends import stream
 from lumina_twisted.frontends.line_options import LineOptions
+from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
 from lumina_twisted.tap import Options
 from tests.twistd_process import ROOT, environment
 
@@ -140,11 +141,18 @@ class StubPool(Recording):
         return []
 
 
-class StubFrontEnd:
+class StubFrontEnd(StreamFrontEnd):
     """A front-end that tells when it is to end."""
+
+    name = "line"
+    options = LineOptions
 
     def __init__(self, order: list[str], drained: Deferred[None]) -> None:
         self.order, self.drained = order, drained
+
+    def build(self, options: Any, context: Context) -> Any:
+        """It is its own factory."""
+        return self
 
     def drain(self) -> Deferred[None]:
         """Ends when the test says so."""
@@ -168,7 +176,7 @@ class DaemonTests(SynchronousTestCase):
         self.patch(daemon, "collect_less", lambda: None)  # the tests' own collector stays as it is
         self.patch(daemon, "PortPool", lambda *settings: StubPool(self.order, "pool"))
         front_end = StubFrontEnd(self.order, self.drained)
-        self.patch(daemon, "PROTOCOLS", {"line": ListenerProtocol(LineOptions, lambda *what: front_end)})
+        self.patch(daemon, "front_ends", lambda: {"line": front_end})
 
     def hold_back(self) -> None:
         """As signals'."""
@@ -200,7 +208,7 @@ class DaemonTests(SynchronousTestCase):
         """A daemon with a stub for each listener."""
         words = [f"line=tcp:{number}" for number, _ in enumerate(listening, 1)]
         endpoints = dict(zip((word[5:] for word in words), map(StubEndpoint, listening), strict=True))
-        self.patch(daemon, "make_endpoint", lambda reactor, text: endpoints[text])
+        self.patch(stream, "make_endpoint", lambda reactor, text: endpoints[text])
         configuration = compose(Given(ports=["/nonexistent/tty0"], listeners=words))
         return Daemon(configuration, self.reactor, operator=self, **keywords)  # type: ignore[arg-type]
 
@@ -214,7 +222,7 @@ class DaemonTests(SynchronousTestCase):
         self.assertEqual(self.order[4:], ["signals", "left alone"])
         del self.order[:]
         stopped = made.stopService()
-        self.assertEqual(self.order, ["listener", "pool stopped", "drain"])
+        self.assertEqual(self.order, ["pool stopped", "listener", "drain"])
         self.assertNoResult(stopped)
         self.drained.callback(None)
         self.assertEqual(self.order[3:], ["demo stopped"])

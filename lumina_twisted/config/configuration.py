@@ -11,9 +11,9 @@ from typing import Any, Final
 import attrs
 from attrs import frozen
 
-from lumina_twisted.config.endpoints import Place, endpoint_fault, place_of
-from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, LISTENER_CLASSES
+from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, faults_of, front_ends, listener_class, named_ports
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.frontends.endpoints import Place
 from lumina_twisted.log.settings import LogSettings
 from lumina_twisted.ports.settings import Limits, PortSettings
 
@@ -29,7 +29,7 @@ class Configuration:
     """What the daemon shall do.
 
     :param ports: settings by name; the first is the default port of a listener.
-    :param listeners: instances of :data:`lumina_twisted.config.protocols.LISTENER_CLASSES`.
+    :param listeners: instances of :func:`lumina_twisted.config.protocols.listener_class`.
     :param limits: what all ports together may hold.
     :param log: what is logged, and where to.
     """
@@ -75,11 +75,11 @@ class Draft:
     def add_listener(self, data: Any, where: str, structure: Structure) -> None:
         """One listener, from a ``[[listen]]`` table or a ``--listen``."""
         protocol = data.get("protocol", DEFAULT_PROTOCOL) if isinstance(data, Mapping) else DEFAULT_PROTOCOL
-        if not isinstance(protocol, str) or protocol not in LISTENER_CLASSES:
-            known = _listed(LISTENER_CLASSES)
+        if not isinstance(protocol, str) or protocol not in front_ends():
+            known = _listed(front_ends())
             self.faults.append(f"{where}.protocol: there is no protocol {protocol!r}; those that exist: {known}")
             return
-        settings = self._structured(data, LISTENER_CLASSES[protocol], where, structure)
+        settings = self._structured(data, listener_class(protocol), where, structure)
         if settings is not None:
             self.listeners.append((where, settings))
 
@@ -137,16 +137,16 @@ class Draft:
     def _check_listeners(self) -> None:
         taken: list[tuple[Place, str, str]] = []
         for where, one in self.listeners:
-            fault = endpoint_fault(one.endpoint)
-            place = None if fault else place_of(one.endpoint)
+            faults = [f"{where}.{key}: {sentence}" for key, sentence in faults_of(one)]
+            place = None if faults else front_ends()[one.protocol].place(one.endpoint)
             if place is not None:
-                fault = next((f"{who} listens on {there} too" for met, who, there in taken if met.meets(place)), None)
+                there = (f"{who} listens on {at} too" for met, who, at in taken if met.meets(place))
+                faults += [f"{where}.endpoint: {sentence}" for sentence in there][:1]
                 taken.append((place, where, one.endpoint))
-            if fault:
-                self.faults.append(f"{where}.endpoint: {fault}")
-            port = getattr(one, "port", "")
-            if port and port not in self._names and port not in self._paths:
-                self.faults.append(f"{where}.port: there is no port {port!r}; {self._nearest_port(port)}")
+            self.faults += faults
+            for key, port in named_ports(one):
+                if port not in self._names and port not in self._paths:
+                    self.faults.append(f"{where}.{key}: there is no port {port!r}; {self._nearest_port(port)}")
 
     def _check_limits(self) -> None:
         at_start = sum(1 for port in self.ports.values() if port.open == "start")

@@ -7,20 +7,20 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.application.service import Service
+from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lumina_twisted.config import signals
 from lumina_twisted.config.configuration import Configuration
-from lumina_twisted.config.endpoints import make_endpoint
 from lumina_twisted.config.listening import why_not_listening
 from lumina_twisted.config.logs import DaemonLog
 from lumina_twisted.config.process import Operator, collect_less, exit_with_failure, raise_open_files_limit
-from lumina_twisted.config.protocols import PROTOCOLS, FrontEnd
+from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.config.systemd import Notifier, Report
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.frontends.plugin import Context
 from lumina_twisted.ports.pool import PortPool
 
 _log: Final = Logger(namespace="lumina")
@@ -48,11 +48,13 @@ class Daemon(Service):
         self._refused: list[str] = []
         self._pool = PortPool(configuration.ports, reactor, now, configuration.limits.open_ports)
         self._report = Report(Notifier(os.environ), reactor, self._pool.told, self._pool.stuck)
-        self._fronts: list[tuple[Any, FrontEnd]] = [
-            (one, PROTOCOLS[one.protocol].make(one, self._pool, reactor)) for one in configuration.listeners
-        ]
+        self._fronts = [(one, self._front(one, now)) for one in configuration.listeners]
         self._starting: list[Deferred[Any]] = []
-        self._listening: list[Any] = []
+
+    def _front(self, one: Any, now: Callable[[], float]) -> IService:
+        log = Logger(namespace=f"lumina.{one.protocol}")
+        context = Context(ports=self._pool, reactor=self._reactor, now=now, stamp=time.time, log=log)
+        return front_ends()[one.protocol].make(one, context)
 
     def setServiceParent(self, parent: Any) -> None:
         """twistd asks its application for an observer before it makes one itself."""
@@ -69,9 +71,7 @@ class Daemon(Service):
         """
         raise_open_files_limit()
         for one, front in self._fronts:
-            starting = maybeDeferred(self._listen, one, front)
-            starting.addCallbacks(self._listening.append, self._refuse, errbackArgs=(one,))
-            self._starting.append(starting)
+            self._starting.append(maybeDeferred(front.privilegedStartService).addErrback(self._refuse, one))
         if self._refused:  # Twisted's own endpoints listen, or fail to, before they return
             raise SystemExit(1) if self._operator.foreground else ConfigError(self._refused)
 
@@ -83,6 +83,8 @@ class Daemon(Service):
         if self._own_log is not None:
             self._own_log.start(self._pool)
         self._pool.startService()
+        for _, front in self._fronts:
+            front.startService()
         signals.hold_back()
         self._reactor.callWhenRunning(signals.take_over, self._reactor)
         self._reactor.callWhenRunning(self._tell)
@@ -96,12 +98,8 @@ class Daemon(Service):
         """
         super().stopService()
         self._report.stopping()
-        for starting in self._starting:
-            starting.cancel()
-        closing = [one.stopListening for one in self._listening]
-        draining = [front.drain for _, front in self._fronts]
         # The pool before the fronts: from then on, what waits is being answered.
-        return self._all_of(*closing, self._pool.stopService, *draining).addCallback(
+        return self._all_of(self._pool.stopService, *(front.stopService for _, front in self._fronts)).addCallback(
             lambda _: self._all_of(*(service.stopService for service in self._also), self._close_log)
         )
 
@@ -116,11 +114,6 @@ class Daemon(Service):
 
     def _log_failure(self, failure: Failure) -> None:
         _log.failure("stopping was not clean", failure)
-
-    def _listen(self, one: Any, front: FrontEnd) -> Deferred[Any]:
-        endpoint: Any = make_endpoint(self._reactor, one.endpoint)
-        listening: Deferred[Any] = endpoint.listen(front)
-        return listening
 
     def _refuse(self, failure: Failure, one: Any) -> None:
         """Ends the process, at once or, if it runs already, by way of a clean stop."""

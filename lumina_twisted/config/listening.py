@@ -9,6 +9,8 @@ from typing import Final
 
 from twisted.internet.error import CannotListenError
 
+from lumina_twisted.errors import LuminaError
+
 _ANOTHER: Final = "give another endpoint, with --listen or in the configuration"
 _NO_SUCH_INTERFACE: Final = f"no interface of this machine has that address; {_ANOTHER}"
 _REMEDIES: Final = {
@@ -21,6 +23,8 @@ _REMEDIES: Final = {
 
 def why_not_listening(endpoint: str, error: BaseException | None) -> str:
     """The sentence for an error that listening on ``endpoint`` raised."""
+    if isinstance(error, LuminaError):
+        return str(error)
     if isinstance(error, CannotListenError):
         error = error.socketError
     if isinstance(error, socket.gaierror):  # its numbers are its own, and strerror does not know them

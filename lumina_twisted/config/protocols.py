@@ -1,70 +1,61 @@
-"""The protocols that a listener may speak, floor 5. Another one is one more entry of :data:`PROTOCOLS`."""
+"""The protocols that a listener can speak, floor 5: whatever front-ends are installed, ours and those of others."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final
 
 import attrs
-from attrs import frozen
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IProtocol
+from twisted.plugin import getPlugins
 
-from lumina_twisted.frontends.line import LineFactory
-from lumina_twisted.frontends.line_options import LineOptions
-from lumina_twisted.ports.interfaces import Ports
+from lumina_twisted.frontends.plugin import IFrontEnd
 
 DEFAULT_PROTOCOL: Final = "line"
 
 
-class FrontEnd(Protocol):
-    """A Twisted factory that can be told to come to its end."""
-
-    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
-        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
-        ...
-
-    def drain(self) -> Deferred[None] | None:
-        """Asks nothing more of any port, and fires when all its answers are written."""
-        ...
+@lru_cache(maxsize=1)
+def front_ends() -> Mapping[str, IFrontEnd]:
+    """The installed ones by name, ours first; of two with one name the first found is taken."""
+    found: dict[str, IFrontEnd] = {}
+    for one in sorted(getPlugins(IFrontEnd), key=_ours_first):
+        found.setdefault(one.name, one)
+    return found
 
 
-@frozen
-class ListenerProtocol:
-    """One protocol.
-
-    :param options: its settings class.
-    :param make: makes its front-end of a listener's settings, the ports, and the reactor.
-    """
-
-    options: type[Any]
-    make: Callable[[Any, Ports, Any], FrontEnd]
-
-
-PROTOCOLS: Final[dict[str, ListenerProtocol]] = {
-    "line": ListenerProtocol(
-        LineOptions, lambda options, ports, reactor: LineFactory(options, ports, reactor, time.time)
-    ),
-}
-"""By the name that the configuration uses."""
-
-
-def listener_class(protocol: ListenerProtocol) -> type[Any]:
+@lru_cache(maxsize=256)
+def listener_class(name: str) -> type[Any]:
     """The settings class of a whole ``[[listen]]`` table: what every listener has, and the protocol's own options."""
+    front_end = front_ends()[name]
     common = {
-        "protocol": attrs.field(default=DEFAULT_PROTOCOL, type=str, metadata=_doc("what it speaks")),
-        "endpoint": attrs.field(
-            type=str, metadata=_doc("where it listens: a Twisted server endpoint, as tcp:8888:interface=127.0.0.1")
-        ),
+        "protocol": attrs.field(default=name, type=str, metadata=_doc("what it speaks")),
+        "endpoint": attrs.field(type=str, metadata=_doc(f"where it listens, as {front_end.endpoint}")),
     }
-    name = f"{protocol.options.__name__}Listener"
-    return attrs.make_class(name, common, bases=(protocol.options,), frozen=True, kw_only=True, slots=False)
+    made = f"{front_end.options.__name__}Listener"
+    return attrs.make_class(made, common, bases=(front_end.options,), frozen=True, kw_only=True, slots=False)
+
+
+def faults_of(listener: Any) -> Iterator[tuple[str, str]]:
+    """What is wrong with a listener though each of its keys can be: pairs of a key and a sentence."""
+    tell = getattr(listener, "faults", None)
+    if tell is not None:
+        yield from tell()
+    if fault := front_ends()[listener.protocol].fault(listener.endpoint):
+        yield "endpoint", fault
+
+
+def named_ports(listener: Any) -> Iterator[tuple[str, str]]:
+    """The ports that a listener names, each with its key."""
+    tell = getattr(listener, "named_ports", None)
+    if tell is not None:
+        yield from tell()
+    elif port := getattr(listener, "port", ""):
+        yield "port", port
+
+
+def _ours_first(front_end: IFrontEnd) -> tuple[bool, str]:
+    return not type(front_end).__module__.startswith("lumina_twisted."), front_end.name
 
 
 def _doc(text: str) -> dict[str, str]:
     return {"doc": text, "unit": ""}
-
-
-LISTENER_CLASSES: Final = {name: listener_class(one) for name, one in PROTOCOLS.items()}
-"""The settings class of each protocol's ``[[listen]]`` table."""

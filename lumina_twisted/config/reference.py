@@ -12,13 +12,15 @@ import attrs
 
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.config.compose import DEFAULT_FILE
-from lumina_twisted.config.protocols import LISTENER_CLASSES
+from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, front_ends, listener_class
 from lumina_twisted.log.settings import LogSettings
 from lumina_twisted.ports.settings import Limits, PortSettings
 
 _WIDTH: Final = 110
+OTHERS: Final = ("modbus-tcp", "rtu-tcp", "rtu-pty", "rtu-serial", "echo")
+"""Our protocols beside the first, in the order of the file; those that others add are told by `lumina protocols`."""
 _EXAMPLES: Final[dict[str, Any]] = {
-    "PortSettings.path": "/dev/ttyUSB0", "LineOptionsListener.endpoint": "tcp:8888:interface=127.0.0.1",
+    "PortSettings.path": "/dev/ttyUSB0", "default_unit": 1,
     "PortSettings.frame_gap": 0.004, "UnitSettings.timeout": 1.5, "UnitSettings.frame_gap": 0.01,
     "UnitSettings.retries": 0,
 }
@@ -42,9 +44,11 @@ def reference() -> str:
     parts += ["[ports.bus1]\n", *_keys(PortSettings, skip=("units",))]
     parts += [_title("What differs for one unit of a port, here unit 17. Take the `#` of the table's name away too")]
     parts += ["#[ports.bus1.units.17]\n", *_keys(UnitSettings)]
-    for name, cls in LISTENER_CLASSES.items():
-        parts += [_title(f"A listener of the protocol {name!r}. Further listeners are further [[listen]]")]
-        parts += ["[[listen]]\n", *_keys(cls)]
+    parts += [_title("A listener: what programs connect to. Further listeners are further [[listen]]")]
+    parts += ["[[listen]]\n", *_keys(listener_class(DEFAULT_PROTOCOL))]
+    for name in OTHERS:
+        parts += [_title(f"A listener of the protocol {name}: {front_ends()[name].summary}")]
+        parts += ["#[[listen]]\n", *map(_commented, _keys(listener_class(name)))]
     parts += [_title("What all ports together may hold. Take the `#` of the table's name away too")]
     parts += ["#[limits]\n", *_keys(Limits)]
     parts += [_title("What is logged, and where to. Take the `#` of the table's name away too")]
@@ -75,10 +79,26 @@ def _key(cls: type[Any], one: attrs.Attribute[Any]) -> Iterator[str]:
     )
     is_required = one.default is attrs.NOTHING
     if is_required or one.default is None:
-        value = _EXAMPLES[f"{cls.__name__}.{one.name}"]
+        value = _example(cls, one)
         yield f"{one.name} = {_toml(value)}" if is_required else f"#{one.name} = {_toml(value)}  # default: not given"
     else:
-        yield f"#{one.name} = {_toml(one.default)}"
+        yield f"#{one.name} = {_toml(_default(one))}"
+
+
+def _example(cls: type[Any], one: attrs.Attribute[Any]) -> Any:
+    if one.name == "endpoint":
+        return front_ends()[attrs.fields(cls).protocol.default].endpoint
+    return _EXAMPLES.get(one.name) or _EXAMPLES[f"{cls.__name__}.{one.name}"]
+
+
+def _default(one: attrs.Attribute[Any]) -> Any:
+    default: Any = one.default
+    return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
+
+
+def _commented(paragraph: str) -> str:
+    """With the keys that have no default commented out too."""
+    return "\n".join(line if line.startswith("#") or not line else "#" + line for line in paragraph.split("\n"))
 
 
 def _toml(value: Any) -> str:

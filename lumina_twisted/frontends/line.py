@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Factory
 
 from lumina_twisted.errors import RequestError
 from lumina_twisted.frontends.line_client import LineProtocol
 from lumina_twisted.frontends.line_options import LineOptions
+from lumina_twisted.frontends.listener import Listener
+from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
 from lumina_twisted.ports.interfaces import Port, Ports
 
-__all__ = ["LineFactory", "LineOptions", "LineProtocol"]
+__all__ = ["LineFactory", "LineFrontEnd", "LineOptions", "LineProtocol"]
 
 
-class LineFactory(Factory):
+class LineFactory(Listener):
     """A line listener and its clients.
 
     :param ports: what its commands may name.
@@ -24,18 +24,14 @@ class LineFactory(Factory):
     :param stamp: the time of day, in seconds since 1970.
     """
 
-    noisy = False
+    options: LineOptions
 
     def __init__(self, options: LineOptions, ports: Ports, clock: IReactorTime, stamp: Callable[[], float]) -> None:
-        self.options = options
+        super().__init__(options, clock)
         self.ports = ports
-        self.clock = clock
         self.stamp = stamp
         self.lines = 0
         self.errors = 0
-        self._clients: set[LineProtocol] = set()
-        self._stopping = False
-        self._drained: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> LineProtocol:  # type: ignore[override]
         """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
@@ -52,39 +48,18 @@ class LineFactory(Factory):
             return port
         raise RequestError("no port is configured")
 
-    def admit(self, client: LineProtocol) -> str | None:
-        """Takes a client in, or says why not, token first."""
-        if self._stopping:
-            return "stopping the service is stopping"
-        if len(self._clients) >= self.options.max_connections:
-            return f"overloaded {len(self._clients)} clients are connected, and no more may be; try again later"
-        self._clients.add(client)
-        return None
-
-    def forget(self, client: LineProtocol) -> None:
-        """A client's connection has ended."""
-        self._clients.discard(client)
-        if not self._clients:
-            waiting, self._drained = self._drained, []
-            for deferred in waiting:
-                deferred.callback(None)
-
     def counts(self) -> dict[str, int]:
         """What ``stats`` tells about this listener."""
-        return {"clients": len(self._clients), "lines": self.lines, "errors": self.errors}
+        return {**super().counts(), "lines": self.lines, "errors": self.errors}
 
-    def drain(self) -> Deferred[None]:
-        """Asks nothing more of any port; each client is closed when the last of its answers is written.
 
-        Every port must be stopping, for what waits there ends only with it.
+class LineFrontEnd(StreamFrontEnd):
+    """The text protocol of the original Lumina Modbus Server."""
 
-        :return: a Deferred that fires with None when no connection is left; it does not fail.
-        """
-        self._stopping = True
-        if not self._clients:
-            return succeed(None)
-        drained: Deferred[None] = Deferred()
-        self._drained.append(drained)
-        for client in list(self._clients):
-            client.drain()
-        return drained
+    name = "line"
+    summary = "text lines, one command each; the original Lumina's clients speak it"
+    options = LineOptions
+
+    def build(self, options: LineOptions, context: Context) -> LineFactory:
+        """See :class:`lumina_twisted.frontends.plugin.StreamFrontEnd`."""
+        return LineFactory(options, context.ports, context.reactor, context.stamp)

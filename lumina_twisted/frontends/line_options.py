@@ -6,12 +6,13 @@ from typing import Annotated
 
 from attrs import frozen
 
+from lumina_twisted.frontends.listener import ListenerOptions
 from lumina_twisted.lineproto import MAX_TIMEOUT, MIN_TIMEOUT, Dialect, HexStyle
 from lumina_twisted.schema import Between, setting
 
 
 @frozen(kw_only=True, slots=False)
-class LineOptions:
+class LineOptions(ListenerOptions):
     """How a listener of the text protocol speaks, and how much its clients may hold."""
 
     port: str = setting("", "name or path of the port meant by an empty port field; not given: the first one")
@@ -24,10 +25,4 @@ class LineOptions:
     )
     timeout: Annotated[float, Between(MIN_TIMEOUT, MAX_TIMEOUT)] = setting(
         5.0, "how long the caller of a line without a timeout waits; answers leave at 0.9 of it", unit="s"
-    )
-    max_connections: Annotated[int, Between(1, 100_000)] = setting(
-        2000, "clients connected at a time; one more is told so and closed"
-    )
-    max_buffered: Annotated[int, Between(0, 1_000_000_000)] = setting(
-        262144, "answers that may wait for a client that does not read, before it is dropped", unit="bytes"
     )

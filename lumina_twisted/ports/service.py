@@ -11,15 +11,12 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Final
 
-from twisted.application.internet import ClientService
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
-from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel
-from twisted.python.failure import Failure
-from zope.interface import implementer, provider
+from twisted.logger import Logger, LogLevel
 
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
@@ -30,17 +27,10 @@ from lumina_twisted.ports.endpoint import SerialEndpoint
 from lumina_twisted.ports.interfaces import PortDescription
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import LOWEST_BAUDRATE, PortSettings
+from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
 
-LONGEST_WAIT: Final = 0.5
-"""Seconds between two attempts to open a port that is gone, at most."""
-FIRST_WAIT: Final = 0.05
 _CLOSED: Final = "it is closed"
 _GIVEN_UP: Final = "the service stops and does not wait for it any longer"
-
-
-def wait_before_attempt(failed: int) -> float:
-    """Seconds before the next attempt to open a port, after ``failed`` ones."""
-    return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failed, 10))
 
 
 class PortService(Service):
@@ -70,8 +60,8 @@ class PortService(Service):
         self._closing = False
         self._waiting_for_close: list[Deferred[None]] = []
         self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state, self._on_failure)
-        endpoint = _Reporting(SerialEndpoint(reactor, settings, partial(twin, self)), self._protocol.unavailable)
-        self._supervisor = _Supervisor(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
+        endpoint = Reporting(SerialEndpoint(reactor, settings, partial(twin, self)), self._protocol.unavailable)
+        self._supervisor = Supervisor(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
 
     @property
     def path(self) -> str:
@@ -208,17 +198,6 @@ class PortService(Service):
         self._protocol.close()
 
 
-@provider(ILogObserver)
-def _nobody(event: LogEvent) -> None:
-    """Observes nothing."""
-
-
-class _Supervisor(ClientService):
-    """ClientService logs each attempt; a port that is away for a night is told once, by the port itself."""
-
-    _log = Logger(namespace="lumina.port", observer=_nobody)
-
-
 class _SameProtocol(Factory):
     """Hands the port's one protocol to each new connection."""
 
@@ -230,20 +209,3 @@ class _SameProtocol(Factory):
     def buildProtocol(self, addr: IAddress | None) -> RTUProtocol:  # type: ignore[override]
         """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
         return self._protocol
-
-
-@implementer(IStreamClientEndpoint)
-class _Reporting:
-    """An endpoint that tells why it failed to connect."""
-
-    def __init__(self, endpoint: SerialEndpoint, report: Callable[[str], None]) -> None:
-        self._endpoint = endpoint
-        self._report = report
-
-    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connects, and passes the failure on after it has been told."""
-        return self._endpoint.connect(factory).addErrback(self._tell)
-
-    def _tell(self, failure: Failure) -> Failure:
-        self._report(failure.getErrorMessage())
-        return failure

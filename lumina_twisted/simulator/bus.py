@@ -21,10 +21,10 @@ from lumina_twisted.modbus.codes import MAX_RTU_ADU
 from lumina_twisted.modbus.lengths import request_length
 from lumina_twisted.modbus.rtu import Decoder
 from lumina_twisted.modbus.timing import t3_5, wire_time
+from lumina_twisted.ports.terminal import Terminal
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.exchange import Exchange, Units
 from lumina_twisted.simulator.faults import Faults
-from lumina_twisted.simulator.terminal import Terminal
 from lumina_twisted.simulator.wire_log import Listener, OnWire, told_reply, told_request
 
 FIFO: Final = 16

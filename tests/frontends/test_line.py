@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.errors import IllegalFunction, OutcomeUnknown, QueueFull, RequestError, ResponseTimeout
 from lumina_twisted.frontends.line import LineFactory, LineOptions, LineProtocol
-from lumina_twisted.frontends.line_client import LINGER
+from lumina_twisted.frontends.listener import LINGER
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.schema import structure, structure_text
 from lumina_twisted.testing import Asked, MemoryPort, MemoryPorts
@@ -436,7 +436,7 @@ class TcpTests(TestCase):
         client.transport.write(command(READ, command_id="a") + b"\n")
         client.transport.loseWriteConnection()
         line = await self.served
-        while line._state.value != "finishing":
+        while line.state.value != "finishing":
             await self.turn()
         answer.callback(REPLY)
         self.assertEqual(await client.ended, b"a:" + REPLY.hex().upper().encode() + b":1732467890.1234\n")
@@ -460,7 +460,7 @@ class TcpTests(TestCase):
         line.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         lost: Deferred[None] = Deferred()
         self.patch(self.factory, "forget", lambda _: lost.callback(None))
-        while line._state.value == "talking":
+        while line.state.value == "talking":
             client.transport.write(b"hello\n" * 500)
             await self.turn()
         await lost

@@ -1,10 +1,23 @@
-"""What Twisted finds of Lumina: the twistd command, and the prefix of its client endpoint strings."""
+"""What Twisted finds of Lumina: the twistd command, the protocols of its listeners, and the prefixes of its client
+endpoint strings."""
 
 from twisted.application.service import ServiceMaker
 
+from lumina_twisted.frontends.echo import EchoFrontEnd
+from lumina_twisted.frontends.line import LineFrontEnd
+from lumina_twisted.frontends.modbus_tcp import ModbusTcpFrontEnd
+from lumina_twisted.frontends.rtu_pty import RtuPtyFrontEnd
+from lumina_twisted.frontends.rtu_serial import RtuSerialFrontEnd
+from lumina_twisted.frontends.rtu_tcp import RtuTcpFrontEnd
 from lumina_twisted.ports.endpoint import SerialEndpointParser
 
 lumina = ServiceMaker(
     "Lumina", "lumina_twisted.tap", "Share serial ports and the Modbus devices behind them.", "lumina"
 )
+line = LineFrontEnd()
+modbus_tcp = ModbusTcpFrontEnd()
+rtu_tcp = RtuTcpFrontEnd()
+rtu_pty = RtuPtyFrontEnd()
+rtu_serial = RtuSerialFrontEnd()
+echo = EchoFrontEnd()
 serial_endpoint = SerialEndpointParser()

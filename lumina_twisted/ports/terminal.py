@@ -11,16 +11,23 @@ from typing import Final
 _NAMES: Final = [name for name in dir(termios) if name[0] == "B" and name[1:].isdigit()]
 _SPEEDS: Final = {getattr(termios, name): int(name[1:]) for name in _NAMES}
 """What each of the terminal's speed constants means, in baud."""
+_PTS: Final = "/dev/pts/"
+_LOCAL_MODES: Final = 3
+"""Where :func:`termios.tcgetattr` has them."""
 
 
 class Terminal:
     """A pair of ends, of which a program opens one.
 
     :param path: a link of this name leads to it while it is plugged in.
+    :param mode: who may open it, as :func:`os.chmod` has it; None for its owner.
+    :param group: the group it belongs to, as a number; None for the system's own choice.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, mode: int | None = None, group: int | None = None) -> None:
         self.path = path
+        self._mode = mode
+        self._group = group
         self._master = self._slave = -1
 
     @property
@@ -31,7 +38,7 @@ class Terminal:
     def plug(self) -> None:
         """It appears under its path.
 
-        A link that leads nowhere, left by a simulation that was killed, is replaced.
+        A link that was left by a process that was killed is replaced.
 
         :raises OSError: if something else has that path, or it cannot be made.
         """
@@ -39,7 +46,8 @@ class Terminal:
         try:
             tty.setraw(self._slave)
             os.set_blocking(self._master, False)
-            if os.path.islink(self.path) and not os.path.exists(self.path):
+            self._give_away(os.ttyname(self._slave))
+            if self._is_left_over():
                 os.unlink(self.path)
             os.symlink(os.ttyname(self._slave), self.path)
         except OSError:
@@ -52,11 +60,6 @@ class Terminal:
             if os.readlink(self.path) == os.ttyname(self._slave):
                 os.unlink(self.path)
         self._close()
-
-    def _close(self) -> None:
-        os.close(self._master)
-        os.close(self._slave)
-        self._master = self._slave = -1
 
     def fileno(self) -> int:
         """Our end."""
@@ -75,3 +78,33 @@ class Terminal:
         """Bytes to the program."""
         with contextlib.suppress(BlockingIOError):  # nobody reads: a wire does not wait either
             os.write(self._master, data)
+
+    def forget_unread(self) -> None:
+        """Takes back what the program has not read."""
+        termios.tcflush(self._slave, termios.TCIFLUSH)
+
+    def stop_echo(self) -> None:
+        """A program may have left the terminal so that it sends back whatever comes to it."""
+        if termios.tcgetattr(self._slave)[_LOCAL_MODES] & termios.ECHO:
+            tty.setraw(self._slave, termios.TCSANOW)
+
+    def _give_away(self, name: str) -> None:
+        if self._group is not None:
+            os.chown(name, -1, self._group)
+        if self._mode is not None:
+            os.chmod(name, self._mode)
+
+    def _is_left_over(self) -> bool:
+        """Whether a link of that name leads nowhere, or to a terminal that is younger than the link: another one, which
+        was given the same number."""
+        if not os.path.islink(self.path):
+            return False
+        if not os.path.exists(self.path):
+            return True
+        there = os.readlink(self.path)
+        return there.startswith(_PTS) and os.lstat(self.path).st_mtime < os.stat(there).st_ctime
+
+    def _close(self) -> None:
+        os.close(self._master)
+        os.close(self._slave)
+        self._master = self._slave = -1

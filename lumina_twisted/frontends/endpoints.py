@@ -1,4 +1,4 @@
-"""Server endpoint strings, floor 5: what is wrong with one as a sentence, where it listens, and the endpoint itself."""
+"""Server endpoint strings, floor 4: what is wrong with one as a sentence, where it listens, and the endpoint itself."""
 
 from __future__ import annotations
 

@@ -1,0 +1,50 @@
+"""The protocol ``echo``, floor 4 (S4): every chunk comes back with ``Echo: `` before it. It asks no port; it is what
+the client stub of the original Lumina Server talks to, and the smallest front-end to learn from."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from attrs import frozen
+from twisted.internet.interfaces import IAddress
+
+from lumina_twisted.frontends.listener import TALKING, Connection, Listener, ListenerOptions
+from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
+
+ANSWER: Final = b"Echo: "
+
+
+@frozen(kw_only=True, slots=False)
+class EchoOptions(ListenerOptions):
+    """How much its clients may hold."""
+
+
+class EchoProtocol(Connection):
+    """One client."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """A chunk needs no end: what came at once is answered at once."""
+        self.heard()
+        if self.state is TALKING:
+            self.write(ANSWER + data)
+
+
+class EchoListener(Listener):
+    """A listener and its clients."""
+
+    def buildProtocol(self, addr: IAddress | None) -> EchoProtocol:  # type: ignore[override]
+        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
+        return EchoProtocol(self)
+
+
+class EchoFrontEnd(StreamFrontEnd):
+    """Echo."""
+
+    name = "echo"
+    summary = "sends back what it gets, with `Echo: ` before it; to try a connection"
+    endpoint = "tcp:5000:interface=127.0.0.1"
+    options = EchoOptions
+
+    def build(self, options: Any, context: Context) -> EchoListener:
+        """See :class:`lumina_twisted.frontends.plugin.StreamFrontEnd`."""
+        return EchoListener(options, context.reactor)

@@ -1,0 +1,164 @@
+"""What the fronts that speak Modbus itself have in common, floor 4: whom a request goes to, and what is answered when
+no device answers. Their clients see a gateway (Modbus Application Protocol V1.1b3, section 7)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Iterator
+from typing import Annotated, Final, Literal
+
+from attrs import Factory, field, frozen
+from twisted.internet.defer import Deferred, fail, gatherResults
+
+from lumina_twisted.errors import (
+    Expired,
+    FrameError,
+    GatewayPathUnavailable,
+    IllegalFunction,
+    LuminaError,
+    ModbusException,
+    NotSent,
+    Overloaded,
+    QueueFull,
+    RequestError,
+)
+from lumina_twisted.frontends.routing import parse_route, route_faults, targets
+from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG, MAX_PDU, is_read
+from lumina_twisted.modbus.lengths import UNKNOWN, reply_byte_count, request_length
+from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.ports.interfaces import Port, Ports
+from lumina_twisted.schema import Between, setting
+
+CANNOT_BE_FRAMED: Final = 0x03
+BUSY: Final = 0x06
+NO_PATH: Final = 0x0A
+NO_REPLY: Final = 0x0B
+_FIXED_ECHO: Final = {5: 5, 6: 5, 15: 5, 16: 5, 22: 7}
+"""Writes whose reply is the beginning of their request, and how long that is."""
+_WITH_BYTE_COUNT: Final = frozenset({1, 2, 3, 4, 23})
+
+
+@frozen(kw_only=True, slots=False)
+class GatewayOptions:
+    """Which units a listener reaches, and how."""
+
+    port: str = setting("", "name or path of the port that has all units; not given: the first one")
+    routes: dict[str, str] = field(
+        default=Factory(dict),
+        metadata={
+            "doc": 'instead of one port, ports by unit, as "1-20" = "boiler"; "101-120" = "pv@1-20" where the units of'
+            " the port are others; what has no route is answered by exception 0A", "unit": "",
+        },
+    )
+    default_unit: Annotated[int, Between(1, 255)] | None = setting(
+        None, "which unit of this listener 0 and 255 mean; not given: they are answered by exception 0A"
+    )
+    broadcast: Literal["off", "on", "reply"] = setting(
+        "off", "whether unit 0 is every device, for writes: off; on, without an answer; or reply, answered as if a"
+        " device had confirmed it",
+    )
+    readonly: bool = setting(False, "answer what is no read by exception 01")
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What cannot be used together."""
+        for units, sentence in route_faults(self.routes):
+            yield f"routes.{units}", sentence
+        if self.port and self.routes:
+            yield "port", "the routes say which ports there are; take one of the two away"
+
+    def named_ports(self) -> Iterator[tuple[str, str]]:
+        """The ports it names, each with its key."""
+        if self.port:
+            yield "port", self.port
+        for units, target in self.routes.items():
+            with contextlib.suppress(ValueError):  # faults() tells
+                yield f"routes.{units}", parse_route(units, target).port
+
+
+class Gateway:
+    """The way from a front to the ports.
+
+    :param timeout: seconds that a caller waits.
+    """
+
+    def __init__(self, options: GatewayOptions, timeout: float, ports: Ports) -> None:
+        self._targets = targets(options.routes, options.port, options.default_unit, ports)
+        self._every_port = list(dict.fromkeys(target.port for target in self._targets.values()))
+        self._timeout = timeout
+        self._readonly = options.readonly
+        self._broadcast = options.broadcast
+
+    def request(self, client: Hashable, unit: int, pdu: bytes) -> Deferred[bytes]:
+        """Asks a unit something.
+
+        :param client: whose request it is.
+        :return: a Deferred that ends as :meth:`lumina_twisted.ports.interfaces.Port.request` says; or fails with
+            :class:`~lumina_twisted.errors.FrameError` (it cannot be framed),
+            :class:`~lumina_twisted.errors.GatewayPathUnavailable` (the unit has no route) or
+            :class:`~lumina_twisted.errors.IllegalFunction` (the listener only reads). It fires with nothing, which is
+            no answer, after a broadcast that is not to be confirmed.
+        """
+        if fault := _unframeable(pdu):
+            return fail(FrameError(fault, unit=unit, function_code=pdu[0]))
+        if self._readonly and not is_read(pdu):
+            return fail(IllegalFunction(unit=unit, function_code=pdu[0]))
+        if unit == BROADCAST and self._broadcast != "off":
+            return self._ask_everybody(client, pdu)
+        target = self._targets.get(unit)
+        if target is None:
+            return fail(GatewayPathUnavailable(unit=unit, function_code=pdu[0]))
+        port, there = target
+        return port.request(client, there, pdu, timeout=self._timeout)
+
+    def _ask_everybody(self, client: Hashable, pdu: bytes) -> Deferred[bytes]:
+        if is_read(pdu):
+            return fail(GatewayPathUnavailable(unit=BROADCAST, function_code=pdu[0]))
+        sent = [self._send_to_all(port, client, pdu) for port in self._every_port]
+        return gatherResults(sent, consumeErrors=True).addCallbacks(
+            lambda _: self._confirmation(pdu), lambda failure: failure.value.subFailure
+        )
+
+    def _send_to_all(self, port: Port, client: Hashable, pdu: bytes) -> Deferred[bytes]:
+        return port.request(client, BROADCAST, pdu, timeout=self._timeout)
+
+    def _confirmation(self, pdu: bytes) -> bytes:
+        length = _FIXED_ECHO.get(pdu[0])
+        if self._broadcast == "on" or length is None:
+            return b""
+        return encode_adu(BROADCAST, pdu[:length])
+
+
+def exception_code(error: BaseException | None) -> int:
+    """The exception code that tells a Modbus client how its request ended."""
+    if isinstance(error, ModbusException):
+        return error.code
+    if isinstance(error, QueueFull | Overloaded | Expired):
+        return BUSY  # it was not sent, and may be asked again
+    if isinstance(error, NotSent):
+        return NO_PATH
+    if isinstance(error, RequestError | FrameError):
+        return CANNOT_BE_FRAMED
+    return NO_REPLY
+
+
+def exception_pdu(function_code: int, error: BaseException | None) -> bytes:
+    """The PDU of the exception."""
+    return bytes((function_code | EXCEPTION_FLAG, exception_code(error)))
+
+
+def is_ours(error: BaseException | None) -> bool:
+    """Whether the error was raised on purpose; another one is a fault within Lumina."""
+    return isinstance(error, LuminaError)
+
+
+def _unframeable(pdu: bytes) -> str:
+    """Why no RTU frame can carry the request, or its reply; empty if one can."""
+    code = pdu[0]
+    if code & EXCEPTION_FLAG or not code:
+        return f"{code} is no function code"
+    length = request_length(pdu)
+    if length not in (UNKNOWN, len(pdu)):
+        return f"a request of function {code} does not have {len(pdu)} bytes"
+    if code in _WITH_BYTE_COUNT and 2 + reply_byte_count(pdu) > MAX_PDU:
+        return f"the reply to this function {code} would be longer than a frame"
+    return ""

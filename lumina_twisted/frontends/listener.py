@@ -1,0 +1,262 @@
+"""What all stream front-ends share, floor 4: a listener with its clients, and the life of one client's connection.
+
+A connection is in one of four states; what happens in each:
+
+=========  ==========================  ========================  ==================
+state      a request comes             a request ends            its last one ended
+=========  ==========================  ========================  ==================
+TALKING    it is asked of its port     its answer is written
+DRAINING   it is told `stopping`       its answer is written     the connection closes
+FINISHING  nobody looks at it          its answer is written     the connection closes
+GONE       nobody looks at it          nothing
+=========  ==========================  ========================  ==================
+
+DRAINING: the service stops. FINISHING: the client has ended its side (``printf … | nc``), or sent what cannot be
+understood any further. GONE: the client left, or was dropped because it does not read; its requests are cancelled.
+"""
+
+from __future__ import annotations
+
+import socket
+from enum import Enum
+from typing import Annotated, Any, Final
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lumina_twisted.schema import Between, setting
+
+LINGER: Final = 2.0
+"""Seconds that a connection may take to close; then it is cut. Only a client that does not read needs them."""
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
+"""A client that vanished without a word is noticed within two minutes; the system's own default is two hours."""
+
+
+@frozen(kw_only=True, slots=False)
+class ListenerOptions:
+    """How much the clients of a stream listener may hold."""
+
+    max_connections: Annotated[int, Between(1, 100_000)] = setting(
+        2000, "clients connected at a time; one more is told so and closed"
+    )
+    max_buffered: Annotated[int, Between(0, 1_000_000_000)] = setting(
+        262144, "answers that may wait for a client that does not read, before it is dropped", unit="bytes"
+    )
+    idle_timeout: Annotated[float, Between(0, 1_000_000)] = setting(
+        0.0, "a client that has sent nothing for so long is closed, unless it waits for an answer; 0: never", unit="s"
+    )
+
+
+class Listener(Factory):
+    """A listener and its clients.
+
+    :param clock: cuts connections that will not close, or are idle.
+    """
+
+    noisy = False
+
+    def __init__(self, options: ListenerOptions, clock: IReactorTime) -> None:
+        self.options: Any = options
+        self.clock = clock
+        self._clients: set[Connection] = set()
+        self._stopping = False
+        self._drained: list[Deferred[None]] = []
+
+    def admit(self, client: Connection) -> str | None:
+        """Takes a client in, or says why not, token first."""
+        if self._stopping:
+            return "stopping the service is stopping"
+        if len(self._clients) >= self.options.max_connections:
+            return f"overloaded {len(self._clients)} clients are connected, and no more may be; try again later"
+        self._clients.add(client)
+        return None
+
+    def forget(self, client: Connection) -> None:
+        """A client's connection has ended."""
+        self._clients.discard(client)
+        if not self._clients:
+            waiting, self._drained = self._drained, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def counts(self) -> dict[str, int]:
+        """What ``stats`` tells about this listener."""
+        return {"clients": len(self._clients)}
+
+    def drain(self) -> Deferred[None]:
+        """Asks nothing more of any port; each client is closed when the last of its answers is written.
+
+        Every port must be stopping, for what waits there ends only with it.
+
+        :return: a Deferred that fires with None when no connection is left; it does not fail.
+        """
+        self._stopping = True
+        if not self._clients:
+            return succeed(None)
+        drained: Deferred[None] = Deferred()
+        self._drained.append(drained)
+        for client in list(self._clients):
+            client.drain()
+        return drained
+
+
+class State(Enum):
+    """Of a connection; see above."""
+
+    TALKING = "talking"
+    DRAINING = "draining"
+    FINISHING = "finishing"
+    GONE = "gone"
+
+
+TALKING, DRAINING, FINISHING, GONE = State
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class Connection(Protocol):
+    """One client. It is a push producer of its own transport, to learn when the client does not read.
+
+    A protocol takes bytes in its ``dataReceived``, puts the Deferred of each request into ``pending`` and takes it out
+    when it writes the answer, with :meth:`write` and then, if it is not ``TALKING``, :meth:`close_if_done`.
+    """
+
+    transport: Any  # a stream that is ITransport, IConsumer and IPushProducer at once
+    log: Logger = Logger(namespace="lumina.listener")
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.state = TALKING
+        self.pending: set[Deferred[Any]] = set()
+        self._unread: int | None = None  # bytes written since the transport's buffer was full, or None
+        self._cut: IDelayedCall | None = None
+        self._idle: IDelayedCall | None = None
+
+    # -- what a protocol may add to
+
+    def refused(self, reason: str) -> None:
+        """It is not taken in; ``reason`` begins with a token. Its last words may be written."""
+
+    # -- what a protocol uses
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes to the client, or drops it if it does not read."""
+        self.transport.write(data)
+        if self._unread is not None:
+            self._unread += len(data)
+            if self._unread > self.listener.options.max_buffered:
+                self._drop()
+
+    def heard(self) -> None:
+        """The client has sent something: it is not idle."""
+        if self._idle is not None:
+            self._idle.reset(self.listener.options.idle_timeout)
+
+    def finish(self) -> None:
+        """Nobody looks at what comes from now on; what was asked is answered."""
+        if self.state is not GONE:
+            self.state = FINISHING
+            self.close_if_done()
+
+    def close_if_done(self) -> None:
+        """Ends the connection if nothing is to be answered any more."""
+        if not self.pending and self.state is not GONE:
+            self._close()
+
+    # -- the connection
+
+    def connectionMade(self) -> None:
+        """Makes the connection quick and mortal, and takes the client in if there is room."""
+        _set_up(self.transport)
+        self.transport.registerProducer(self, True)
+        if refused := self.listener.admit(self):
+            self.refused(refused)
+            self._close()
+        elif idle := self.listener.options.idle_timeout:
+            self._idle = self.listener.clock.callLater(idle, self._on_idle)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The client left: what it asked for is taken back."""
+        self.let_go()
+        for call in (self._cut, self._idle):
+            if call is not None and call.active():
+                call.cancel()
+        self.listener.forget(self)
+
+    def readConnectionLost(self) -> None:
+        """The client has said all it wants to say, and may still listen."""
+        self.finish()
+
+    def writeConnectionLost(self) -> None:
+        """Does not happen: we never close only our side."""
+
+    def drain(self) -> None:
+        """Asks nothing more of any port, and closes when all answers are written."""
+        if self.state is TALKING:
+            self.state = DRAINING
+            self.close_if_done()
+
+    def let_go(self) -> None:
+        """Takes back what was asked; nothing is written any more."""
+        self.state = GONE
+        while self.pending:
+            self.pending.pop().cancel()
+
+    def _close(self) -> None:
+        """Closes when what is written has left; a transport with a paused producer would never."""
+        self.state = GONE
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        if self._cut is None:
+            self._cut = self.listener.clock.callLater(LINGER, self.transport.abortConnection)
+
+    def _on_idle(self) -> None:
+        if self.pending:
+            self._idle = self.listener.clock.callLater(self.listener.options.idle_timeout, self._on_idle)
+        elif self.state is not GONE:
+            self._close()
+
+    def _drop(self) -> None:
+        """A client that asks and does not read must not fill the memory."""
+        self.log.warn(
+            "dropped {peer}: it does not read its answers, {unread} bytes wait for it",
+            peer=self.transport.getPeer(), unread=self._unread,
+        )
+        self.transport.abortConnection()
+        self.let_go()
+
+    # -- what the transport tells its producer
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full; it says so at every write until it is empty."""
+        if self._unread is None:
+            self._unread = 0
+
+    def resumeProducing(self) -> None:
+        """The client has read on."""
+        self._unread = None
+
+    def stopProducing(self) -> None:
+        """See :meth:`connectionLost`, which follows."""
+
+
+def _set_up(transport: Any) -> None:
+    """No delay for short answers, and an end for connections whose client is no more."""
+    descriptor = getattr(transport, "getHandle", lambda: None)()
+    if not ITCPTransport.providedBy(transport) or getattr(descriptor, "family", None) == socket.AF_UNIX:
+        return  # a Unix socket calls itself a TCP transport too
+    transport.setTcpNoDelay(True)
+    transport.setTcpKeepAlive(True)
+    for name, value in _KEEPALIVE:
+        if isinstance(descriptor, socket.socket) and hasattr(socket, name):
+            descriptor.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

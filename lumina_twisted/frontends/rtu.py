@@ -1,0 +1,169 @@
+"""RTU towards programs, floor 4: what the front-ends that speak RTU have in common. A program that only knows serial
+Modbus asks here as if it had the bus to itself.
+
+RTU numbers no replies: whatever comes first is taken for the reply to what was asked last. So a program is only ever
+sent the reply to its latest request, in that request's time, and never behind its back when it has begun the next.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lumina_twisted.errors import ModbusException
+from lumina_twisted.frontends.gateway import (
+    BUSY,
+    NO_PATH,
+    NO_REPLY,
+    Gateway,
+    GatewayOptions,
+    exception_code,
+    exception_pdu,
+    is_ours,
+)
+from lumina_twisted.modbus.lengths import request_length
+from lumina_twisted.modbus.rtu import Decoder, encode_adu
+from lumina_twisted.schema import Between, setting
+
+SILENCE: Final = 0.02
+"""Seconds after the last byte when a request ends whose length its function does not tell."""
+LONGEST_PAUSE: Final = 0.05
+"""Seconds without a byte after which the rest of a request does not come any more: USB adapters pause for 16 ms."""
+_NOBODY: Final[tuple[Any, ...]] = ()
+_OURS: Final = frozenset({BUSY, NO_PATH, NO_REPLY})
+
+
+@frozen(kw_only=True, slots=False)
+class RtuOptions(GatewayOptions):
+    """How a program that speaks RTU is answered."""
+
+    timeout: Annotated[float, Between(0.01, 3600)] = setting(
+        0.45, "how long a request may take, waiting for its turn included; a reply that takes longer is not sent. Give"
+        " a little less than the program itself waits", unit="s",
+    )
+    gateway_exceptions: bool = setting(
+        False, "tell by exceptions 06, 0A and 0B that a request could not be carried out or got no reply; else there is"
+        " silence, as on a wire",
+    )
+
+
+class Program:
+    """One program that asks. Its requests come as bytes, and the reply to the latest goes back.
+
+    :param send: sends a frame to it.
+    :param begins_anew: whether bytes of it wait that have not been read yet.
+    :param pending: holds the request that is being carried out, if one is.
+    :param ended: called after each that has ended.
+    """
+
+    def __init__(
+        self, gateway: Gateway, options: RtuOptions, clock: IReactorTime, log: Logger, *, send: Callable[[bytes], None],
+        begins_anew: Callable[[], bool], pending: set[Deferred[Any]], ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.requests = 0
+        self.errors = 0
+        self.withheld = 0
+        self._gateway = gateway
+        self._exceptions = options.gateway_exceptions
+        self._clock = clock
+        self._log = log
+        self._send = send
+        self._begins_anew = begins_anew
+        self._pending = pending
+        self._ended = ended
+        self._decoder = Decoder(request_length)
+        self._silence: IDelayedCall | None = None
+
+    def receive(self, data: bytes) -> None:
+        """Takes bytes of the program's."""
+        self._stop_waiting()
+        self._decoder.receive(data)
+        while found := self._decoder.next_frame(_NOBODY):
+            self._ask(found.frame)
+        if len(self._decoder):
+            self._silence = self._clock.callLater(SILENCE, self._on_silence)
+
+    def close(self) -> None:
+        """It is gone: what it asked for is taken back."""
+        self._stop_waiting()
+        self._decoder.clear()
+        self.withdraw()
+
+    def withdraw(self) -> None:
+        """The reply to its latest request is not wanted any more."""
+        for deferred in list(self._pending):
+            self._pending.discard(deferred)
+            self.withheld += 1
+            deferred.cancel()
+
+    def _on_silence(self) -> None:
+        self._silence = None
+        if found := self._decoder.end_of_burst(_NOBODY):
+            self._ask(found.frame)
+        if len(self._decoder):
+            self._silence = self._clock.callLater(LONGEST_PAUSE - SILENCE, self._forget)
+
+    def _forget(self) -> None:
+        """What has come is no request, and will be none."""
+        self._silence = None
+        self.errors += 1
+        junk = self._decoder.clear()
+        self._log.info("{junk} bytes that are no request were dropped", junk=junk, fold="junk")
+
+    def _stop_waiting(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+    def _ask(self, frame: bytes) -> None:
+        self.requests += 1
+        self.withdraw()
+        unit, pdu = frame[0], frame[1:-2]
+        deferred = self._gateway.request(self, unit, pdu)
+        self._pending.add(deferred)
+        deferred.addCallbacks(self._replied, self._failed, (unit, deferred), {}, (unit, pdu, deferred))
+
+    def _replied(self, frame: bytes, unit: int, deferred: Deferred[bytes]) -> None:
+        if deferred in self._pending:
+            self._pending.discard(deferred)
+            if frame:
+                self._answer(frame if frame[0] == unit else encode_adu(unit, frame[1:-2]))
+            self._ended()
+
+    def _failed(self, failure: Failure, unit: int, pdu: bytes, deferred: Deferred[bytes]) -> None:
+        if deferred not in self._pending:
+            return  # withdrawn
+        self._pending.discard(deferred)
+        self.errors += 1
+        error = failure.value
+        if not is_ours(error):
+            self._log.failure("a request failed within Lumina: {pdu}", failure, pdu=pdu)
+        if self._exceptions or exception_code(error) not in _OURS or _of_device(error):
+            self._answer(encode_adu(unit, exception_pdu(pdu[0], error)))
+        self._ended()
+
+    def _answer(self, frame: bytes) -> None:
+        """A program that has begun its next request would take this reply for the reply to that."""
+        if len(self._decoder) or self._begins_anew():
+            self.withheld += 1
+        else:
+            self._send(frame)
+
+
+def _of_device(error: BaseException | None) -> bool:
+    """Whether a device said so, and not this gateway."""
+    return isinstance(error, ModbusException) and bool(error.frame)
+
+
+def has_unread(descriptor: int) -> bool:
+    """Whether bytes wait at a descriptor, now."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

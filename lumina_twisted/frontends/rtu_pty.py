@@ -1,0 +1,176 @@
+"""The virtual serial port, floor 4: a pseudo-terminal under a stable link, for programs that only know serial Modbus.
+
+The link stays while programs open and close it, and any speed that they set is accepted: nothing is sent by it.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from attrs import frozen
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lumina_twisted.errors import PortError
+from lumina_twisted.frontends.endpoints import Place
+from lumina_twisted.frontends.gateway import Gateway
+from lumina_twisted.frontends.plugin import Context, IFrontEnd
+from lumina_twisted.frontends.rtu import Program, RtuOptions, has_unread
+from lumina_twisted.ports.terminal import Terminal
+from lumina_twisted.schema import setting
+
+_MODE: Final = re.compile("[0-7]{3}")
+_EXAMPLE: Final = "/run/lumina/ttyMODBUS0"
+_REMEDIES: Final = {
+    errno.EEXIST: "something else is there; remove it, or give another path",
+    errno.ENOENT: "there is no such folder; make it, or give another path",
+    errno.EACCES: "this user may not write there; give another path, or run the service as a user who may",
+    errno.EPERM: "this user does not belong to that group; add it, or give another one",
+}
+
+
+@frozen(kw_only=True, slots=False)
+class RtuPtyOptions(RtuOptions):
+    """How the program behind a virtual serial port is answered, and who may open it."""
+
+    mode: str = setting("660", "who may open it, in octal digits: 660 its owner and its group, 666 everybody")
+    group: str = setting("", "the group that it belongs to, as dialout; not given: the system's choice, mostly tty")
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What cannot be."""
+        yield from super().faults()
+        if not _MODE.fullmatch(self.mode):
+            yield "mode", f"expected three octal digits, as 660, got {self.mode!r}"
+        if self.group and _group_number(self.group) is None:
+            yield "group", f"this machine has no group {self.group!r}"
+
+
+@implementer(IReadDescriptor)
+class RtuPtyService(Service):
+    """One virtual serial port."""
+
+    def __init__(self, options: Any, context: Context) -> None:
+        self._options = options
+        self._reactor = context.reactor
+        self._pending: set[Deferred[Any]] = set()
+        self._waiting_for_end: list[Deferred[None]] = []
+        self._log = context.log
+        self._stopping = False
+        self.terminal = Terminal(options.endpoint, int(options.mode, 8), _group_number(options.group))
+        self.program = Program(
+            Gateway(options, options.timeout, context.ports), options, context.reactor, context.log,
+            send=self._send, begins_anew=self._begins_anew, pending=self._pending, ended=self._ended,
+        )
+
+    def privilegedStartService(self) -> None:
+        """Makes the port.
+
+        :raises PortError: with a sentence, if that cannot be done.
+        """
+        try:
+            self.terminal.plug()
+        except OSError as error:
+            why = _REMEDIES.get(error.errno or 0, "give another path")
+            sentence = f"cannot make the virtual serial port {self._options.endpoint} ({os.strerror(error.errno or 0)})"
+            raise PortError(f"{sentence}: {why}") from None
+        self._reactor.addReader(self)
+
+    def stopService(self) -> Deferred[None]:
+        """Takes no request any more, and takes the port away when the last one has ended.
+
+        :return: a Deferred that fires with None when it is gone; it does not fail.
+        """
+        super().stopService()
+        self._stopping = True
+        ended: Deferred[None] = succeed(None)
+        if self._pending:
+            ended = Deferred()
+            self._waiting_for_end.append(ended)
+        return ended.addCallback(lambda _: self._unplug())
+
+    def counts(self) -> dict[str, int]:
+        """What ``stats`` tells about it."""
+        program = self.program
+        return {"requests": program.requests, "errors": program.errors, "withheld": program.withheld}
+
+    # -- what the reactor calls
+
+    def fileno(self) -> int:
+        """Our end of the terminal."""
+        return self.terminal.fileno()
+
+    def logPrefix(self) -> str:
+        """See :class:`twisted.internet.interfaces.ILoggingContext`."""
+        return "rtu-pty"
+
+    def doRead(self) -> None:
+        """The program has sent something."""
+        data = self.terminal.read()
+        if not self._stopping:
+            self.terminal.forget_unread()
+            self.program.receive(data)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Does not happen: we hold both ends."""
+        path, why = self.terminal.path, str(reason.value)
+        self._log.error("the virtual serial port {path} is broken ({why})", path=path, why=why)
+
+    # -- what its program needs
+
+    def _send(self, frame: bytes) -> None:
+        self.terminal.stop_echo()
+        self.terminal.write(frame)
+
+    def _begins_anew(self) -> bool:
+        return has_unread(self.terminal.fileno())
+
+    def _ended(self) -> None:
+        if not self._pending:
+            waiting, self._waiting_for_end = self._waiting_for_end, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def _unplug(self) -> None:
+        if self.terminal.is_plugged:
+            self._reactor.removeReader(self)
+            self.program.close()
+            self.terminal.unplug()
+
+
+def _group_number(name: str) -> int | None:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+@implementer(IFrontEnd)
+class RtuPtyFrontEnd:
+    """The virtual serial port."""
+
+    name = "rtu-pty"
+    summary = "a virtual serial port, for programs that only know serial Modbus RTU"
+    endpoint = _EXAMPLE
+    options = RtuPtyOptions
+
+    def fault(self, endpoint: str) -> str | None:
+        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        if not endpoint.startswith("/"):
+            return f"expected the path of the virtual serial port, as {_EXAMPLE}, got {endpoint!r}"
+        return None
+
+    def place(self, endpoint: str) -> Place | None:
+        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        return Place(os.path.abspath(endpoint))
+
+    def make(self, options: Any, context: Context) -> IService:
+        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        return RtuPtyService(options, context)

@@ -1,0 +1,195 @@
+"""RTU on a real serial device, floor 4: for a second master, such as a PLC or a panel, on a wire of its own. It asks as
+if the devices were on that wire."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+
+from attrs import frozen
+from twisted.application.internet import ClientService
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lumina_twisted.frontends.endpoints import Place
+from lumina_twisted.frontends.gateway import Gateway
+from lumina_twisted.frontends.plugin import Context, IFrontEnd
+from lumina_twisted.frontends.rtu import Program, RtuOptions, has_unread
+from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.modbus.timing import t3_5
+from lumina_twisted.ports.endpoint import SerialEndpoint
+from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
+from lumina_twisted.schema import setting
+
+_EXAMPLE: Final = "/dev/ttyUSB3"
+
+
+@frozen(kw_only=True, slots=False)
+class RtuSerialOptions(RtuOptions, SerialSettings):
+    """How a master on a wire of its own is answered, and how that wire is set."""
+
+    rs485: bool = setting(False, "let the kernel switch the transceiver's direction by RTS (TIOCSRS485)")
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What cannot be used together."""
+        yield from super().faults()
+        if self.bytesize != 8:
+            yield "bytesize", "RTU needs 8"
+
+
+class RtuSerialService(Service):
+    """A serial device on which a master asks; it is opened again for as long as it takes."""
+
+    def __init__(self, options: Any, context: Context) -> None:
+        self._path = options.endpoint
+        self._log = context.log
+        self._now = context.now
+        self._clock = context.reactor
+        self._stopping = False
+        self._state = ""
+        self._pending: set[Deferred[Any]] = set()
+        self._waiting_for_end: list[Deferred[None]] = []
+        self._t3_5 = t3_5(options.baudrate)
+        self._heard_at = 0.0
+        self._transport: Any = None
+        self.program = Program(
+            Gateway(options, options.timeout, context.ports), options, context.reactor, context.log,
+            send=self._send_soon, begins_anew=self._begins_anew, pending=self._pending, ended=self._ended,
+        )
+        self._settings = PortSettings(
+            path=self._path, baudrate=options.baudrate, parity=options.parity, stopbits=options.stopbits,
+            rs485=options.rs485,
+        )
+        endpoint = Reporting(SerialEndpoint(context.reactor, self._settings), self._tell)
+        self._supervisor: ClientService = Supervisor(endpoint, _OneMaster(self), wait_before_attempt, context.reactor)
+
+    def startService(self) -> None:
+        """Opens the device, or goes on trying."""
+        super().startService()
+        self._supervisor.startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Takes no request any more, and closes the device when the last one has ended.
+
+        :return: a Deferred that fires with None when it is closed; it does not fail.
+        """
+        super().stopService()
+        self._stopping = True
+        ended: Deferred[None] = succeed(None)
+        if self._pending:
+            ended = Deferred()
+            self._waiting_for_end.append(ended)
+        return ended.addCallback(lambda _: maybeDeferred(self._supervisor.stopService)).addCallback(lambda _: None)
+
+    def counts(self) -> dict[str, int]:
+        """What ``stats`` tells about it."""
+        program = self.program
+        return {"requests": program.requests, "errors": program.errors, "withheld": program.withheld}
+
+    # -- what the device's protocol tells
+
+    def opened(self, transport: Any) -> None:
+        """The device is open."""
+        self._transport = transport
+        self._tell("open")
+
+    def receive(self, data: bytes) -> None:
+        """The master has sent something."""
+        self._heard_at = self._now()
+        if not self._stopping:
+            self.program.receive(data)
+
+    def lost(self, why: str) -> None:
+        """The device is gone."""
+        self._transport = None
+        self.program.close()
+        self._tell(f"it was lost ({why}) and is opened again as soon as it is back")
+
+    # -- what its program needs
+
+    def _send_soon(self, frame: bytes) -> None:
+        """A device keeps T3.5 of silence before its reply."""
+        wait = self._heard_at + self._t3_5 - self._now()
+        if wait > 0:
+            self._clock.callLater(wait, self._send, frame, self._heard_at)
+        else:
+            self._send(frame, self._heard_at)
+
+    def _send(self, frame: bytes, heard_at: float) -> None:
+        if self._transport is not None and heard_at == self._heard_at:
+            self._transport.send_frame(frame, self._settings.serial)
+
+    def _begins_anew(self) -> bool:
+        return self._transport is not None and has_unread(self._transport.fileno())
+
+    def _ended(self) -> None:
+        if not self._pending:
+            waiting, self._waiting_for_end = self._waiting_for_end, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def _tell(self, state: str) -> None:
+        """Changes only: a device may be away for a night."""
+        if state != self._state:
+            self._state = state
+            self._log.info("{path}: {state}", path=self._path, state=state)
+
+
+class _MasterProtocol(Protocol):
+    """Bytes from the device to its service."""
+
+    def __init__(self, service: RtuSerialService) -> None:
+        self._service = service
+
+    def connectionMade(self) -> None:
+        """The device is open."""
+        self._service.opened(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of a request."""
+        self._service.receive(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The device is gone, or closed."""
+        self._service.lost(reason.getErrorMessage())
+
+
+class _OneMaster(Factory):
+    noisy = False
+
+    def __init__(self, service: RtuSerialService) -> None:
+        self._service = service
+
+    def buildProtocol(self, addr: IAddress | None) -> _MasterProtocol:  # type: ignore[override]
+        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
+        return _MasterProtocol(self._service)
+
+
+@implementer(IFrontEnd)
+class RtuSerialFrontEnd:
+    """RTU on a real serial device."""
+
+    name = "rtu-serial"
+    summary = "a serial device with a second master, such as a PLC or a panel, on a wire of its own"
+    endpoint = _EXAMPLE
+    options = RtuSerialOptions
+
+    def fault(self, endpoint: str) -> str | None:
+        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        if not endpoint.startswith("/"):
+            return f"expected the path of a serial device, as {_EXAMPLE}, got {endpoint!r}"
+        return None
+
+    def place(self, endpoint: str) -> Place | None:
+        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        return Place(os.path.realpath(endpoint))
+
+    def make(self, options: Any, context: Context) -> IService:
+        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        return RtuSerialService(options, context)

@@ -1,0 +1,77 @@
+"""The front-end for RTU over TCP, floor 4: RTU frames through a socket, as serial device servers and cheap converters
+carry them, and as programs speak that were made for those."""
+
+from __future__ import annotations
+
+from attrs import frozen
+from twisted.internet.interfaces import IAddress
+from twisted.logger import Logger
+
+from lumina_twisted.frontends.gateway import Gateway
+from lumina_twisted.frontends.listener import FINISHING, TALKING, Connection, Listener, ListenerOptions
+from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
+from lumina_twisted.frontends.rtu import Program, RtuOptions, has_unread
+
+
+@frozen(kw_only=True, slots=False)
+class RtuTcpOptions(RtuOptions, ListenerOptions):
+    """How a listener of RTU over TCP reaches its units."""
+
+
+class RtuTcpProtocol(Connection):
+    """One client."""
+
+    listener: RtuTcpListener
+
+    def __init__(self, listener: RtuTcpListener) -> None:
+        super().__init__(listener)
+        self.log = listener.log
+        self.program = Program(
+            listener.gateway, listener.options, listener.clock, listener.log, send=self.write,
+            begins_anew=self._begins_anew, pending=self.pending, ended=self._ended,
+        )
+
+    def dataReceived(self, data: bytes) -> None:
+        """Requests."""
+        self.heard()
+        if self.state is TALKING:
+            self.program.receive(data)
+
+    def let_go(self) -> None:
+        """Takes back what was asked."""
+        super().let_go()
+        self.program.close()
+
+    def _begins_anew(self) -> bool:
+        descriptor = getattr(self.transport, "fileno", lambda: -1)()
+        return self.state is not FINISHING and descriptor >= 0 and has_unread(descriptor)
+
+    def _ended(self) -> None:
+        if self.state is not TALKING:
+            self.close_if_done()
+
+
+class RtuTcpListener(Listener):
+    """A listener and its clients."""
+
+    def __init__(self, options: RtuTcpOptions, context: Context) -> None:
+        super().__init__(options, context.reactor)
+        self.log: Logger = context.log
+        self.gateway = Gateway(options, options.timeout, context.ports)
+
+    def buildProtocol(self, addr: IAddress | None) -> RtuTcpProtocol:  # type: ignore[override]
+        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
+        return RtuTcpProtocol(self)
+
+
+class RtuTcpFrontEnd(StreamFrontEnd):
+    """RTU over TCP."""
+
+    name = "rtu-tcp"
+    summary = "RTU frames over TCP, as serial device servers carry them"
+    endpoint = "tcp:4001"
+    options = RtuTcpOptions
+
+    def build(self, options: RtuTcpOptions, context: Context) -> RtuTcpListener:
+        """See :class:`lumina_twisted.frontends.plugin.StreamFrontEnd`."""
+        return RtuTcpListener(options, context)

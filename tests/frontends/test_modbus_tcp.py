@@ -1,0 +1,314 @@
+"""The Modbus TCP front-end: what a gateway answers, to whom, and what it survives."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from lumina_twisted.errors import (
+    Expired,
+    LuminaError,
+    OutcomeUnknown,
+    Overloaded,
+    PortClosed,
+    PortLost,
+    QueueFull,
+    RequestError,
+    ResponseTimeout,
+    Stopping,
+    exception_from_code,
+)
+from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
+from lumina_twisted.modbus.rtu import encode_adu as rtu
+from lumina_twisted.simulator.device import SimulatedDevice
+from tests.gateway_case import GatewayCase, Wire
+
+READ = bytes.fromhex("0300000001")
+REPLY = bytes.fromhex("0302002A")
+WRITE = bytes.fromhex("060001002A")
+WRITE_COIL = bytes.fromhex("050003FF00")
+
+
+class ModbusTcpCase(GatewayCase):
+    """One client more."""
+
+    def start(self, **options: object) -> None:
+        super().start(**options)
+        self.client, self.wire = self.connect()
+
+    def say(self, *adus: Adu) -> None:
+        self.client.dataReceived(b"".join(encode_adu(*adu) for adu in adus))
+
+    def answers(self, wire: Wire | None = None) -> list[Adu]:
+        decoder = MbapDecoder()
+        adus = list(decoder.receive((wire or self.wire).take()))
+        self.assertEqual(len(decoder), 0)
+        return adus
+
+    def asked_and_answered(self, unit: int, pdu: bytes) -> bytes:
+        """The PDU of the answer that comes at once."""
+        self.say(Adu(77, unit, pdu))
+        (answer,) = self.answers()
+        self.assertEqual(answer[:2], (77, unit))
+        return answer.pdu
+
+
+class RequestTests(ModbusTcpCase):
+    """From a client to a port and back."""
+
+    def test_round_trip(self) -> None:
+        self.say(Adu(0x1501, 17, READ))
+        (asked,) = self.boiler.asked
+        self.assertEqual((asked.unit, asked.pdu, asked.timeout), (17, READ, 5.0))
+        self.assertEqual((asked.serial, asked.retries), (None, None))
+        self.assertIs(asked.client, self.client)
+        asked.end(rtu(17, REPLY))
+        self.assertEqual(self.answers(), [Adu(0x1501, 17, REPLY)])
+
+    def test_replies_leave_as_they_come(self) -> None:
+        """Under their own transaction identifiers, whatever these are."""
+        self.say(Adu(9, 1, READ), Adu(9, 2, READ), Adu(65535, 3, READ))
+        first, second, third = self.boiler.asked
+        third.end(rtu(3, REPLY))
+        first.end(rtu(1, REPLY))
+        second.end(rtu(2, bytes.fromhex("03020007")))
+        self.assertEqual(
+            self.answers(), [Adu(65535, 3, REPLY), Adu(9, 1, REPLY), Adu(9, 2, bytes.fromhex("03020007"))]
+        )
+
+    def test_twenty_in_one_segment(self) -> None:
+        """Each is answered with its own."""
+        self.boiler.devices[1] = SimulatedDevice()
+        self.say(*(Adu(number, 1, bytes((6, 0, number, 0, number))) for number in range(20)))
+        self.answers()
+        self.say(*(Adu(1000 + number, 1, bytes((3, 0, number, 0, 1))) for number in range(20)))
+        self.assertEqual(
+            self.answers(), [Adu(1000 + number, 1, bytes((3, 2, 0, number))) for number in range(20)]
+        )
+
+    def test_one_byte_at_a_time(self) -> None:
+        for byte in encode_adu(5, 1, READ):
+            self.assertEqual(self.boiler.asked, [])
+            self.client.dataReceived(bytes((byte,)))
+        self.assertEqual(self.boiler.asked[0].pdu, READ)
+
+    def test_any_function_of_the_users_own(self) -> None:
+        """65 to 72 and whatever else is no public function: passed as it is."""
+        for code in (65, 72, 100, 43):
+            pdu = bytes((code, 13, 1, 2, 3))
+            self.say(Adu(code, 5, pdu))
+            self.boiler.asked[-1].end(rtu(5, pdu + b"\x09"))
+            self.assertEqual(self.answers(), [Adu(code, 5, pdu + b"\x09")])
+
+    def test_exceptions_of_the_device_are_its_own(self) -> None:
+        for code in (1, 2, 3, 4, 5, 6, 8, 0x0A, 0x0B, 0x42):
+            self.boiler.script.append(exception_from_code(code, unit=1, function_code=3, frame=b"\1\x83"))
+            self.assertEqual(self.asked_and_answered(1, READ), bytes((0x83, code)))
+
+    def test_a_unit_in_the_reserved_range(self) -> None:
+        self.say(Adu(1, 248, READ))
+        self.assertEqual(self.boiler.asked[0].unit, 248)
+
+
+class GatewayTests(ModbusTcpCase):
+    """What the gateway itself answers."""
+
+    def test_how_requests_end_without_a_reply(self) -> None:
+        cases: tuple[tuple[LuminaError | None, int], ...] = (
+            (PortClosed("x"), 0x0A), (Stopping("x"), 0x0A), (QueueFull("x"), 6), (Overloaded("x"), 6),
+            (Expired("x"), 6), (None, 0x0B), (ResponseTimeout("x"), 0x0B), (PortLost("x"), 0x0B),
+            (OutcomeUnknown("x"), 0x0B), (RequestError("x"), 3),
+        )
+        for error, code in cases:
+            self.say(Adu(1, 1, WRITE))
+            self.boiler.asked[-1].end(error)
+            self.assertEqual(self.answers(), [Adu(1, 1, bytes((0x86, code)))], error)
+
+    def test_a_fault_of_ours_is_logged_and_answered(self) -> None:
+        self.say(Adu(1, 1, READ))
+        self.boiler.asked[0].end(ZeroDivisionError())
+        self.assertEqual(self.answers(), [Adu(1, 1, b"\x83\x0b")])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_what_cannot_be_framed(self) -> None:
+        """A length that the function contradicts, a reply longer than a frame, a code that is none."""
+        for pdu in (
+            "03000000", "030000000100", "0F000000080201", "10000000010200", "2B0E01", "08", "0800010000AA", "14",
+            "030000007E", "0100000801", "170000007E00000001020000", "83", "00", "FF01",
+        ):
+            request = bytes.fromhex(pdu)
+            self.assertEqual(self.asked_and_answered(1, request), bytes((request[0] | 0x80, 3)), pdu)
+        self.assertEqual(self.boiler.asked, [])
+
+    def test_what_a_device_shall_judge(self) -> None:
+        """Quantities and values that the specification forbids, but a frame can carry."""
+        for pdu in ("0300000000", "03FFFF007D", "0500031234", "01000007D1", "0F0000000000", "1600000000FFFF"):
+            self.say(Adu(1, 1, bytes.fromhex(pdu)))
+            self.assertEqual(self.boiler.asked[-1].pdu, bytes.fromhex(pdu))
+
+    def test_units_0_and_255(self) -> None:
+        for unit in (0, 255):
+            self.assertEqual(self.asked_and_answered(unit, READ), b"\x83\x0a")
+        self.start(default_unit=7)
+        for unit in (0, 255):
+            self.say(Adu(1, unit, READ))
+            self.boiler.asked[-1].end(rtu(7, REPLY))
+            self.assertEqual(self.boiler.asked[-1].unit, 7)
+            self.assertEqual(self.answers(), [Adu(1, unit, REPLY)])
+        self.start(default_unit=255)
+        self.say(Adu(1, 255, READ))
+        self.assertEqual(self.boiler.asked[0].unit, 255)
+
+    def test_another_port(self) -> None:
+        self.start(port="pv")
+        self.say(Adu(1, 1, READ))
+        self.assertEqual((len(self.pv.asked), len(self.boiler.asked)), (1, 0))
+
+    def test_routes(self) -> None:
+        self.start(routes={"1-6": "boiler", "101-120": "/dev/ttyUSB1@1-20", "255": "pv@3"}, default_unit=101)
+        for unit, port, there in ((1, self.boiler, 1), (6, self.boiler, 6), (101, self.pv, 1), (120, self.pv, 20),
+                                  (255, self.pv, 3), (0, self.pv, 1)):
+            self.say(Adu(1, unit, READ))
+            self.assertEqual(port.asked[-1].unit, there)
+            port.asked[-1].end(rtu(there, REPLY))
+            self.assertEqual(self.answers(), [Adu(1, unit, REPLY)])
+        for unit in (7, 100, 121, 247):
+            self.assertEqual(self.asked_and_answered(unit, READ), b"\x83\x0a")
+
+    def test_readonly(self) -> None:
+        self.start(readonly=True)
+        for pdu in (WRITE, WRITE_COIL, bytes.fromhex("0800000000"), bytes.fromhex("4101")):
+            self.assertEqual(self.asked_and_answered(1, pdu), bytes((pdu[0] | 0x80, 1)))
+        self.say(Adu(1, 1, READ))
+        self.assertEqual(len(self.boiler.asked), 1)
+
+    def test_the_listeners_timeout(self) -> None:
+        self.start(timeout=1.5)
+        self.say(Adu(1, 1, READ))
+        self.assertEqual(self.boiler.asked[0].timeout, 1.5)
+
+
+class BroadcastTests(ModbusTcpCase):
+    """Unit 0."""
+
+    def test_off(self) -> None:
+        self.assertEqual(self.asked_and_answered(0, WRITE), b"\x86\x0a")
+
+    def test_on(self) -> None:
+        """To every port of the listener, and no answer."""
+        self.start(broadcast="on", routes={"1-10": "boiler", "11-20": "pv@1"}, default_unit=1)
+        self.say(Adu(1, 0, WRITE))
+        for port in (self.boiler, self.pv):
+            self.assertEqual((port.asked[-1].unit, port.asked[-1].pdu), (0, WRITE))
+            port.asked[-1].end(b"")
+        self.assertEqual(self.answers(), [])
+        self.assertEqual(self.client.pending, set())
+
+    def test_with_a_synthetic_reply(self) -> None:
+        self.start(broadcast="reply")
+        for request, reply in (
+            (WRITE, WRITE), (WRITE_COIL, WRITE_COIL), (bytes.fromhex("10000000010200FF"), bytes.fromhex("1000000001")),
+            (bytes.fromhex("1600000000FFFF"), bytes.fromhex("1600000000FFFF")),
+        ):
+            self.say(Adu(1, 0, request))
+            self.boiler.asked[-1].end(b"")
+            self.assertEqual(self.answers(), [Adu(1, 0, reply)])
+
+    def test_a_failure_is_told(self) -> None:
+        self.start(broadcast="reply", routes={"1": "boiler", "2": "pv"})
+        self.say(Adu(1, 0, WRITE))
+        self.boiler.asked[0].end(b"")
+        self.pv.asked[0].end(PortClosed("x"))
+        self.assertEqual(self.answers(), [Adu(1, 0, b"\x86\x0a")])
+
+    def test_reads_are_refused(self) -> None:
+        for how in ("on", "reply"):
+            self.start(broadcast=how)
+            self.assertEqual(self.asked_and_answered(0, READ), b"\x83\x0a")
+
+
+class ConnectionTests(ModbusTcpCase):
+    """Clients come, go, and send what they should not."""
+
+    def test_a_wrong_header_closes_that_connection(self) -> None:
+        other, its_wire = self.connect()
+        for header in ("000100010006", "000100000000", "000100000001", "0001000000FF", "00010000FFFF"):
+            client, wire = self.connect()
+            client.dataReceived(encode_adu(1, 1, READ) + bytes.fromhex(header))
+            self.assertFalse(wire.disconnecting)  # what was asked before is answered
+            self.boiler.asked[-1].end(rtu(1, REPLY))
+            self.assertEqual(self.answers(wire), [Adu(1, 1, REPLY)])
+            self.assertTrue(wire.disconnecting)
+        self.assertIn("closed", self.logged())
+        self.assertIn("192.168.1.1", self.logged())  # the peer, as StringTransport has it
+        self.assertIn("its length field says 65535", self.logged())
+        other.dataReceived(encode_adu(2, 1, READ))
+        self.boiler.asked[-1].end(rtu(1, REPLY))
+        self.assertEqual(self.answers(its_wire), [Adu(2, 1, REPLY)])
+
+    def test_a_client_that_leaves_takes_its_requests_back(self) -> None:
+        self.say(Adu(1, 1, READ), Adu(2, 2, READ))
+        self.client.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual([one.cancelled for one in self.boiler.asked], [True, True])
+        self.assertEqual(self.answers(), [])
+
+    def test_one_too_many(self) -> None:
+        self.start(max_connections=1)
+        _, wire = self.connect()
+        self.assertTrue(wire.disconnecting)
+        self.assertEqual(wire.value(), b"")
+        self.assertFalse(self.wire.disconnecting)
+
+    def test_idle(self) -> None:
+        self.start(idle_timeout=10.0)
+        self.clock.advance(9)
+        self.say(Adu(1, 1, READ))
+        self.clock.advance(9.5)
+        self.assertFalse(self.wire.disconnecting)
+        self.clock.advance(1)  # idle, but it waits for an answer
+        self.assertFalse(self.wire.disconnecting)
+        self.boiler.asked[0].end(rtu(1, REPLY))
+        self.clock.advance(10)
+        self.assertTrue(self.wire.disconnecting)
+
+    def test_one_that_does_not_read_is_dropped(self) -> None:
+        self.start(max_buffered=100)
+        self.client.pauseProducing()
+        for number in range(10):
+            self.assertFalse(self.wire.aborted)
+            self.say(Adu(number, 1, READ))
+            self.boiler.asked[-1].end(rtu(1, REPLY))  # eleven bytes
+        self.assertTrue(self.wire.aborted)
+        self.assertIn("does not read its answers", self.logged())
+
+    def test_half_closed(self) -> None:
+        """It has said all, and gets its answers."""
+        self.say(Adu(1, 1, READ))
+        self.client.readConnectionLost()
+        self.assertFalse(self.wire.disconnecting)
+        self.boiler.asked[0].end(rtu(1, REPLY))
+        self.assertEqual(self.answers(), [Adu(1, 1, REPLY)])
+        self.assertTrue(self.wire.disconnecting)
+
+    def test_drain(self) -> None:
+        """What was asked is answered; what comes then is told 0A."""
+        self.say(Adu(1, 1, READ))
+        drained: Deferred[None] = self.service.factory.drain()
+        self.say(Adu(2, 1, WRITE))
+        self.assertEqual(self.answers(), [Adu(2, 1, b"\x86\x0a")])
+        self.boiler.asked[0].end(rtu(1, REPLY))
+        self.assertEqual(self.answers(), [Adu(1, 1, REPLY)])
+        self.assertTrue(self.wire.disconnecting)
+        self.assertNoResult(drained)
+        self.client.connectionLost(Failure(ConnectionDone()))
+        self.assertIsNone(self.successResultOf(drained))
+        late, wire = self.service.factory.buildProtocol(None), StringTransport()
+        wire.abortConnection = wire.loseConnection  # type: ignore[method-assign]
+        late.makeConnection(wire)
+        self.assertTrue(wire.disconnecting)
+
+    def test_counts(self) -> None:
+        self.say(Adu(1, 1, READ), Adu(2, 0, READ))
+        self.assertEqual(self.service.counts(), {"clients": 1, "requests": 2, "errors": 1})
