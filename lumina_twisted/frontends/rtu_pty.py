@@ -16,6 +16,7 @@ from attrs import frozen
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -28,6 +29,9 @@ from lumina_twisted.ports.terminal import Terminal
 from lumina_twisted.schema import setting
 
 _MODE: Final = re.compile("[0-7]{3}")
+LINGER: Final = 0.5
+"""Seconds that a program has to read its last reply when the service stops."""
+_LOOK_EVERY: Final = 0.01
 _EXAMPLE: Final = "/run/lumina/ttyMODBUS0"
 _REMEDIES: Final = {
     errno.EEXIST: "something else is there; remove it, or give another path",
@@ -94,7 +98,7 @@ class RtuPtyService(Service):
         if self._pending:
             ended = Deferred()
             self._waiting_for_end.append(ended)
-        return ended.addCallback(lambda _: self._unplug())
+        return ended.addCallback(lambda _: self._read_out(LINGER)).addCallback(lambda _: self._unplug())
 
     def counts(self) -> dict[str, int]:
         """What ``stats`` tells about it."""
@@ -137,6 +141,12 @@ class RtuPtyService(Service):
             waiting, self._waiting_for_end = self._waiting_for_end, []
             for deferred in waiting:
                 deferred.callback(None)
+
+    def _read_out(self, patience: float) -> Deferred[None] | None:
+        """With the terminal goes what the program has not read."""
+        if patience <= 0 or not self.terminal.is_plugged or not self.terminal.unread:
+            return None
+        return deferLater(self._reactor, _LOOK_EVERY).addCallback(lambda _: self._read_out(patience - _LOOK_EVERY))
 
     def _unplug(self) -> None:
         if self.terminal.is_plugged:

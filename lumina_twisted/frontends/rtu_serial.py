@@ -13,6 +13,7 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -21,7 +22,7 @@ from lumina_twisted.frontends.gateway import Gateway
 from lumina_twisted.frontends.plugin import Context, IFrontEnd
 from lumina_twisted.frontends.rtu import Program, RtuOptions, has_unread
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.modbus.timing import t3_5
+from lumina_twisted.modbus.timing import t3_5, wire_time
 from lumina_twisted.ports.endpoint import SerialEndpoint
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
@@ -56,7 +57,7 @@ class RtuSerialService(Service):
         self._pending: set[Deferred[Any]] = set()
         self._waiting_for_end: list[Deferred[None]] = []
         self._t3_5 = t3_5(options.baudrate)
-        self._heard_at = 0.0
+        self._heard_at = self._sent_at = 0.0
         self._transport: Any = None
         self.program = Program(
             Gateway(options, options.timeout, context.ports), options, context.reactor, context.log,
@@ -85,7 +86,16 @@ class RtuSerialService(Service):
         if self._pending:
             ended = Deferred()
             self._waiting_for_end.append(ended)
-        return ended.addCallback(lambda _: maybeDeferred(self._supervisor.stopService)).addCallback(lambda _: None)
+        return ended.addCallback(lambda _: deferLater(self._clock, self._until_sent())).addCallback(self._close)
+
+    def _until_sent(self) -> float:
+        """Seconds until the last reply has left."""
+        return max(0.0, self._sent_at - self._now())
+
+    def _close(self, _: object) -> Deferred[None] | None:
+        if not self._supervisor.running:
+            return None
+        return maybeDeferred(self._supervisor.stopService).addCallback(lambda _: None)
 
     def counts(self) -> dict[str, int]:
         """What ``stats`` tells about it."""
@@ -115,7 +125,9 @@ class RtuSerialService(Service):
 
     def _send_soon(self, frame: bytes) -> None:
         """A device keeps T3.5 of silence before its reply."""
-        wait = self._heard_at + self._t3_5 - self._now()
+        now = self._now()
+        wait = self._heard_at + self._t3_5 - now
+        self._sent_at = max(now, now + wait) + wire_time(self._settings.baudrate, len(frame))
         if wait > 0:
             self._clock.callLater(wait, self._send, frame, self._heard_at)
         else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import sys
 import termios
 import tty
 from typing import Final
@@ -78,6 +80,11 @@ class Terminal:
         """Bytes to the program."""
         with contextlib.suppress(BlockingIOError):  # nobody reads: a wire does not wait either
             os.write(self._master, data)
+
+    @property
+    def unread(self) -> int:
+        """Bytes to the program that it has not read."""
+        return int.from_bytes(fcntl.ioctl(self._slave, termios.FIONREAD, b"\0\0\0\0"), sys.byteorder)
 
     def forget_unread(self) -> None:
         """Takes back what the program has not read."""
