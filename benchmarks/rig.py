@@ -21,7 +21,7 @@ from benchmarks.process import cpu_seconds, free_port, memory, wait_for
 
 __all__ = [
     "BIN", "HERE", "ROOT", "Busim", "CannotMeasure", "Lumina", "build", "bus_and_daemon", "counted", "free_port",
-    "load_lines", "mbload", "wait_for",
+    "load_lines", "load_modbus_tcp", "mbload", "wait_for",
 ]
 
 ROOT = HERE.parent
@@ -64,20 +64,25 @@ class Busim:
 
 
 class Lumina:
-    """A running daemon with one port named ``bus`` and a line listener, in a folder of its own.
+    """A running daemon with one port named ``bus``, a line listener and one of Modbus TCP, in a folder of its own.
 
     :param before: words of a command that starts it.
+    :param more: more words of its own command line.
     :raises CannotMeasure: it does not serve; the sentence ends with what it said last.
     """
 
-    def __init__(self, path: str, port_options: str = "", *, before: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, path: str, port_options: str = "", *, before: tuple[str, ...] = (), more: tuple[str, ...] = ()
+    ) -> None:
         self.tcp_port = free_port()
+        self.modbus_port = free_port()
         self._folder = tempfile.TemporaryDirectory()
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in stop
         twistd = pathlib.Path(sys.executable).parent / "twistd"
         self._process = subprocess.Popen(
             [*before, str(twistd), "-n", "--pidfile=", "lumina", "--port", f"bus={path}{port_options}",
-             "--listen", f"line=tcp:{self.tcp_port}:interface=127.0.0.1"],
+             "--listen", f"line=tcp:{self.tcp_port}:interface=127.0.0.1",
+             "--listen", f"modbus-tcp=tcp:{self.modbus_port}:interface=127.0.0.1", *more],
             stdout=self._log, stderr=subprocess.STDOUT, cwd=self._folder.name,
         )
         try:
@@ -171,3 +176,9 @@ def load_lines(busim: tuple[str, ...], port_options: str, baudrate: int, *load: 
             bus, daemon.pid, "--line", f"127.0.0.1:{daemon.tcp_port}", "--serial", "bus@0", "--baud", str(baudrate),
             *load,
         )
+
+
+def load_modbus_tcp(busim: tuple[str, ...], port_options: str, *load: str) -> dict[str, Any]:
+    """The same over Modbus TCP."""
+    with bus_and_daemon(busim, port_options) as (bus, daemon):
+        return counted(bus, daemon.pid, "--target", f"127.0.0.1:{daemon.modbus_port}@0", *load)
