@@ -12,7 +12,7 @@ from twisted.python import usage
 
 from lumina_twisted import __version__
 from lumina_twisted.config import early  # noqa: F401 - it takes over the signals; all that follows takes a while
-from lumina_twisted.config.compose import DEFAULT_FILE, Given, compose, file_used
+from lumina_twisted.config.compose import DEFAULT_FILE, DEMO_LISTENER, Given, compose, file_used
 from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.daemon import Daemon
 from lumina_twisted.config.logs import DaemonLog
@@ -126,8 +126,12 @@ def makeService(options: Options) -> IService:
     demo = DemoService(reactor)
     whole = attrs.evolve(configuration, ports={**demo.ports, **configuration.ports})
     addresses = [tcp_address(one.endpoint) for one in configuration.listeners if one.protocol == "line"]
-    host_and_port = next(filter(None, addresses), ())
-    return Daemon(whole, reactor, also=(demo,), hints=demo.hints(*host_and_port), operator=operator, log=log)
+    hints = demo.hints(*next(filter(None, addresses), ("127.0.0.1", 8888)), modbus=_has_demo_listener(configuration))
+    return Daemon(whole, reactor, also=(demo,), hints=hints, operator=operator, log=log)
+
+
+def _has_demo_listener(configuration: Configuration) -> bool:
+    return any(DEMO_LISTENER.endswith(f"={one.endpoint}") for one in configuration.listeners)
 
 
 def _logs_itself(options: Options) -> bool:

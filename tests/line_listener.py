@@ -9,7 +9,7 @@ from twisted.internet.testing import StringTransport
 
 from lumina_twisted.frontends.line import LineFactory, LineOptions, LineProtocol
 from lumina_twisted.modbus.crc import append_crc
-from lumina_twisted.testing import MemoryPort, MemoryPorts
+from lumina_twisted.testing import MemoryPort, MemoryPorts, memory_context
 
 STAMP = 1732467890.1234
 
@@ -37,9 +37,8 @@ class Listener:
     def __init__(self, *ports: MemoryPort, **options: Any) -> None:
         self.port = ports[0] if ports else MemoryPort()
         self.clock = Clock()
-        self.factory = LineFactory(
-            LineOptions(**options), MemoryPorts(*(ports or (self.port,))), self.clock, lambda: STAMP
-        )
+        context = memory_context(MemoryPorts(*(ports or (self.port,))), self.clock, stamp=STAMP)
+        self.factory = LineFactory(LineOptions(**options), context)
 
     def connect(self) -> tuple[LineProtocol, SegmentTransport]:
         protocol, transport = self.factory.buildProtocol(None), SegmentTransport()

@@ -7,6 +7,7 @@ import functools
 import pathlib
 import shutil
 import site
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import venv
 import zipfile
 
 from lumina_twisted import __version__
+from tests.twistd_process import free_tcp_port
 
 ROOT = pathlib.Path(__file__).parent.parent
 PARTS = ("lumina_twisted", "twisted", "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
@@ -98,3 +100,39 @@ class Packaging(unittest.TestCase):
 
     def test_editable(self) -> None:
         self.assert_serves(self.installed("editable", "-e", self.folder / "tree"), self.folder / "tree")
+
+    def test_a_protocol_that_others_add(self) -> None:
+        """The example of the documentation, a distribution of its own: built, installed, tested with the doubles,
+        listed, served and asked."""
+        tree = self.folder / "lumina_values"
+        shutil.copytree(ROOT / "docs" / "examples" / "lumina_values", tree)
+        run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tree / "dist", folder=tree)
+        (wheel,) = (tree / "dist").glob("*.whl")
+        python = self.installed("example", self.wheel, wheel)
+        told = run(python.parent / "lumina", "protocols", folder=self.folder)
+        self.assertIn("\nvalues-example: registers by unit and address, a line each\n", told)
+        self.assertIn("  timeout = 5.0 [s]\n", told)
+        run(python, "-m", "twisted.trial", "--temp-directory", tree / "_trial", "test_values", folder=tree)
+        self.assertEqual(self.asked_over_tcp(python, b"2 0\n"), b"8\n")
+
+    def asked_over_tcp(self, python: pathlib.Path, line: bytes) -> bytes:
+        """What the example's listener answers in a real ``twistd``, before the demo's devices."""
+        tcp_port = free_tcp_port()
+        words = ("-n", "--pidfile=", "lumina", "--demo", "--log", "directory=", "--listen",
+                 f"values-example,port=demo1=tcp:{tcp_port}:interface=127.0.0.1")
+        served = subprocess.Popen(
+            [python, "-c", TWISTD, *words], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert served.stdout is not None
+        try:
+            said = []
+            for told in served.stdout:
+                said.append(told)
+                if "ready. In another terminal" in told:
+                    with socket.create_connection(("127.0.0.1", tcp_port), 10) as client:
+                        client.sendall(line)
+                        return client.recv(100)
+            raise AssertionError("".join(said))
+        finally:
+            served.terminate()
+            served.communicate()

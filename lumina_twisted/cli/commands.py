@@ -44,6 +44,7 @@ COMMANDS: Final = {
         Command("console", "Talks to the server, or to any that answers lines, until `bye`"),
         Command("run", "Runs the service in the foreground"),
         Command("check-config", "Says all that is wrong with a configuration"),
+        Command("protocols", "Tells which protocols a listener can speak, and their options"),
         Command("simulate", "Runs simulated buses with the devices, values and faults of a file, until Ctrl-C"),
         Command("completion", "Prints a script that completes commands in a shell"),
     )

@@ -2,7 +2,7 @@
 
 File and command line add up: a ``--port`` or ``--listen`` beside ``--config`` is one more port or listener. What is
 not said: the file :data:`DEFAULT_FILE` if nothing else is given and it is there; else the ports :data:`DEFAULT_PORTS`
-if none is given; and :data:`DEFAULT_LISTENER` if no listener is.
+if none is given; and :data:`DEFAULT_LISTENER` if no listener is, with the demo :data:`DEMO_LISTENER` too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ DEFAULT_PORTS: Final = ("/dev/ttyAMA2", "/dev/ttyAMA3", "/dev/ttyAMA4")
 """The first three RS-485 ports of the usual Raspberry Pi boards."""
 DEFAULT_LISTENER: Final = "line=tcp:8888:interface=127.0.0.1"
 DEMO_PORTS: Final = ("demo1", "demo2")
+DEMO_LISTENER: Final = "modbus-tcp,routes.1-99=demo1,routes.101-199=demo2@1=tcp:1502:interface=127.0.0.1"
 
 
 @frozen(kw_only=True)
@@ -77,3 +78,5 @@ def _add_defaults(draft: Draft, given: Given, file: str) -> None:
             add_port_word(draft, path)
     if not draft.listeners and not draft.faults:
         add_listen_word(draft, DEFAULT_LISTENER)
+        if given.demo:
+            add_listen_word(draft, DEMO_LISTENER)

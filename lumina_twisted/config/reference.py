@@ -56,6 +56,17 @@ def reference() -> str:
     return "\n".join(parts)
 
 
+def options_told(cls: type[Any]) -> list[dict[str, str]]:
+    """The keys of a settings class: name, default as TOML has it, unit, meaning."""
+    return [
+        {
+            "name": one.name, "default": "" if _default(one) is None else _toml(_default(one)),
+            "unit": one.metadata.get("unit", ""), "meaning": one.metadata.get("doc", ""),
+        }
+        for one in attrs.fields(attrs.resolve_types(cls))
+    ]
+
+
 def _title(text: str) -> str:
     return f"\n# -- {text}.\n"
 
@@ -93,6 +104,8 @@ def _example(cls: type[Any], one: attrs.Attribute[Any]) -> Any:
 
 def _default(one: attrs.Attribute[Any]) -> Any:
     default: Any = one.default
+    if default is attrs.NOTHING:
+        return None
     return default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
 
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from attrs import frozen
-from twisted.internet.interfaces import IAddress
 
+from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.listener import TALKING, Connection, Listener, ListenerOptions
-from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
+from lumina_twisted.frontends.plugin import StreamFrontEnd
 
 ANSWER: Final = b"Echo: "
 
@@ -32,9 +32,7 @@ class EchoProtocol(Connection):
 class EchoListener(Listener):
     """A listener and its clients."""
 
-    def buildProtocol(self, addr: IAddress | None) -> EchoProtocol:  # type: ignore[override]
-        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
-        return EchoProtocol(self)
+    protocol = EchoProtocol
 
 
 class EchoFrontEnd(StreamFrontEnd):
@@ -47,4 +45,4 @@ class EchoFrontEnd(StreamFrontEnd):
 
     def build(self, options: Any, context: Context) -> EchoListener:
         """See :class:`lumina_twisted.frontends.plugin.StreamFrontEnd`."""
-        return EchoListener(options, context.reactor)
+        return EchoListener(options, context)

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from twisted.internet.interfaces import IAddress, IReactorTime
-
 from lumina_twisted.errors import RequestError
+from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.line_client import LineProtocol
 from lumina_twisted.frontends.line_options import LineOptions
 from lumina_twisted.frontends.listener import Listener
-from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
-from lumina_twisted.ports.interfaces import Port, Ports
+from lumina_twisted.frontends.plugin import StreamFrontEnd
+from lumina_twisted.ports.interfaces import Port
 
 __all__ = ["LineFactory", "LineFrontEnd", "LineOptions", "LineProtocol"]
 
 
 class LineFactory(Listener):
-    """A line listener and its clients.
+    """A line listener and its clients."""
 
-    :param ports: what its commands may name.
-    :param clock: cuts connections that will not close.
-    :param stamp: the time of day, in seconds since 1970.
-    """
-
+    protocol = LineProtocol
     options: LineOptions
 
-    def __init__(self, options: LineOptions, ports: Ports, clock: IReactorTime, stamp: Callable[[], float]) -> None:
-        super().__init__(options, clock)
-        self.ports = ports
-        self.stamp = stamp
+    def __init__(self, options: LineOptions, context: Context) -> None:
+        super().__init__(options, context)
         self.lines = 0
         self.errors = 0
-
-    def buildProtocol(self, addr: IAddress | None) -> LineProtocol:  # type: ignore[override]
-        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
-        return LineProtocol(self)
 
     def find(self, text: str) -> Port:
         """The port that a command means.
@@ -62,4 +49,4 @@ class LineFrontEnd(StreamFrontEnd):
 
     def build(self, options: LineOptions, context: Context) -> LineFactory:
         """See :class:`lumina_twisted.frontends.plugin.StreamFrontEnd`."""
-        return LineFactory(options, context.ports, context.reactor, context.stamp)
+        return LineFactory(options, context)

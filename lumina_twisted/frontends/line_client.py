@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred, fail
-from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
@@ -39,7 +38,6 @@ SHARE: Final = 0.9
 """Of what a caller waits, what its request may take, so that the answer finds it still waiting."""
 _NO_KEYWORDS: Final[dict[str, Any]] = {}
 
-_log: Final = Logger(namespace="lumina.line")
 
 
 class LineProtocol(Connection, LineOnlyReceiver):
@@ -48,7 +46,6 @@ class LineProtocol(Connection, LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = MAX_LINE
     listener: LineFactory
-    log = _log
 
     def __init__(self, listener: LineFactory) -> None:
         super().__init__(listener)
@@ -152,7 +149,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
         if isinstance(error, LuminaError):
             self._write_error(command_id, reason_of(error))
         else:
-            _log.failure("command {command} failed within Lumina", failure, command=command_id)
+            self.log.failure("command {command} failed within Lumina", failure, command=command_id)
             self._write_error(command_id, f"error {type(error).__name__} within Lumina, its log says more")
         if self.state is not TALKING:
             self.close_if_done()

@@ -24,6 +24,7 @@ from typing import Annotated, Any, Final
 from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
+    IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
     IPushProducer,
@@ -35,6 +36,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lumina_twisted.frontends.context import Context
 from lumina_twisted.schema import Between, setting
 
 LINGER: Final = 2.0
@@ -59,19 +61,24 @@ class ListenerOptions:
 
 
 class Listener(Factory):
-    """A listener and its clients.
-
-    :param clock: cuts connections that will not close, or are idle.
-    """
+    """A listener and its clients. To derive from: a ``protocol``, which is a :class:`Connection`."""
 
     noisy = False
 
-    def __init__(self, options: ListenerOptions, clock: IReactorTime) -> None:
+    def __init__(self, options: ListenerOptions, context: Context) -> None:
         self.options: Any = options
-        self.clock = clock
+        self.ports = context.ports
+        self.log = context.log
+        self.stamp = context.stamp
+        self.clock: IReactorTime = context.reactor
         self._clients: set[Connection] = set()
         self._stopping = False
         self._drained: list[Deferred[None]] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
+        made: Any = self.protocol
+        return made(self)
 
     def admit(self, client: Connection) -> str | None:
         """Takes a client in, or says why not, token first."""
@@ -132,10 +139,9 @@ class Connection(Protocol):
     """
 
     transport: Any  # a stream that is ITransport, IConsumer and IPushProducer at once
-    log: Logger = Logger(namespace="lumina.listener")
-
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Any) -> None:
         self.listener = listener
+        self.log: Logger = listener.log
         self.state = TALKING
         self.pending: set[Deferred[Any]] = set()
         self._unread: int | None = None  # bytes written since the transport's buffer was full, or None

@@ -11,14 +11,13 @@ from typing import Annotated, Any, Final
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lumina_twisted.errors import FrameError, Stopping
+from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.gateway import Gateway, GatewayOptions, exception_pdu, is_ours
 from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions
-from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
+from lumina_twisted.frontends.plugin import StreamFrontEnd
 from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
 from lumina_twisted.schema import Between, setting
 
@@ -42,7 +41,6 @@ class ModbusTcpProtocol(Connection):
 
     def __init__(self, listener: ModbusTcpListener) -> None:
         super().__init__(listener)
-        self.log = listener.log
         self._decoder = MbapDecoder()
 
     def dataReceived(self, data: bytes) -> None:
@@ -100,16 +98,13 @@ class ModbusTcpProtocol(Connection):
 class ModbusTcpListener(Listener):
     """A listener and its clients."""
 
+    protocol = ModbusTcpProtocol
+
     def __init__(self, options: ModbusTcpOptions, context: Context) -> None:
-        super().__init__(options, context.reactor)
-        self.log: Logger = context.log
+        super().__init__(options, context)
         self.gateway = Gateway(options, options.timeout, context.ports)
         self.requests = 0
         self.errors = 0
-
-    def buildProtocol(self, addr: IAddress | None) -> ModbusTcpProtocol:  # type: ignore[override]
-        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
-        return ModbusTcpProtocol(self)
 
     def counts(self) -> dict[str, int]:
         """What ``stats`` tells about this listener."""

@@ -7,37 +7,16 @@ Lumina's is changed for it: the configuration, ``--listen`` and ``lumina protoco
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
 from twisted.application.service import IService
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, implementer
 
+from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.endpoints import Place, endpoint_fault, place_of
 from lumina_twisted.frontends.stream import StreamService
-from lumina_twisted.ports.interfaces import Ports
-
-
-@frozen(kw_only=True)
-class Context:
-    """What a front-end is given.
-
-    :param ports: all it may ask, and the only way to a bus.
-    :param reactor: for what Twisted does with one: listening, delayed calls.
-    :param now: a clock that never goes back, in seconds.
-    :param stamp: the time of day, in seconds since 1970.
-    :param log: its logger; what it tells is about this listener.
-    """
-
-    ports: Ports
-    reactor: Any
-    now: Callable[[], float]
-    stamp: Callable[[], float]
-    log: Logger
 
 
 class IFrontEnd(IPlugin):

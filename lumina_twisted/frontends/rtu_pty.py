@@ -21,9 +21,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lumina_twisted.errors import PortError
+from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.endpoints import Place
 from lumina_twisted.frontends.gateway import Gateway
-from lumina_twisted.frontends.plugin import Context, IFrontEnd
+from lumina_twisted.frontends.plugin import IFrontEnd
 from lumina_twisted.frontends.rtu import Program, RtuOptions, has_unread
 from lumina_twisted.ports.terminal import Terminal
 from lumina_twisted.schema import setting

@@ -17,9 +17,10 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.endpoints import Place
 from lumina_twisted.frontends.gateway import Gateway
-from lumina_twisted.frontends.plugin import Context, IFrontEnd
+from lumina_twisted.frontends.plugin import IFrontEnd
 from lumina_twisted.frontends.rtu import Program, RtuOptions, has_unread
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.modbus.timing import t3_5, wire_time

@@ -4,12 +4,11 @@ carry them, and as programs speak that were made for those."""
 from __future__ import annotations
 
 from attrs import frozen
-from twisted.internet.interfaces import IAddress
-from twisted.logger import Logger
 
+from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.gateway import Gateway
 from lumina_twisted.frontends.listener import FINISHING, TALKING, Connection, Listener, ListenerOptions
-from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
+from lumina_twisted.frontends.plugin import StreamFrontEnd
 from lumina_twisted.frontends.rtu import Program, RtuOptions, has_unread
 
 
@@ -25,7 +24,6 @@ class RtuTcpProtocol(Connection):
 
     def __init__(self, listener: RtuTcpListener) -> None:
         super().__init__(listener)
-        self.log = listener.log
         self.program = Program(
             listener.gateway, listener.options, listener.clock, listener.log, send=self.write,
             begins_anew=self._begins_anew, pending=self.pending, ended=self._ended,
@@ -54,14 +52,11 @@ class RtuTcpProtocol(Connection):
 class RtuTcpListener(Listener):
     """A listener and its clients."""
 
-    def __init__(self, options: RtuTcpOptions, context: Context) -> None:
-        super().__init__(options, context.reactor)
-        self.log: Logger = context.log
-        self.gateway = Gateway(options, options.timeout, context.ports)
+    protocol = RtuTcpProtocol
 
-    def buildProtocol(self, addr: IAddress | None) -> RtuTcpProtocol:  # type: ignore[override]
-        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
-        return RtuTcpProtocol(self)
+    def __init__(self, options: RtuTcpOptions, context: Context) -> None:
+        super().__init__(options, context)
+        self.gateway = Gateway(options, options.timeout, context.ports)
 
 
 class RtuTcpFrontEnd(StreamFrontEnd):

@@ -59,8 +59,11 @@ class DemoService(Simulation):
             name: PortSettings(path=bus.path, baudrate=BAUDRATES[name]) for name, bus in self.buses.items()
         }
 
-    def hints(self, host: str = "127.0.0.1", tcp_port: int = 8888) -> str:
-        """What to type in another terminal."""
+    def hints(self, host: str = "127.0.0.1", tcp_port: int = 8888, modbus: bool = False) -> str:
+        """What to type in another terminal.
+
+        :param modbus: whether the demo's own listener of Modbus TCP is there.
+        """
         server = f"[{host}]:{tcp_port}" if ":" in host else f"{host}:{tcp_port}"
         where = "" if server == "127.0.0.1:8888" else f" --server {server}"
         lines = ["two simulated buses are ready. In another terminal, type (lumina is in .venv/bin after `make run`)",
@@ -72,6 +75,8 @@ class DemoService(Simulation):
             lines += [f"  # {meaning}", f"  printf '{command(port, unit, pdu, length)}{typed}"]
             if reply:
                 lines.append(f"  # 1:{_frame(unit, reply)}:TIME")
+        if modbus:
+            lines.append("or Modbus TCP at 127.0.0.1:1502: units 1 and 2 are demo1's, 101 and 102 are demo2's")
         return "\n".join([*lines, "  # words for people", f"  printf 'help\\nports\\nstats{typed}"])
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from twisted.internet.error import ConnectionDone
-from twisted.python.failure import Failure
-
 from tests.gateway_case import GatewayCase
 
 
@@ -15,16 +12,14 @@ class EchoTests(GatewayCase):
 
     def test_chunks(self) -> None:
         """The stub sends a message without an end, and reads what comes."""
-        client, wire = self.connect()
+        client = self.connect()
         for said in (b"Hello, Lumina", b"\xc3\xa4", b"two\nlines\n"):
-            client.dataReceived(said)
-            self.assertEqual(wire.take(), b"Echo: " + said)
+            self.assertEqual(client.send(said), b"Echo: " + said)
 
     def test_drain(self) -> None:
-        client, wire = self.connect()
-        drained = self.service.factory.drain()
-        self.assertTrue(wire.disconnecting)
-        client.dataReceived(b"x")
-        self.assertEqual(wire.take(), b"")
-        client.connectionLost(Failure(ConnectionDone()))
+        client = self.connect()
+        drained = self.listener.drain()
+        self.assertTrue(client.is_closed)
+        self.assertEqual(client.send(b"x"), b"")
+        client.leave()
         self.assertIsNone(self.successResultOf(drained))

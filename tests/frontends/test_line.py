@@ -16,7 +16,7 @@ from lumina_twisted.frontends.line import LineFactory, LineOptions, LineProtocol
 from lumina_twisted.frontends.listener import LINGER
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.schema import structure, structure_text
-from lumina_twisted.testing import Asked, MemoryPort, MemoryPorts
+from lumina_twisted.testing import Asked, MemoryPort, MemoryPorts, memory_context
 from tests.line_listener import STAMP, Listener, command, read_registers, registers
 
 READ = read_registers(1)
@@ -104,7 +104,7 @@ class CommandTests(FrontCase):
         self.assertIn(b"boiler (/dev/ttyUSB0)", answer)
 
     def test_no_port_at_all(self) -> None:
-        factory = LineFactory(LineOptions(), MemoryPorts(), self.clock, lambda: STAMP)
+        factory = LineFactory(LineOptions(), memory_context(MemoryPorts(), self.clock))
         self.assertRaises(RequestError, factory.find, "")
 
     def test_answers_in_the_order_they_come(self) -> None:
@@ -412,7 +412,7 @@ class TcpTests(TestCase):
     async def listen(self, **options: object) -> None:
         self.port = MemoryPort()
         self.served: Deferred[LineProtocol] = Deferred()
-        factory = LineFactory(LineOptions(**options), MemoryPorts(self.port), reactor, lambda: STAMP)
+        factory = LineFactory(LineOptions(**options), memory_context(MemoryPorts(self.port), reactor, stamp=STAMP))
         build = factory.buildProtocol
 
         def and_tell(addr: object) -> LineProtocol:

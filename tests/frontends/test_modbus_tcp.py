@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 
 from lumina_twisted.errors import (
     Expired,
@@ -23,7 +20,8 @@ from lumina_twisted.errors import (
 from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
 from lumina_twisted.modbus.rtu import encode_adu as rtu
 from lumina_twisted.simulator.device import SimulatedDevice
-from tests.gateway_case import GatewayCase, Wire
+from lumina_twisted.testing import MemoryConnection
+from tests.gateway_case import GatewayCase
 
 READ = bytes.fromhex("0300000001")
 REPLY = bytes.fromhex("0302002A")
@@ -36,14 +34,16 @@ class ModbusTcpCase(GatewayCase):
 
     def start(self, **options: object) -> None:
         super().start(**options)
-        self.client, self.wire = self.connect()
+        self.client = self.connect()
+        self.came = b""
 
     def say(self, *adus: Adu) -> None:
-        self.client.dataReceived(b"".join(encode_adu(*adu) for adu in adus))
+        self.came += self.client.send(b"".join(encode_adu(*adu) for adu in adus))
 
-    def answers(self, wire: Wire | None = None) -> list[Adu]:
+    def answers(self, client: MemoryConnection | None = None) -> list[Adu]:
         decoder = MbapDecoder()
-        adus = list(decoder.receive((wire or self.wire).take()))
+        came, self.came = self.came, b""
+        adus = list(decoder.receive(client.received() if client else came + self.client.received()))
         self.assertEqual(len(decoder), 0)
         return adus
 
@@ -63,7 +63,7 @@ class RequestTests(ModbusTcpCase):
         (asked,) = self.boiler.asked
         self.assertEqual((asked.unit, asked.pdu, asked.timeout), (17, READ, 5.0))
         self.assertEqual((asked.serial, asked.retries), (None, None))
-        self.assertIs(asked.client, self.client)
+        self.assertIs(asked.client, self.client.protocol)
         asked.end(rtu(17, REPLY))
         self.assertEqual(self.answers(), [Adu(0x1501, 17, REPLY)])
 
@@ -91,7 +91,7 @@ class RequestTests(ModbusTcpCase):
     def test_one_byte_at_a_time(self) -> None:
         for byte in encode_adu(5, 1, READ):
             self.assertEqual(self.boiler.asked, [])
-            self.client.dataReceived(bytes((byte,)))
+            self.client.send(bytes((byte,)))
         self.assertEqual(self.boiler.asked[0].pdu, READ)
 
     def test_any_function_of_the_users_own(self) -> None:
@@ -204,7 +204,7 @@ class BroadcastTests(ModbusTcpCase):
             self.assertEqual((port.asked[-1].unit, port.asked[-1].pdu), (0, WRITE))
             port.asked[-1].end(b"")
         self.assertEqual(self.answers(), [])
-        self.assertEqual(self.client.pending, set())
+        self.assertEqual(self.client.protocol.pending, set())
 
     def test_with_a_synthetic_reply(self) -> None:
         self.start(broadcast="reply")
@@ -233,82 +233,79 @@ class ConnectionTests(ModbusTcpCase):
     """Clients come, go, and send what they should not."""
 
     def test_a_wrong_header_closes_that_connection(self) -> None:
-        other, its_wire = self.connect()
+        other = self.connect()
         for header in ("000100010006", "000100000000", "000100000001", "0001000000FF", "00010000FFFF"):
-            client, wire = self.connect()
-            client.dataReceived(encode_adu(1, 1, READ) + bytes.fromhex(header))
-            self.assertFalse(wire.disconnecting)  # what was asked before is answered
+            client = self.connect()
+            client.send(encode_adu(1, 1, READ) + bytes.fromhex(header))
+            self.assertFalse(client.is_closed)  # what was asked before is answered
             self.boiler.asked[-1].end(rtu(1, REPLY))
-            self.assertEqual(self.answers(wire), [Adu(1, 1, REPLY)])
-            self.assertTrue(wire.disconnecting)
+            self.assertEqual(self.answers(client), [Adu(1, 1, REPLY)])
+            self.assertTrue(client.is_closed)
         self.assertIn("closed", self.logged())
         self.assertIn("192.168.1.1", self.logged())  # the peer, as StringTransport has it
         self.assertIn("its length field says 65535", self.logged())
-        other.dataReceived(encode_adu(2, 1, READ))
+        other.send(encode_adu(2, 1, READ))
         self.boiler.asked[-1].end(rtu(1, REPLY))
-        self.assertEqual(self.answers(its_wire), [Adu(2, 1, REPLY)])
+        self.assertEqual(self.answers(other), [Adu(2, 1, REPLY)])
 
     def test_a_client_that_leaves_takes_its_requests_back(self) -> None:
         self.say(Adu(1, 1, READ), Adu(2, 2, READ))
-        self.client.connectionLost(Failure(ConnectionDone()))
+        self.client.leave()
         self.assertEqual([one.cancelled for one in self.boiler.asked], [True, True])
         self.assertEqual(self.answers(), [])
 
     def test_one_too_many(self) -> None:
         self.start(max_connections=1)
-        _, wire = self.connect()
-        self.assertTrue(wire.disconnecting)
-        self.assertEqual(wire.value(), b"")
-        self.assertFalse(self.wire.disconnecting)
+        one_more = self.connect()
+        self.assertTrue(one_more.is_closed)
+        self.assertEqual(one_more.received(), b"")
+        self.assertFalse(self.client.is_closed)
 
     def test_idle(self) -> None:
         self.start(idle_timeout=10.0)
         self.clock.advance(9)
         self.say(Adu(1, 1, READ))
         self.clock.advance(9.5)
-        self.assertFalse(self.wire.disconnecting)
+        self.assertFalse(self.client.is_closed)
         self.clock.advance(1)  # idle, but it waits for an answer
-        self.assertFalse(self.wire.disconnecting)
+        self.assertFalse(self.client.is_closed)
         self.boiler.asked[0].end(rtu(1, REPLY))
         self.clock.advance(10)
-        self.assertTrue(self.wire.disconnecting)
+        self.assertTrue(self.client.is_closed)
 
     def test_one_that_does_not_read_is_dropped(self) -> None:
         self.start(max_buffered=100)
-        self.client.pauseProducing()
+        self.client.protocol.pauseProducing()
         for number in range(10):
-            self.assertFalse(self.wire.aborted)
+            self.assertFalse(self.client.was_cut)
             self.say(Adu(number, 1, READ))
             self.boiler.asked[-1].end(rtu(1, REPLY))  # eleven bytes
-        self.assertTrue(self.wire.aborted)
+        self.assertTrue(self.client.was_cut)
         self.assertIn("does not read its answers", self.logged())
 
     def test_half_closed(self) -> None:
         """It has said all, and gets its answers."""
         self.say(Adu(1, 1, READ))
-        self.client.readConnectionLost()
-        self.assertFalse(self.wire.disconnecting)
+        self.client.protocol.readConnectionLost()
+        self.assertFalse(self.client.is_closed)
         self.boiler.asked[0].end(rtu(1, REPLY))
         self.assertEqual(self.answers(), [Adu(1, 1, REPLY)])
-        self.assertTrue(self.wire.disconnecting)
+        self.assertTrue(self.client.is_closed)
 
     def test_drain(self) -> None:
         """What was asked is answered; what comes then is told 0A."""
         self.say(Adu(1, 1, READ))
-        drained: Deferred[None] = self.service.factory.drain()
+        drained: Deferred[None] = self.listener.drain()
         self.say(Adu(2, 1, WRITE))
         self.assertEqual(self.answers(), [Adu(2, 1, b"\x86\x0a")])
         self.boiler.asked[0].end(rtu(1, REPLY))
         self.assertEqual(self.answers(), [Adu(1, 1, REPLY)])
-        self.assertTrue(self.wire.disconnecting)
+        self.assertTrue(self.client.is_closed)
         self.assertNoResult(drained)
-        self.client.connectionLost(Failure(ConnectionDone()))
+        self.client.leave()
         self.assertIsNone(self.successResultOf(drained))
-        late, wire = self.service.factory.buildProtocol(None), StringTransport()
-        wire.abortConnection = wire.loseConnection  # type: ignore[method-assign]
-        late.makeConnection(wire)
-        self.assertTrue(wire.disconnecting)
+        self.assertTrue(self.connect().is_closed)
 
     def test_counts(self) -> None:
         self.say(Adu(1, 1, READ), Adu(2, 0, READ))
-        self.assertEqual(self.service.counts(), {"clients": 1, "requests": 2, "errors": 1})
+        self.assertEqual(self.listener.factory.counts(), {"clients": 1, "requests": 2, "errors": 1})

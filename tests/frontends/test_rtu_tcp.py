@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.error import ConnectionDone
-from twisted.python.failure import Failure
 
 from lumina_twisted.errors import IllegalDataAddress, OutcomeUnknown, PortClosed, QueueFull, exception_from_code
 from lumina_twisted.frontends.rtu import LONGEST_PAUSE, SILENCE
@@ -26,10 +24,16 @@ class RtuTcpCase(GatewayCase):
 
     def start(self, **options: object) -> None:
         super().start(**options)
-        self.client, self.wire = self.connect()
+        self.client = self.connect()
+        self.came = b""
 
     def say(self, data: bytes) -> None:
-        self.client.dataReceived(data)
+        self.came += self.client.send(data)
+
+    def heard(self) -> bytes:
+        """What came since it was last asked."""
+        came, self.came = self.came, b""
+        return came + self.client.received()
 
 
 class RequestTests(RtuTcpCase):
@@ -40,14 +44,14 @@ class RequestTests(RtuTcpCase):
         (asked,) = self.boiler.asked
         self.assertEqual((asked.unit, asked.pdu, asked.timeout), (1, READ[1:-2], 0.45))
         asked.end(REPLY)
-        self.assertEqual(self.wire.take(), REPLY)
+        self.assertEqual(self.heard(), REPLY)
 
     def test_a_translated_unit(self) -> None:
         """The reply has the unit that the program asked."""
         self.start(routes={"101": "pv@7"})
         self.say(encode_adu(101, READ[1:-2]))
         self.pv.asked[0].end(encode_adu(7, REPLY[1:-2]))
-        self.assertEqual(self.wire.take(), encode_adu(101, REPLY[1:-2]))
+        self.assertEqual(self.heard(), encode_adu(101, REPLY[1:-2]))
 
     @given(st.integers(1, 7))
     def test_one_piece_at_a_time(self, size: int) -> None:
@@ -86,7 +90,7 @@ class RequestTests(RtuTcpCase):
     def test_a_flood_is_bounded(self) -> None:
         for _ in range(200):
             self.say(bytes(range(256)) * 16)
-        self.assertLess(len(self.client.program._decoder), 10_000)
+        self.assertLess(len(self.client.protocol.program._decoder), 10_000)
         self.assertLess(len(self.clock.getDelayedCalls()), 3)
 
 
@@ -99,30 +103,30 @@ class LatestTests(RtuTcpCase):
         first, second = self.boiler.asked
         self.assertTrue(first.cancelled)
         second.end(OTHER_REPLY)
-        self.assertEqual(self.wire.take(), OTHER_REPLY)
+        self.assertEqual(self.heard(), OTHER_REPLY)
 
     def test_both_in_one_segment(self) -> None:
         self.say(READ + OTHER)
         self.assertTrue(self.boiler.asked[0].cancelled)
         self.boiler.asked[1].end(OTHER_REPLY)
-        self.assertEqual(self.wire.take(), OTHER_REPLY)
+        self.assertEqual(self.heard(), OTHER_REPLY)
 
     def test_a_reply_while_the_next_request_begins(self) -> None:
         """The program would take it for the reply to what it is asking."""
         self.say(READ)
         self.say(OTHER[:3])
         self.boiler.asked[0].end(REPLY)
-        self.assertEqual(self.wire.take(), b"")
+        self.assertEqual(self.heard(), b"")
         self.say(OTHER[3:])
         self.boiler.asked[1].end(OTHER_REPLY)
-        self.assertEqual(self.wire.take(), OTHER_REPLY)
+        self.assertEqual(self.heard(), OTHER_REPLY)
 
     def test_a_reply_while_the_next_request_waits_to_be_read(self) -> None:
         self.say(READ)
-        self.patch(self.client.program, "_begins_anew", lambda: True)
+        self.patch(self.client.protocol.program, "_begins_anew", lambda: True)
         self.boiler.asked[0].end(REPLY)
-        self.assertEqual(self.wire.take(), b"")
-        self.assertEqual(self.client.program.withheld, 1)
+        self.assertEqual(self.heard(), b"")
+        self.assertEqual(self.client.protocol.program.withheld, 1)
 
 
 class FailureTests(RtuTcpCase):
@@ -133,36 +137,36 @@ class FailureTests(RtuTcpCase):
             self.say(READ)
             frame = encode_adu(1, bytes((0x83, code)))
             self.boiler.asked[-1].end(exception_from_code(code, unit=1, function_code=3, frame=frame))
-            self.assertEqual(self.wire.take(), frame)
+            self.assertEqual(self.heard(), frame)
 
     def test_silence_as_on_a_wire(self) -> None:
         for error in (None, PortClosed("x"), QueueFull("x"), OutcomeUnknown("x")):
             self.say(READ)
             self.boiler.asked[-1].end(error)
-            self.assertEqual(self.wire.take(), b"")
+            self.assertEqual(self.heard(), b"")
         self.say(encode_adu(255, READ[1:-2]))  # has no route
-        self.assertEqual(self.wire.take(), b"")
+        self.assertEqual(self.heard(), b"")
 
     def test_or_the_gateways_own_exceptions(self) -> None:
         self.start(gateway_exceptions=True)
         for error, code in ((None, 0x0B), (PortClosed("x"), 0x0A), (QueueFull("x"), 6), (OutcomeUnknown("x"), 0x0B)):
             self.say(READ)
             self.boiler.asked[-1].end(error)
-            self.assertEqual(self.wire.take(), encode_adu(1, bytes((0x83, code))))
+            self.assertEqual(self.heard(), encode_adu(1, bytes((0x83, code))))
 
     def test_readonly(self) -> None:
         self.start(readonly=True)
         self.say(encode_adu(1, bytes.fromhex("060000002A")))
-        self.assertEqual(self.wire.take(), encode_adu(1, b"\x86\x01"))
+        self.assertEqual(self.heard(), encode_adu(1, b"\x86\x01"))
 
     def test_a_reply_longer_than_a_frame(self) -> None:
         self.say(encode_adu(1, bytes.fromhex("030000007E")))
-        self.assertEqual(self.wire.take(), encode_adu(1, b"\x83\x03"))
+        self.assertEqual(self.heard(), encode_adu(1, b"\x83\x03"))
 
     def test_a_fault_of_ours(self) -> None:
         self.say(READ)
         self.boiler.asked[0].end(ZeroDivisionError())
-        self.assertEqual(self.wire.take(), b"")
+        self.assertEqual(self.heard(), b"")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
@@ -171,27 +175,27 @@ class ConnectionTests(RtuTcpCase):
 
     def test_a_client_that_leaves(self) -> None:
         self.say(READ[:4])
-        self.client.connectionLost(Failure(ConnectionDone()))
+        self.client.leave()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.start()
         self.say(READ)
-        self.client.connectionLost(Failure(ConnectionDone()))
+        self.client.leave()
         self.assertTrue(self.boiler.asked[0].cancelled)
-        self.assertEqual(self.wire.take(), b"")
+        self.assertEqual(self.heard(), b"")
 
     def test_half_closed(self) -> None:
         self.say(READ)
-        self.client.readConnectionLost()
+        self.client.protocol.readConnectionLost()
         self.boiler.asked[0].end(REPLY)
-        self.assertEqual(self.wire.take(), REPLY)
-        self.assertTrue(self.wire.disconnecting)
+        self.assertEqual(self.heard(), REPLY)
+        self.assertTrue(self.client.is_closed)
 
     def test_drain(self) -> None:
         self.say(READ)
-        drained = self.service.factory.drain()
+        drained = self.listener.drain()
         self.say(OTHER)
         self.boiler.asked[0].end(IllegalDataAddress(unit=1, function_code=3, frame=b"\1\x83\2"))
-        self.assertEqual(self.wire.take(), encode_adu(1, b"\x83\x02"))
+        self.assertEqual(self.heard(), encode_adu(1, b"\x83\x02"))
         self.assertEqual(len(self.boiler.asked), 1)
-        self.client.connectionLost(Failure(ConnectionDone()))
+        self.client.leave()
         self.assertIsNone(self.successResultOf(drained))

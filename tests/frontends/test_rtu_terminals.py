@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.config.protocols import front_ends, listener_class
 from lumina_twisted.errors import PortError
-from lumina_twisted.frontends.plugin import Context
+from lumina_twisted.frontends.context import Context
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.ports.terminal import Terminal
 from lumina_twisted.simulator.device import SimulatedDevice

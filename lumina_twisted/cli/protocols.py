@@ -1,0 +1,56 @@
+"""``lumina protocols``, floor 5."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from typing import Any, Final
+
+from lumina_twisted.cli.arguments import add_json
+from lumina_twisted.cli.output import Output
+from lumina_twisted.cli.parser import EXIT_OK, UsageError, nearest
+
+EXAMPLES: Final = """\
+  lumina protocols                                 all that are installed
+  lumina protocols modbus-tcp                      one, with its options
+"""
+_WIDTH: Final = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """See :mod:`lumina_twisted.cli.commands`."""
+    parser.add_argument("protocol", metavar="PROTOCOL", nargs="*", help="only these (all)")
+    add_json(parser)
+
+
+def run(options: Any, output: Output) -> int:
+    """A paragraph for each protocol: what it is, how it is listened for, and its options.
+
+    :raises UsageError: if there is none of that name.
+    """
+    from lumina_twisted.config.protocols import front_ends
+
+    known = front_ends()
+    for name in options.protocol:
+        if name not in known:
+            raise UsageError(f"there is no protocol {name!r}; {nearest(name, list(known))}")
+    for name in options.protocol or known:
+        _tell(name, known[name], output)
+    return EXIT_OK
+
+
+def _tell(name: str, front_end: Any, output: Output) -> None:
+    from lumina_twisted.config.reference import options_told
+
+    told = options_told(front_end.options)
+    lines = [f"{name}: {front_end.summary}", f"  --listen {name}={front_end.endpoint}"]
+    for one in told:
+        unit = f" [{one['unit']}]" if one["unit"] else ""
+        lines += [f"  {one['name']} = {one['default']}{unit}", *_wrapped(one["meaning"])]
+    output.result(
+        "\n".join(lines), protocol=name, summary=front_end.summary, endpoint=front_end.endpoint, options=told
+    )
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False)
