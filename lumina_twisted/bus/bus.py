@@ -49,7 +49,7 @@ class Bus:
         self._wire = Wire(settings, self._pace, self.counters)
         self._queue = RequestQueue(settings.queue, settings.queue_per_client)
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
-        self._outcomes = Outcomes(self.counters)
+        self._outcomes = Outcomes(self.counters, name)
         self._closed: str | None = "it has not been opened yet"
         self._stopping = False
         self._wake = math.inf  # when a waiting request may be able to go

@@ -10,6 +10,7 @@ from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Request
 from lumina_twisted.errors import (
     Expired,
+    GatewayTargetDeviceFailedToRespond,
     ModbusError,
     ModbusException,
     NotSent,
@@ -80,8 +81,11 @@ def broadcast_read(request: Request) -> ModbusError:
     return _ended(RequestError, request, "a broadcast (unit 0) cannot read, nobody answers it")
 
 
-def device_exception(request: Request, frame: bytes) -> ModbusException:
-    """What the device answered."""
+def exception(request: Request, frame: bytes, port: str) -> ModbusError:
+    """What the device answered, or a gateway before it. That one's word that it got no reply proves nothing of a
+    write."""
+    if frame[2] == GatewayTargetDeviceFailedToRespond.code and not request.is_read:
+        return _unknown(request, f"a gateway behind {port} got no reply (exception 11)")
     return exception_from_code(frame[2], unit=request.unit, function_code=request.frame[1], frame=frame)
 
 

@@ -13,8 +13,9 @@ from lumina_twisted.errors import ModbusError
 class Outcomes:
     """The events of a bus, until somebody takes them."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, port: str) -> None:
         self._counters = counters
+        self._port = port
         self._events: deque[Event] = deque()
 
     def next(self) -> Event | None:
@@ -26,7 +27,7 @@ class Outcomes:
         if request.done:
             return
         if request.pattern.is_exception(frame):
-            self.failed(request, failures.device_exception(request, frame))
+            self.failed(request, failures.exception(request, frame, self._port))
             return
         self._counters.replies += 1
         self._end(Reply(request, frame))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
+import attrs
 from attrs import Factory, field, frozen
 
-from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.modbus.settings import Baudrate, Parity, SerialSettings
 from lumina_twisted.schema import Between, UnitId, setting
 
 Seconds = Annotated[float, Between(0, 3600)]
@@ -18,6 +20,10 @@ EchoMode = Literal["off", "on", "auto"]
 class UnitSettings:
     """What differs for one unit on a bus; what is not given is the port's."""
 
+    baudrate: Baudrate | None = setting(None, "speed at which this unit is asked", unit="baud")
+    bytesize: Literal[7, 8] | None = setting(None, "data bits of its characters", unit="bits")
+    parity: Parity | None = setting(None, "its parity")
+    stopbits: Literal[1, 2] | None = setting(None, "its stop bits", unit="bits")
     timeout: Seconds | None = setting(None, "response timeout of this unit", unit="s")
     frame_gap: Seconds | None = setting(None, "silence before a frame to this unit", unit="s")
     retries: Retries | None = setting(None, "how often a read of this unit is asked again")
@@ -52,12 +58,23 @@ class BusSettings(SerialSettings):
         default=Factory(dict), metadata={"doc": "what differs for single units, by unit identifier", "unit": ""}
     )
 
-    @property
+    @cached_property
     def serial(self) -> SerialSettings:
         """The serial settings a request leaves with unless it brings its own."""
         return SerialSettings(
             baudrate=self.baudrate, bytesize=self.bytesize, parity=self.parity, stopbits=self.stopbits
         )
+
+    @cached_property
+    def _serials(self) -> dict[int, SerialSettings]:
+        """Of the units that have settings of their own."""
+        own = {unit: {key: getattr(one, key) for key in _SERIAL_KEYS if getattr(one, key) is not None}
+               for unit, one in self.units.items()}
+        return {unit: attrs.evolve(self.serial, **keys) for unit, keys in own.items() if keys}
+
+    def serial_for(self, unit: int) -> SerialSettings:
+        """The serial settings that a request to ``unit`` leaves with unless it brings its own."""
+        return self._serials.get(unit, self.serial)
 
     def for_unit(self, unit: int) -> UnitSettings:
         """The settings of one unit, with the port's where it has none of its own."""
@@ -70,3 +87,4 @@ class BusSettings(SerialSettings):
 
 
 _NOTHING_OWN = UnitSettings()
+_SERIAL_KEYS = tuple(one.name for one in attrs.fields(SerialSettings))

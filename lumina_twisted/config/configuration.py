@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -15,7 +14,9 @@ from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, faults_of, front_e
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import Place
 from lumina_twisted.log.settings import LogSettings
+from lumina_twisted.ports.address import parted, same_place
 from lumina_twisted.ports.settings import Limits, PortSettings
+from lumina_twisted.schema import structure_text
 
 _NAME: Final = re.compile(r"[!-9;-~]+")
 """A port's name: what a line's port field can hold. Its fields are parted by colons, and blanks around them go."""
@@ -67,9 +68,11 @@ class Draft:
             self.faults.append(f"{where}: {self._names[name]} is named {name!r} too; give one of them another name")
         else:
             self._names[name] = where
+        data = self._with_words_of_path(data, where)
         self._add_path(data, where)
         settings = self._structured(data, PortSettings, where, structure)
         if settings is not None:
+            self.faults += [f"{where}.{key}: {sentence}" for key, sentence in settings.faults()]
             self.ports[name] = settings
 
     def add_listener(self, data: Any, where: str, structure: Structure) -> None:
@@ -119,6 +122,19 @@ class Draft:
             self.faults.extend(error.faults)
             return None
 
+    def _with_words_of_path(self, data: Any, where: str) -> Any:
+        """``serial:/dev/ttyUSB0:baudrate=19200`` may stand as a path."""
+        path = data.get("path") if isinstance(data, Mapping) else None
+        if not isinstance(path, str):
+            return data
+        bare, words = parted(path)
+        keys = dict(word.partition("=")[::2] for word in words)
+        self.faults += [f"{where}.{key}: this key is given twice" for key in keys if key in data]
+        typed = self._structured({**keys, "path": bare}, PortSettings, f"{where}.path", structure_text)
+        if typed is None:
+            return {**data, "path": bare}
+        return {**data, **{key: getattr(typed, key) for key in keys}, "path": bare}
+
     def _add_path(self, data: Any, where: str) -> None:
         """Also of a port that has faults, so that what names it is not a fault too."""
         path = data.get("path") if isinstance(data, Mapping) else None
@@ -127,7 +143,10 @@ class Draft:
         if not path or "\0" in path:
             self.faults.append(f"{where}.path: expected the path of a serial device, as /dev/ttyUSB0, got {path!r}")
             return
-        device = os.path.realpath(path)
+        try:
+            device = same_place(path)
+        except ValueError:
+            return  # told as a fault of the settings
         first, first_path = self._devices.setdefault(device, (where, path))
         if first != where or first_path != path:
             same = path if path == first_path else f"{first_path}, the same device as {path},"

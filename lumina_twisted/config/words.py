@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from lumina_twisted.config.configuration import Draft
+from lumina_twisted.ports.address import is_scheme, parted
 from lumina_twisted.schema import structure_text
 
 _COLON: Final = re.compile(r"(?<!\\):")
@@ -15,20 +16,35 @@ _LISTEN: Final = re.compile(r"(?P<protocol>[^,=]+)(?P<options>(?:,[^,=]+=[^,=]*)
 
 
 def add_port_word(draft: Draft, text: str) -> None:
-    r"""Adds ``[NAME=]PATH[:key=value…]``; a colon in PATH is written ``\:``.
+    r"""Adds ``[NAME=]PATH[:key=value…]``; a colon in PATH is written ``\:``, but for that of ``rtu+tcp:HOST:PORT``.
 
     Without a NAME the last component of PATH is the name, its colons as ``_``. A key may have dots, as
     ``units.3.timeout``.
     """
-    first, *words = (one.replace("\\:", ":") for one in _COLON.split(text))
-    name, found, path = first.partition("=")
-    if not found or "/" in name:
-        name, path = first.rpartition("/")[2].replace(":", "_"), first
+    name, found, rest = text.partition("=")
+    is_named = found and "/" not in name and ":" not in name
+    path, words = _path_and_words(rest if is_named else text)
+    if not is_named:
+        name = _name_of(path)
     where = f"--port {name or repr(text)}"
     if not path or not name:
         draft.faults.append(f"{where}: expected [NAME=]PATH[:key=value…], got {text!r}")
         return
     draft.add_port(name, _table(draft, words, where, path=path), where, structure_text)
+
+
+def _name_of(path: str) -> str:
+    """``ttyUSB0`` of a device, ``192.168.1.5_4001`` of a socket."""
+    scheme, _, rest = path.partition(":")
+    return (rest if is_scheme(scheme) else path.rpartition("/")[2]).replace(":", "_")
+
+
+def _path_and_words(text: str) -> tuple[str, list[str]]:
+    if is_scheme(text.partition(":")[0]):
+        path, words = parted(text)
+    else:
+        path, *words = (one.replace("\\:", ":") for one in _COLON.split(text))
+    return path, words
 
 
 def add_listen_word(draft: Draft, text: str) -> None:

@@ -91,7 +91,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
         """Whatever goes wrong on the way, the line gets its answer."""
         try:
             port = self.listener.find(command.port)
-            serial = port.serial
+            serial = port.serial_for(command.frame[0])
             own_speed = command.baudrate in (0, serial.baudrate)
             if own_speed and not (command.parity or command.bytesize or command.stopbits):
                 other = None

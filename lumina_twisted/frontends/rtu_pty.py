@@ -143,11 +143,15 @@ class RtuPtyService(Service):
             for deferred in waiting:
                 deferred.callback(None)
 
-    def _read_out(self, patience: float) -> Deferred[None] | None:
-        """With the terminal goes what the program has not read."""
+    def _read_out(self, patience: float) -> Deferred[None]:
+        """With the terminal goes what the program has not read; and what was just written takes a moment until it can
+        be read at all."""
+        return deferLater(self._reactor, _LOOK_EVERY).addCallback(lambda _: self._is_read_out(patience - _LOOK_EVERY))
+
+    def _is_read_out(self, patience: float) -> Deferred[None] | None:
         if patience <= 0 or not self.terminal.is_plugged or not self.terminal.unread:
             return None
-        return deferLater(self._reactor, _LOOK_EVERY).addCallback(lambda _: self._read_out(patience - _LOOK_EVERY))
+        return self._read_out(patience)
 
     def _unplug(self) -> None:
         if self.terminal.is_plugged:

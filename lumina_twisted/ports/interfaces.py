@@ -16,13 +16,14 @@ from lumina_twisted.modbus.settings import SerialSettings
 class PortDescription:
     """A port as a person wants to see it.
 
+    :param serial: its serial settings as a person reads them, or what is behind a socket.
     :param state: ``open``, or a sentence that says why it is not.
     :param waiting: requests that wait for their turn.
     """
 
     name: str
     path: str
-    serial: SerialSettings
+    serial: str
     state: str
     waiting: int
     counters: Counters
@@ -38,12 +39,16 @@ class Port(Protocol):
 
     @property
     def path(self) -> str:
-        """Its device."""
+        """Where its bus is: a device, or a socket."""
         ...
 
     @property
     def serial(self) -> SerialSettings:
-        """The settings of a request that brings none."""
+        """The settings of a request that brings none, to a unit that has none of its own."""
+        ...
+
+    def serial_for(self, unit: int) -> SerialSettings:
+        """The settings of a request to ``unit`` that brings none."""
         ...
 
     def request(
@@ -61,7 +66,7 @@ class Port(Protocol):
 
         :param client: whose request it is; turns are taken between clients. Not None.
         :param timeout: seconds from now after which the caller wants no answer any more.
-        :param serial: settings the frame leaves with, if not the port's.
+        :param serial: settings the frame leaves with, if not the unit's; a bus behind a socket does not heed them.
         :param retries: how often it may be sent again, if not what the configuration says for its class. For a write
             any number but 0 means that the device may carry it out more than once.
         :param response_length: bytes of the reply's RTU frame as far as the caller knows; a hint, used for functions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from lumina_twisted.errors import RequestError
+from lumina_twisted.ports.address import same_place
 from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import Limits, PortSettings
@@ -96,8 +96,8 @@ class PortPool(MultiService):
 
     def _twin(self, wanted: PortService) -> str:
         """The name of another port that leads to the same device."""
-        device = os.path.realpath(wanted.path)
-        others = (port.name for port in self._ports if port is not wanted and os.path.realpath(port.path) == device)
+        device = same_place(wanted.path)
+        others = (port.name for port in self._ports if port is not wanted and same_place(port.path) == device)
         return next(others, "")
 
     def _close_idle(self) -> None:

@@ -27,6 +27,7 @@ from lumina_twisted.ports.endpoint import SerialEndpoint
 from lumina_twisted.ports.interfaces import PortDescription
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import LOWEST_BAUDRATE, PortSettings
+from lumina_twisted.ports.socket import DialInEndpoint, SocketEndpoint
 from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
 
 _CLOSED: Final = "it is closed"
@@ -48,8 +49,9 @@ class PortService(Service):
         twin: Callable[[PortService], str] = lambda port: "",
     ) -> None:
         self.setName(name)
-        self.settings = settings
+        self.settings = settings = settings.of_the_bus()
         self.serial = settings.serial
+        self._address = settings.socket
         self.last_request = now()
         self._now = now
         self._admit = admit
@@ -60,12 +62,20 @@ class PortService(Service):
         self._closing = False
         self._waiting_for_close: list[Deferred[None]] = []
         self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state, self._on_failure)
-        endpoint = Reporting(SerialEndpoint(reactor, settings, partial(twin, self)), self._protocol.unavailable)
+        self._endpoint = self._make_endpoint(partial(twin, self))
+        endpoint = Reporting(self._endpoint, self._protocol.unavailable)
         self._supervisor = Supervisor(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
+
+    def _make_endpoint(self, twin: Callable[[], str]) -> SerialEndpoint | SocketEndpoint | DialInEndpoint:
+        if self._address is None:
+            return SerialEndpoint(self._reactor, self.settings, twin)
+        if self._address.listens:
+            return DialInEndpoint(self._reactor, self._address, self._protocol.unavailable)
+        return SocketEndpoint(self._reactor, self._address)
 
     @property
     def path(self) -> str:
-        """Its device."""
+        """Where its bus is."""
         return self.settings.path
 
     @property
@@ -103,20 +113,31 @@ class PortService(Service):
             frame = encode_adu(unit, pdu)
         except RequestError as error:
             return fail(error)
-        if serial is not None and not self.settings.takes_baudrate(serial.baudrate):
+        if serial is None or self._address is not None:  # the speed behind a socket is not ours to set
+            serial = self.serial_for(unit)
+        elif not self.settings.takes_baudrate(serial.baudrate):
             return fail(RequestError(self._refused_baudrate(serial.baudrate), unit=unit, function_code=pdu[0]))
         self.last_request = self._now()
         if not self._supervisor.running and self.running and (refused := self._open_for_request()):
             return fail(PortClosed(refused, unit=unit, function_code=pdu[0]))
         return self._protocol.request(
-            client, frame, serial or self.serial, timeout, retries=retries, response_length=response_length
+            client, frame, serial, timeout, retries=retries, response_length=response_length
         )
+
+    def serial_for(self, unit: int) -> SerialSettings:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.serial_for`."""
+        return self.settings.serial_for(unit)
 
     def describe(self) -> PortDescription:
         """See :meth:`lumina_twisted.ports.interfaces.Port.describe`."""
         return PortDescription(
-            self.name, self.path, self.serial, self._state, self._bus.waiting, self._bus.counters
+            self.name, self.path, self._serial_told(), self._state, self._bus.waiting, self._bus.counters
         )
+
+    def _serial_told(self) -> str:
+        if self._address is None:
+            return str(self.serial)
+        return "Modbus TCP" if self._address.framing == "modbus" else f"RTU at {self.serial.baudrate}"
 
     def _refused_baudrate(self, baudrate: int) -> str:
         own, others = self.serial.baudrate, sorted({self.serial.baudrate, *self.settings.baudrates})
@@ -194,8 +215,9 @@ class PortService(Service):
     def _on_frame(self, direction: str, data: bytes) -> None:
         self._log.debug("{port} {direction} {frame}", port=self.name, direction=direction, frame=data.hex(" "))
 
-    def _let_go(self, _: object) -> None:
+    def _let_go(self, _: object) -> Deferred[None] | None:
         self._protocol.close()
+        return self._endpoint.close() if isinstance(self._endpoint, DialInEndpoint) else None
 
 
 class _SameProtocol(Factory):

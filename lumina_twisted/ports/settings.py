@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
+import attrs
 from attrs import frozen
 
 from lumina_twisted.bus.settings import BusSettings, Seconds
 from lumina_twisted.modbus.settings import Baudrate
+from lumina_twisted.ports.address import SocketAddress, socket_address
 from lumina_twisted.schema import Between, required, setting
 
 LOWEST_BAUDRATE: Final = 1200
 """The lowest speed that a request may ask for unless a port says otherwise: at it the longest reply holds the bus for
 3.6 s, at 75 baud for a minute."""
 
+NO_WIRE: Final = 10_000_000
+"""What counts as the speed of a bus whose bytes take no time."""
+
 Milliseconds = Annotated[float, Between(0, 1000)]
 
 
 @frozen(kw_only=True, slots=False)
 class PortSettings(BusSettings):
-    """A serial device, how it is opened, and the bus behind it."""
+    """Where the bus of a port is, how it is opened, and how it is used."""
 
-    path: str = required("the serial device, best by its stable name in /dev/serial/by-id or /dev/serial/by-path")
+    path: str = required(
+        "the serial device, best by its stable name in /dev/serial/by-id or /dev/serial/by-path; or where a converter"
+        " or a gateway is, as rtu+tcp:192.168.1.5:4001 or modbus+tcp:192.168.1.6:502; or where one dials in, as"
+        " rtu+tcp-listen:4001"
+    )
     open: Literal["start", "request"] = setting("start", "open it when the service starts, or at the first request")
     baudrates: tuple[Baudrate, ...] = setting(
         (), f"speeds that a request may ask for beside the port's own; none given: every one from {LOWEST_BAUDRATE} up",
@@ -47,6 +57,40 @@ class PortSettings(BusSettings):
         if self.baudrates:
             return baudrate == self.baudrate or baudrate in self.baudrates
         return baudrate >= min(LOWEST_BAUDRATE, self.baudrate)
+
+    @property
+    def socket(self) -> SocketAddress | None:
+        """Where its socket is; None if it is a serial device."""
+        return socket_address(self.path)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What cannot be used together: pairs of a key and a sentence."""
+        try:
+            address = self.socket
+        except ValueError as error:
+            yield "path", str(error)
+            return
+        if address is None:
+            return
+        for key in _SERIAL_ONLY:
+            if getattr(self, key) != getattr(attrs.fields(PortSettings), key).default:
+                yield key, f"only a serial device has this, and {self.path} is none"
+
+    def of_the_bus(self) -> PortSettings:
+        """What the bus goes by: behind a socket nothing echoes and no silence is needed unless it is said, and behind
+        one of Modbus TCP nothing takes wire time."""
+        address = self.socket
+        if address is None:
+            return self
+        echo = "off" if self.echo == "auto" else self.echo
+        made = attrs.evolve(self, echo=echo, frame_gap=0.0 if self.frame_gap is None else self.frame_gap)
+        return made if address.framing == "rtu" else attrs.evolve(made, baudrate=NO_WIRE)
+
+
+_SERIAL_ONLY: Final = (
+    "exclusive", "low_latency", "rtscts", "xonxoff", "rs485", "rs485_rts_on_send", "rs485_rts_after_send",
+    "rs485_delay_before_send", "rs485_delay_after_send", "bytesize", "parity", "stopbits", "baudrates",
+)
 
 
 @frozen(kw_only=True, slots=False)

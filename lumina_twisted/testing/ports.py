@@ -116,6 +116,8 @@ class MemoryPort:
         self.name = name
         self.path = path
         self.serial = SerialSettings(**serial)
+        self.units: dict[int, SerialSettings] = {}
+        """Serial settings of units that have their own."""
         self.devices = dict(devices or {})
         self.asked: list[Asked] = []
         self.script: list[Outcome] = []
@@ -129,6 +131,10 @@ class MemoryPort:
     def waiting(self) -> list[Asked]:
         """The requests that have not ended."""
         return [one for one in self.asked if not one.answer.called]
+
+    def serial_for(self, unit: int) -> SerialSettings:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.serial_for`."""
+        return self.units.get(unit, self.serial)
 
     def request(
         self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, serial: SerialSettings | None = None,
@@ -149,7 +155,7 @@ class MemoryPort:
     def describe(self) -> PortDescription:
         """See :meth:`lumina_twisted.ports.interfaces.Port.describe`."""
         return PortDescription(
-            self.name, self.path, self.serial, self.closed or "open", len(self.waiting),
+            self.name, self.path, str(self.serial), self.closed or "open", len(self.waiting),
             self.counters,
         )
 

@@ -1,0 +1,109 @@
+"""Where the bus of a port is, floor 2: a serial device, or a socket with RTU or Modbus TCP on it, told by one text.
+
+``/dev/ttyUSB0``, ``serial:/dev/ttyUSB0:baudrate=19200``, ``rtu+tcp:HOST:PORT``, ``modbus+tcp:HOST[:PORT]``, and for
+converters that dial in, ``rtu+tcp-listen:PORT[:interface=ADDRESS]`` and ``modbus+tcp-listen:PORT[:interface=…]``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final, Literal
+
+from attrs import frozen
+
+from lumina_twisted.modbus.mbap import MODBUS_TCP_PORT
+
+Framing = Literal["rtu", "modbus"]
+
+COLON: Final = re.compile(r"(?<!\\):(?![^\[\]]*\])")
+"""What parts the fields; neither one behind a backslash nor those of an IPv6 address in brackets."""
+_SCHEMES: Final[dict[str, tuple[Framing, bool]]] = {
+    "rtu+tcp": ("rtu", False), "modbus+tcp": ("modbus", False),
+    "rtu+tcp-listen": ("rtu", True), "modbus+tcp-listen": ("modbus", True),
+}
+_SERIAL: Final = "serial"
+_INTERFACE: Final = "interface="
+_EXAMPLES: Final = {
+    "rtu+tcp": "rtu+tcp:192.168.1.5:4001", "modbus+tcp": "modbus+tcp:192.168.1.5:502",
+    "rtu+tcp-listen": "rtu+tcp-listen:4001", "modbus+tcp-listen": "modbus+tcp-listen:1502",
+}
+
+
+@frozen
+class SocketAddress:
+    """A bus behind a socket.
+
+    :param framing: what goes over it.
+    :param listens: whether the other side dials in.
+    :param host: its name or address; if it dials in, the interface where it does.
+    :param tcp_port: 1 to 65535.
+    """
+
+    framing: Framing
+    listens: bool
+    host: str
+    tcp_port: int
+
+    @property
+    def place(self) -> str:
+        """What no two ports may share."""
+        return f"listen {self.tcp_port}" if self.listens else str(self)
+
+    def __str__(self) -> str:
+        host = self.host or "*"
+        return f"[{host}]:{self.tcp_port}" if ":" in host else f"{host}:{self.tcp_port}"
+
+
+def is_scheme(word: str) -> bool:
+    """Whether a text that begins with ``word:`` tells of more than a device's path."""
+    return word == _SERIAL or word in _SCHEMES
+
+
+def parted(text: str) -> tuple[str, list[str]]:
+    """Where the bus is, and the settings that stand behind that: ``rtu+tcp:host:4001:timeout=1`` is
+    ``rtu+tcp:host:4001`` and ``timeout=1``. The prefix ``serial:`` is left out.
+    """
+    scheme, *fields = COLON.split(text)
+    if not fields or not is_scheme(scheme):
+        return text, []
+    settings = next((at for at, one in enumerate(fields) if "=" in one and not one.startswith(_INTERFACE)), len(fields))
+    where, words = fields[:settings], fields[settings:]
+    if scheme == _SERIAL:
+        return ":".join(where).replace("\\:", ":"), words
+    return ":".join([scheme, *where]), words
+
+
+def socket_address(path: str) -> SocketAddress | None:
+    """What ``path`` says; None if it is the path of a device.
+
+    :raises ValueError: with a sentence, if it is neither.
+    """
+    scheme, found, rest = path.partition(":")
+    if not found or scheme not in _SCHEMES:
+        return None
+    framing, listens = _SCHEMES[scheme]
+    fields = COLON.split(rest)
+    interface = fields.pop().removeprefix(_INTERFACE) if fields[-1].startswith(_INTERFACE) else ""
+    if listens and len(fields) == 1:
+        host, tcp_port = interface, fields[0]
+    elif not listens and not interface and len(fields) == 2:
+        host, tcp_port = fields
+    elif scheme == "modbus+tcp" and not interface and len(fields) == 1:
+        host, tcp_port = fields[0], str(MODBUS_TCP_PORT)
+    else:
+        raise ValueError(f"{path!r} is no place of a bus; one looks like {_EXAMPLES[scheme]}")
+    if not listens and not host:
+        raise ValueError(f"{path!r} names no host; a place looks like {_EXAMPLES[scheme]}")
+    if not (tcp_port.isascii() and tcp_port.isdigit() and len(tcp_port) < 6 and 0 < int(tcp_port) < 65536):
+        raise ValueError(f"{tcp_port[:20]!r} is no TCP port from 1 to 65535; a place looks like {_EXAMPLES[scheme]}")
+    return SocketAddress(framing, listens, host.strip("[]"), int(tcp_port))
+
+
+def same_place(path: str) -> str:
+    """What two paths have in common that lead to one bus.
+
+    :raises ValueError: if it leads nowhere.
+    """
+    address = socket_address(path)
+    return os.path.realpath(path) if address is None else address.place

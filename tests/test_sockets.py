@@ -1,0 +1,367 @@
+"""Buses behind sockets: RTU over TCP, Modbus TCP, and converters that dial in. Over real sockets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from lumina_twisted.errors import (
+    GatewayPathUnavailable,
+    GatewayTargetDeviceFailedToRespond,
+    IllegalDataAddress,
+    OutcomeUnknown,
+    PortClosed,
+    ResponseTimeout,
+)
+from lumina_twisted.modbus.mbap import MbapDecoder
+from lumina_twisted.modbus.mbap import encode_adu as mbap
+from lumina_twisted.modbus.rtu import encode_adu as rtu
+from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports.address import SocketAddress, parted, same_place, socket_address
+from lumina_twisted.ports.service import PortService
+from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.ports.socket import ModbusTcpSocket
+from lumina_twisted.simulator.device import SimulatedDevice
+from tests.twistd_process import free_tcp_port
+
+READ = bytes.fromhex("0300000001")
+REPLY = bytes.fromhex("0302002A")
+WRITE = bytes.fromhex("060000002A")
+SERIAL = SerialSettings()
+
+
+class Addresses(SynchronousTestCase):
+    """What a path may be."""
+
+    def test_places(self) -> None:
+        for path, address in (
+            ("/dev/ttyUSB0", None), ("ttyS0", None), ("C:/odd", None),
+            ("rtu+tcp:10.0.0.5:4001", SocketAddress("rtu", False, "10.0.0.5", 4001)),
+            ("modbus+tcp:plc.example", SocketAddress("modbus", False, "plc.example", 502)),
+            ("modbus+tcp:[fe80::1]:1502", SocketAddress("modbus", False, "fe80::1", 1502)),
+            ("rtu+tcp-listen:4001", SocketAddress("rtu", True, "", 4001)),
+            ("modbus+tcp-listen:1502:interface=127.0.0.1", SocketAddress("modbus", True, "127.0.0.1", 1502)),
+        ):
+            self.assertEqual(socket_address(path), address, path)
+        self.assertEqual(str(socket_address("modbus+tcp:[fe80::1]")), "[fe80::1]:502")
+
+    def test_no_places(self) -> None:
+        for path, said in (
+            ("rtu+tcp:10.0.0.5", "looks like rtu+tcp:192.168.1.5:4001"), ("rtu+tcp:", "looks like"),
+            ("rtu+tcp::4001", "names no host"), ("rtu+tcp:a:b", "'b' is no TCP port"), ("rtu+tcp:a:0", "no TCP port"),
+            ("modbus+tcp:a:70000", "'70000' is no TCP port"), ("modbus+tcp:a:502:9", "no place"),
+            ("rtu+tcp-listen:a:4001", "looks like rtu+tcp-listen:4001"),
+        ):
+            self.assertIn(said, str(self.assertRaises(ValueError, socket_address, path)), path)
+
+    def test_settings_behind_it(self) -> None:
+        for text, path, words in (
+            ("rtu+tcp:h:1:timeout=1:echo=on", "rtu+tcp:h:1", ["timeout=1", "echo=on"]),
+            ("serial:/dev/a:baudrate=19200", "/dev/a", ["baudrate=19200"]), ("serial:/dev/a", "/dev/a", []),
+            (r"serial:/dev/a\:b", "/dev/a:b", []), ("/dev/a:b", "/dev/a:b", []),
+            ("rtu+tcp-listen:1:interface=[::1]:timeout=2", "rtu+tcp-listen:1:interface=[::1]", ["timeout=2"]),
+        ):
+            self.assertEqual(parted(text), (path, words))
+
+    def test_the_same(self) -> None:
+        self.assertEqual(same_place("rtu+tcp:h:1"), same_place("modbus+tcp:h:1"))
+        self.assertEqual(same_place("rtu+tcp-listen:1"), same_place("rtu+tcp-listen:1:interface=127.0.0.1"))
+        self.assertNotEqual(same_place("rtu+tcp:h:1"), same_place("rtu+tcp-listen:1"))
+
+    def test_what_the_bus_goes_by(self) -> None:
+        """Nothing echoes, no silence is needed, and Modbus TCP takes no wire time."""
+        rtu_bus = PortSettings(path="rtu+tcp:h:1").of_the_bus()
+        self.assertEqual((rtu_bus.echo, rtu_bus.frame_gap, rtu_bus.baudrate), ("off", 0.0, 9600))
+        told = PortSettings(path="rtu+tcp:h:1", echo="on", frame_gap=0.01, baudrate=19200).of_the_bus()
+        self.assertEqual((told.echo, told.frame_gap, told.baudrate), ("on", 0.01, 19200))
+        self.assertGreater(PortSettings(path="modbus+tcp:h").of_the_bus().baudrate, 1_000_000)
+        self.assertEqual(PortSettings(path="/dev/a").of_the_bus(), PortSettings(path="/dev/a"))
+
+    def test_what_only_a_serial_device_has(self) -> None:
+        self.assertEqual(list(PortSettings(path="/dev/a", rs485=True).faults()), [])
+        self.assertEqual(
+            list(PortSettings(path="rtu+tcp:h:1", rs485=True, parity="E").faults()),
+            [("rs485", "only a serial device has this, and rtu+tcp:h:1 is none"),
+             ("parity", "only a serial device has this, and rtu+tcp:h:1 is none")],
+        )
+
+
+class RecordingBus(Protocol):
+    """What the bus's protocol is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        """A frame."""
+        self.heard.append(data)
+
+
+class _Quick(StringTransport):  # type: ignore[misc]
+    aborted = False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """As a socket's."""
+
+    setTcpKeepAlive = setTcpNoDelay
+
+    def getHandle(self) -> Any:
+        """As a socket's."""
+        return self
+
+    def setsockopt(self, *words: object) -> None:
+        """As a socket's."""
+
+    def abortConnection(self) -> None:
+        """As a socket's."""
+        self.aborted = True
+
+
+class Translation(SynchronousTestCase):
+    """RTU frames in frames of Modbus TCP and back."""
+
+    def setUp(self) -> None:
+        self.bus, self.wire = RecordingBus(), _Quick()
+        self.socket = ModbusTcpSocket(self.bus)
+        self.socket.makeConnection(self.wire)
+
+    def sent(self, unit: int, pdu: bytes) -> int:
+        """Sends a frame; the number that it got."""
+        self.wire.clear()
+        self.socket.send_frame(rtu(unit, pdu), SERIAL)
+        (adu,) = MbapDecoder().receive(self.wire.value())
+        self.assertEqual(adu[1:], (unit, pdu))
+        return adu.transaction_id
+
+    @given(st.integers(1, 12))
+    def test_round_trip(self, size: int) -> None:
+        self.setUp()
+        reply = mbap(self.sent(7, READ), 7, REPLY)
+        for start in range(0, len(reply), size):
+            self.assertEqual(self.bus.heard, [])
+            self.socket.dataReceived(reply[start : start + size])
+        self.assertEqual(self.bus.heard, [rtu(7, REPLY)])
+
+    def test_a_late_reply_is_never_the_next_ones(self) -> None:
+        """The same shape was asked again: only the newer one's number counts."""
+        first = self.sent(7, READ)
+        second = self.sent(7, READ)
+        self.socket.dataReceived(mbap(first, 7, REPLY))
+        self.assertEqual((self.bus.heard, self.socket.dropped), ([], 1))
+        self.socket.dataReceived(mbap(second, 7, REPLY) * 2)
+        self.assertEqual((self.bus.heard, self.socket.dropped), ([rtu(7, REPLY)], 2))
+
+    def test_what_is_no_reply(self) -> None:
+        number = self.sent(7, READ)
+        self.socket.dataReceived(mbap(number + 1, 7, REPLY) + mbap(number, 7, b"\x04\x02\0\1"))
+        self.assertEqual((self.bus.heard, self.socket.dropped), ([], 2))
+
+    def test_a_device_that_repeats_the_unit_wrongly(self) -> None:
+        self.socket.dataReceived(mbap(self.sent(7, READ), 255, REPLY))
+        self.assertEqual(self.bus.heard, [rtu(7, REPLY)])
+
+    def test_another_protocol(self) -> None:
+        self.socket.dataReceived(b"HTTP/1.1 400 Bad Request\r\n")
+        self.assertTrue(self.wire.aborted)
+
+
+class Peer(Protocol):
+    """The other side: a device behind a socket."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+        self.device = SimulatedDevice()
+        self.is_silent = False
+        self.speaks_modbus_tcp = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """A request in each segment, as one bus sends them."""
+        self.asked.append(data)
+        if self.is_silent:
+            return
+        if self.speaks_modbus_tcp:
+            for adu in MbapDecoder().receive(data):
+                self.transport.write(mbap(adu.transaction_id, adu.unit, self.answer(adu.unit, adu.pdu)))
+        else:
+            self.transport.write(rtu(data[0], self.answer(data[0], data[1:-2])))
+
+    def answer(self, unit: int, pdu: bytes) -> bytes:
+        """What the device says; units 10 and 11 stand for a gateway without a path, and one without a reply."""
+        if unit in (10, 11):
+            return bytes((pdu[0] | 0x80, unit))
+        return self.device.answer(pdu, 0.0) or b""
+
+
+class SocketCase(TestCase):
+    """A port on a socket, and the other side."""
+
+    timeout = 20
+
+    def setUp(self) -> None:
+        self.tcp_port = free_tcp_port()
+        self.peers: list[Peer] = []
+        self.listening: Any = None
+
+    def make(self, path: str, **settings: Any) -> PortService:
+        port = PortService("plc", PortSettings(path=path, **settings), reactor, time.monotonic)
+        port.startService()
+        self.addCleanup(port.stopService)
+        return port
+
+    def listen(self, **how: Any) -> None:
+        """The other side is there."""
+
+        def build(addr: object) -> Peer:
+            peer = self.peer(**how)
+            return peer
+
+        factory = Factory()
+        factory.buildProtocol = build  # type: ignore[method-assign,assignment]
+        self.listening = reactor.listenTCP(self.tcp_port, factory, interface="127.0.0.1")
+        self.addCleanup(self.away)
+
+    def peer(self, **how: Any) -> Peer:
+        peer = Peer()
+        for key, value in how.items():
+            setattr(peer, key, value)
+        self.peers.append(peer)
+        self.addCleanup(lambda: peer.transport and peer.transport.abortConnection())
+        return peer
+
+    def away(self) -> Any:
+        """It listens no longer, and its connections are cut."""
+        listening, self.listening = self.listening, None
+        for peer in self.peers:
+            peer.transport.abortConnection()
+        return listening and listening.stopListening()
+
+    async def until(self, true: Callable[[], object]) -> None:
+        while not true():
+            await deferLater(reactor, 0.005)
+
+    def ask(self, port: PortService, pdu: bytes, unit: int = 1, timeout: float = 5.0) -> Deferred[bytes]:
+        return port.request("somebody", unit, pdu, timeout=timeout)
+
+
+class RtuOverTcp(SocketCase):
+    """``rtu+tcp:``."""
+
+    async def test_round_trip(self) -> None:
+        self.listen()
+        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}")
+        await self.until(lambda: port.is_open)
+        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+        self.assertEqual(await self.ask(port, READ), rtu(1, REPLY))
+        await self.assertFailure(self.ask(port, bytes.fromhex("03FFFF0001")), IllegalDataAddress)
+        self.assertEqual(port.describe().serial, "RTU at 9600")
+
+    async def test_not_there_and_then_there(self) -> None:
+        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}")
+        await self.until(lambda: "no connection to 127.0.0.1" in port.describe().state)
+        await self.assertFailure(self.ask(port, READ), PortClosed)
+        self.listen()
+        await self.until(lambda: port.is_open)
+        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+
+    async def test_lost_while_asked(self) -> None:
+        """A write's outcome is unknown; it comes back by itself."""
+        self.listen(is_silent=True)
+        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=1.0)
+        await self.until(lambda: port.is_open)
+        write = self.ask(port, WRITE)
+        await self.until(lambda: self.peers[0].asked)
+        await self.away()
+        await self.assertFailure(write, OutcomeUnknown)
+        self.listen()
+        await self.until(lambda: port.is_open)
+        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+
+    async def test_a_request_cannot_change_the_speed_of_a_converter(self) -> None:
+        self.listen()
+        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}")
+        await self.until(lambda: port.is_open)
+        odd = SerialSettings(baudrate=75, parity="E")
+        self.assertEqual(await port.request("me", 1, WRITE, timeout=5.0, serial=odd), rtu(1, WRITE))
+
+    async def test_silence(self) -> None:
+        self.listen(is_silent=True)
+        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=0.05, retries=0)
+        await self.until(lambda: port.is_open)
+        await self.assertFailure(self.ask(port, READ, timeout=0.5), ResponseTimeout)
+
+    async def test_a_name_that_nobody_knows(self) -> None:
+        port = self.make("rtu+tcp:nowhere.invalid:4001")
+        await self.until(lambda: "nowhere.invalid" in port.describe().state)
+        self.assertIn("is not known", port.describe().state)
+
+
+class ModbusTcp(SocketCase):
+    """``modbus+tcp:``."""
+
+    async def test_round_trip(self) -> None:
+        self.listen(speaks_modbus_tcp=True)
+        port = self.make(f"modbus+tcp:127.0.0.1:{self.tcp_port}")
+        await self.until(lambda: port.is_open)
+        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+        self.assertEqual(await self.ask(port, READ), rtu(1, REPLY))
+        self.assertEqual(port.describe().serial, "Modbus TCP")
+
+    async def test_another_gateways_exceptions(self) -> None:
+        """For reads they are what they are; a write that got 0B is not proven."""
+        self.listen(speaks_modbus_tcp=True)
+        port = self.make(f"modbus+tcp:127.0.0.1:{self.tcp_port}")
+        await self.until(lambda: port.is_open)
+        await self.assertFailure(self.ask(port, READ, 10), GatewayPathUnavailable)
+        await self.assertFailure(self.ask(port, WRITE, 10), GatewayPathUnavailable)
+        await self.assertFailure(self.ask(port, READ, 11), GatewayTargetDeviceFailedToRespond)
+        error = await self.assertFailure(self.ask(port, WRITE, 11), OutcomeUnknown)
+        self.assertIn("a gateway behind plc got no reply", str(error))
+
+
+class DialIn(SocketCase):
+    """``rtu+tcp-listen:`` and ``modbus+tcp-listen:``."""
+
+    def dial(self, **how: Any) -> Deferred[Any]:
+        return connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self.tcp_port), self.peer(**how))
+
+    async def test_it_dials_in_and_is_asked(self) -> None:
+        for scheme, how in (("rtu+tcp", {}), ("modbus+tcp", {"speaks_modbus_tcp": True})):
+            port = self.make(f"{scheme}-listen:{self.tcp_port}:interface=127.0.0.1")
+            await self.until(lambda: "nobody has dialled in" in port.describe().state)  # noqa: B023
+            await self.assertFailure(self.ask(port, READ), PortClosed)
+            await self.dial(**how)
+            await self.until(lambda: port.is_open)  # noqa: B023
+            self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+            await port.stopService()
+
+    async def test_the_newest_is_the_bus(self) -> None:
+        """A converter that comes again has forgotten the connection before, which may look alive for minutes."""
+        port = self.make(f"rtu+tcp-listen:{self.tcp_port}:interface=127.0.0.1", timeout=0.1)
+        old: Peer = await self.dial(is_silent=True)
+        await self.until(lambda: port.is_open)
+        new: Peer = await self.dial()
+        await self.until(lambda: not old.transport.connected)
+        await self.until(lambda: port.is_open)
+        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+        self.assertEqual((len(old.asked), len(new.asked)), (0, 1))
+
+    async def test_it_leaves_and_comes_again(self) -> None:
+        port = self.make(f"rtu+tcp-listen:{self.tcp_port}:interface=127.0.0.1")
+        old: Peer = await self.dial()
+        await self.until(lambda: port.is_open)
+        old.transport.loseConnection()
+        await self.until(lambda: not port.is_open)
+        await self.dial()
+        await self.until(lambda: port.is_open)
+        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
