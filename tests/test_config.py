@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import re
 import tomllib
+from collections.abc import Sequence
 from typing import Any
 from unittest.mock import Mock
 
@@ -19,9 +20,10 @@ from zope.interface.verify import verifyObject
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.config import protocols
 from lumina_twisted.config.compose import DEFAULT_FILE, DEMO_PORTS, Given, compose, file_used
-from lumina_twisted.config.configuration import Configuration
+from lumina_twisted.config.configuration import Configuration, Draft
 from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, front_ends, listener_class
 from lumina_twisted.config.reference import OTHERS, reference
+from lumina_twisted.config.toml_file import add_document
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends import endpoints
 from lumina_twisted.frontends.context import Context
@@ -44,7 +46,7 @@ REFERENCE = pathlib.Path(__file__).parent.parent / "etc" / "lumina.toml"
 class ConfigTests(SynchronousTestCase):
     """Composes from files and words."""
 
-    def from_words(self, *ports: str, listen: tuple[str, ...] = (), **given: Any) -> Configuration:
+    def from_words(self, *ports: str, listen: Sequence[str] = (), **given: Any) -> Configuration:
         return compose(Given(ports=ports, listeners=listen, **given), "/nonexistent/lumina.toml")
 
     def from_file(self, text: str | bytes, **given: Any) -> Configuration:
@@ -341,6 +343,62 @@ class Files(ConfigTests):
 class Words(ConfigTests):
     """The command line."""
 
+    def test_two_ports_in_one_place(self) -> None:
+        for first, second in (
+            ("rtu+tcp:h:1", "modbus+tcp:h:1"), ("rtu+tcp-listen:1", "rtu+tcp-listen:1:interface=127.0.0.1"),
+        ):
+            with self.assertRaises(ConfigError) as raised:
+                self.from_words(f"a={first}", f"b={second}")
+            self.assertIn("--port a is ", str(raised.exception))
+            self.assertIn("a device belongs to one port", str(raised.exception))
+
+    def test_settings_in_a_path(self) -> None:
+        """An endpoint string may stand where a path does, in a file too."""
+        draft = Draft()
+        add_document(draft, {"ports": {"a": {"path": "serial:/dev/a:baudrate=19200:timeout=2", "retries": 0}}})
+        self.assertEqual(
+            draft.ports["a"],
+            PortSettings(path="/dev/a", baudrate=19200, timeout=2.0, retries=0),
+        )
+        self.assertEqual(draft.faults, [])
+        draft = Draft()
+        add_document(draft, {"ports": {"a": {"path": "rtu+tcp:h:1:timeout=2:baud=1", "timeout": 1.0}}})
+        self.assertEqual(
+            draft.faults,
+            ["ports.a.timeout: this key is given twice", "ports.a.path.baud: unknown key; did you mean 'baudrate'?"],
+        )
+
+    def test_routes(self) -> None:
+        made = self.from_words(
+            "a=/dev/a", "b=/dev/b", listen=["modbus-tcp,routes.1-20=a,routes.101-120=b@1-20,default_unit=1=tcp:1502"]
+        )
+        self.assertEqual(made.listeners[0].routes, {"1-20": "a", "101-120": "b@1-20"})
+        for options, fault in (
+            ("routes.1-20=c", ".routes.1-20: there is no port 'c'; those that exist: b"),
+            ("routes.1-300=b", ".routes.1-300: units are from 0 to 255, the lower one first, got '1-300' and 'b'"),
+            ("routes.one=b", ".routes.one: expected units and a port, as "),
+            ("routes.1-4=b@1-3", ".routes.1-4: 4 units cannot be 3 units of the port"),
+            ("routes.1-4=b,routes.4=b", ".routes.4: unit 4 is in '1-4' too; a unit has one route"),
+            ("port=b,routes.1=b", ".port: the routes say which ports there are; take one of the two away"),
+            ("broadcast=maybe", ".broadcast: expected one of off, on, reply, got 'maybe'"),
+            ("default_unit=0", ".default_unit: expected 1 to 255, got 0"),
+        ):
+            with self.assertRaises(ConfigError) as raised:
+                self.from_words("b=/dev/b", listen=[f"modbus-tcp,{options}=tcp:1502"])
+            self.assertIn(fault, str(raised.exception))
+
+    def test_where_the_others_listen(self) -> None:
+        for word, fault in (
+            ("rtu-pty=tty0", ".endpoint: expected the path of the virtual serial port, as /run/lumina/ttyMODBUS0, got"),
+            ("rtu-pty,mode=rw=/run/x", ".mode: expected three octal digits, as 660, got 'rw'"),
+            ("rtu-pty,group=nobodys=/run/x", ".group: this machine has no group 'nobodys'"),
+            ("rtu-serial,bytesize=7=/dev/x", ".bytesize: RTU needs 8"),
+            ("rtu-serial=/dev/b", ".endpoint: /dev/b is the device of port b; a master needs a wire of its own"),
+        ):
+            with self.assertRaises(ConfigError) as raised:
+                self.from_words("b=/dev/b", listen=[word])
+            self.assertIn(fault, str(raised.exception))
+
     def test_port_forms(self) -> None:
         for word, name, path in (
             ("/dev/ttyUSB0", "ttyUSB0", "/dev/ttyUSB0"),
@@ -349,6 +407,11 @@ class Words(ConfigTests):
             (r"/dev/serial/by-path/usb-0\:1.2\:1.0", "usb-0_1.2_1.0", "/dev/serial/by-path/usb-0:1.2:1.0"),
             (r"b=/dev/by-path/usb-0\:1:baudrate=19200", "b", "/dev/by-path/usb-0:1"),
             ("/dev/odd=name/tty0", "tty0", "/dev/odd=name/tty0"),
+            ("serial:/dev/ttyUSB0:baudrate=19200", "ttyUSB0", "/dev/ttyUSB0"),
+            ("rtu+tcp:10.0.0.5:4001:timeout=1", "10.0.0.5_4001", "rtu+tcp:10.0.0.5:4001"),
+            ("plc=rtu+tcp:10.0.0.5:4001", "plc", "rtu+tcp:10.0.0.5:4001"),
+            ("plc=modbus+tcp:[fe80::1]:502:retries=0", "plc", "modbus+tcp:[fe80::1]:502"),
+            ("dtu=rtu+tcp-listen:4001:interface=10.0.0.1:timeout=2", "dtu", "rtu+tcp-listen:4001:interface=10.0.0.1"),
         ):
             self.assert_ports(self.from_words(word), **{name: path})
 
@@ -388,6 +451,9 @@ class Words(ConfigTests):
             ("/dev/a:units=1:units.3.timeout=1", "--port a.units.3.timeout: this key is given twice"),
             ("/dev/a:baudrat=1", "--port a.baudrat: unknown key; did you mean 'baudrate'?"),
             ("/dev/a:path=/dev/b", "--port a.path: this key is given twice"),
+            ("p=rtu+tcp:h:0", "--port p.path: '0' is no TCP port from 1 to 65535; a place looks like rtu+tcp:192.168.1.5:4001"),
+            ("p=rtu+tcp:h", "--port p.path: 'rtu+tcp:h' is no place of a bus; one looks like rtu+tcp:192.168.1.5:4001"),
+            ("p=modbus+tcp:h:rs485=yes", "--port p.rs485: only a serial device has this, and modbus+tcp:h is none"),
             ("/dev/a:timeout=soon", "--port a.timeout: expected a number, got 'soon'"),
         ):
             self.assertIn(fault, self.faults_of_words(word), word)

@@ -220,6 +220,16 @@ class SettingsTests(PortTestCase):
         await gatherResults(answers)
         self.assertEqual([one.baudrate for one in device.heard], speeds)
 
+    async def test_units_with_settings_of_their_own(self) -> None:
+        """A request that brings none leaves with its unit's; what it brings wins."""
+        device = self.device()
+        units = {3: UnitSettings(baudrate=4800), 4: UnitSettings(baudrate=19200, timeout=1.0)}
+        port = self.pool(a={"baudrate": 9600, "units": units}).find("a")
+        self.assertEqual(port.serial_for(3), SerialSettings(baudrate=4800))
+        asked = [(3, None), (1, None), (4, None), (3, SerialSettings(baudrate=9600)), (3, None)]
+        await gatherResults(port.request("me", unit, READ, timeout=2, serial=serial) for unit, serial in asked)
+        self.assertEqual([one.baudrate for one in device.heard], [4800, 9600, 19200, 9600, 4800])
+
     async def test_settings_that_the_driver_refuses(self) -> None:
         """Their request fails with a sentence, the next one goes on at its own."""
         device = self.device()

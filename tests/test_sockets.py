@@ -223,8 +223,7 @@ class SocketCase(TestCase):
         """The other side is there."""
 
         def build(addr: object) -> Peer:
-            peer = self.peer(**how)
-            return peer
+            return self.peer(**how)
 
         factory = Factory()
         factory.buildProtocol = build  # type: ignore[method-assign,assignment]

@@ -158,6 +158,11 @@ class Draft:
         for where, one in self.listeners:
             faults = [f"{where}.{key}: {sentence}" for key, sentence in faults_of(one)]
             place = None if faults else front_ends()[one.protocol].place(one.endpoint)
+            if place is not None and (owner := self._devices.get(place.name)):
+                port = owner[0].removeprefix("--port ").removeprefix("ports.")
+                faults.append(
+                    f"{where}.endpoint: {place.name} is the device of port {port}; a master needs a wire of its own"
+                )
             if place is not None:
                 there = (f"{who} listens on {at} too" for met, who, at in taken if met.meets(place))
                 faults += [f"{where}.endpoint: {sentence}" for sentence in there][:1]
