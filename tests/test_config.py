@@ -451,7 +451,10 @@ class Words(ConfigTests):
             ("/dev/a:units=1:units.3.timeout=1", "--port a.units.3.timeout: this key is given twice"),
             ("/dev/a:baudrat=1", "--port a.baudrat: unknown key; did you mean 'baudrate'?"),
             ("/dev/a:path=/dev/b", "--port a.path: this key is given twice"),
-            ("p=rtu+tcp:h:0", "--port p.path: '0' is no TCP port from 1 to 65535; a place looks like rtu+tcp:192.168.1.5:4001"),
+            (
+                "p=rtu+tcp:h:0",
+                "--port p.path: '0' is no TCP port from 1 to 65535; a place looks like rtu+tcp:192.168.1.5:4001",
+            ),
             ("p=rtu+tcp:h", "--port p.path: 'rtu+tcp:h' is no place of a bus; one looks like rtu+tcp:192.168.1.5:4001"),
             ("p=modbus+tcp:h:rs485=yes", "--port p.rs485: only a serial device has this, and modbus+tcp:h is none"),
             ("/dev/a:timeout=soon", "--port a.timeout: expected a number, got 'soon'"),

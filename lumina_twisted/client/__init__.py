@@ -1,5 +1,5 @@
-"""The client of a Lumina server, floor 3: Deferreds here, awaitables of the same names in
-:mod:`lumina_twisted.client.aio`. It needs nothing of the server's code but floor 0."""
+"""The clients of a Lumina server and of Modbus TCP, floor 3: Deferreds here, awaitables of the same names in
+:mod:`lumina_twisted.client.aio`. They need nothing of the server's code but floor 0."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 from lumina_twisted.client.command import CommandFailure, CommandReply, CommandSettings
 
 if TYPE_CHECKING:
-    from lumina_twisted.client.client import LuminaModbusClient
+    from lumina_twisted.client.client import LuminaModbusClient, ModbusTcpClient, client_from_url
     from lumina_twisted.client.units import PortHandle, Unit
 
-__all__ = ["CommandFailure", "CommandReply", "CommandSettings", "LuminaModbusClient", "PortHandle", "Unit"]
+__all__ = [
+    "CommandFailure", "CommandReply", "CommandSettings", "LuminaModbusClient", "ModbusTcpClient", "PortHandle", "Unit",
+    "client_from_url",
+]
 
 
 def __getattr__(name: str) -> Any:
     """An asyncio program need not wait for Twisted to be imported."""
-    if name == "LuminaModbusClient":
+    if name in {"LuminaModbusClient", "ModbusTcpClient", "client_from_url"}:
         from lumina_twisted.client import client
 
-        return client.LuminaModbusClient
+        return getattr(client, name)
     if name in {"PortHandle", "Unit"}:
         from lumina_twisted.client import units
 

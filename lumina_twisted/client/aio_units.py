@@ -13,7 +13,7 @@ from lumina_twisted.client.command import CommandSettings, request_frame
 from lumina_twisted.modbus import pdu
 
 if TYPE_CHECKING:
-    from lumina_twisted.client.aio import LuminaModbusClient
+    from lumina_twisted.client.aio_base import Client
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class PortHandle:
     """One port of a server's, and how requests through this handle are sent."""
 
-    client: LuminaModbusClient
+    client: Client
     name: str
     settings: CommandSettings
 

@@ -104,7 +104,7 @@ class CommandReply:
     :param command_id: the client's own name of the command, as it stood on the wire.
     :param name: what its caller called it.
     :param frame: the reply's whole RTU frame, CRC included; empty for a broadcast that was sent.
-    :param stamp: seconds since 1970 by the server's clock.
+    :param stamp: seconds since 1970 by the server's clock; 0 where none is told, as in Modbus TCP.
     """
 
     command_id: str

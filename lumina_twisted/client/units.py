@@ -15,7 +15,7 @@ from lumina_twisted.errors import LuminaError
 from lumina_twisted.modbus import pdu
 
 if TYPE_CHECKING:
-    from lumina_twisted.client.client import LuminaModbusClient
+    from lumina_twisted.client.base import Client
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class PortHandle:
     """One port of a server's, and how requests through this handle are sent."""
 
-    client: LuminaModbusClient
+    client: Client
     name: str
     settings: CommandSettings
 

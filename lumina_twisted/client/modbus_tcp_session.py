@@ -1,0 +1,90 @@
+"""A session in Modbus TCP, floor 3: with a device, a gateway, or a Lumina server that listens for it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lumina_twisted.client.command import PendingCommand
+from lumina_twisted.client.session import Answered, Session, Unusable, about
+from lumina_twisted.errors import (
+    FrameError,
+    GatewayTargetDeviceFailedToRespond,
+    ModbusError,
+    OutcomeUnknown,
+    exception_from_code,
+)
+from lumina_twisted.lineproto import Answer
+from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
+from lumina_twisted.modbus.reply import reply_pattern
+from lumina_twisted.modbus.rtu import AT_SILENCE
+from lumina_twisted.modbus.rtu import encode_adu as encode_rtu
+
+TRANSACTIONS: Final = 16
+"""Requests that are with the server at a time, as the Implementation Guide V1.0b, section 4.4.1.1, has it."""
+_IDS: Final = 1 << 16
+
+
+class ModbusTcpSession(Session):
+    """The commands of one client in Modbus TCP. A command's id is its transaction identifier, in hexadecimal digits."""
+
+    def __init__(self, server: str, window: int = TRANSACTIONS) -> None:
+        super().__init__(server, window)
+        self._decoder = MbapDecoder()
+        self._number_of_last = 0
+        self.late = 0
+        """Replies that nobody waited for: too late, twice, or never asked."""
+
+    def connected(self, now: float) -> None:
+        """There is a connection, and nothing has been said on it."""
+        self._decoder = MbapDecoder()
+        super().connected(now)
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Bytes came from the server."""
+        self._heard_at = now
+        try:
+            for adu in self._decoder.receive(data):
+                self._on_reply(adu, now)
+        except FrameError as error:
+            self._decoder = MbapDecoder()
+            self._events.append(Unusable(f"{self._server} does not speak Modbus TCP: {error}"))
+
+    def _next_id(self) -> bytes:
+        while True:
+            self._number_of_last = (self._number_of_last + 1) % _IDS
+            if (made := b"%x" % self._number_of_last) not in self._by_id:
+                return made
+
+    def _encode(self, command: PendingCommand, now: float) -> bytes:
+        return encode_adu(int(command.command_id, 16), command.frame[0], command.frame[1:-2])
+
+    def _on_reply(self, adu: Adu, now: float) -> None:
+        command = self._by_id.pop(b"%x" % adu.transaction_id, None)
+        if command is None:
+            self.late += 1
+            return
+        del self._sent[command.port][command.command_id]
+        if not command.done:
+            # Many devices repeat the unit wrongly; its number says whose reply it is.
+            self._on_answer(command, encode_rtu(command.frame[0], adu.pdu))
+        self._advance(command.port, now)
+
+    def _on_answer(self, command: PendingCommand, frame: bytes) -> None:
+        pattern = reply_pattern(command.frame, command.response_length)
+        if pattern.measure(frame, 0) not in (len(frame), AT_SILENCE):
+            self._fail(command, self._unfit(command, frame))
+        elif pattern.is_exception(frame):
+            self._fail(command, self._refused(command, frame))
+        else:
+            self._end(command)
+            self._events.append(Answered(command, Answer(command.command_id, frame, 0.0)))
+
+    def _unfit(self, command: PendingCommand, frame: bytes) -> ModbusError:
+        kind = FrameError if command.is_read else OutcomeUnknown
+        return about(kind, command, f"{self._server} sent {frame[1:-2].hex()}, which is no reply to this request")
+
+    def _refused(self, command: PendingCommand, frame: bytes) -> ModbusError:
+        if frame[2] == GatewayTargetDeviceFailedToRespond.code and not command.is_read:
+            why = f"{self._server} got no reply from unit {command.frame[0]} (exception 11)"
+            return about(OutcomeUnknown, command, f"{why}; the device may or may not have carried it out")
+        return exception_from_code(frame[2], unit=command.frame[0], function_code=command.frame[1], frame=frame)
