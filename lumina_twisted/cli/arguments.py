@@ -10,14 +10,25 @@ from lumina_twisted.cli.parser import UsageError, bounded
 
 DEFAULT_TIMEOUT: Final = 5.0
 """Seconds."""
+LUMINA: Final = "lumina"
+MODBUS: Final = "modbus"
 DEFAULT_SERVER: Final = "127.0.0.1:8888"
 
 
 class Server(NamedTuple):
-    """Where the server is; a host that begins with ``/`` is the path of its Unix socket."""
+    """Where the server is; a host that begins with ``/`` is the path of its Unix socket.
+
+    :param scheme: what it speaks: ``lumina``, lines; or ``modbus``, Modbus TCP.
+    """
 
     host: str
     port: int
+    scheme: str = LUMINA
+
+    @property
+    def is_modbus(self) -> bool:
+        """Whether it is a device or a gateway, which knows no ports."""
+        return self.scheme == MODBUS
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -25,10 +36,12 @@ class Server(NamedTuple):
 
 
 def server(text: str) -> Server:
-    """``HOST``, ``HOST:PORT``, ``[IPV6]:PORT`` or the path of a Unix socket.
+    """``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``, the path of a Unix socket, or a URL.
 
     :raises UsageError: if it is none.
     """
+    if "://" in text:
+        return from_url(text)
     if text.startswith("/"):
         return Server(text, 0)
     match = re.fullmatch(r"(?:\[([\w:.%]+)\]|([^:\s]+))(?::(\d{1,5}))?", text)
@@ -39,11 +52,36 @@ def server(text: str) -> Server:
     return Server(match[1] or match[2], int(match[3] or 8888))
 
 
-def add_asking(parser: argparse.ArgumentParser, timeout: float = DEFAULT_TIMEOUT) -> None:
-    """The options of every command that asks a server."""
+def from_url(text: str) -> Server:
+    """``lumina://HOST[:8888]`` or ``modbus://HOST[:502]``.
+
+    :raises UsageError: if it is none.
+    """
+    from lumina_twisted.client.url import parse_url  # help shall not wait for it
+    from lumina_twisted.errors import RequestError
+
+    try:
+        scheme, host, port = parse_url(text)
+    except RequestError as error:
+        raise UsageError(str(error)) from None
+    return Server(host, port, scheme)
+
+
+def add_asking(parser: argparse.ArgumentParser, timeout: float = DEFAULT_TIMEOUT, modbus: bool = True) -> None:
+    """The options of every command that asks a server.
+
+    :param modbus: whether it can ask over Modbus TCP too.
+    """
+    parser.set_defaults(takes_modbus=modbus)
     group = parser.add_argument_group("server")
-    group.add_argument(
+    where = group.add_mutually_exclusive_group()
+    where.add_argument(
         "--server", metavar="HOST[:PORT]", help=f"where Lumina runs (LUMINA_SERVER, or {DEFAULT_SERVER})"
+    )
+    where.add_argument(
+        "--url", metavar="URL",
+        help="lumina://HOST[:8888]; or modbus://HOST[:502] for Modbus TCP, and then without PORT" if modbus
+        else "the same as lumina://HOST[:8888]",
     )
     group.add_argument(
         "--timeout", type=bounded(0.05, 60, "time to wait", float), default=timeout, metavar="SECONDS",

@@ -7,21 +7,25 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from lumina_twisted.cli.arguments import DEFAULT_SERVER, Server, server
+from lumina_twisted.cli.arguments import DEFAULT_SERVER, Server, from_url, server
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import EXIT_OK, UsageError
-from lumina_twisted.client.aio import LuminaModbusClient
+from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient
+from lumina_twisted.client.aio_base import Client
 from lumina_twisted.errors import NotConnected
 
-Ask = Callable[[Any, LuminaModbusClient, Output], Awaitable[int | None]]
+Ask = Callable[[Any, Any, Output], Awaitable[int | None]]
 
 
 def run_asking(ask: Ask, options: Any, output: Output) -> int:
     """Runs such a command."""
     where = server_of(options)
+    if where.is_modbus and not options.takes_modbus:
+        raise UsageError(f"this asks a Lumina server, and {where} is to speak Modbus TCP; write --url lumina://HOST")
 
     async def whole() -> int:
-        client = LuminaModbusClient(where.host, where.port, timeout=options.timeout)
+        kind: Any = ModbusTcpClient if where.is_modbus else LuminaModbusClient
+        client = kind(where.host, where.port, timeout=options.timeout)
         try:
             await connect(client, where, options.timeout)
             return await ask(options, client, output) or EXIT_OK
@@ -36,6 +40,8 @@ def server_of(options: Any) -> Server:
 
     :raises UsageError: if that is no place.
     """
+    if url := getattr(options, "url", None):
+        return from_url(url)
     if given := getattr(options, "server", None):
         return server(given)
     try:
@@ -44,7 +50,7 @@ def server_of(options: Any) -> Server:
         raise UsageError(f"LUMINA_SERVER: {error}") from None
 
 
-async def connect(client: LuminaModbusClient, where: Server, timeout: float) -> None:
+async def connect(client: Client, where: Server, timeout: float) -> None:
     """Connects, or gives up.
 
     :raises NotConnected: after ``timeout`` seconds, or when it is refused.
@@ -53,7 +59,7 @@ async def connect(client: LuminaModbusClient, where: Server, timeout: float) -> 
         async with asyncio.timeout(timeout):
             await client.connect()
     except TimeoutError:
-        raise NotConnected(f"no connection to {where} within {timeout:g} s; is Lumina running there?") from None
+        raise NotConnected(f"no connection to {where} within {timeout:g} s; {client.hint}") from None
 
 
 async def ask_word(client: LuminaModbusClient, word: str, timeout: float) -> tuple[str, ...]:

@@ -65,6 +65,8 @@ def run(options: Any, output: Output) -> int:
     :raises NotConnected: if there is no server, or no more.
     """
     where = server(options.host) if options.host else server_of(options)
+    if where.is_modbus:
+        raise UsageError(f"the console talks in lines, and {where} is to speak Modbus TCP; use `lumina read --url`")
     if options.port:
         where = Server(where.host, options.port)
     return asyncio.run(_converse(where, options.timeout, output))

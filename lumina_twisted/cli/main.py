@@ -117,9 +117,10 @@ def line_parser(out: Any = None) -> Parser:
     )
     parser.add_argument("--version", action="store_true", help="tell Lumina's version")
     add_asking(parser)
+    parser._defaults.clear()  # the command's own count
     for action in parser._actions:
-        if action.dest in {"server", "timeout", "json"}:
-            action.default = argparse.SUPPRESS  # the command's own default counts
+        if action.dest in {"server", "url", "timeout", "json"}:
+            action.default = argparse.SUPPRESS
     return parser
 
 

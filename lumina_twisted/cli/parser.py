@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,7 +46,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
         """See :meth:`argparse.ArgumentParser.parse_known_args`."""
-        return super().parse_known_args(self._in_order(sys.argv[1:] if args is None else args), namespace)
+        words = self._in_order(sys.argv[1:] if args is None else args, namespace)
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """What argparse found wrong, in our words."""
@@ -71,7 +73,7 @@ class Parser(argparse.ArgumentParser):
             options.append(self._with_value(word, coming))
         return options, []
 
-    def _in_order(self, words: Iterable[str]) -> list[str]:
+    def _in_order(self, words: Iterable[str], namespace: Any = None) -> list[str]:
         options: list[str] = []
         places: list[str] = []
         coming = iter(words)
@@ -82,7 +84,18 @@ class Parser(argparse.ArgumentParser):
                 options.append(self._with_value(word, coming))
             else:
                 places.append(word)
+        if self._asks_modbus(options, namespace):
+            places.insert(0, "")  # Modbus TCP knows no ports: that word is left out
         return [*options, "--", *places] if places else options
+
+    def _asks_modbus(self, options: Sequence[str], before: Any) -> bool:
+        """Whether this command wants a port, and asks a server that has none."""
+        wants_port = any(action.dest == "port" and not action.option_strings for action in self._actions)
+        if not wants_port or not self.get_default("takes_modbus"):
+            return False
+        given = [one.partition("=")[2] for one in options if one.startswith(("--url=", "--server="))]
+        given += [one for key in ("url", "server") if (one := getattr(before, key, None))]
+        return (given or [os.environ.get("LUMINA_SERVER", "")])[0].lower().startswith("modbus://")
 
     def _with_value(self, word: str, coming: Iterator[str]) -> str:
         """An option as one word, its value taken from those that come."""

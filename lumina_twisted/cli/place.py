@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from lumina_twisted.cli.parser import UsageError, bounded, chosen, whole
 from lumina_twisted.cli.tables import TYPES, table
-from lumina_twisted.client.aio import LuminaModbusClient, Unit
+from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 
 LAST_ADDRESS: Final = 65535
 
@@ -44,7 +44,8 @@ def add_serial(parser: argparse.ArgumentParser) -> None:
 
 def add_port(parser: argparse.ArgumentParser) -> None:
     """Which port."""
-    parser.add_argument("port", metavar="PORT", help="name or path of a port; `lumina ports` tells which there are")
+    told = "name or path of a port; `lumina ports` tells which there are; left out with --url modbus://…"
+    parser.add_argument("port", metavar="PORT", help=told)
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +94,22 @@ def serial_of(options: Any) -> dict[str, Any]:
     }
 
 
-def unit_of(client: LuminaModbusClient, options: Any) -> Unit:
-    """The unit that the options name."""
+def unit_of(client: LuminaModbusClient | ModbusTcpClient, options: Any) -> Unit:
+    """The unit that the options name.
+
+    :raises UsageError: if they ask for what Modbus TCP cannot carry.
+    """
+    if isinstance(client, ModbusTcpClient):
+        check_modbus(options)
+        return client.unit(options.unit, options.timeout)
     return client.port(options.port, **serial_of(options)).unit(options.unit)
+
+
+def check_modbus(options: Any, keys: tuple[str, ...] = ("baudrate", "parity", "stopbits", "retries")) -> None:
+    """Refuses what Modbus TCP cannot carry.
+
+    :raises UsageError: if there is any.
+    """
+    for key in keys:
+        if getattr(options, key) is not None:
+            raise UsageError(f"a request over Modbus TCP has no --{key}; leave it out, the gateway has its own")

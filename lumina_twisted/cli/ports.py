@@ -29,7 +29,7 @@ class Port(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See :mod:`lumina_twisted.cli.commands`."""
-    add_asking(parser)
+    add_asking(parser, modbus=False)
 
 
 async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:

@@ -14,7 +14,7 @@ from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import UsageError, bounded
 from lumina_twisted.cli.place import add_place, add_serial, check, check_range, unit_of
 from lumina_twisted.cli.tables import Table, decoded, width
-from lumina_twisted.client.aio import LuminaModbusClient, Unit
+from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 from lumina_twisted.errors import IllegalDataAddress, ModbusError, ModbusException, RequestError
 
 EXAMPLES: Final = """\
@@ -22,6 +22,7 @@ EXAMPLES: Final = """\
   lumina read demo2 1 input 0 --type u32           two registers as one number
   lumina read demo1 2 coil 0 --count 8
   lumina read demo1 1 input 0 --watch 5            again and again, until Ctrl-C
+  lumina read --url modbus://10.0.0.5 1 input 0    over Modbus TCP, which has no ports
 """
 
 
@@ -37,12 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_asking(parser)
 
 
-async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:
+async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
     """Prints the values, an address and a value a line. What fails while it watches is told, and it goes on."""
     check(options)
     if options.type == "string" and not options.length:
         raise UsageError("how long is the string? write --length REGISTERS, two characters each")
-    if options.unit == 0:
+    if options.unit == 0 and isinstance(client, LuminaModbusClient):
         raise UsageError("unit 0 is all units at once, of which none answers; give a unit from 1 to 247")
     clock = asyncio.get_running_loop().time
     while True:
@@ -60,7 +61,7 @@ async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:
         await asyncio.sleep(max(0.0, began + options.watch - clock()))
 
 
-async def _read(options: Any, client: LuminaModbusClient, output: Output) -> None:
+async def _read(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
     step = 1 if options.table.is_bits else width(options)
     check_range(options.address, step * options.count, "give a smaller --count")
     runs = read_runs(unit_of(client, options), options.table, options.address, step * options.count, step)

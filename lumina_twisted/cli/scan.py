@@ -18,10 +18,10 @@ from lumina_twisted.cli import ports, stats
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.connection import ask_word
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, checked, chosen
+from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, checked, chosen
 from lumina_twisted.cli.place import add_port
 from lumina_twisted.cli.progress import Progress, progress
-from lumina_twisted.client.aio import LuminaModbusClient, Unit
+from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 from lumina_twisted.errors import (
     Expired,
     GatewayPathUnavailable,
@@ -124,7 +124,9 @@ class Scan:
     :param bar: is told how far it is.
     """
 
-    def __init__(self, options: Any, client: LuminaModbusClient, output: Output, bar: Progress) -> None:
+    def __init__(
+        self, options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output, bar: Progress
+    ) -> None:
         self.found: list[int] = []
         self._options = options
         self._client = client
@@ -140,9 +142,10 @@ class Scan:
 
         :raises LuminaError: if there is no port, no server, or no room on the bus.
         """
-        for line in await ask_word(self._client, "ports", self._options.timeout):
-            if (port := ports.parsed(line)) and port.path == self._options.port:
-                self._name = port.name
+        if isinstance(self._client, LuminaModbusClient):
+            for line in await ask_word(self._client, "ports", self._options.timeout):
+                if (port := ports.parsed(line)) and port.path == self._options.port:
+                    self._name = port.name
         self._foreign = await self._others() or 0
         for way in self._ways():
             for number in self._options.units:
@@ -156,13 +159,10 @@ class Scan:
 
     async def _ask(self, way: Way, number: int) -> bool:
         """Whether others can be asked that way."""
-        options = self._options
-        port = self._client.port(
-            options.port, baudrate=way.baudrate, parity=way.parity, timeout=options.timeout, retries=0
-        )
+        unit = self._unit(way, number)
         began = self._clock()
         try:
-            answer = await self._answer(port.unit(number))
+            answer = await self._answer(unit)
         except SILENCE:
             pass
         except NotSent as error:
@@ -172,9 +172,16 @@ class Scan:
             return False
         else:
             self.found.append(number)
-            await self._tell(way, port.unit(number), answer)
+            await self._tell(way, unit, answer)
         await self._make_room(self._clock() - began)
         return True
+
+    def _unit(self, way: Way, number: int) -> Unit:
+        timeout = self._options.timeout
+        if isinstance(self._client, ModbusTcpClient):
+            return self._client.unit(number, timeout)
+        how = {"baudrate": way.baudrate, "parity": way.parity, "timeout": timeout, "retries": 0}
+        return self._client.port(self._options.port, **how).unit(number)
 
     async def _answer(self, unit: Unit) -> str:
         for attempt in range(1, ATTEMPTS + 1):
@@ -223,6 +230,8 @@ class Scan:
 
     async def _others(self) -> int | None:
         """How many requests of others the port has had; None if nobody can tell."""
+        if isinstance(self._client, ModbusTcpClient):
+            return None
         for line in await ask_word(self._client, "stats", self._options.timeout):
             name, counts = stats.parsed(line)
             if name == self._name:
@@ -230,8 +239,10 @@ class Scan:
         return None
 
 
-async def ask(options: Any, client: LuminaModbusClient, output: Output) -> int:
+async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> int:
     """Prints each unit that answers as it is found; 1 if none does."""
+    if isinstance(client, ModbusTcpClient) and (options.baudrates != (None,) or options.parities != (None,)):
+        raise UsageError("over Modbus TCP no speed or parity can be tried; leave out --baudrates and --parities")
     total = len(options.units) * len(options.baudrates) * len(options.parities)
     with progress(total, output) as bar:
         scan = Scan(options, client, output, bar)
@@ -246,8 +257,9 @@ async def ask(options: Any, client: LuminaModbusClient, output: Output) -> int:
             if scan.found:
                 output.note(f"{_told(scan.found)} so far")
             raise
+    where = f" on {options.port}" if options.port else ""
     output.note(_told(scan.found) if scan.found else
-                f"no unit answered on {options.port}; are baud rate, parity and wiring right?")
+                f"no unit answered{where}; are baud rate, parity and wiring right?")
     return EXIT_OK if scan.found else EXIT_REFUSED
 
 

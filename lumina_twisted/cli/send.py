@@ -8,8 +8,9 @@ from typing import Any, Final
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import UsageError, bounded
-from lumina_twisted.cli.place import add_port, add_serial, serial_of
-from lumina_twisted.client.aio import LuminaModbusClient
+from lumina_twisted.cli.place import add_port, add_serial, check_modbus, serial_of
+from lumina_twisted.client.aio import CommandReply, CommandSettings, LuminaModbusClient, ModbusTcpClient
+from lumina_twisted.client.command import request_frame
 from lumina_twisted.errors import FrameError
 from lumina_twisted.modbus.crc import append_crc, crc_bytes, crc_ok
 from lumina_twisted.modbus.lengths import request_length
@@ -33,16 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_asking(parser)
 
 
-async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:
+async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
     """Sends a frame as it is, and prints the reply's."""
     body = body_of("".join(options.hex))
-    reply = await client.send_command(
-        "lumina send", options.port, body, response_length=options.response_length, **serial_of(options)
-    )
+    reply = await _sent(client, options, body)
     output.result(
         reply.frame.hex().upper() or "sent to all units, which do not answer", port=options.port,
         reply=reply.frame.hex().upper(), time=reply.stamp,
     )
+
+
+async def _sent(client: LuminaModbusClient | ModbusTcpClient, options: Any, body: bytes) -> CommandReply:
+    length = options.response_length
+    if isinstance(client, ModbusTcpClient):
+        check_modbus(options)
+        how = CommandSettings(timeout=options.timeout)
+        return await client.request(request_frame(body), "", how, name="lumina send", response_length=length)
+    return await client.send_command("lumina send", options.port, body, response_length=length, **serial_of(options))
 
 
 def body_of(text: str) -> bytes:

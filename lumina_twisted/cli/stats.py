@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--watch", type=bounded(0.1, 86400, "pause", float), metavar="SECONDS",
         help="tell it again after so long, for ever",
     )
-    add_asking(parser)
+    add_asking(parser, modbus=False)
 
 
 async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:

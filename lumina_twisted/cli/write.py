@@ -11,7 +11,7 @@ from lumina_twisted.cli.parser import UsageError
 from lumina_twisted.cli.place import add_place, add_serial, check, check_range, unit_of
 from lumina_twisted.cli.read import say_more
 from lumina_twisted.cli.tables import encoded, states
-from lumina_twisted.client.aio import LuminaModbusClient, Unit
+from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 from lumina_twisted.errors import OutcomeUnknown
 from lumina_twisted.modbus.pdu_write import MAX_WRITE_BITS, MAX_WRITE_REGISTERS
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_asking(parser)
 
 
-async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:
+async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
     """Writes the values with one request, and says so when the device has confirmed it."""
     table = options.table
     if not table.is_writable:
@@ -50,10 +50,11 @@ async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:
         raise say_more(error, ". Read it back before you write it again") from None
     last = options.address + len(values) - 1
     where = f"{table.name} {options.address}" + (f" to {last}" if len(values) > 1 else "")
-    done = "sent to all units, which do not answer" if options.unit == 0 else "confirmed"
+    is_proven = options.unit != 0 or isinstance(client, ModbusTcpClient)  # there somebody answers for unit 0
+    done = "confirmed" if is_proven else "sent to all units, which do not answer"
     output.result(
         f"{where}: {done}", port=options.port, unit=options.unit, table=table.name, address=options.address,
-        written=len(values), confirmed=options.unit != 0,
+        written=len(values), confirmed=is_proven,
     )
 
 

@@ -25,9 +25,10 @@ class TheServer(CommandCase):
     def test_places(self) -> None:
         for text, place in (
             ("pi", ("pi", 8888)), ("pi:99", ("pi", 99)), ("[::1]", ("::1", 8888)), ("[::1]:99", ("::1", 99)),
-            ("/run/lumina.sock", ("/run/lumina.sock", 0)),
+            ("/run/lumina.sock", ("/run/lumina.sock", 0)), ("lumina://pi", ("pi", 8888)),
         ):
-            self.assertEqual(server(text), place)
+            self.assertEqual(server(text), (*place, "lumina"))
+        self.assertEqual(server("modbus://[::1]"), ("::1", 502, "modbus"))
         self.assertEqual([str(Server(*one)) for one in (("pi", 9), ("::1", 9), ("/a", 0))], ["pi:9", "[::1]:9", "/a"])
         for text in ("", "::1", "pi:", "pi:0", "pi:65536", "a b", "pi:x"):
             self.assertRaises(UsageError, server, text)
