@@ -8,7 +8,7 @@ import time
 import unittest
 
 from benchmarks.faults import FAULTS
-from benchmarks.rig import BIN, Busim, Lumina, bus_and_daemon, load_lines, mbload
+from benchmarks.rig import BIN, Busim, Lumina, bus_and_daemon, load_lines, load_modbus_tcp, mbload
 from lumina_twisted.modbus.rtu import encode_adu
 
 LIMITED = ("bash", "-c", 'ulimit -Sn 1024; exec "$@"', "bash")
@@ -27,6 +27,22 @@ class LoadTests(unittest.TestCase):
             bus = found["bus"]
             self.assertEqual((bus["early"], bus["collision"], bus["bad_crc"], found["wrong"]), (0, 0, 0, 0))
             self.assertLessEqual(bus["answered"] - found["ok"], 10)
+
+    def test_modbus_tcp(self) -> None:
+        """The same through Modbus TCP; twenty clients with ten requests each under way never get another's value."""
+        for baudrate in (9600, 115200):
+            found = load_modbus_tcp(
+                ("--baud", str(baudrate), "--turnaround-us", "1000"), f":baudrate={baudrate}",
+                "--conns", "10", "--count", "10", "--seconds", "2",
+            )
+            bus = found["bus"]
+            self.assertEqual((bus["early"], bus["collision"], bus["bad_crc"], found["wrong"]), (0, 0, 0, 0))
+        found = load_modbus_tcp(
+            ("--baud", "0"), ":baudrate=115200:frame_gap=0", "--conns", "20", "--depth", "10", "--count", "1",
+            "--seconds", "2",
+        )
+        self.assertEqual((found["wrong"], found["errors"], found["exceptions"]), (0, 0, 0))
+        self.assertGreater(found["ok"], 4000)
 
     def test_no_wrong_value_whatever_happens_to_replies(self) -> None:
         """Every seventh reply is late, spoilt, cut or missing; or the adapter echoes."""
