@@ -31,7 +31,7 @@ class Spread:
 
 
 def rates(overhead: Figures, who: str) -> Spread:
-    """Commands a second of ``lumina`` or its ``peer``, over the rounds."""
+    """Commands a second of ``lumina``, of ``modbus_tcp`` through it, or of its ``peer``, over the rounds."""
     return Spread.of(one[who]["rps"] for one in overhead["rounds"])
 
 
@@ -41,13 +41,13 @@ def cpu(overhead: Figures, who: str) -> Spread:
 
 
 def ratios(overhead: Figures, what: str) -> Spread:
-    """``lumina`` over its ``peer`` in the same round, for ``rps`` or ``cpu_us``."""
-    return Spread.of(one["lumina"][what] / one["peer"][what] for one in overhead["rounds"])
+    """Lumina over its ``peer`` in the same round and protocol, for ``rps`` or ``cpu_us``."""
+    return Spread.of(one["modbus_tcp"][what] / one["peer"][what] for one in overhead["rounds"])
 
 
-def utilisation(wire: Figures) -> dict[str, float]:
-    """Share of the wire's time that Lumina uses, by baudrate.
+def utilisation(wire: Figures, who: str = "lumina") -> dict[str, float]:
+    """Share of the wire's time that Lumina uses, by baudrate; in lines, or over ``modbus_tcp``.
 
     Its peer has none to compare: it does not wait for T3.5, so that its share, above 1, is of another wire.
     """
-    return {baudrate: found["lumina"]["bus"]["utilisation"] for baudrate, found in wire.items()}
+    return {baudrate: found[who]["bus"]["utilisation"] for baudrate, found in wire.items()}

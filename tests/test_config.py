@@ -345,7 +345,7 @@ class Words(ConfigTests):
 
     def test_two_ports_in_one_place(self) -> None:
         for first, second in (
-            ("rtu+tcp:h:1", "modbus+tcp:h:1"), ("rtu+tcp-listen:1", "rtu+tcp-listen:1:interface=127.0.0.1"),
+            ("rtu+tcp:h:1", "rtu+tcp:h:1:timeout=1"), ("rtu+tcp-listen:1", "rtu+tcp-listen:1:interface=127.0.0.1"),
         ):
             with self.assertRaises(ConfigError) as raised:
                 self.from_words(f"a={first}", f"b={second}")

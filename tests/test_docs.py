@@ -14,11 +14,12 @@ from collections.abc import Iterator
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.config.compose import DEMO_LISTENER
 from lumina_twisted.config.configuration import Draft
 from lumina_twisted.config.toml_file import add_document
 from lumina_twisted.simulator.document import simulation_settings
 from lumina_twisted.tap import Options
-from tests.twistd_process import Twistd, environment
+from tests.twistd_process import Twistd, environment, free_tcp_port
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -70,10 +71,10 @@ class DocumentationTests(SynchronousTestCase):
         """Each prints the lines shown, errors included; `…` stands for what moves, a line of its own for any number."""
         shown = [one for one in commands() if (match := LUMINA.match(one[1])) and match[2] not in ("run", "simulate")]
         self.assertGreater(len(shown), 15)
-        with Twistd("--demo") as twistd:
+        with Twistd("--demo", *self.modbus_tcp()) as twistd:
             variables = {**environment(), "LUMINA_SERVER": f"127.0.0.1:{twistd.tcp_port}"}
             for page, command, lines in shown:
-                typed, _, words = command.rpartition("| ")
+                typed, _, words = command.replace(":1502", f":{self.modbus_port}").rpartition("| ")
                 done = subprocess.run(
                     [sys.executable, "-c", MAIN, *shlex.split(words)[1:]], env=variables, cwd=ROOT, text=True,
                     input=shlex.split(typed)[1] + "\n" if typed else "", timeout=60, check=False,
@@ -84,14 +85,26 @@ class DocumentationTests(SynchronousTestCase):
                 said = done.stdout.rstrip("\n").removesuffix("2 units found").rstrip("\n")
                 self.assertRegex(said, f"^{pattern}{end}$", f"{page}: {command}")
 
+    def modbus_tcp(self) -> tuple[str, ...]:
+        """The demo's listener of Modbus TCP, at a port that is free."""
+        self.modbus_port = free_tcp_port()
+        return "--listen", DEMO_LISTENER.replace(":1502:", f":{self.modbus_port}:")
+
+    def test_example_of_a_protocol(self) -> None:
+        """The page shows what the distribution has; its tests are run with that."""
+        example = (ROOT / "docs" / "examples" / "lumina_values" / "lumina_values" / "__init__.py").read_text()
+        self.assertIn(f"```python\n{example}```", (ROOT / "docs" / "adding-a-protocol.md").read_text())
+        self.assertLess(len(example.splitlines()), 60)
+
     def test_programs(self) -> None:
         """Each Python snippet runs, against the demo; one with tests is run by trial."""
-        with Twistd("--demo") as twistd:
+        with Twistd("--demo", *self.modbus_tcp()) as twistd:
             for page, text in snippets("python"):
                 folder = pathlib.Path(self.mktemp())
                 folder.mkdir()
                 (folder / "test_snippet.py").write_text(
                     text.replace("LuminaModbusClient()", f"LuminaModbusClient(port={twistd.tcp_port})")
+                    .replace(":1502", f":{self.modbus_port}")
                 )
                 run = ["-m", "twisted.trial", "test_snippet"] if "TestCase" in text else ["test_snippet.py"]
                 done = subprocess.run(

@@ -75,7 +75,8 @@ class Addresses(SynchronousTestCase):
             self.assertEqual(parted(text), (path, words))
 
     def test_the_same(self) -> None:
-        self.assertEqual(same_place("rtu+tcp:h:1"), same_place("modbus+tcp:h:1"))
+        self.assertEqual(same_place("rtu+tcp:h:1"), same_place("rtu+tcp:h:1"))
+        self.assertEqual(same_place("modbus+tcp:h:1"), "")
         self.assertEqual(same_place("rtu+tcp-listen:1"), same_place("rtu+tcp-listen:1:interface=127.0.0.1"))
         self.assertNotEqual(same_place("rtu+tcp:h:1"), same_place("rtu+tcp-listen:1"))
 

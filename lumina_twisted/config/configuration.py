@@ -147,6 +147,9 @@ class Draft:
             device = same_place(path)
         except ValueError:
             return  # told as a fault of the settings
+        if not device:
+            self._paths.setdefault(path, where)
+            return
         first, first_path = self._devices.setdefault(device, (where, path))
         if first != where or first_path != path:
             same = path if path == first_path else f"{first_path}, the same device as {path},"

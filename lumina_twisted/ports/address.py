@@ -47,8 +47,10 @@ class SocketAddress:
 
     @property
     def place(self) -> str:
-        """What no two ports may share."""
-        return f"listen {self.tcp_port}" if self.listens else str(self)
+        """What no two ports may share; empty for a Modbus TCP server, which takes many clients."""
+        if self.listens:
+            return f"listen {self.tcp_port}"
+        return str(self) if self.framing == "rtu" else ""
 
     def __str__(self) -> str:
         host = self.host or "*"
@@ -101,7 +103,7 @@ def socket_address(path: str) -> SocketAddress | None:
 
 
 def same_place(path: str) -> str:
-    """What two paths have in common that lead to one bus.
+    """What two paths have in common that lead to one bus; empty if several ports may lead there.
 
     :raises ValueError: if it leads nowhere.
     """

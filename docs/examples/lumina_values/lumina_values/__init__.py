@@ -34,11 +34,9 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         port = ports.find(options.port) if options.port else next(iter(ports))
         asked = port.request(self, unit, request, timeout=options.timeout)
         self.pending.add(asked)
-        asked.addCallbacks(lambda frame: b"%d" % pdu.decode_reply(frame[1:-2]).values, self.told)
+        asked.addCallback(lambda frame: b"%d" % pdu.decode_reply(frame[1:-2]).values)
+        asked.addErrback(lambda failure: b"error: " + str(failure.value).encode())
         asked.addCallback(self.answer, asked)
-
-    def told(self, failure):
-        return b"error: " + str(failure.value).encode()
 
     def answer(self, text, asked):
         if asked in self.pending:  # else the client has left
