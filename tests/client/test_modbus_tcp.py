@@ -139,7 +139,7 @@ class SessionTests(SynchronousTestCase):
     def test_window(self) -> None:
         self.make(window=2)
         commands = [self.ask(unit=unit) for unit in (1, 2, 3)]
-        first, second = self.sent()
+        _, second = self.sent()
         (event,) = self.hear(Adu(second.transaction_id, 2, REPLY))
         self.assertIs(event.command, commands[1])
         self.assertEqual([adu.unit for adu in self.sent()], [3])
