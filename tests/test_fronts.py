@@ -21,6 +21,7 @@ from lumina_twisted.modbus.mbap import Adu, MbapDecoder
 from lumina_twisted.modbus.mbap import encode_adu as mbap
 from lumina_twisted.modbus.rtu import decode_adu
 from lumina_twisted.modbus.rtu import encode_adu as rtu
+from tests.cli.case import run_main
 from tests.twistd_process import PATIENCE, TestDevice, Twistd, free_tcp_port
 
 EXCHANGES = {
@@ -222,6 +223,24 @@ class CrossTalk(SynchronousTestCase):
                         expected = asked[number].pop(adu.transaction_id)
                         self.assertEqual(adu.pdu, struct.pack(">BBH", 3, 2, expected))
             self.assertEqual(asked, [{}] * 20)
+
+
+class Stub(SynchronousTestCase):
+    """S4: the exchange of the original Lumina Server's client stub, and the console in its place."""
+
+    def test_echo(self) -> None:
+        tcp_port = free_tcp_port()
+        with Twistd("--demo", "--log", "directory=", "--listen", f"echo=tcp:{tcp_port}:interface=127.0.0.1") as twistd:
+            with socket.create_connection(("127.0.0.1", tcp_port), PATIENCE) as stub:
+                for said in ("Hello", "Temperature 21 °C"):
+                    stub.send(said.encode())
+                    self.assertEqual(stub.recv(1024).decode(), f"Echo: {said}")
+                status, out, err = run_main("console", "127.0.0.1", str(tcp_port), typed="Hello, plant\nbye\n")
+                self.assertEqual((status, out.strip(), err), (0, "Echo: Hello, plant", ""))
+                client = twistd.connect()
+                client.write(b"stats")
+                told = [client.read() for _ in range(2)]
+            self.assertEqual(told[1], f"# echo tcp%3A{tcp_port}%3Ainterface=127.0.0.1  clients 1\n".encode())
 
 
 class Abuse(SynchronousTestCase):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from twisted.application.service import IService, Service
@@ -52,9 +53,16 @@ class Daemon(Service):
         self._starting: list[Deferred[Any]] = []
 
     def _front(self, one: Any, now: Callable[[], float]) -> IService:
-        log = Logger(namespace=f"lumina.{one.protocol}")
-        context = Context(ports=self._pool, reactor=self._reactor, now=now, stamp=time.time, log=log)
+        context = Context(
+            ports=self._pool, reactor=self._reactor, now=now, stamp=time.time, others=partial(self._counts, one),
+            log=Logger(namespace=f"lumina.{one.protocol}"),
+        )
         return front_ends()[one.protocol].make(one, context)
+
+    def _counts(self, asking: Any) -> dict[str, dict[str, int]]:
+        """What the listeners but the one that asks have counted."""
+        others = ((one, front) for one, front in self._fronts if one is not asking)
+        return {f"{one.protocol} {one.endpoint}": getattr(front, "counts", dict)() for one, front in others}
 
     def setServiceParent(self, parent: Any) -> None:
         """twistd asks its application for an observer before it makes one itself."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -20,6 +20,7 @@ class Context:
     :param now: a clock that never goes back, in seconds.
     :param stamp: the time of day, in seconds since 1970.
     :param log: its logger; what it tells is about this listener.
+    :param others: what the other listeners have counted, by protocol and endpoint.
     """
 
     ports: Ports
@@ -27,3 +28,4 @@ class Context:
     now: Callable[[], float]
     stamp: Callable[[], float]
     log: Logger
+    others: Callable[[], Mapping[str, Mapping[str, int]]] = dict

@@ -128,7 +128,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
         self.write(commented(ports_told(self.listener.ports)))
 
     def _stats(self) -> None:
-        self.write(commented(stats_told(self.listener.ports, self.listener.counts())))
+        self.write(commented(stats_told(self.listener.ports, self.listener.counts(), self.listener.others())))
 
     # -- answers out
 

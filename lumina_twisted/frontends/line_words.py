@@ -37,9 +37,10 @@ def ports_told(ports: Ports) -> list[str]:
     return told or ["no port is configured"]
 
 
-def stats_told(ports: Ports, listener: Mapping[str, int]) -> list[str]:
-    """What this listener and each port has counted; what was never seen is left out."""
+def stats_told(ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """What this listener, the others and each port have counted; what was never seen is left out."""
     told = ["listener  " + _counts(listener)]
+    told += [_plain(f"{name}  ") + _counts(counts) for name, counts in others.items()]
     for port in ports:
         told.append(_plain(f"{port.name}  ") + _counts(attrs.asdict(port.describe().counters)))
     return told

@@ -70,6 +70,7 @@ class Listener(Factory):
         self.ports = context.ports
         self.log = context.log
         self.stamp = context.stamp
+        self.others = context.others
         self.clock: IReactorTime = context.reactor
         self._clients: set[Connection] = set()
         self._stopping = False
