@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, clientFromString, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.errors import (
+    ConfigError,
     GatewayPathUnavailable,
     GatewayTargetDeviceFailedToRespond,
     IllegalDataAddress,
@@ -256,6 +257,18 @@ class SocketCase(TestCase):
 
 class RtuOverTcp(SocketCase):
     """``rtu+tcp:``."""
+
+    async def test_as_a_twisted_endpoint(self) -> None:
+        self.listen()
+        endpoint: Any = clientFromString(reactor, f"rtu+tcp:127.0.0.1:{self.tcp_port}")
+        bus = RecordingBus()
+        self.assertIs(await endpoint.connect(Factory.forProtocol(lambda: bus)), bus)
+        bus.transport.send_frame(rtu(1, WRITE), SERIAL)
+        await self.until(lambda: bus.heard)
+        self.assertEqual(bus.heard, [rtu(1, WRITE)])
+        bus.transport.loseConnection()
+        error = self.assertRaises(ConfigError, clientFromString, reactor, "modbus+tcp:127.0.0.1:0")
+        self.assertIn("'0' is no TCP port", str(error))
 
     async def test_round_trip(self) -> None:
         self.listen()

@@ -13,19 +13,26 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import CannotListenError, ConnectError, DNSLookupError, UserError
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamClientEndpointStringParserWithReactor,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
+from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lumina_twisted.errors import FrameError, PortError
+from lumina_twisted.errors import ConfigError, FrameError, PortError
 from lumina_twisted.modbus.codes import EXCEPTION_FLAG
 from lumina_twisted.modbus.mbap import MbapDecoder, TransactionTable
 from lumina_twisted.modbus.mbap import encode_adu as encode_mbap
 from lumina_twisted.modbus.rtu import encode_adu as encode_rtu
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.ports.address import SocketAddress
+from lumina_twisted.ports.address import SocketAddress, socket_address
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds until an attempt to connect is given up."""
@@ -143,6 +150,29 @@ class SocketEndpoint:
         if failure.check(ConnectError, DNSLookupError, UserError, OSError):
             raise PortError(why_no_connection(self._address, failure.value)) from None
         return failure
+
+
+@implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+class SocketEndpointParser:
+    """Makes ``rtu+tcp:`` and ``modbus+tcp:`` prefixes of Twisted's client endpoint strings.
+
+    :param prefix: one of them.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def parseStreamClient(self, reactor: Any, *args: str) -> SocketEndpoint:  # type: ignore[override]
+        """The endpoint for ``rtu+tcp:HOST:PORT``.
+
+        :raises ConfigError: if that is no place.
+        """
+        try:
+            address = socket_address(":".join((self.prefix, *(f"[{one}]" if ":" in one else one for one in args))))
+        except ValueError as error:
+            raise ConfigError([str(error)]) from None
+        assert address is not None, "the prefix is one of a socket"
+        return SocketEndpoint(reactor, address)
 
 
 class _Wrapping(Factory):

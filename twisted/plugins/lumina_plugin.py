@@ -10,6 +10,7 @@ from lumina_twisted.frontends.rtu_pty import RtuPtyFrontEnd
 from lumina_twisted.frontends.rtu_serial import RtuSerialFrontEnd
 from lumina_twisted.frontends.rtu_tcp import RtuTcpFrontEnd
 from lumina_twisted.ports.endpoint import SerialEndpointParser
+from lumina_twisted.ports.socket import SocketEndpointParser
 
 lumina = ServiceMaker(
     "Lumina", "lumina_twisted.tap", "Share serial ports and the Modbus devices behind them.", "lumina"
@@ -21,3 +22,5 @@ rtu_pty = RtuPtyFrontEnd()
 rtu_serial = RtuSerialFrontEnd()
 echo = EchoFrontEnd()
 serial_endpoint = SerialEndpointParser()
+rtu_tcp_endpoint = SocketEndpointParser("rtu+tcp")
+modbus_tcp_endpoint = SocketEndpointParser("modbus+tcp")
