@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from attrs import frozen
-from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -23,9 +22,8 @@ from zope.interface import implementer
 from lumina_twisted.errors import PortError
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.endpoints import Place
-from lumina_twisted.frontends.gateway import Gateway
-from lumina_twisted.frontends.plugin import IFrontEnd
-from lumina_twisted.frontends.rtu import Program, RtuOptions, has_unread
+from lumina_twisted.frontends.rtu import RtuOptions, has_unread
+from lumina_twisted.frontends.rtu_service import RtuService, TerminalFrontEnd
 from lumina_twisted.ports.terminal import Terminal
 from lumina_twisted.schema import setting
 
@@ -33,7 +31,6 @@ _MODE: Final = re.compile("[0-7]{3}")
 LINGER: Final = 0.5
 """Seconds that a program has to read its last reply when the service stops."""
 _LOOK_EVERY: Final = 0.01
-_EXAMPLE: Final = "/run/lumina/ttyMODBUS0"
 _REMEDIES: Final = {
     errno.EEXIST: "something else is there; remove it, or give another path",
     errno.ENOENT: "there is no such folder; make it, or give another path",
@@ -59,21 +56,12 @@ class RtuPtyOptions(RtuOptions):
 
 
 @implementer(IReadDescriptor)
-class RtuPtyService(Service):
+class RtuPtyService(RtuService):
     """One virtual serial port."""
 
     def __init__(self, options: Any, context: Context) -> None:
-        self._options = options
-        self._reactor = context.reactor
-        self._pending: set[Deferred[Any]] = set()
-        self._waiting_for_end: list[Deferred[None]] = []
-        self._log = context.log
-        self._stopping = False
         self.terminal = Terminal(options.endpoint, int(options.mode, 8), _group_number(options.group))
-        self.program = Program(
-            Gateway(options, options.timeout, context.ports), options, context.reactor, context.log,
-            send=self._send, begins_anew=self._begins_anew, pending=self._pending, ended=self._ended,
-        )
+        super().__init__(options, context)
 
     def privilegedStartService(self) -> None:
         """Makes the port.
@@ -84,9 +72,9 @@ class RtuPtyService(Service):
             self.terminal.plug()
         except OSError as error:
             why = _REMEDIES.get(error.errno or 0, "give another path")
-            sentence = f"cannot make the virtual serial port {self._options.endpoint} ({os.strerror(error.errno or 0)})"
+            sentence = f"cannot make the virtual serial port {self.path} ({os.strerror(error.errno or 0)})"
             raise PortError(f"{sentence}: {why}") from None
-        self._reactor.addReader(self)
+        self.clock.addReader(self)
 
     def stopService(self) -> Deferred[None]:
         """Takes no request any more, and takes the port away when the last one has ended.
@@ -94,17 +82,8 @@ class RtuPtyService(Service):
         :return: a Deferred that fires with None when it is gone; it does not fail.
         """
         super().stopService()
-        self._stopping = True
-        ended: Deferred[None] = succeed(None)
-        if self._pending:
-            ended = Deferred()
-            self._waiting_for_end.append(ended)
-        return ended.addCallback(lambda _: self._read_out(LINGER)).addCallback(lambda _: self._unplug())
-
-    def counts(self) -> dict[str, int]:
-        """What ``stats`` tells about it."""
-        program = self.program
-        return {"requests": program.requests, "errors": program.errors, "withheld": program.withheld}
+        answered = self.last_answered()
+        return answered.addCallback(lambda _: self._read_out(LINGER)).addCallback(lambda _: self._unplug())
 
     # -- what the reactor calls
 
@@ -119,34 +98,30 @@ class RtuPtyService(Service):
     def doRead(self) -> None:
         """The program has sent something."""
         data = self.terminal.read()
-        if not self._stopping:
+        if not self.is_stopping:
             self.terminal.forget_unread()
             self.program.receive(data)
 
     def connectionLost(self, reason: Failure) -> None:
         """Does not happen: we hold both ends."""
         path, why = self.terminal.path, str(reason.value)
-        self._log.error("the virtual serial port {path} is broken ({why})", path=path, why=why)
+        self.log.error("the virtual serial port {path} is broken ({why})", path=path, why=why)
 
     # -- what its program needs
 
-    def _send(self, frame: bytes) -> None:
+    def send(self, frame: bytes) -> None:
+        """See :class:`lumina_twisted.frontends.rtu_service.RtuService`."""
         self.terminal.stop_echo()
         self.terminal.write(frame)
 
-    def _begins_anew(self) -> bool:
+    def begins_anew(self) -> bool:
+        """See :class:`lumina_twisted.frontends.rtu_service.RtuService`."""
         return has_unread(self.terminal.fileno())
-
-    def _ended(self) -> None:
-        if not self._pending:
-            waiting, self._waiting_for_end = self._waiting_for_end, []
-            for deferred in waiting:
-                deferred.callback(None)
 
     def _read_out(self, patience: float) -> Deferred[None]:
         """With the terminal goes what the program has not read; and what was just written takes a moment until it can
         be read at all."""
-        return deferLater(self._reactor, _LOOK_EVERY).addCallback(lambda _: self._is_read_out(patience - _LOOK_EVERY))
+        return deferLater(self.clock, _LOOK_EVERY).addCallback(lambda _: self._is_read_out(patience - _LOOK_EVERY))
 
     def _is_read_out(self, patience: float) -> Deferred[None] | None:
         if patience <= 0 or not self.terminal.is_plugged or not self.terminal.unread:
@@ -155,7 +130,7 @@ class RtuPtyService(Service):
 
     def _unplug(self) -> None:
         if self.terminal.is_plugged:
-            self._reactor.removeReader(self)
+            self.clock.removeReader(self)
             self.program.close()
             self.terminal.unplug()
 
@@ -167,25 +142,16 @@ def _group_number(name: str) -> int | None:
         return None
 
 
-@implementer(IFrontEnd)
-class RtuPtyFrontEnd:
+class RtuPtyFrontEnd(TerminalFrontEnd):
     """The virtual serial port."""
 
     name = "rtu-pty"
     summary = "a virtual serial port, for programs that only know serial Modbus RTU"
-    endpoint = _EXAMPLE
+    endpoint = "/run/lumina/ttyMODBUS0"
     options = RtuPtyOptions
-
-    def fault(self, endpoint: str) -> str | None:
-        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
-        if not endpoint.startswith("/"):
-            return f"expected the path of the virtual serial port, as {_EXAMPLE}, got {endpoint!r}"
-        return None
+    what = "the virtual serial port"
+    service = RtuPtyService
 
     def place(self, endpoint: str) -> Place | None:
-        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        """The link itself, which may lead anywhere as yet."""
         return Place(os.path.abspath(endpoint))
-
-    def make(self, options: Any, context: Context) -> IService:
-        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
-        return RtuPtyService(options, context)

@@ -3,33 +3,26 @@ if the devices were on that wire."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from attrs import frozen
 from twisted.application.internet import ClientService
-from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from lumina_twisted.frontends.context import Context
-from lumina_twisted.frontends.endpoints import Place
-from lumina_twisted.frontends.gateway import Gateway
-from lumina_twisted.frontends.plugin import IFrontEnd
-from lumina_twisted.frontends.rtu import Program, RtuOptions, has_unread
+from lumina_twisted.frontends.rtu import RtuOptions, has_unread
+from lumina_twisted.frontends.rtu_service import RtuService, TerminalFrontEnd
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.modbus.timing import t3_5, wire_time
 from lumina_twisted.ports.endpoint import SerialEndpoint
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
 from lumina_twisted.schema import setting
-
-_EXAMPLE: Final = "/dev/ttyUSB3"
 
 
 @frozen(kw_only=True, slots=False)
@@ -45,31 +38,22 @@ class RtuSerialOptions(RtuOptions, SerialSettings):
             yield "bytesize", "RTU needs 8"
 
 
-class RtuSerialService(Service):
+class RtuSerialService(RtuService):
     """A serial device on which a master asks; it is opened again for as long as it takes."""
 
     def __init__(self, options: Any, context: Context) -> None:
-        self._path = options.endpoint
-        self._log = context.log
+        super().__init__(options, context)
         self._now = context.now
-        self._clock = context.reactor
-        self._stopping = False
         self._state = ""
-        self._pending: set[Deferred[Any]] = set()
-        self._waiting_for_end: list[Deferred[None]] = []
         self._t3_5 = t3_5(options.baudrate)
         self._heard_at = self._sent_at = 0.0
         self._transport: Any = None
-        self.program = Program(
-            Gateway(options, options.timeout, context.ports), options, context.reactor, context.log,
-            send=self._send_soon, begins_anew=self._begins_anew, pending=self._pending, ended=self._ended,
-        )
         self._settings = PortSettings(
-            path=self._path, baudrate=options.baudrate, parity=options.parity, stopbits=options.stopbits,
+            path=self.path, baudrate=options.baudrate, parity=options.parity, stopbits=options.stopbits,
             rs485=options.rs485,
         )
-        endpoint = Reporting(SerialEndpoint(context.reactor, self._settings), self._tell)
-        self._supervisor: ClientService = Supervisor(endpoint, _OneMaster(self), wait_before_attempt, context.reactor)
+        endpoint = Reporting(SerialEndpoint(self.clock, self._settings), self._tell)
+        self._supervisor: ClientService = Supervisor(endpoint, _OneMaster(self), wait_before_attempt, self.clock)
 
     def startService(self) -> None:
         """Opens the device, or goes on trying."""
@@ -82,12 +66,8 @@ class RtuSerialService(Service):
         :return: a Deferred that fires with None when it is closed; it does not fail.
         """
         super().stopService()
-        self._stopping = True
-        ended: Deferred[None] = succeed(None)
-        if self._pending:
-            ended = Deferred()
-            self._waiting_for_end.append(ended)
-        return ended.addCallback(lambda _: deferLater(self._clock, self._until_sent())).addCallback(self._close)
+        answered = self.last_answered()
+        return answered.addCallback(lambda _: deferLater(self.clock, self._until_sent())).addCallback(self._close)
 
     def _until_sent(self) -> float:
         """Seconds until the last reply has left."""
@@ -97,11 +77,6 @@ class RtuSerialService(Service):
         if not self._supervisor.running:
             return None
         return maybeDeferred(self._supervisor.stopService).addCallback(lambda _: None)
-
-    def counts(self) -> dict[str, int]:
-        """What ``stats`` tells about it."""
-        program = self.program
-        return {"requests": program.requests, "errors": program.errors, "withheld": program.withheld}
 
     # -- what the device's protocol tells
 
@@ -113,7 +88,7 @@ class RtuSerialService(Service):
     def receive(self, data: bytes) -> None:
         """The master has sent something."""
         self._heard_at = self._now()
-        if not self._stopping:
+        if not self.is_stopping:
             self.program.receive(data)
 
     def lost(self, why: str) -> None:
@@ -124,13 +99,13 @@ class RtuSerialService(Service):
 
     # -- what its program needs
 
-    def _send_soon(self, frame: bytes) -> None:
+    def send(self, frame: bytes) -> None:
         """A device keeps T3.5 of silence before its reply."""
         now = self._now()
         wait = self._heard_at + self._t3_5 - now
         self._sent_at = max(now, now + wait) + wire_time(self._settings.baudrate, len(frame))
         if wait > 0:
-            self._clock.callLater(wait, self._send, frame, self._heard_at)
+            self.clock.callLater(wait, self._send, frame, self._heard_at)
         else:
             self._send(frame, self._heard_at)
 
@@ -138,20 +113,15 @@ class RtuSerialService(Service):
         if self._transport is not None and heard_at == self._heard_at:
             self._transport.send_frame(frame, self._settings.serial)
 
-    def _begins_anew(self) -> bool:
+    def begins_anew(self) -> bool:
+        """See :class:`lumina_twisted.frontends.rtu_service.RtuService`."""
         return self._transport is not None and has_unread(self._transport.fileno())
-
-    def _ended(self) -> None:
-        if not self._pending:
-            waiting, self._waiting_for_end = self._waiting_for_end, []
-            for deferred in waiting:
-                deferred.callback(None)
 
     def _tell(self, state: str) -> None:
         """Changes only: a device may be away for a night."""
         if state != self._state:
             self._state = state
-            self._log.info("{path}: {state}", path=self._path, state=state)
+            self.log.info("{path}: {state}", path=self.path, state=state)
 
 
 class _MasterProtocol(Protocol):
@@ -184,25 +154,12 @@ class _OneMaster(Factory):
         return _MasterProtocol(self._service)
 
 
-@implementer(IFrontEnd)
-class RtuSerialFrontEnd:
+class RtuSerialFrontEnd(TerminalFrontEnd):
     """RTU on a real serial device."""
 
     name = "rtu-serial"
     summary = "a serial device with a second master, such as a PLC or a panel, on a wire of its own"
-    endpoint = _EXAMPLE
+    endpoint = "/dev/ttyUSB3"
     options = RtuSerialOptions
-
-    def fault(self, endpoint: str) -> str | None:
-        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
-        if not endpoint.startswith("/"):
-            return f"expected the path of a serial device, as {_EXAMPLE}, got {endpoint!r}"
-        return None
-
-    def place(self, endpoint: str) -> Place | None:
-        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
-        return Place(os.path.realpath(endpoint))
-
-    def make(self, options: Any, context: Context) -> IService:
-        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
-        return RtuSerialService(options, context)
+    what = "a serial device"
+    service = RtuSerialService

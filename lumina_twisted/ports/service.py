@@ -23,11 +23,12 @@ from lumina_twisted.bus.events import Request
 from lumina_twisted.errors import ModbusError, ModbusException, NotSent, PortClosed, RequestError
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.endpoint import SerialEndpoint
 from lumina_twisted.ports.interfaces import PortDescription
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import LOWEST_BAUDRATE, PortSettings
-from lumina_twisted.ports.socket import DialInEndpoint, SocketEndpoint
+from lumina_twisted.ports.socket import SocketEndpoint
 from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
 
 _CLOSED: Final = "it is closed"

@@ -1,0 +1,134 @@
+"""A bus behind a socket to which the other side connects, floor 2: converters that dial in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lumina_twisted.errors import PortError
+from lumina_twisted.ports.address import SocketAddress
+from lumina_twisted.ports.socket import BusSocket, bus_socket
+
+_log: Final = Logger(namespace="lumina.port")
+
+
+@implementer(IStreamClientEndpoint)
+class DialInEndpoint(Factory):
+    """Waits for the other side to connect; the one that came last is the bus, for a converter that comes again has
+    forgotten the connection before.
+
+    :param tell: told why there is no bus.
+    """
+
+    noisy = False
+
+    def __init__(self, reactor: Any, address: SocketAddress, tell: Callable[[str], None]) -> None:
+        self._reactor = reactor
+        self._address = address
+        self._tell = tell
+        self._listening: Any = None
+        self._wanted: tuple[IProtocolFactory, Deferred[IProtocol]] | None = None
+        self._current: BusSocket | None = None
+        self._next: _Newcomer | None = None
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """The next connection, or the one that has come since the last was lost.
+
+        :return: a Deferred that fires with the factory's protocol, whose transport has ``send_frame``; or fails with
+            :class:`~lumina_twisted.errors.PortError` if nobody can listen there.
+        """
+        if self._listening is None:
+            try:
+                self._listening = self._reactor.listenTCP(self._address.tcp_port, self, interface=self._address.host)
+            except CannotListenError as error:
+                why = error.socketError.strerror or error.socketError
+                return fail(PortError(f"cannot listen on {self._address} ({why}); does another program listen there?"))
+        if self._next is not None:
+            newcomer, self._next = self._next, None
+            return succeed(self._hand_over(newcomer, factory))
+        self._tell(f"nobody has dialled in on {self._address} yet; the converter is to connect to this machine")
+        waiting: Deferred[IProtocol] = Deferred(self._cancelled)
+        self._wanted = factory, waiting
+        return waiting
+
+    def close(self) -> Deferred[None]:
+        """Listens no longer; fires with None when that is done."""
+        listening, self._listening = self._listening, None
+        if self._next is not None:
+            self._next.transport.abortConnection()
+        return succeed(None) if listening is None else maybeDeferred(listening.stopListening)
+
+    def buildProtocol(self, addr: IAddress | None) -> _Newcomer:  # type: ignore[override]
+        """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
+        return _Newcomer(self)
+
+    def arrived(self, newcomer: _Newcomer) -> None:
+        """Somebody has connected."""
+        if self._wanted is not None:
+            (factory, waiting), self._wanted = self._wanted, None
+            waiting.callback(self._hand_over(newcomer, factory))
+            return
+        _log.info("{peer} dialled in and takes the place of the one before", peer=newcomer.transport.getPeer())
+        if self._next is not None:
+            self._next.transport.abortConnection()
+        self._next = newcomer
+        if self._current is not None:
+            self._current.abortConnection()
+
+    def left(self, newcomer: _Newcomer) -> None:
+        """It went before its turn came."""
+        if self._next is newcomer:
+            self._next = None
+
+    def _hand_over(self, newcomer: _Newcomer, factory: IProtocolFactory) -> IProtocol:
+        bus: Any = factory.buildProtocol(newcomer.transport.getPeer())
+        self._current = bus_socket(self._address)(bus, self._ended)
+        newcomer.become(self._current)
+        made: IProtocol = bus
+        return made
+
+    def _ended(self, it: BusSocket) -> None:
+        if self._current is it:
+            self._current = None
+
+    def _cancelled(self, _: object) -> None:
+        self._wanted = None
+
+
+class _Newcomer(Protocol):
+    """A connection that is not the bus yet."""
+
+    transport: Any
+
+    def __init__(self, endpoint: DialInEndpoint) -> None:
+        self._endpoint = endpoint
+        self._it: BusSocket | None = None
+
+    def become(self, it: BusSocket) -> None:
+        """It is the bus from now on."""
+        self._it = it
+        it.makeConnection(self.transport)
+
+    def connectionMade(self) -> None:
+        """It has come."""
+        self._endpoint.arrived(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """What a newcomer says before anybody asks it, such as who it is, is nobody's reply."""
+        if self._it is not None:
+            self._it.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It has gone."""
+        if self._it is not None:
+            self._it.connectionLost(reason)
+        else:
+            self._endpoint.left(self)
