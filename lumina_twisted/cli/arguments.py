@@ -67,6 +67,12 @@ def from_url(text: str) -> Server:
     return Server(host, port, scheme)
 
 
+def _url(text: str) -> str:
+    """Refuses what is none before anything else is understood: with modbus:// there is a word less."""
+    from_url(text)
+    return text
+
+
 def add_asking(parser: argparse.ArgumentParser, timeout: float = DEFAULT_TIMEOUT, modbus: bool = True) -> None:
     """The options of every command that asks a server.
 
@@ -79,7 +85,7 @@ def add_asking(parser: argparse.ArgumentParser, timeout: float = DEFAULT_TIMEOUT
         "--server", metavar="HOST[:PORT]", help=f"where Lumina runs (LUMINA_SERVER, or {DEFAULT_SERVER})"
     )
     where.add_argument(
-        "--url", metavar="URL",
+        "--url", metavar="URL", type=_url,
         help="lumina://HOST[:8888]; or modbus://HOST[:502] for Modbus TCP, and then without PORT" if modbus
         else "the same as lumina://HOST[:8888]",
     )

@@ -72,9 +72,8 @@ class ModbusTcpCommands(CommandCase):
     def test_urls(self) -> None:
         server = f"lumina://127.0.0.1:{self.twistd.tcp_port}"
         self.assertEqual(self.said("read", "--url", server, "demo1", "2", "holding", "0"), "0 8\n")
-        for url in ("10.0.0.5", "http://h", "modbus://"):
-            words = ["2", "holding", "0"] if url.startswith("modbus") else ["demo1", "2", "holding", "0"]
-            status, _, err = self.run_command("read", "--url", url, *words)
+        for url in ("10.0.0.5", "http://h", "modbus://", "modbus:10.0.0.5"):
+            status, _, err = self.run_command("read", "--url", url, "2", "holding", "0")
             self.assertEqual(status, 2)
             self.assertIn("expected lumina://HOST[:8888] or modbus://HOST[:502]", err)
         status, _, err = self.run_command("read", "--url", "modbus://127.0.0.1:1", "2", "holding", "0")
