@@ -76,7 +76,8 @@ class DialInEndpoint(Factory):
             (factory, waiting), self._wanted = self._wanted, None
             waiting.callback(self._hand_over(newcomer, factory))
             return
-        _log.info("{peer} dialled in and takes the place of the one before", peer=newcomer.transport.getPeer())
+        peer = newcomer.transport.getPeer()
+        _log.info("{peer} dialled in and takes the place of the one before", peer=peer, fold=("dialled in", peer.host))
         if self._next is not None:
             self._next.transport.abortConnection()
         self._next = newcomer
