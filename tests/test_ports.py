@@ -211,7 +211,7 @@ class SettingsTests(PortTestCase):
     async def test_case_11_alternating_speeds(self) -> None:
         """Every frame leaves at its own speed, on one descriptor."""
         device = self.device()
-        port = self.pool(a={"baudrate": 9600}).find("a")
+        port = self.pool(a={"baudrate": 9600, "share": False}).find("a")
         speeds = [9600, 4800, 9600, 4800, 9600, 9600, 4800]
         answers = [
             port.request(client, 1, READ, timeout=5, serial=SerialSettings(baudrate=speed))

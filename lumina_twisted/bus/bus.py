@@ -5,9 +5,9 @@ Sans-IO. Whoever owns the port calls :meth:`Bus.submit`, :meth:`Bus.cancel`, :me
 (:meth:`Bus.next_frame`, to be written at once), events (:meth:`Bus.next_event`), and the time of the next call that
 is due (:meth:`Bus.get_timer`). Times are seconds of any clock that never goes back.
 
-Which module holds which rule: `wire` and `transaction` what runs, `queue` the turns, `owed` the late replies, `echo`
-the echo, `retry` the retries, `pace` the times, `ear` what is heard, `outcomes` how requests end, `modbus.reply` what
-a reply must look like. This one joins them.
+Which module holds which rule: `wire` and `transaction` what runs, `queue` the turns, `sharing` who rides with whom,
+`owed` the late replies, `echo` the echo, `retry` the retries, `pace` the times, `ear` what is heard, `outcomes` how
+requests end, `modbus.reply` what a reply must look like. This one joins them.
 
 A bus outlives its port: what it learned of its units stays when an adapter is replugged.
 """
@@ -29,6 +29,7 @@ from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.bus.retry import Backoff, allowed_retries
 from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.bus.sharing import Sharing
 from lumina_twisted.bus.transaction import Attempt
 from lumina_twisted.bus.wire import Answered, Wire
 from lumina_twisted.errors import ModbusError, QueueFull
@@ -49,7 +50,8 @@ class Bus:
         self._wire = Wire(settings, self._pace, self.counters)
         self._queue = RequestQueue(settings.queue, settings.queue_per_client)
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
-        self._outcomes = Outcomes(self.counters, name)
+        self._sharing = Sharing(settings)
+        self._outcomes = Outcomes(self.counters, name, self._sharing)
         self._closed: str | None = "it has not been opened yet"
         self._stopping = False
         self._wake = math.inf  # when a waiting request may be able to go
@@ -64,11 +66,14 @@ class Bus:
         if error := self._refusal(request):
             self._outcomes.failed(request, error)
             return
-        try:
-            self._queue.put(request)
-        except QueueFull as full:
-            self._outcomes.failed(request, full)
-            return
+        self._sharing.note(request)
+        if not self._rides(request):
+            try:
+                self._queue.put(request)
+            except QueueFull as full:
+                self._outcomes.failed(request, full)
+                return
+            self._sharing.offer(request)
         self._earliest_end = min(self._earliest_end, request.ends_at)
         self._advance(now)
 
@@ -78,8 +83,9 @@ class Bus:
             return
         request.done = True
         self.counters.cancelled += 1
-        if not self._wire.is_on_wire(request):
+        if self._sharing.leave(request) is None and not self._wire.is_on_wire(request):
             self._queue.remove(request)
+            self._outcomes.alone += self._sharing.release(request)
             self._advance(now)
 
     def receive_data(self, data: bytes, now: float) -> None:
@@ -159,6 +165,30 @@ class Bus:
         """Whether the port hears what it sends; None while that is not known."""
         return self._wire.echo.known
 
+    # -- who rides with whom ---------------------------------------------------------------------------------------
+
+    def _rides(self, request: Request) -> bool:
+        """Lets a read ride with another's, if it may."""
+        leader = self._sharing.leader_for(request)
+        if leader is None or self._queue.waits(request.client, request.unit) or self._is_live_for(request):
+            return False
+        self._sharing.join(request, leader)
+        return True
+
+    def _is_live_for(self, request: Request) -> bool:
+        """Whether something of the same client's is on the wire to the same unit."""
+        attempt = self._wire.attempt
+        return attempt is not None and (attempt.request.client, attempt.request.unit) == (request.client, request.unit)
+
+    def _take_back_riders(self) -> None:
+        """Those whose leader came to nothing for a reason of its own are asked for themselves."""
+        alone, self._outcomes.alone = self._outcomes.alone, []
+        for request in alone:
+            if not self._rides(request):
+                self._queue.put_back(request)
+                self._sharing.offer(request)
+            self._earliest_end = min(self._earliest_end, request.ends_at)
+
     # -- whose turn it is ----------------------------------------------------------------------------------------
 
     def _refusal(self, request: Request) -> ModbusError | None:
@@ -172,6 +202,8 @@ class Bus:
 
     def _advance(self, now: float) -> None:
         """Puts the next request on the wire if that is free, and notes when it could go if it cannot yet."""
+        if self._outcomes.alone:
+            self._take_back_riders()
         self._wake = math.inf
         if self._wire.attempt is not None or not len(self._queue):
             return
@@ -183,6 +215,8 @@ class Bus:
                 self._go_or_wait(request, silent, now)
                 return
             self._no_time_for(request)
+            if self._outcomes.alone:
+                self._take_back_riders()
             request, self._wake = self._queue.first(now, self._wire.ready_at)
 
     def _no_time_for(self, request: Request) -> None:
@@ -231,6 +265,8 @@ class Bus:
                 request, debt = self._wire.response_timeout(attempt, now)
                 if not request.done:
                     self._retry_or_end(request, debt, now)
+                elif request.riders:
+                    self._outcomes.failed(request, failures.no_reply(request, self._name))
 
     def _retry_or_end(self, request: Request, debt: Debt, now: float) -> None:
         """Asks again if that is allowed; else waits for the late reply as long as one is reckoned with."""
@@ -241,8 +277,10 @@ class Bus:
             request.not_before = self._retry_at(request, debt, now)
             self._queue.put_back(request)
         elif debt.is_damaged:
+            request.is_given_up = True
             self._outcomes.failed(request, failures.no_reply(request, self._name))
         else:
+            request.is_given_up = True
             request.not_before = math.inf
             request.ends_at = min(request.deadline, debt.lapses)
             self._earliest_end = min(self._earliest_end, request.ends_at)
@@ -265,6 +303,18 @@ class Bus:
             if request.ends_at > now:
                 self._earliest_end = min(self._earliest_end, request.ends_at)
                 continue
-            if request is not live:
-                self._queue.remove(request)
+            if live is not None and request is live:  # those who ride with it may still be answered
+                self._outcomes.ended(request, failures.expired(request, self._name))
+                continue
+            self._queue.remove(request)
             self._outcomes.failed(request, failures.expired(request, self._name))
+        self._end_overdue_riders(now)
+
+    def _end_overdue_riders(self, now: float) -> None:
+        for rider in self._sharing:
+            if rider.ends_at > now:
+                self._earliest_end = min(self._earliest_end, rider.ends_at)
+                continue
+            leader = self._sharing.leave(rider)
+            rider.attempts = leader.attempts if leader else 0
+            self._outcomes.failed(rider, failures.expired(rider, self._name))

@@ -24,8 +24,8 @@ class Request:
     """
 
     __slots__ = (
-        "attempts", "client", "deadline", "done", "ends_at", "frame", "is_broadcast", "is_read", "not_before",
-        "pattern", "probe_for", "probed", "retries", "serial", "unit",
+        "attempts", "client", "deadline", "done", "ends_at", "epoch", "frame", "is_broadcast", "is_given_up", "is_read",
+        "not_before", "pattern", "probe_for", "probed", "retries", "riders", "serial", "unit",
     )
 
     def __init__(
@@ -47,6 +47,9 @@ class Request:
         self.done = False  # its event is out, or its caller took it back
         self.ends_at = deadline  # when the bus gives it up
         self.not_before = -math.inf  # when it may go, again
+        self.is_given_up = False  # it was sent as often as it may be
+        self.riders: list[Request] = []  # those of others that its reply answers too
+        self.epoch = (0, 0)  # how many writes came before it
 
 
 class Frame(NamedTuple):

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
+from copy import copy
 
 from lumina_twisted.bus import failures
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Event, Failure, Reply, Request
-from lumina_twisted.errors import ModbusError
+from lumina_twisted.bus.sharing import Sharing, cut
+from lumina_twisted.errors import ModbusError, PortClosed, PortLost, Stopping
+
+_FOR_ALL = (PortClosed, PortLost, Stopping)
 
 
 class Outcomes:
     """The events of a bus, until somebody takes them."""
 
-    def __init__(self, counters: Counters, port: str) -> None:
+    def __init__(self, counters: Counters, port: str, sharing: Sharing) -> None:
         self._counters = counters
         self._port = port
+        self._sharing = sharing
+        self.alone: list[Request] = []
+        """Requests that rode with others, and must be asked for themselves now."""
         self._events: deque[Event] = deque()
 
     def next(self) -> Event | None:
@@ -24,6 +31,8 @@ class Outcomes:
 
     def answered(self, request: Request, frame: bytes) -> None:
         """The device replied, normally or with an exception; nobody is told if nobody waits any more."""
+        if request.riders:
+            self._answer_riders(request, frame)
         if request.done:
             return
         if request.pattern.is_exception(frame):
@@ -39,10 +48,37 @@ class Outcomes:
             self._end(Reply(request, b""))
 
     def failed(self, request: Request, error: ModbusError) -> None:
-        """There is no normal reply, and there will be none."""
+        """There is no normal reply, and there will be none; for those who ride with it neither."""
+        if request.riders:
+            self._fail_riders(request, error)
+        self.ended(request, error)
+
+    def ended(self, request: Request, error: ModbusError) -> None:
+        """Its caller waits no longer; who rides with it does."""
         if not request.done:
             failures.count(self._counters, error)
             self._end(Failure(request, error))
+
+    def _answer_riders(self, leader: Request, frame: bytes) -> None:
+        """An exception may be about what the leader asked for beyond a rider's range."""
+        is_exception = leader.pattern.is_exception(frame)
+        for rider in self._sharing.release(leader):
+            if not is_exception:
+                self._counters.replies += 1
+                self._counters.shared += 1
+                self._end(Reply(rider, cut(frame, leader.frame, rider.frame)))
+            elif rider.frame == leader.frame:
+                self.failed(rider, failures.exception(rider, frame, self._port))
+            else:
+                self.alone.append(rider)
+
+    def _fail_riders(self, leader: Request, error: ModbusError) -> None:
+        """What failed by the port or the device fails for all; the leader's own deadline is not the riders'."""
+        for rider in self._sharing.release(leader):
+            if leader.is_given_up or isinstance(error, _FOR_ALL):
+                self.failed(rider, copy(error))
+            else:
+                self.alone.append(rider)
 
     def _end(self, event: Event) -> None:
         event.request.done = True

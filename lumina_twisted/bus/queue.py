@@ -54,6 +54,10 @@ class RequestQueue:
             raise _full(request, f"{len(mine)} requests of this client wait for this port already", "queue_per_client")
         self._add(request).append(request)
 
+    def waits(self, client: Hashable, unit: int) -> bool:
+        """Whether a request of that client's to that unit waits here; a broadcast is to every unit."""
+        return any(one.unit in (unit, BROADCAST) for one in self._by_client.get(client, ()))
+
     def put_back(self, request: Request) -> None:
         """Adds a request that was taken before, ahead of its client's others; no bound refuses it."""
         self._add(request).appendleft(request)

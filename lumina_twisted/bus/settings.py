@@ -27,6 +27,7 @@ class UnitSettings:
     timeout: Seconds | None = setting(None, "response timeout of this unit", unit="s")
     frame_gap: Seconds | None = setting(None, "silence before a frame to this unit", unit="s")
     retries: Retries | None = setting(None, "how often a read of this unit is asked again")
+    share: bool | None = setting(None, "whether equal reads of different clients are one transaction")
 
 
 @frozen(kw_only=True, slots=False)
@@ -47,6 +48,9 @@ class BusSettings(SerialSettings):
     )
     backoff: Seconds = setting(0.1, "pause before the second retry of a request", unit="s")
     backoff_factor: Annotated[float, Between(1, 10)] = setting(1.5, "by what each further pause grows")
+    share: bool = setting(
+        True, "whether a read that waits answers those of other clients too that ask for the same or for a part of it"
+    )
     echo: EchoMode = setting("auto", "whether the adapter hears what it sends: off, on, or auto to find out")
     bits_per_character: Annotated[int, Between(10, 12)] = setting(
         11, "what a character counts in the times above; the specification says 11", unit="bits"
@@ -75,6 +79,13 @@ class BusSettings(SerialSettings):
     def serial_for(self, unit: int) -> SerialSettings:
         """The serial settings that a request to ``unit`` leaves with unless it brings its own."""
         return self._serials.get(unit, self.serial)
+
+    def shares(self, unit: int) -> bool:
+        """Whether reads of that unit are shared."""
+        if not self.units:
+            return self.share
+        own = self.units.get(UnitId(unit), _NOTHING_OWN).share
+        return self.share if own is None else own
 
     def for_unit(self, unit: int) -> UnitSettings:
         """The settings of one unit, with the port's where it has none of its own."""

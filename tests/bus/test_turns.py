@@ -88,7 +88,7 @@ class TurnTests(SynchronousTestCase):
 
     def test_bounds_refuse(self) -> None:
         """A full queue says so at once, for the port and for one client."""
-        world = World(BusSettings(echo="off", queue=5, queue_per_client=3))
+        world = World(BusSettings(echo="off", queue=5, queue_per_client=3, share=False))
         mine = [world.submit(read(1, address), "a") for address in range(5)]
         self.assertEqual([world.error(one) for one in mine], [None, None, None, None, QueueFull])
         others = [world.submit(read(1, address), f"client {address}") for address in range(3)]

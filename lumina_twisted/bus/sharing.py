@@ -1,0 +1,139 @@
+"""Reads that several clients want at the same time are one transaction. Floor 1.
+
+A read (functions 1 to 4) rides along with one of another client that waits, if that one asks for all that it asks for:
+
+* not once the other's frame began: what the device answers is then older than the question;
+* never across a write to that unit that came between the two, nor across a broadcast write;
+* only with the same serial settings;
+* never one client's with its own, for there are registers that are cleared by reading, and queues; and not while its
+  client waits for anything else from that unit, for the order of its requests would change;
+* not with a unit that has ``share = false``.
+
+A reply serves all that ride, each with its own range of it. A range is never put together from two transactions. If
+the other's request comes to nothing for a reason of its own, its client left or its deadline passed, those that rode
+are asked for themselves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+
+from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.rtu import encode_adu
+
+BITS = frozenset({1, 2})
+SHAREABLE = frozenset({1, 2, 3, 4})
+
+
+class Sharing:
+    """Who rides with whom on one bus.
+
+    :param settings: which units are shared, and how many may ride: no more than may wait.
+    """
+
+    def __init__(self, settings: BusSettings) -> None:
+        self._settings = settings
+        self._leaders: dict[tuple[int, int], list[Request]] = {}
+        self._riders: dict[Request, Request] = {}
+        self._riding: Counter[tuple[Hashable, int]] = Counter()
+        self._writes: Counter[int] = Counter()
+
+    def __iter__(self) -> Iterator[Request]:
+        """All that ride."""
+        return iter(list(self._riders))
+
+    def note(self, request: Request) -> None:
+        """Something was submitted: a read may be ridden with, across a write nobody rides."""
+        if not request.is_read:
+            self._writes[request.unit] += 1
+        request.epoch = self._epoch(request.unit)
+
+    def offer(self, request: Request) -> None:
+        """It waits for its own turn, and others may ride with it."""
+        if self._is_shareable(request):
+            self._leaders.setdefault((request.unit, request.frame[1]), []).append(request)
+
+    def leader_for(self, request: Request) -> Request | None:
+        """Whom ``request`` could ride with, if nothing of its own client waits for that unit."""
+        if not self._is_shareable(request) or len(self._riders) >= self._settings.queue:
+            return None
+        key = request.unit, request.frame[1]
+        waiting = [one for one in self._leaders.get(key, ()) if not one.done and not one.attempts]
+        if not waiting:
+            self._leaders.pop(key, None)
+            return None
+        self._leaders[key] = waiting
+        if self._riding[request.client, request.unit]:
+            return None
+        return next((one for one in waiting if self._fits(request, one)), None)
+
+    def join(self, rider: Request, leader: Request) -> None:
+        """From now on ``rider`` rides with ``leader``."""
+        self._riders[rider] = leader
+        self._riding[rider.client, rider.unit] += 1
+        leader.riders.append(rider)
+
+    def leave(self, rider: Request) -> Request | None:
+        """It rides no more.
+
+        :return: whom it rode with, if it did.
+        """
+        leader = self._riders.pop(rider, None)
+        if leader is not None:
+            leader.riders.remove(rider)
+            self._riding[rider.client, rider.unit] -= 1
+            if not self._riding[rider.client, rider.unit]:
+                del self._riding[rider.client, rider.unit]
+        return leader
+
+    def release(self, leader: Request) -> list[Request]:
+        """All that ride with ``leader``, in the order in which they came; they ride no more."""
+        riders = list(leader.riders)
+        for rider in riders:
+            self.leave(rider)
+        return riders
+
+    def _is_shareable(self, request: Request) -> bool:
+        return request.frame[1] in SHAREABLE and len(request.frame) == 8 and self._settings.shares(request.unit)
+
+    def _fits(self, request: Request, leader: Request) -> bool:
+        same = leader.epoch == request.epoch and leader.serial == request.serial
+        return same and covers(leader.frame, request.frame)
+
+    def _epoch(self, unit: int) -> tuple[int, int]:
+        return self._writes[unit], self._writes[BROADCAST]
+
+
+def span(frame: bytes) -> tuple[int, int]:
+    """First entry, and one behind the last, of a read."""
+    first = frame[2] << 8 | frame[3]
+    return first, first + (frame[4] << 8 | frame[5])
+
+
+def covers(whole: bytes, part: bytes) -> bool:
+    """Whether one read asks for all that another of the same unit and function does."""
+    if whole == part:
+        return True
+    (first, end), (inner, inner_end) = span(whole), span(part)
+    return first <= inner < inner_end <= end
+
+
+def cut(reply: bytes, whole: bytes, part: bytes) -> bytes:
+    """What of a normal reply answers a part of what was asked.
+
+    :param reply: the RTU frame that answers ``whole``.
+    :return: the RTU frame that answers ``part``.
+    """
+    if whole == part:
+        return reply
+    (first, _), (inner, inner_end) = span(whole), span(part)
+    data, skipped, wanted = reply[3:-2], inner - first, inner_end - inner
+    if reply[1] in BITS:
+        bits = int.from_bytes(data, "little") >> skipped & (1 << wanted) - 1
+        data = bits.to_bytes((wanted + 7) // 8, "little")
+    else:
+        data = data[2 * skipped : 2 * (skipped + wanted)]
+    return encode_adu(reply[0], bytes((reply[1], len(data))) + data)
