@@ -182,7 +182,7 @@ class Files(ConfigTests):
         self.assertEqual(
             faults,
             [
-                "logs: unknown key; a file has tables [ports.NAME], [[listen]], [limits] and [log]",
+                "logs: unknown key; did you mean 'log'? a file has tables [ports.NAME], [[listen]], [limits] and [log]",
                 "ports.boiler.baudrat: unknown key; did you mean 'baudrate'?",
                 "ports.pump.path: ports.boiler is /dev/ttyUSB0 too; a device belongs to one port",
                 "ports.pump.timeout: expected a number, got '1'",
@@ -457,6 +457,7 @@ class Words(ConfigTests):
             ),
             ("p=rtu+tcp:h", "--port p.path: 'rtu+tcp:h' is no place of a bus; one looks like rtu+tcp:192.168.1.5:4001"),
             ("p=modbus+tcp:h:rs485=yes", "--port p.rs485: only a serial device has this, and modbus+tcp:h is none"),
+            ("b=/dev/a,baudrate=1", "--port b: settings of a port are parted by colons; write '/dev/a:baudrate=1'"),
             ("/dev/a:timeout=soon", "--port a.timeout: expected a number, got 'soon'"),
         ):
             self.assertIn(fault, self.faults_of_words(word), word)

@@ -427,8 +427,8 @@ class Refusing(SynchronousTestCase):
             (sentence,) = self.refused("--port", "/nonexistent/tty0", "--listen", f"line={endpoint}")
         self.assertEqual(
             sentence,
-            f"lumina: cannot listen on {endpoint} (Address already in use): another program listens there; stop it, or"
-            " give another endpoint, with --listen or in the configuration",
+            f"lumina: cannot listen on {endpoint} (Address already in use): another program listens there, perhaps"
+            " another Lumina; stop it, or give another endpoint, with --listen or in the configuration",
         )
 
     def test_endpoint_that_cannot_be_listened_on(self) -> None:

@@ -383,7 +383,7 @@ class ListeningTests(SynchronousTestCase):
 
     def test_sentences(self) -> None:
         for error, told in (
-            (OSError(errno.EADDRINUSE, ""), "(Address already in use): another program listens there; stop it, or"),
+            (OSError(errno.EADDRINUSE, ""), "(Address already in use): another program listens there, perhaps"),
             (OSError(errno.EACCES, ""), "(Permission denied): this user may not; TCP ports below 1024 are kept from"),
             (socket.gaierror(-2, "Name or service not known"), "(Name or service not known): no interface of this"),
             (OSError(errno.ENOENT, ""), "(No such file or directory): there is no such folder; make it, or give"),

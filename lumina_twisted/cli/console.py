@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import difflib
 import importlib.util
 import shlex
 import signal
@@ -21,7 +22,7 @@ from lumina_twisted.cli.commands import command
 from lumina_twisted.cli.connection import ask_word, server_of
 from lumina_twisted.cli.far_end import FarEnd, reach
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded
+from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded, nearest
 from lumina_twisted.cli.ports import parsed
 from lumina_twisted.cli.status import status_of
 from lumina_twisted.cli.tables import TABLES
@@ -141,8 +142,8 @@ class Console:
         raise _left()
 
     async def _take(self, line: str) -> int:
-        words = _split(line)
-        if words[0] in OURS and await self._has_commands():
+        words = _split(line.removeprefix("lumina "))
+        if _is_meant_for_us(words[0], line) and await self._has_commands():
             return await self._run(words)
         if line.lower() == "help":
             print(HELP, file=self._output.out, flush=True)
@@ -157,6 +158,9 @@ class Console:
     async def _run(self, words: list[str]) -> int:
         output = Output("--json" in words, self._output.out, self._output.err)
         try:
+            if words[0] not in OURS:
+                meant = nearest(words[0], [*OURS, "help", "ports", "stats", "bye"])
+                raise UsageError(f"there is no command {words[0]!r} here; {meant}")
             chosen = command(words[0])
             module = chosen.load()
             options = chosen.parser(module, output.out).parse_args(words[1:])
@@ -205,4 +209,11 @@ def _split(line: str) -> list[str]:
     try:
         return shlex.split(line) or [""]
     except ValueError:  # a quotation that does not end
-        return [""]
+        return line.split()
+
+
+def _is_meant_for_us(word: str, line: str) -> bool:
+    """One of our commands, or nearly one; other servers get what is none as it is."""
+    if ":" in line or line.startswith(">"):
+        return word in OURS
+    return line.startswith("lumina ") or bool(difflib.get_close_matches(word.lower(), OURS, 1, 0.7))

@@ -48,10 +48,18 @@ def add_port(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("port", metavar="PORT", help=told)
 
 
+def _unit(text: str) -> int:
+    unit: int
+    if text in ("coil", "discrete", "holding", "input"):
+        raise UsageError(f"PORT or UNIT is missing before {text!r}; write PORT UNIT TABLE ADDRESS, as demo1 1 input 0")
+    unit = bounded(0, 255, "unit")(text)
+    return unit
+
+
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Port, unit, table and address, and how values lie in registers."""
     add_port(parser)
-    parser.add_argument("unit", metavar="UNIT", type=bounded(0, 255, "unit"), help="unit identifier, 1 to 247")
+    parser.add_argument("unit", metavar="UNIT", type=_unit, help="unit identifier, 1 to 247")
     parser.add_argument("table", metavar="TABLE", type=table, help="coil, discrete, holding or input")
     parser.add_argument("address", metavar="ADDRESS", type=address, help="address, from 0, decimal or as 0x10")
     group = parser.add_argument_group("values in registers")

@@ -207,7 +207,8 @@ class Client:
             _settle(command.caller, error)
             self._observers.tell(CommandFailure(command.command_id.decode(), command.name, command.port, error))
         elif isinstance(event, Told):
-            _settle(event.caller, event.lines or NotConnected(f"the connection to {self._server} was lost"))
+            lost = NotConnected(f"the connection to {self._server} was lost; is it a Lumina server?")
+            _settle(event.caller, event.lines or lost)
         elif self._transport is not None:
             transport = self._transport
             self._on_lost(event.why)

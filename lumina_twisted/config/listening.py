@@ -14,7 +14,7 @@ from lumina_twisted.errors import LuminaError
 _ANOTHER: Final = "give another endpoint, with --listen or in the configuration"
 _NO_SUCH_INTERFACE: Final = f"no interface of this machine has that address; {_ANOTHER}"
 _REMEDIES: Final = {
-    errno.EADDRINUSE: f"another program listens there; stop it, or {_ANOTHER}",
+    errno.EADDRINUSE: f"another program listens there, perhaps another Lumina; stop it, or {_ANOTHER}",
     errno.EACCES: f"this user may not; TCP ports below 1024 are kept from ordinary users; {_ANOTHER}",
     errno.EADDRNOTAVAIL: _NO_SUCH_INTERFACE,
     errno.ENOENT: f"there is no such folder; make it, or {_ANOTHER}",

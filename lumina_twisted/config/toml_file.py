@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import pathlib
 import tomllib
@@ -14,6 +15,7 @@ from lumina_twisted.schema import structure
 
 _DEEPEST: Final = 16
 """Tables within tables; ours are four deep."""
+_KEYS: Final = ("ports", "listen", "limits", "log")
 _TABLES: Final = "a file has tables [ports.NAME], [[listen]], [limits] and [log]"
 
 
@@ -29,7 +31,8 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: byte {error.start} is not UTF-8, as TOML must be"]) from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{path}: this is not TOML: {error}"]) from None
+        hint = "; a text stands in quotes" if "Invalid value" in str(error) else ""
+        raise ConfigError([f"{path}: this is not TOML: {error}{hint}"]) from None
     except (RecursionError, ValueError):
         raise ConfigError([f"{path}: a number is too long, or values are nested too deep"]) from None
     if faults := list(_unusable(data)):
@@ -40,14 +43,21 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
 def add_document(draft: Draft, data: Mapping[str, Any]) -> None:
     """Adds what a file holds to ``draft``, faults included."""
     for key in data:
-        if key not in ("ports", "listen", "limits", "log"):
-            draft.faults.append(f"{key}: unknown key; {_TABLES}")
+        if key not in _KEYS:
+            draft.faults.append(f"{key}: unknown key; {_meant(key)}")
     _add_ports(draft, data.get("ports", {}))
     _add_listeners(draft, data.get("listen", []))
     if "limits" in data:
         draft.add_limits(data["limits"], "limits", structure)
     if "log" in data:
         draft.add_log(data["log"], "log", structure)
+
+
+def _meant(key: str) -> str:
+    if key == "buses":
+        return "this is a simulation, which `lumina simulate` plays"
+    near = difflib.get_close_matches(key, _KEYS, 1)
+    return f"did you mean {near[0]!r}? {_TABLES}" if near else _TABLES
 
 
 def _unusable(data: dict[str, Any]) -> Iterator[str]:

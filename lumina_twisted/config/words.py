@@ -6,11 +6,15 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+import attrs
+
 from lumina_twisted.config.configuration import Draft
 from lumina_twisted.ports.address import is_scheme, parted
+from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.schema import structure_text
 
 _COLON: Final = re.compile(r"(?<!\\):")
+_COMMA: Final = re.compile(rf",({'|'.join(one.name for one in attrs.fields(PortSettings))})=")
 _LISTEN_FORM: Final = "PROTOCOL[,option=value…]=ENDPOINT, as line=tcp:8888:interface=127.0.0.1"
 _LISTEN: Final = re.compile(r"(?P<protocol>[^,=]+)(?P<options>(?:,[^,=]+=[^,=]*)*)=(?P<endpoint>.+)")
 
@@ -27,6 +31,10 @@ def add_port_word(draft: Draft, text: str) -> None:
     if not is_named:
         name = _name_of(path)
     where = f"--port {name or repr(text)}"
+    if slip := _COMMA.search(path):
+        right = path.replace(slip[0], f":{slip[1]}=")
+        draft.faults.append(f"{where}: settings of a port are parted by colons; write {right!r}")
+        return
     if not path or not name:
         draft.faults.append(f"{where}: expected [NAME=]PATH[:key=value…], got {text!r}")
         return

@@ -102,7 +102,17 @@ def _check(value: float, kind: str) -> None:
     bits = int(kind[1:])
     lowest, highest = (0, (1 << bits) - 1) if kind[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
     if not lowest <= value <= highest:
-        raise RequestError(f"{int(value)} does not fit into {kind}, which holds {lowest} to {highest}")
+        wider = next((one for one in _INTEGERS if _holds(one, value)), "")
+        hint = f"; {wider} would hold it" if wider else ""
+        raise RequestError(f"{int(value)} does not fit into {kind}, which holds {lowest} to {highest}{hint}")
+
+
+_INTEGERS = ("i16", "u32", "i32", "u64", "i64")
+
+
+def _holds(kind: str, value: float) -> bool:
+    bits = int(kind[1:])
+    return 0 <= value < 1 << bits if kind[0] == "u" else -(1 << bits - 1) <= value < 1 << bits - 1
 
 
 def _ordered(words: tuple[int, ...], word_order: WordOrder, byte_order: ByteOrder) -> tuple[int, ...]:

@@ -23,6 +23,8 @@ def why_not_open(path: str, error: BaseException, twin: Callable[[], str] = lamb
         return f"{path} cannot be opened with these settings ({error})"
     number = _number(error)
     if number == errno.ENOENT or not os.path.exists(path):
+        if not path.startswith("/") and os.path.exists(f"/dev/{path}"):
+            return f"there is no device {path} here; write /dev/{path}"
         return f"there is no device {path}; {_present()}"
     if number in (errno.EACCES, errno.EPERM) and not os.access(path, os.R_OK | os.W_OK):
         return _not_permitted(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -54,7 +55,9 @@ class PortPool(MultiService):
         port = self._by_text.get(text)
         if port is None:
             known = ", ".join(f"{one.name} ({one.path})" for one in self._ports)
-            raise RequestError(f"there is no port {text!r}; configured are {known}")
+            near = difflib.get_close_matches(text.lower(), [one.name for one in self._ports], 1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise RequestError(f"there is no port {text!r}; {meant}configured are {known}")
         return port
 
     def told(self) -> str:

@@ -138,7 +138,7 @@ class BusTransport(SerialPort):  # type: ignore[misc]
         except (ValueError, OSError, termios.error, OverflowError) as refused:
             self._restore(before)
             raise PortError(
-                f"{self._settings.path} does not take {wanted} ({refused}); use settings that its driver has"
+                f"{self._settings.path} does not take {wanted} ({_told(refused)}); use settings that its driver has"
             ) from refused
         self._current = wanted
 
@@ -163,3 +163,8 @@ class BusTransport(SerialPort):  # type: ignore[misc]
     def _lose(self, reason: Exception) -> None:
         if self.connected:
             self.connectionLost(Failure(reason))
+
+
+def _told(refused: Exception) -> str:
+    """What termios says as a pair of a number and a text."""
+    return str(refused.args[-1]) if isinstance(refused, termios.error) else str(refused)

@@ -81,6 +81,32 @@ class ModbusTcpCommands(CommandCase):
         self.assertIn("no connection to 127.0.0.1:1 (Connection refused); is it on, and its port right?", err)
 
 
+class Slips(CommandCase):
+    """What a newcomer types."""
+
+    def test_in_the_console(self) -> None:
+        typed = 'raed demo1 2 holding 0\nlumina read demo1 2 holding 0\nread demo1 2 "hold\n'
+        status, out, err = run_main("console", typed=typed)
+        self.assertEqual((status, out), (2, "0 8\n"))
+        self.assertIn("there is no command 'raed' here; did you mean 'read'?", err)
+        self.assertIn("there is no table '\"hold'", err)
+
+    def test_a_word_that_is_missing(self) -> None:
+        for words in (("1", "input", "0"), ("demo1", "input", "1", "0")):
+            status, _, err = self.run_command("read", *words)
+            self.assertEqual(status, 2)
+            self.assertIn("PORT or UNIT is missing before 'input'; write PORT UNIT TABLE ADDRESS, as demo1 1", err)
+
+    def test_a_port_that_is_nearly_one(self) -> None:
+        _, _, err = self.run_command("read", "Demo1", "1", "input", "0")
+        self.assertIn("there is no port 'Demo1'; did you mean 'demo1'?", err)
+
+    def test_a_value_that_needs_more_room(self) -> None:
+        for value, kind in (("-3", "i16"), ("70000", "u32"), ("-40000", "i32")):
+            _, _, err = self.run_command("write", "demo1", "2", "holding", "0", value)
+            self.assertIn(f"does not fit into u16, which holds 0 to 65535; {kind} would hold it", err)
+
+
 class Protocols(CommandCase):
     """``lumina protocols``."""
 
