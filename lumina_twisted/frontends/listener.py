@@ -37,6 +37,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lumina_twisted.frontends.context import Context
+from lumina_twisted.ports.peer import peer_of
 from lumina_twisted.schema import Between, setting
 
 LINGER: Final = 2.0
@@ -237,7 +238,7 @@ class Connection(Protocol):
         """A client that asks and does not read must not fill the memory."""
         self.log.warn(
             "dropped {peer}: it does not read its answers, {unread} bytes wait for it",
-            peer=self.transport.getPeer(), unread=self._unread,
+            peer=peer_of(self.transport), unread=self._unread,
         )
         self.transport.abortConnection()
         self.let_go()

@@ -19,6 +19,7 @@ from lumina_twisted.frontends.gateway import Gateway, GatewayOptions, exception_
 from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions
 from lumina_twisted.frontends.plugin import StreamFrontEnd
 from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
+from lumina_twisted.ports.peer import peer_of
 from lumina_twisted.schema import Between, setting
 
 _NO_KEYWORDS: Final[dict[str, Any]] = {}
@@ -54,7 +55,7 @@ class ModbusTcpProtocol(Connection):
         except FrameError as error:
             self.listener.errors += 1
             self.log.warn(
-                "closed {peer}, which does not speak Modbus TCP: {error}", peer=self.transport.getPeer(),
+                "closed {peer}, which does not speak Modbus TCP: {error}", peer=peer_of(self.transport),
                 error=str(error), fold=("header", str(error)),
             )
             self.transport.pauseProducing()

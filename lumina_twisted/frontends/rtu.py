@@ -95,6 +95,7 @@ class Program:
         self._stop_waiting()
         self._decoder.clear()
         self.withdraw()
+        self._ended()
 
     def withdraw(self) -> None:
         """The reply to its latest request is not wanted any more."""

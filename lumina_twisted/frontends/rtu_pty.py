@@ -97,7 +97,10 @@ class RtuPtyService(RtuService):
 
     def doRead(self) -> None:
         """The program has sent something."""
-        data = self.terminal.read()
+        try:
+            data = self.terminal.read()
+        except BlockingIOError:
+            return
         if not self.is_stopping:
             self.terminal.forget_unread()
             self.program.receive(data)

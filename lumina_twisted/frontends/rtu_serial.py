@@ -14,6 +14,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from lumina_twisted.errors import PortError
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.rtu import RtuOptions, has_unread
 from lumina_twisted.frontends.rtu_service import RtuService, TerminalFrontEnd
@@ -110,8 +111,12 @@ class RtuSerialService(RtuService):
             self._send(frame, self._heard_at)
 
     def _send(self, frame: bytes, heard_at: float) -> None:
-        if self._transport is not None and heard_at == self._heard_at:
+        if self._transport is None or heard_at != self._heard_at:
+            return
+        try:
             self._transport.send_frame(frame, self._settings.serial)
+        except PortError as refused:
+            self.log.warn("{path}: a reply could not be sent: {why}", path=self.path, why=str(refused), fold="send")
 
     def begins_anew(self) -> bool:
         """See :class:`lumina_twisted.frontends.rtu_service.RtuService`."""

@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from lumina_twisted.errors import PortError
 from lumina_twisted.ports.address import SocketAddress
+from lumina_twisted.ports.peer import peer_of
 from lumina_twisted.ports.socket import BusSocket, bus_socket
 
 _log: Final = Logger(namespace="lumina.port")
@@ -76,8 +77,9 @@ class DialInEndpoint(Factory):
             (factory, waiting), self._wanted = self._wanted, None
             waiting.callback(self._hand_over(newcomer, factory))
             return
-        peer = newcomer.transport.getPeer()
-        _log.info("{peer} dialled in and takes the place of the one before", peer=peer, fold=("dialled in", peer.host))
+        peer = peer_of(newcomer.transport)
+        host = peer.rpartition(":")[0]
+        _log.info("{peer} dialled in and takes the place of the one before", peer=peer, fold=("dialled in", host))
         if self._next is not None:
             self._next.transport.abortConnection()
         self._next = newcomer

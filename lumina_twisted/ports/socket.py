@@ -32,6 +32,7 @@ from lumina_twisted.modbus.mbap import encode_adu as encode_mbap
 from lumina_twisted.modbus.rtu import encode_adu as encode_rtu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.address import SocketAddress, socket_address
+from lumina_twisted.ports.peer import peer_of
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds until an attempt to connect is given up."""
@@ -116,7 +117,7 @@ class ModbusTcpSocket(BusSocket):
                 else:  # many devices repeat the unit wrongly; its number says whose reply it is
                     super().dataReceived(encode_rtu(asked[0], adu.pdu))
         except FrameError as error:
-            peer, told = self.transport.getPeer(), str(error)
+            peer, told = peer_of(self.transport), str(error)
             _log.warn("{peer} does not speak Modbus TCP: {error}", peer=peer, error=told, fold=("mbap", told))
             self.transport.abortConnection()
 

@@ -242,7 +242,7 @@ class ConnectionTests(ModbusTcpCase):
             self.assertEqual(self.answers(client), [Adu(1, 1, REPLY)])
             self.assertTrue(client.is_closed)
         self.assertIn("closed", self.logged())
-        self.assertIn("192.168.1.1", self.logged())  # the peer, as StringTransport has it
+        self.assertIn("closed 192.168.1.1:54321, which does not speak Modbus TCP: its", self.logged())
         self.assertIn("its length field says 65535", self.logged())
         other.send(encode_adu(2, 1, READ))
         self.boiler.asked[-1].end(rtu(1, REPLY))

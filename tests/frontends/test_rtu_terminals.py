@@ -228,6 +228,19 @@ class SecondMasters(TerminalCase):
         await stopped
 
 
+    async def test_unplugged_while_it_stops(self) -> None:
+        """The stop does not wait for what cannot be answered any more."""
+        self.port.devices.clear()
+        self.plug()
+        service = await self.start()
+        await self.until(lambda: service._transport is not None)
+        os.write(self.terminal.fileno(), READ)
+        await self.until(lambda: self.port.waiting)
+        stopped = service.stopService()
+        self.terminal.unplug()
+        await stopped
+
+
 class Terminals(SynchronousTestCase):
     """Links, and what they lead to."""
 
