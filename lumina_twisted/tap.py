@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -55,7 +56,14 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            raise _refused(f"{error}; `twistd lumina --help` tells which options there are") from None
+            raise _refused(f"{error}{self._near(str(error))}; `--help` tells which options there are") from None
+
+    def _near(self, error: str) -> str:
+        """What was probably meant, where an option is unknown."""
+        words = error.split()
+        name = words[1].lstrip("-") if words[:1] == ["option"] else ""
+        near = difflib.get_close_matches(name, [one.rstrip("=") for one in self.longOpt], 1) if name else []
+        return f"; did you mean --{near[0]}?" if near else ""
 
     def parseArgs(self, *words: str) -> None:
         """Refuses words that belong to no option."""
@@ -98,10 +106,16 @@ class Options(usage.Options):
         try:
             self.configuration = compose(given)
         except ConfigError as error:
-            raise _refused(*error.faults) from None
+            raise _refused(*error.faults, *_where_from(given)) from None
         if self["check"]:
             print(f"{file_used(given) or 'the configuration'} is fine: {self.configuration}")
             raise SystemExit(0)
+
+
+def _where_from(given: Given) -> list[str]:
+    """Nobody named the file, and may not know of it."""
+    file = file_used(given)
+    return [f"this was read from {file}, because no option says what to serve"] if file and not given.file else []
 
 
 def _refused(*sentences: str) -> SystemExit:

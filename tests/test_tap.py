@@ -20,6 +20,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from lumina_twisted import tap
 from lumina_twisted.config import daemon, early, signals
 from lumina_twisted.config.compose import Given, compose
 from lumina_twisted.config.daemon import Daemon
@@ -60,6 +61,19 @@ class OptionsTests(SynchronousTestCase):
         made = self.parsed("--demo", "--listen", "line,port=demo2=tcp:1")
         assert made.configuration is not None
         self.assertEqual(made.configuration.listeners[0].port, "demo2")
+
+    def test_an_option_that_is_nearly_one(self) -> None:
+        self.assertIn("option --prot not recognized; did you mean --port?", self.refused("--prot", "a=/dev/a"))
+
+    def test_a_file_that_nobody_named(self) -> None:
+        self.patch(tap, "file_used", lambda given: "/etc/lumina/lumina.toml")
+        self.patch(tap, "compose", self.faulty)
+        told = self.refused()
+        self.assertIn("\nlumina: this was read from /etc/lumina/lumina.toml, because no option says what to", told)
+
+    def faulty(self, given: Given) -> Any:
+        """A file with a fault."""
+        raise ConfigError(["ports.a.path: this key is required"])
 
     def test_every_fault_is_a_line_of_its_own(self) -> None:
         self.assertEqual(

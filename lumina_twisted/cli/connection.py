@@ -58,8 +58,16 @@ async def connect(client: Client, where: Server, timeout: float) -> None:
     try:
         async with asyncio.timeout(timeout):
             await client.connect()
+    except NotConnected as error:
+        raise NotConnected(f"{error}{_remedy(where)}") from None
     except TimeoutError:
         raise NotConnected(f"no connection to {where} within {timeout:g} s; {client.hint}") from None
+
+
+def _remedy(where: Server) -> str:
+    """What starts it, if it is to run on this machine."""
+    is_here = where.host in ("127.0.0.1", "localhost", "::1") or where.host.startswith("/")
+    return " `lumina run` or the service starts it" if is_here and not where.is_modbus else ""
 
 
 async def ask_word(client: LuminaModbusClient, word: str, timeout: float) -> tuple[str, ...]:
