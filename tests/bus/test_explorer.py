@@ -72,7 +72,7 @@ class Walk:
         world = self.world
         if step in SUBMITS:
             kind, unit = step.split()
-            address = 0x100 + len(self.requests)
+            address = 0x100 + 0x10 * len(self.requests)  # apart, for what rides with another is test_sharing's
             frames = {"read": read(int(unit), address), "long": read(int(unit), address, 2)}
             frame = frames.get(kind) or write(int(unit), address)
             self.requests.append(world.submit(frame, client=len(self.requests) % 2, timeout=1.0))

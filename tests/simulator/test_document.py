@@ -178,7 +178,8 @@ WRONG = {
     HOLDING + "1000 = 1": f"{AT}.holding_registers.1000: goes beyond the table's end; raise its size, which is 1000",
     HOLDING + "3 = [1, 2]\n4 = 1": f"{AT}.holding_registers.4: the value at 3 takes it, up to 4",
     HOLDING + "16 = 1\n0x10 = 1": f"{AT}.holding_registers.0x10: 16 stands there already, written in another way",
-    HOLDING + "3 = 65536": f"{AT}.holding_registers.3: 65536 does not fit into u16, which holds 0 to 65535",
+    HOLDING + "3 = 65536":
+        f"{AT}.holding_registers.3: 65536 does not fit into u16, which holds 0 to 65535; u32 would hold it",
     HOLDING + "3 = 21.5":
         f"{AT}.holding_registers.3: 21.5 is no whole number, as u16 needs; f32 and f64 hold fractions",
     HOLDING + "3 = true": f"{AT}.holding_registers.3: expected a number, a text or a list of numbers, got True",
@@ -194,7 +195,7 @@ WRONG = {
     HOLDING + "3 = { kind = 'wave', low = 5, high = 2 }":
         f"{AT}.holding_registers.3: low is 5, which is more than high, 2",
     HOLDING + "3 = { kind = 'wave', low = -1 }":
-        f"{AT}.holding_registers.3: -1 does not fit into u16, which holds 0 to 65535",
+        f"{AT}.holding_registers.3: -1 does not fit into u16, which holds 0 to 65535; i16 would hold it",
     HOLDING + "3 = { kind = 'walk', start = 7 }":
         f"{AT}.holding_registers.3: start is 7, which is not from low, 0, to high, 1",
     HOLDING + "3 = { kind = 'counter', reset_by = 1000 }":
