@@ -11,11 +11,24 @@ from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, clientFromString, connectProtocol
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    DNSLookupError,
+    NoRouteError,
+    TCPTimedOutError,
+    TimeoutError,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import Logger, formatEvent
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from lumina_twisted.bus.counters import Counters
 from lumina_twisted.errors import (
     ConfigError,
     GatewayPathUnavailable,
@@ -23,16 +36,20 @@ from lumina_twisted.errors import (
     IllegalDataAddress,
     OutcomeUnknown,
     PortClosed,
+    PortError,
+    PortLost,
     ResponseTimeout,
 )
 from lumina_twisted.modbus.mbap import MbapDecoder
 from lumina_twisted.modbus.mbap import encode_adu as mbap
 from lumina_twisted.modbus.rtu import encode_adu as rtu
 from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports import dial_in
 from lumina_twisted.ports.address import SocketAddress, parted, same_place, socket_address
+from lumina_twisted.ports.diagnosis import why_lost
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.socket import ModbusTcpSocket
+from lumina_twisted.ports.socket import CONNECT_TIMEOUT, ModbusTcpSocket, SocketEndpoint, why_no_connection
 from lumina_twisted.simulator.device import SimulatedDevice
 from tests.twistd_process import free_tcp_port
 
@@ -104,10 +121,15 @@ class RecordingBus(Protocol):
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
+        self.why = ""
 
     def dataReceived(self, data: bytes) -> None:
         """A frame."""
         self.heard.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """And why it ended."""
+        self.why = why_lost(reason.value)
 
 
 class _Quick(StringTransport):  # type: ignore[misc]
@@ -134,8 +156,8 @@ class Translation(SynchronousTestCase):
     """RTU frames in frames of Modbus TCP and back."""
 
     def setUp(self) -> None:
-        self.bus, self.wire = RecordingBus(), _Quick()
-        self.socket = ModbusTcpSocket(self.bus)
+        self.bus, self.wire, self.counters = RecordingBus(), _Quick(), Counters()
+        self.socket = ModbusTcpSocket(self.bus, self.counters.drop)
         self.socket.makeConnection(self.wire)
 
     def sent(self, unit: int, pdu: bytes) -> int:
@@ -160,14 +182,14 @@ class Translation(SynchronousTestCase):
         first = self.sent(7, READ)
         second = self.sent(7, READ)
         self.socket.dataReceived(mbap(first, 7, REPLY))
-        self.assertEqual((self.bus.heard, self.socket.dropped), ([], 1))
+        self.assertEqual((self.bus.heard, self.counters.late), ([], 1))
         self.socket.dataReceived(mbap(second, 7, REPLY) * 2)
-        self.assertEqual((self.bus.heard, self.socket.dropped), ([rtu(7, REPLY)], 2))
+        self.assertEqual((self.bus.heard, self.counters), ([rtu(7, REPLY)], Counters(late=2)))
 
     def test_what_is_no_reply(self) -> None:
         number = self.sent(7, READ)
         self.socket.dataReceived(mbap(number + 1, 7, REPLY) + mbap(number, 7, b"\x04\x02\0\1"))
-        self.assertEqual((self.bus.heard, self.socket.dropped), ([], 2))
+        self.assertEqual((self.bus.heard, self.counters), ([], Counters(late=1, foreign=1)))
 
     def test_a_device_that_repeats_the_unit_wrongly(self) -> None:
         self.socket.dataReceived(mbap(self.sent(7, READ), 255, REPLY))
@@ -176,6 +198,52 @@ class Translation(SynchronousTestCase):
     def test_another_protocol(self) -> None:
         self.socket.dataReceived(b"HTTP/1.1 400 Bad Request\r\n")
         self.assertTrue(self.wire.aborted)
+        self.socket.connectionLost(Failure(ConnectionAborted()))
+        self.assertEqual(
+            self.bus.why, "the other side does not speak Modbus TCP, its protocol identifier is 21584, Modbus has 0"
+        )
+
+    def test_who_ended_it(self) -> None:
+        """A bus whose own side closed it is told as Twisted tells it."""
+        for error, why in (
+            (ConnectionDone(), "the other side closed the connection"), (ConnectionLost(), "the connection broke"),
+        ):
+            self.setUp()
+            self.socket.connectionLost(Failure(error))
+            self.assertEqual(self.bus.why, why)
+        self.setUp()
+        self.socket.loseConnection()
+        self.socket.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.bus.why, "the device hung up")
+
+
+class Connecting(SynchronousTestCase):
+    """An attempt that fails."""
+
+    ADDRESS = SocketAddress("rtu", False, "10.0.0.5", 4001)
+
+    def test_is_told_at_once(self) -> None:
+        """Without a turn of the clock: what an attempt takes comes on top of the pause before the next one."""
+        for host in ("10.0.0.5", "fe80::1"):
+            reactor = MemoryReactorClock()
+            endpoint = SocketEndpoint(reactor, SocketAddress("rtu", False, host, 4001))
+            connecting = endpoint.connect(Factory.forProtocol(Protocol))
+            ((to, tcp_port, factory, timeout, _),) = reactor.tcpClients
+            self.assertEqual((to, tcp_port, timeout), (host, 4001, CONNECT_TIMEOUT))
+            factory.clientConnectionFailed(None, Failure(ConnectionRefusedError()))
+            told = str(self.failureResultOf(connecting, PortError).value)
+            self.assertTrue(told.startswith(f"{'[fe80::1]' if ':' in host else host}:4001 refuses"), told)
+
+    def test_what_is_told(self) -> None:
+        for error, told in (
+            (ConnectionRefusedError(), "refuses the connection; nothing waits there"),
+            (TimeoutError(), "10.0.0.5:4001 does not answer; is it on"),
+            (TCPTimedOutError(110, "Connection timed out"), "10.0.0.5:4001 does not answer; is it on"),
+            (NoRouteError(113, "No route to host"), "no network leads to 10.0.0.5:4001; is the cable in"),
+            (DNSLookupError("nothing"), "the name 10.0.0.5 is not known"),
+            (OSError(24, "Too many open files"), "no connection to 10.0.0.5:4001 ([Errno 24] Too many open files); "),
+        ):
+            self.assertIn(told, why_no_connection(self.ADDRESS, error))
 
 
 class Peer(Protocol):
@@ -281,7 +349,7 @@ class RtuOverTcp(SocketCase):
 
     async def test_not_there_and_then_there(self) -> None:
         port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}")
-        await self.until(lambda: "no connection to 127.0.0.1" in port.describe().state)
+        await self.until(lambda: "refuses the connection" in port.describe().state)
         await self.assertFailure(self.ask(port, READ), PortClosed)
         self.listen()
         await self.until(lambda: port.is_open)
@@ -292,10 +360,31 @@ class RtuOverTcp(SocketCase):
         self.listen(is_silent=True)
         port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=1.0)
         await self.until(lambda: port.is_open)
-        write = self.ask(port, WRITE)
+        write, read = self.ask(port, WRITE), self.ask(port, READ)
         await self.until(lambda: self.peers[0].asked)
         await self.away()
         await self.assertFailure(write, OutcomeUnknown)
+        await self.assertFailure(read, PortClosed)  # it waited, and never left
+        self.assertEqual(port.describe().counters.unknown_outcomes, 1)
+
+    async def test_a_read_that_was_lost(self) -> None:
+        self.listen(is_silent=True)
+        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=1.0)
+        await self.until(lambda: port.is_open)
+        read = self.ask(port, READ)
+        await self.until(lambda: self.peers[0].asked)
+        self.peers[0].transport.loseConnection()
+        error = await self.assertFailure(read, PortLost)
+        self.assertIn("it was lost (the other side closed the connection)", str(error))
+        await self.until(lambda: port.is_open)
+
+    async def test_back_again(self) -> None:
+        """It comes back by itself."""
+        self.listen()
+        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}")
+        await self.until(lambda: port.is_open)
+        await self.away()
+        await self.until(lambda: "refuses" in port.describe().state)
         self.listen()
         await self.until(lambda: port.is_open)
         self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
@@ -330,6 +419,15 @@ class ModbusTcp(SocketCase):
         self.assertEqual(await self.ask(port, READ), rtu(1, REPLY))
         self.assertEqual(port.describe().serial, "Modbus TCP")
 
+    async def test_replies_that_were_not_waited_for(self) -> None:
+        """Whoever asks for statistics sees them."""
+        self.listen(speaks_modbus_tcp=True)
+        port = self.make(f"modbus+tcp:127.0.0.1:{self.tcp_port}")
+        await self.until(lambda: port.is_open and self.peers[0].connected)
+        self.peers[0].transport.write(mbap(4711, 1, REPLY) * 3)
+        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+        self.assertEqual(port.describe().counters.late, 3)
+
     async def test_another_gateways_exceptions(self) -> None:
         """For reads they are what they are; a write that got 0B is not proven."""
         self.listen(speaks_modbus_tcp=True)
@@ -361,13 +459,38 @@ class DialIn(SocketCase):
     async def test_the_newest_is_the_bus(self) -> None:
         """A converter that comes again has forgotten the connection before, which may look alive for minutes."""
         port = self.make(f"rtu+tcp-listen:{self.tcp_port}:interface=127.0.0.1", timeout=0.1)
+        told: list[str] = []
+        self.patch(dial_in, "_log", Logger("test", observer=lambda event: told.append(formatEvent(event))))
         old: Peer = await self.dial(is_silent=True)
         await self.until(lambda: port.is_open)
+        write = self.ask(port, WRITE)
+        await self.until(lambda: old.asked)
         new: Peer = await self.dial()
+        await self.assertFailure(write, OutcomeUnknown)
         await self.until(lambda: not old.transport.connected)
+        place = f"127.0.0.1:{self.tcp_port}"
+        self.assertRegex(told[0], rf"^127\.0\.0\.1:\d+ dialled in on {place}$")
+        self.assertRegex(told[1], rf"^127\.0\.0\.1:\d+ dialled in on {place} and takes the place of the one before$")
         await self.until(lambda: port.is_open)
         self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
-        self.assertEqual((len(old.asked), len(new.asked)), (0, 1))
+        self.assertEqual((len(old.asked), len(new.asked)), (1, 1))
+
+    async def test_a_place_that_is_taken(self) -> None:
+        """It is said who may have it, and it is tried again."""
+        self.listen()
+        port = self.make(f"rtu+tcp-listen:{self.tcp_port}:interface=127.0.0.1")
+        await self.until(lambda: "cannot listen" in port.describe().state)
+        self.assertIn("another program listens there, or a listener of ours", port.describe().state)
+        await self.away()
+        await self.until(lambda: "nobody has dialled in" in port.describe().state)
+        await self.dial()
+        await self.until(lambda: port.is_open)
+        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+
+    async def test_an_address_of_another_machine(self) -> None:
+        port = self.make(f"rtu+tcp-listen:{self.tcp_port}:interface=192.0.2.7")
+        await self.until(lambda: "cannot listen" in port.describe().state)
+        self.assertIn("is 192.0.2.7 an address of this machine?", port.describe().state)
 
     async def test_it_leaves_and_comes_again(self) -> None:
         port = self.make(f"rtu+tcp-listen:{self.tcp_port}:interface=127.0.0.1")

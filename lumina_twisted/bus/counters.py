@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attrs import define
 
 
@@ -27,3 +29,10 @@ class Counters:
     collisions: int = 0
     junk_bytes: int = 0
     frames: int = 0
+
+    def drop(self, kind: Literal["late", "foreign"]) -> None:
+        """Counts a reply that the bus does not hear, for its number says that it is not the one waited for."""
+        if kind == "late":
+            self.late += 1
+        else:
+            self.foreign += 1

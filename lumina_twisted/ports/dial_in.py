@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,9 +17,13 @@ from zope.interface import implementer
 from lumina_twisted.errors import PortError
 from lumina_twisted.ports.address import SocketAddress
 from lumina_twisted.ports.peer import peer_of
-from lumina_twisted.ports.socket import BusSocket, bus_socket
+from lumina_twisted.ports.socket import BusSocket, Dropped, bus_socket
 
 _log: Final = Logger(namespace="lumina.port")
+_REMEDIES: Final = {
+    errno.EADDRINUSE: "another program listens there, or a listener of ours; stop it, or take another TCP port",
+    errno.EACCES: "take a TCP port from 1024 up, or let Lumina have this one (CAP_NET_BIND_SERVICE)",
+}
 
 
 @implementer(IStreamClientEndpoint)
@@ -27,14 +32,18 @@ class DialInEndpoint(Factory):
     forgotten the connection before.
 
     :param tell: told why there is no bus.
+    :param dropped: see :class:`~lumina_twisted.ports.socket.BusSocket`.
     """
 
     noisy = False
 
-    def __init__(self, reactor: Any, address: SocketAddress, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, reactor: Any, address: SocketAddress, tell: Callable[[str], None], dropped: Dropped
+    ) -> None:
         self._reactor = reactor
         self._address = address
         self._tell = tell
+        self._dropped = dropped
         self._listening: Any = None
         self._wanted: tuple[IProtocolFactory, Deferred[IProtocol]] | None = None
         self._current: BusSocket | None = None
@@ -50,8 +59,7 @@ class DialInEndpoint(Factory):
             try:
                 self._listening = self._reactor.listenTCP(self._address.tcp_port, self, interface=self._address.host)
             except CannotListenError as error:
-                why = error.socketError.strerror or error.socketError
-                return fail(PortError(f"cannot listen on {self._address} ({why}); does another program listen there?"))
+                return fail(PortError(_why_no_listening(self._address, error.socketError)))
         if self._next is not None:
             newcomer, self._next = self._next, None
             return succeed(self._hand_over(newcomer, factory))
@@ -73,27 +81,32 @@ class DialInEndpoint(Factory):
 
     def arrived(self, newcomer: _Newcomer) -> None:
         """Somebody has connected."""
+        self._log_peer(newcomer)
         if self._wanted is not None:
             (factory, waiting), self._wanted = self._wanted, None
             waiting.callback(self._hand_over(newcomer, factory))
             return
-        peer = peer_of(newcomer.transport)
-        host = peer.rpartition(":")[0]
-        _log.info("{peer} dialled in and takes the place of the one before", peer=peer, fold=("dialled in", host))
         if self._next is not None:
             self._next.transport.abortConnection()
         self._next = newcomer
         if self._current is not None:
-            self._current.abortConnection()
+            self._current.cut("a newer connection took its place")
 
     def left(self, newcomer: _Newcomer) -> None:
         """It went before its turn came."""
         if self._next is newcomer:
             self._next = None
 
+    def _log_peer(self, newcomer: _Newcomer) -> None:
+        peer, place = peer_of(newcomer.transport), str(self._address)
+        replaces = self._current is not None or self._next is not None
+        then = " and takes the place of the one before" if replaces else ""
+        fold = "dialled in", place, peer.rpartition(":")[0], replaces
+        _log.info("{peer} dialled in on {place}{then}", peer=peer, place=place, then=then, fold=fold)
+
     def _hand_over(self, newcomer: _Newcomer, factory: IProtocolFactory) -> IProtocol:
         bus: Any = factory.buildProtocol(newcomer.transport.getPeer())
-        self._current = bus_socket(self._address)(bus, self._ended)
+        self._current = bus_socket(self._address)(bus, self._dropped, self._ended)
         newcomer.become(self._current)
         made: IProtocol = bus
         return made
@@ -104,6 +117,11 @@ class DialInEndpoint(Factory):
 
     def _cancelled(self, _: object) -> None:
         self._wanted = None
+
+
+def _why_no_listening(address: SocketAddress, error: OSError) -> str:
+    remedy = _REMEDIES.get(error.errno or 0, f"is {address.host or 'this'} an address of this machine?")
+    return f"cannot listen on {address} ({error.strerror or error}); {remedy}"
 
 
 class _Newcomer(Protocol):

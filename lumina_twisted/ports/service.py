@@ -71,8 +71,8 @@ class PortService(Service):
         if self._address is None:
             return SerialEndpoint(self._reactor, self.settings, twin)
         if self._address.listens:
-            return DialInEndpoint(self._reactor, self._address, self._protocol.unavailable)
-        return SocketEndpoint(self._reactor, self._address)
+            return DialInEndpoint(self._reactor, self._address, self._protocol.unavailable, self._bus.counters.drop)
+        return SocketEndpoint(self._reactor, self._address, self._bus.counters.drop)
 
     @property
     def path(self) -> str:

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectError, DNSLookupError, UserError
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    DNSLookupError,
+    NoRouteError,
+    TCPTimedOutError,
+    TimeoutError,
+    UserError,
+)
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
@@ -36,23 +47,38 @@ from lumina_twisted.ports.peer import peer_of
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds until an attempt to connect is given up."""
+_NEXT_ADDRESS: Final = 0.1
+"""Seconds until the next address of a name is tried too (RFC 8305, section 5: not less). Twisted also waits so long
+until it tells that the last one has failed, which with its own 0.3 would keep the attempts apart."""
 _OPTIONS: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 10_000))
 """A converter that lost its power says nothing: it is noticed within 25 s, and within 10 s if something was sent."""
 _log: Final = Logger(namespace="lumina.port")
+
+Dropped = Callable[[Literal["late", "foreign"]], None]
+
+
+def _not_counted(kind: Literal["late", "foreign"]) -> None:
+    """What becomes of a dropped reply where nobody counts."""
 
 
 class BusSocket(Protocol):
     """One connection with RTU on it: the transport of a bus, and the protocol of a socket.
 
     :param bus: the bus's protocol.
+    :param dropped: told of each reply that the bus does not hear, ``late`` or ``foreign``.
     :param lost: called when it has ended.
     """
 
     transport: Any
 
-    def __init__(self, bus: IProtocol, lost: Callable[[BusSocket], None] = lambda it: None) -> None:
+    def __init__(
+        self, bus: IProtocol, dropped: Dropped = _not_counted, lost: Callable[[BusSocket], None] = lambda it: None
+    ) -> None:
         self._bus: Any = bus
+        self._dropped = dropped
         self._lost = lost
+        self._is_closing = False
+        self._why_cut = ""
 
     # -- what the bus calls
 
@@ -62,10 +88,17 @@ class BusSocket(Protocol):
 
     def loseConnection(self) -> None:
         """Closes it."""
+        self._is_closing = True
         self.transport.loseConnection()
 
     def abortConnection(self) -> None:
         """Cuts it."""
+        self._is_closing = True
+        self.transport.abortConnection()
+
+    def cut(self, why: str) -> None:
+        """Cuts it for a reason, which the bus is told."""
+        self._why_cut = why
         self.transport.abortConnection()
 
     # -- what the socket tells
@@ -85,18 +118,26 @@ class BusSocket(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The bus is gone."""
         self._lost(self)
-        self._bus.connectionLost(reason)
+        self._bus.connectionLost(self._explained(reason))
+
+    def _explained(self, reason: Failure) -> Failure:
+        """Who ended it; Twisted does not tell what the kernel said."""
+        if self._is_closing:
+            return reason
+        theirs = "the other side closed the connection" if reason.check(ConnectionDone) else "the connection broke"
+        return Failure(ConnectionLost(self._why_cut or theirs))
 
 
 class ModbusTcpSocket(BusSocket):
     """One connection with Modbus TCP on it."""
 
-    def __init__(self, bus: IProtocol, lost: Callable[[BusSocket], None] = lambda it: None) -> None:
-        super().__init__(bus, lost)
+    def __init__(
+        self, bus: IProtocol, dropped: Dropped = _not_counted, lost: Callable[[BusSocket], None] = lambda it: None
+    ) -> None:
+        super().__init__(bus, dropped, lost)
         self._decoder = MbapDecoder()
         self._open: TransactionTable[tuple[int, int]] = TransactionTable()
         self._number_of: dict[tuple[int, int], int] = {}
-        self.dropped = 0
 
     def send_frame(self, data: bytes, settings: SerialSettings) -> None:
         """Sends an RTU frame as one of Modbus TCP. A reply to an earlier one of the same unit and function, which this
@@ -112,14 +153,16 @@ class ModbusTcpSocket(BusSocket):
         try:
             for adu in self._decoder.receive(data):
                 asked = self._open.take(adu.transaction_id)
-                if asked is None or asked[1] != adu.pdu[0] & ~EXCEPTION_FLAG:
-                    self.dropped += 1
+                if asked is None:
+                    self._dropped("late")
+                elif asked[1] != adu.pdu[0] & ~EXCEPTION_FLAG:
+                    self._dropped("foreign")
                 else:  # many devices repeat the unit wrongly; its number says whose reply it is
                     super().dataReceived(encode_rtu(asked[0], adu.pdu))
         except FrameError as error:
             peer, told = peer_of(self.transport), str(error)
             _log.warn("{peer} does not speak Modbus TCP: {error}", peer=peer, error=told, fold=("mbap", told))
-            self.transport.abortConnection()
+            self.cut(f"the other side does not speak Modbus TCP, {told}")
 
 
 def bus_socket(address: SocketAddress) -> type[BusSocket]:
@@ -129,11 +172,15 @@ def bus_socket(address: SocketAddress) -> type[BusSocket]:
 
 @implementer(IStreamClientEndpoint)
 class SocketEndpoint:
-    """Connects to the bus."""
+    """Connects to the bus.
 
-    def __init__(self, reactor: Any, address: SocketAddress) -> None:
-        self._reactor = reactor
+    :param dropped: see :class:`BusSocket`.
+    """
+
+    def __init__(self, reactor: Any, address: SocketAddress, dropped: Dropped = _not_counted) -> None:
+        self._endpoint = _endpoint(reactor, address.host, address.tcp_port)
         self._address = address
+        self._dropped = dropped
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connects now.
@@ -141,9 +188,7 @@ class SocketEndpoint:
         :return: a Deferred that fires with the factory's protocol, whose transport has ``send_frame``; or fails with
             :class:`~lumina_twisted.errors.PortError`, within seconds.
         """
-        wrapped = _Wrapping(factory, self._address)
-        endpoint = HostnameEndpoint(self._reactor, self._address.host, self._address.tcp_port, timeout=CONNECT_TIMEOUT)
-        connecting: Deferred[Any] = endpoint.connect(wrapped)
+        connecting: Deferred[Any] = self._endpoint.connect(_Wrapping(factory, self._address, self._dropped))
         return connecting.addCallbacks(lambda it: it._bus, self._explain)
 
     def _explain(self, failure: Failure) -> Failure:
@@ -180,19 +225,38 @@ class _Wrapping(Factory):
 
     noisy = False
 
-    def __init__(self, factory: IProtocolFactory, address: SocketAddress) -> None:
+    def __init__(self, factory: IProtocolFactory, address: SocketAddress, dropped: Dropped) -> None:
         self._factory = factory
         self._kind = bus_socket(address)
+        self._dropped = dropped
 
     def buildProtocol(self, addr: Any) -> BusSocket | None:
         """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
         made: Any = self._factory.buildProtocol(addr)
-        return None if made is None else self._kind(made)
+        return None if made is None else self._kind(made, self._dropped)
+
+
+def _endpoint(reactor: Any, host: str, tcp_port: int) -> IStreamClientEndpoint:
+    """An address that is refused is told at once, a name only when all its addresses had their turn."""
+    made: IStreamClientEndpoint
+    if isIPAddress(host):
+        made = TCP4ClientEndpoint(reactor, host, tcp_port, CONNECT_TIMEOUT)
+    elif isIPv6Address(host):
+        made = TCP6ClientEndpoint(reactor, host, tcp_port, CONNECT_TIMEOUT)
+    else:
+        made = HostnameEndpoint(reactor, host, tcp_port, CONNECT_TIMEOUT, attemptDelay=_NEXT_ADDRESS)
+    return made
 
 
 def why_no_connection(address: SocketAddress, error: BaseException | None) -> str:
     """The sentence for an attempt to connect that failed."""
     if isinstance(error, DNSLookupError):
         return f"the name {address.host} is not known; give its address, or correct it"
+    if isinstance(error, ConnectionRefusedError):
+        return f"{address} refuses the connection; nothing waits there, or somebody else has the only one it takes"
+    if isinstance(error, TimeoutError | TCPTimedOutError):
+        return f"{address} does not answer; is it on, and is that its address?"
+    if isinstance(error, NoRouteError):
+        return f"no network leads to {address}; is the cable in, and is that its address?"
     told = (str(error) or type(error).__name__).rstrip(".")
     return f"no connection to {address} ({told}); is it on, does it listen there, and is the network in order?"
