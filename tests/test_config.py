@@ -368,6 +368,30 @@ class Words(ConfigTests):
             ["ports.a.timeout: this key is given twice", "ports.a.path.baud: unknown key; did you mean 'baudrate'?"],
         )
 
+    def test_what_a_path_may_say(self) -> None:
+        """All that a table may, also what is a table or a list there."""
+        path = "rtu+tcp:h:1:units.3.timeout=2:units.3.retries=0"
+        made = self.from_file(f'[ports.a]\npath = "{path}"\n[ports.b]\npath = "serial:/dev/b:baudrates=4800,300"')
+        self.assertEqual(made.ports["a"].units, {3: UnitSettings(timeout=2.0, retries=0)})
+        self.assertEqual(made.ports["b"].baudrates, (4800, 300))
+        for path, told in (
+            ("serial:/dev/a:baudrate=1200:baudrate=9600", "ports.a.path.baudrate: this key is given twice"),
+            ("serial:/dev/a:baudrate=1200:parity",
+             "ports.a.path: expected key=value, got 'parity'; a colon in a path is written \\:"),
+            ("rtu+tcp:h:1:path=/dev/a", "ports.a.path.path: this key is given twice"),
+        ):
+            self.assertEqual(self.faults_of_file(f'[ports.a]\npath = "{path}"'), [told])
+
+    def test_a_port_and_a_listener_in_one_place(self) -> None:
+        word = "modbus-tcp=tcp:1502:interface=127.0.0.1"
+        for place in ("rtu+tcp-listen:1502", "modbus+tcp-listen:1502:interface=127.0.0.1"):
+            self.assertEqual(
+                self.faults_of_words(f"dtu={place}", listen=(word,)),
+                [f"--listen {word!r}.endpoint: --port dtu listens on {place} too"],
+            )
+        for place in ("rtu+tcp-listen:1503", "rtu+tcp-listen:1502:interface=127.0.0.2", "rtu+tcp:127.0.0.1:1502"):
+            self.from_words(f"dtu={place}", listen=(word,))
+
     def test_routes(self) -> None:
         made = self.from_words(
             "a=/dev/a", "b=/dev/b", listen=["modbus-tcp,routes.1-20=a,routes.101-120=b@1-20,default_unit=1=tcp:1502"]
@@ -457,6 +481,10 @@ class Words(ConfigTests):
             ),
             ("p=rtu+tcp:h", "--port p.path: 'rtu+tcp:h' is no place of a bus; one looks like rtu+tcp:192.168.1.5:4001"),
             ("p=modbus+tcp:h:rs485=yes", "--port p.rs485: only a serial device has this, and modbus+tcp:h is none"),
+            ("p=modbus-tcp:h:502:timeout=1",
+             "--port p.path: 'modbus-tcp:h:502' is no place of a bus; one looks like modbus+tcp:192.168.1.5:502"),
+            ("p=rtu+tcp:h:1,timeout=1,retries=0",
+             "--port p: settings of a port are parted by colons; write 'rtu+tcp:h:1:timeout=1:retries=0'"),
             ("b=/dev/a,baudrate=1", "--port b: settings of a port are parted by colons; write '/dev/a:baudrate=1'"),
             ("/dev/a:timeout=soon", "--port a.timeout: expected a number, got 'soon'"),
         ):

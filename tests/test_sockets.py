@@ -68,6 +68,9 @@ class Addresses(SynchronousTestCase):
             ("rtu+tcp:10.0.0.5:4001", SocketAddress("rtu", False, "10.0.0.5", 4001)),
             ("modbus+tcp:plc.example", SocketAddress("modbus", False, "plc.example", 502)),
             ("modbus+tcp:[fe80::1]:1502", SocketAddress("modbus", False, "fe80::1", 1502)),
+            ("modbus+tcp:[fe80::1%eth0]", SocketAddress("modbus", False, "fe80::1%eth0", 502)),
+            ("rtu+tcp-listen:4001:interface=[::1]", SocketAddress("rtu", True, "::1", 4001)),
+            ("/dev/serial/by-path/usb-0:1.2:1.0", None),
             ("rtu+tcp-listen:4001", SocketAddress("rtu", True, "", 4001)),
             ("modbus+tcp-listen:1502:interface=127.0.0.1", SocketAddress("modbus", True, "127.0.0.1", 1502)),
         ):
@@ -80,6 +83,14 @@ class Addresses(SynchronousTestCase):
             ("rtu+tcp::4001", "names no host"), ("rtu+tcp:a:b", "'b' is no TCP port"), ("rtu+tcp:a:0", "no TCP port"),
             ("modbus+tcp:a:70000", "'70000' is no TCP port"), ("modbus+tcp:a:502:9", "no place"),
             ("rtu+tcp-listen:a:4001", "looks like rtu+tcp-listen:4001"),
+            ("rtu+tcp:fe80::1:4001", "an IPv6 address stands in brackets"),
+            ("rtu+tcp://10.0.0.5:4001", "'//10.0.0.5' is no name or address of a host"),
+            ("rtu+tcp:h h:1", "'h h' is no name"), ("rtu+tcp:[h]:1", "'[h]' is no name"),
+            ("modbus+tcp:baud=1:502", "'baud=1' is no name"),
+            ("rtu+tcp-listen:1:interface=eth0", "'eth0' is no address of this machine; say interface=192.168.1.1"),
+            ("modbus-tcp:h:502", "looks like modbus+tcp:192.168.1.5:502"), ("modbus:h", "looks like modbus+tcp:"),
+            ("tcp:h:1", "looks like rtu+tcp:"), ("RTU+TCP:h:1", "looks like rtu+tcp:192.168.1.5:4001"),
+            ("rtu-tcp-listen:1", "looks like rtu+tcp-listen:4001"), ("serail:/dev/a", "looks like serial:/dev/ttyUSB0"),
         ):
             self.assertIn(said, str(self.assertRaises(ValueError, socket_address, path)), path)
 

@@ -11,6 +11,7 @@ import attrs
 from attrs import frozen
 
 from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, faults_of, front_ends, listener_class, named_ports
+from lumina_twisted.config.table import table_of
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import Place
 from lumina_twisted.log.settings import LogSettings
@@ -68,10 +69,11 @@ class Draft:
             self.faults.append(f"{where}: {self._names[name]} is named {name!r} too; give one of them another name")
         else:
             self._names[name] = where
-        data = self._with_words_of_path(data, where)
+        data, in_path = self._without_words_of_path(data, where)
         self._add_path(data, where)
         settings = self._structured(data, PortSettings, where, structure)
         if settings is not None:
+            settings = attrs.evolve(settings, **in_path)
             self.faults += [f"{where}.{key}: {sentence}" for key, sentence in settings.faults()]
             self.ports[name] = settings
 
@@ -122,18 +124,17 @@ class Draft:
             self.faults.extend(error.faults)
             return None
 
-    def _with_words_of_path(self, data: Any, where: str) -> Any:
-        """``serial:/dev/ttyUSB0:baudrate=19200`` may stand as a path."""
+    def _without_words_of_path(self, data: Any, where: str) -> tuple[Any, dict[str, Any]]:
+        """``serial:/dev/ttyUSB0:baudrate=19200`` may stand as a path: the table with the bare one, and the settings."""
         path = data.get("path") if isinstance(data, Mapping) else None
         if not isinstance(path, str):
-            return data
+            return data, {}
         bare, words = parted(path)
-        keys = dict(word.partition("=")[::2] for word in words)
-        self.faults += [f"{where}.{key}: this key is given twice" for key in keys if key in data]
-        typed = self._structured({**keys, "path": bare}, PortSettings, f"{where}.path", structure_text)
-        if typed is None:
-            return {**data, "path": bare}
-        return {**data, **{key: getattr(typed, key) for key in keys}, "path": bare}
+        table = table_of(words, f"{where}.path", self.faults, path=bare)
+        keys = table.keys() - {"path"}
+        self.faults += [f"{where}.{key}: this key is given twice" for key in sorted(keys) if key in data]
+        typed = self._structured(table, PortSettings, f"{where}.path", structure_text) if keys else None
+        return {**data, "path": bare}, {} if typed is None else {key: getattr(typed, key) for key in keys}
 
     def _add_path(self, data: Any, where: str) -> None:
         """Also of a port that has faults, so that what names it is not a fault too."""
@@ -157,7 +158,7 @@ class Draft:
         self._paths.setdefault(path, where)
 
     def _check_listeners(self) -> None:
-        taken: list[tuple[Place, str, str]] = []
+        taken = list(self._dial_ins())
         for where, one in self.listeners:
             faults = [f"{where}.{key}: {sentence}" for key, sentence in faults_of(one)]
             place = None if faults else front_ends()[one.protocol].place(one.endpoint)
@@ -174,6 +175,16 @@ class Draft:
             for key, port in named_ports(one):
                 if port not in self._names and port not in self._paths:
                     self.faults.append(f"{where}.{key}: there is no port {port!r}; {self._nearest_port(port)}")
+
+    def _dial_ins(self) -> Iterator[tuple[Place, str, str]]:
+        """Where ports listen for converters."""
+        for name, port in self.ports.items():
+            try:
+                address = port.socket
+            except ValueError:
+                continue  # told as a fault of its path
+            if address is not None and address.listens:
+                yield Place(str(address.tcp_port), address.host or "0.0.0.0"), self._names[name], port.path
 
     def _check_limits(self) -> None:
         at_start = sum(1 for port in self.ports.values() if port.open == "start")

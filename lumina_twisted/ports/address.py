@@ -6,6 +6,8 @@ converters that dial in, ``rtu+tcp-listen:PORT[:interface=ADDRESS]`` and ``modbu
 
 from __future__ import annotations
 
+import difflib
+import ipaddress
 import os
 import re
 from typing import Final, Literal
@@ -24,9 +26,12 @@ _SCHEMES: Final[dict[str, tuple[Framing, bool]]] = {
 }
 _SERIAL: Final = "serial"
 _INTERFACE: Final = "interface="
+_SHORT: Final = {"tcp": "rtu+tcp", "rtu": "rtu+tcp", "modbus": "modbus+tcp"}
+_NO_HOST: Final = re.compile(r"[\s/\\@=\0]")
 _EXAMPLES: Final = {
     "rtu+tcp": "rtu+tcp:192.168.1.5:4001", "modbus+tcp": "modbus+tcp:192.168.1.5:502",
     "rtu+tcp-listen": "rtu+tcp-listen:4001", "modbus+tcp-listen": "modbus+tcp-listen:1502",
+    _SERIAL: "serial:/dev/ttyUSB0",
 }
 
 
@@ -57,9 +62,21 @@ class SocketAddress:
         return f"[{host}]:{self.tcp_port}" if ":" in host else f"{host}:{self.tcp_port}"
 
 
-def is_scheme(word: str) -> bool:
-    """Whether a text that begins with ``word:`` tells of more than a device's path."""
+def is_place(word: str) -> bool:
+    """Whether a text that begins with ``word:`` tells of more than a device's path, or was meant to."""
+    return _is_scheme(word) or bool(_scheme_meant(word))
+
+
+def _is_scheme(word: str) -> bool:
     return word == _SERIAL or word in _SCHEMES
+
+
+def _scheme_meant(word: str) -> str:
+    """Of which scheme ``word`` is a slip; empty if it is one, or of none."""
+    if _is_scheme(word) or "/" in word:
+        return ""
+    near = difflib.get_close_matches(word.lower(), [*_SCHEMES, _SERIAL], 1, 0.8)
+    return near[0] if near else _SHORT.get(word.lower(), "")
 
 
 def parted(text: str) -> tuple[str, list[str]]:
@@ -67,7 +84,7 @@ def parted(text: str) -> tuple[str, list[str]]:
     ``rtu+tcp:host:4001`` and ``timeout=1``. The prefix ``serial:`` is left out.
     """
     scheme, *fields = COLON.split(text)
-    if not fields or not is_scheme(scheme):
+    if not fields or not is_place(scheme):
         return text, []
     settings = next((at for at, one in enumerate(fields) if "=" in one and not one.startswith(_INTERFACE)), len(fields))
     where, words = fields[:settings], fields[settings:]
@@ -82,6 +99,8 @@ def socket_address(path: str) -> SocketAddress | None:
     :raises ValueError: with a sentence, if it is neither.
     """
     scheme, found, rest = path.partition(":")
+    if found and (meant := _scheme_meant(scheme)):
+        raise ValueError(f"{path!r} is no place of a bus; one looks like {_EXAMPLES[meant]}")
     if not found or scheme not in _SCHEMES:
         return None
     framing, listens = _SCHEMES[scheme]
@@ -94,12 +113,30 @@ def socket_address(path: str) -> SocketAddress | None:
     elif scheme == "modbus+tcp" and not interface and len(fields) == 1:
         host, tcp_port = fields[0], str(MODBUS_TCP_PORT)
     else:
-        raise ValueError(f"{path!r} is no place of a bus; one looks like {_EXAMPLES[scheme]}")
+        hint = ", an IPv6 address stands in brackets" if len(fields) > 3 else ""
+        raise ValueError(f"{path!r} is no place of a bus; one looks like {_EXAMPLES[scheme]}{hint}")
+    if listens and host and not _is_address(host):
+        raise ValueError(f"{host!r} is no address of this machine; say {_INTERFACE}192.168.1.1, or leave it out")
     if not listens and not host:
         raise ValueError(f"{path!r} names no host; a place looks like {_EXAMPLES[scheme]}")
     if not (tcp_port.isascii() and tcp_port.isdigit() and len(tcp_port) < 6 and 0 < int(tcp_port) < 65536):
         raise ValueError(f"{tcp_port[:20]!r} is no TCP port from 1 to 65535; a place looks like {_EXAMPLES[scheme]}")
+    if not _is_host(host):
+        raise ValueError(f"{host!r} is no name or address of a host; a place looks like {_EXAMPLES[scheme]}")
     return SocketAddress(framing, listens, host.strip("[]"), int(tcp_port))
+
+
+def _is_host(text: str) -> bool:
+    return not _NO_HOST.search(text) and ("[" not in text or _is_address(text))
+
+
+def _is_address(text: str) -> bool:
+    """In brackets if it is one of IPv6."""
+    try:
+        version = ipaddress.ip_address(text.removeprefix("[").removesuffix("]")).version
+    except ValueError:
+        return False
+    return version == (6 if text.startswith("[") and text.endswith("]") else 4)
 
 
 def same_place(path: str) -> str:
