@@ -247,6 +247,8 @@ class SettingsTests(PortTestCase):
             ({}, (1200, 31250, 115200), 1199, "1200 and above"),
             ({"baudrate": 300}, (300, 600), 299, "300 and above"),
             ({"baudrates": (4800, 2400)}, (115200, 4800, 2400), 9600, "2400, 4800, 115200"),
+            ({"units": {7: UnitSettings(baudrate=600)}}, (600, 1200), 1199, "600, 1200 and above"),
+            ({"baudrates": (4800,), "units": {7: UnitSettings(baudrate=2400)}}, (2400,), 9600, "2400, 4800, 115200"),
         ):
             pool = self.pool(a=options)
             port = pool.find("a")

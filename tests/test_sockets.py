@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.bus.counters import Counters
+from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.errors import (
     ConfigError,
     GatewayPathUnavailable,
@@ -117,6 +118,10 @@ class Addresses(SynchronousTestCase):
         self.assertEqual((told.echo, told.frame_gap, told.baudrate), ("on", 0.01, 19200))
         self.assertGreater(PortSettings(path="modbus+tcp:h").of_the_bus().baudrate, 1_000_000)
         self.assertEqual(PortSettings(path="/dev/a").of_the_bus(), PortSettings(path="/dev/a"))
+        units = {7: UnitSettings(baudrate=300, timeout=2.0)}
+        self.assertEqual(PortSettings(path="rtu+tcp:h:1", units=units).of_the_bus().serial_for(7).baudrate, 300)
+        modbus = PortSettings(path="modbus+tcp:h", units=units).of_the_bus()
+        self.assertEqual((modbus.serial_for(7), modbus.units[7].timeout), (modbus.serial, 2.0))
 
     def test_what_only_a_serial_device_has(self) -> None:
         self.assertEqual(list(PortSettings(path="/dev/a", rs485=True).faults()), [])
@@ -124,6 +129,12 @@ class Addresses(SynchronousTestCase):
             list(PortSettings(path="rtu+tcp:h:1", rs485=True, parity="E").faults()),
             [("rs485", "only a serial device has this, and rtu+tcp:h:1 is none"),
              ("parity", "only a serial device has this, and rtu+tcp:h:1 is none")],
+        )
+        units = {7: UnitSettings(parity="E", baudrate=9600)}
+        self.assertEqual(list(PortSettings(path="/dev/a", units=units).faults()), [])
+        self.assertEqual(
+            list(PortSettings(path="rtu+tcp:h:1", units=units).faults()),
+            [("units.7.parity", "only a serial device has this, and rtu+tcp:h:1 is none")],
         )
 
 

@@ -27,7 +27,7 @@ from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.endpoint import SerialEndpoint
 from lumina_twisted.ports.interfaces import PortDescription
 from lumina_twisted.ports.protocol import RTUProtocol
-from lumina_twisted.ports.settings import LOWEST_BAUDRATE, PortSettings
+from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import SocketEndpoint
 from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
 
@@ -141,9 +141,7 @@ class PortService(Service):
         return "Modbus TCP" if self._address.framing == "modbus" else f"RTU at {self.serial.baudrate}"
 
     def _refused_baudrate(self, baudrate: int) -> str:
-        own, others = self.serial.baudrate, sorted({self.serial.baudrate, *self.settings.baudrates})
-        allowed = ", ".join(map(str, others)) if self.settings.baudrates else f"{min(own, LOWEST_BAUDRATE)} and above"
-        return f"{self.name} may not be used at {baudrate} baud; its configuration allows {allowed}"
+        return f"{self.name} may not be used at {baudrate} baud; its configuration allows {self.settings.speeds_told}"
 
     def startService(self) -> None:
         """Opens the port, unless its first request shall."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Final, Literal
 
 import attrs
@@ -34,7 +35,8 @@ class PortSettings(BusSettings):
     )
     open: Literal["start", "request"] = setting("start", "open it when the service starts, or at the first request")
     baudrates: tuple[Baudrate, ...] = setting(
-        (), f"speeds that a request may ask for beside the port's own; none given: every one from {LOWEST_BAUDRATE} up",
+        (), f"speeds that a request may ask for beside the port's own and its units'; none given: every one from"
+        f" {LOWEST_BAUDRATE} up",
         unit="baud",
     )
     stop_timeout: Seconds = setting(
@@ -54,9 +56,26 @@ class PortSettings(BusSettings):
 
     def takes_baudrate(self, baudrate: int) -> bool:
         """Whether a request may ask for this speed."""
+        return baudrate in self._speeds or (not self.baudrates and baudrate >= self._lowest)
+
+    @property
+    def speeds_told(self) -> str:
+        """The speeds that a request may ask for, as a person reads them."""
+        named = sorted(self._speeds)
         if self.baudrates:
-            return baudrate == self.baudrate or baudrate in self.baudrates
-        return baudrate >= min(LOWEST_BAUDRATE, self.baudrate)
+            return ", ".join(map(str, named))
+        below = [str(one) for one in named if one < self._lowest]
+        return ", ".join([*below, f"{self._lowest} and above"])
+
+    @cached_property
+    def _speeds(self) -> frozenset[int]:
+        """Those named: the port's own, its units', and what else is allowed."""
+        of_units = (one.baudrate for one in self.units.values() if one.baudrate is not None)
+        return frozenset((self.baudrate, *of_units, *self.baudrates))
+
+    @property
+    def _lowest(self) -> int:
+        return min(LOWEST_BAUDRATE, self.baudrate)
 
     @property
     def socket(self) -> SocketAddress | None:
@@ -75,6 +94,10 @@ class PortSettings(BusSettings):
         for key in _SERIAL_ONLY:
             if getattr(self, key) != getattr(attrs.fields(PortSettings), key).default:
                 yield key, f"only a serial device has this, and {self.path} is none"
+        for unit, own in self.units.items():
+            for key in _CHARACTER:
+                if getattr(own, key) is not None:
+                    yield f"units.{unit}.{key}", f"only a serial device has this, and {self.path} is none"
 
     def of_the_bus(self) -> PortSettings:
         """What the bus goes by: behind a socket nothing echoes and no silence is needed unless it is said, and behind
@@ -84,12 +107,16 @@ class PortSettings(BusSettings):
             return self
         echo = "off" if self.echo == "auto" else self.echo
         made = attrs.evolve(self, echo=echo, frame_gap=0.0 if self.frame_gap is None else self.frame_gap)
-        return made if address.framing == "rtu" else attrs.evolve(made, baudrate=NO_WIRE)
+        if address.framing == "rtu":
+            return made
+        units = {unit: attrs.evolve(one, baudrate=None) for unit, one in self.units.items()}
+        return attrs.evolve(made, baudrate=NO_WIRE, units=units)
 
 
+_CHARACTER: Final = ("bytesize", "parity", "stopbits")
 _SERIAL_ONLY: Final = (
     "exclusive", "low_latency", "rtscts", "xonxoff", "rs485", "rs485_rts_on_send", "rs485_rts_after_send",
-    "rs485_delay_before_send", "rs485_delay_after_send", "bytesize", "parity", "stopbits", "baudrates",
+    "rs485_delay_before_send", "rs485_delay_after_send", *_CHARACTER, "baudrates",
 )
 
 
