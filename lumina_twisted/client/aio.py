@@ -74,6 +74,12 @@ class ModbusTcpClient(Client):
     ) -> None:
         super().__init__(host, port, lambda server: ModbusTcpSession(server, transactions), timeout=timeout)
 
+    @property
+    def late_replies(self) -> int:
+        """How many replies came when nobody waited for them: too late, twice, or never asked. None of them counted."""
+        late: int = self._session.late
+        return late
+
     def unit(self, unit: int, timeout: float | None = None) -> Unit:
         """The device with that unit identifier; see :meth:`lumina_twisted.client.ModbusTcpClient.unit`."""
         return PortHandle(self, "", CommandSettings(timeout=timeout)).unit(unit)

@@ -15,7 +15,6 @@ from lumina_twisted.client.command import (
     CommandReply,
     CommandSettings,
     PendingCommand,
-    check_name,
 )
 from lumina_twisted.client.observers import Observers, Unsubscribe
 from lumina_twisted.client.session import Answered, Event, Failed, Session, Told
@@ -108,13 +107,11 @@ class Client:
         go at once."""
         if self._closed:
             raise NotConnected("this client was closed; make another one")
+        self._session.check(name, port, settings)
         now, settings = _now(), settings.with_timeout(self.timeout)
         assert settings.timeout is not None
         future: asyncio.Future[CommandReply] = asyncio.get_running_loop().create_future()
-        pending = PendingCommand(
-            check_name(name, "the name"), check_name(port, "the port"), frame, settings, now + settings.timeout, future,
-            response_length,
-        )
+        pending = PendingCommand(name, port, frame, settings, now + settings.timeout, future, response_length)
         self._start()
         self._session.submit(pending, now)
         self._pump()

@@ -21,7 +21,6 @@ from lumina_twisted.client.command import (
     CommandReply,
     CommandSettings,
     PendingCommand,
-    check_name,
 )
 from lumina_twisted.client.observers import Observers, Unsubscribe
 from lumina_twisted.client.session import Answered, Event, Failed, Session, Told
@@ -116,12 +115,11 @@ class Client:
         if self._closed:
             return fail(NotConnected("this client was closed; make another one"))
         try:
-            check_name(name, "the name")
-            check_name(port, "the port")
+            self._session.check(name, port, settings)
+            settings = settings.with_timeout(self.timeout)
         except LuminaError:
             return fail()
         now = self._now()
-        settings = settings.with_timeout(self.timeout)
         assert settings.timeout is not None
         pending = PendingCommand(name, port, frame, settings, now + settings.timeout, None, response_length)
         deferred: Deferred[CommandReply] = Deferred(partial(self._cancelled, pending))

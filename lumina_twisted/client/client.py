@@ -120,6 +120,12 @@ class ModbusTcpClient(Client):
             reactor=reactor, now=now,
         )
 
+    @property
+    def late_replies(self) -> int:
+        """How many replies came when nobody waited for them: too late, twice, or never asked. None of them counted."""
+        late: int = self._session.late
+        return late
+
     def unit(self, unit: int, timeout: float | None = None) -> Unit:
         """The device with that unit identifier; for one that has no units behind it, 255 or 1.
 

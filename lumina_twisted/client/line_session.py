@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from lumina_twisted.client.command import PendingCommand
+from lumina_twisted.client.command import CommandSettings, PendingCommand, check_name
 from lumina_twisted.client.session import Answered, Session, Told, Unusable, by_number
 from lumina_twisted.errors import LineError, Stopping, error_from_reason
 from lumina_twisted.lineproto import Answer, format_command, parse_answer
@@ -34,6 +34,14 @@ class LineSession(Session):
         """Sends a word such as ``stats``; whoever asks must be connected."""
         self._asked.append(caller)
         self._out.append(word.encode() + b"\n")
+
+    def check(self, name: str, port: str, settings: CommandSettings) -> None:
+        """Refuses what cannot stand in a line.
+
+        :raises RequestError: if it is asked for.
+        """
+        check_name(name, "the name")
+        check_name(port, "the port")
 
     def connected(self, now: float) -> None:
         """There is a connection, and nothing has been said on it."""

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from lumina_twisted.client.command import PendingCommand
+from lumina_twisted.client.command import CommandSettings, PendingCommand
 from lumina_twisted.errors import (
     Cancelled,
     Expired,
@@ -89,13 +89,20 @@ class Session:
 
     # -- what goes in ------------------------------------------------------------------------------------------
 
+    def check(self, name: str, port: str, settings: CommandSettings) -> None:
+        """Refuses what this server cannot be told.
+
+        :raises RequestError: if it is asked for.
+        """
+        raise NotImplementedError
+
     def submit(self, command: PendingCommand, now: float) -> None:
         """Takes a command; its event comes later, and exactly once."""
         self._number += 1
         command.number = self._number
         self._live += 1
-        if len(self._deadlines) > 2 * self._live + _SLACK:  # most have ended before their deadline
-            self._deadlines = [one for one in self._deadlines if not one[2].done]
+        if len(self._deadlines) > 2 * self._live + _SLACK:  # most ended before their deadline
+            self._deadlines = [one for one in self._deadlines if not self._is_over(one[2])]
             heapq.heapify(self._deadlines)
         heapq.heappush(self._deadlines, (command.deadline, command.number, command))
         self._waiting.setdefault(command.port, deque()).append(command)
@@ -103,7 +110,7 @@ class Session:
 
     def cancel(self, command: PendingCommand, now: float) -> ModbusError:
         """Its caller takes a command back and hears of no event. One that is with the server keeps its place there
-        until it is answered.
+        until it is answered, until its deadline at the latest.
 
         :return: what became of it: cancelled, or for a write that may have been sent, outcome unknown.
         """
@@ -150,16 +157,16 @@ class Session:
 
     def handle_timer(self, now: float) -> None:
         """The time of :meth:`get_timer` has come."""
-        while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][2].done):
+        while self._deadlines and (self._deadlines[0][0] <= now or self._is_over(self._deadlines[0][2])):
             _, _, command = heapq.heappop(self._deadlines)
-            if not command.done:
+            if not self._is_over(command):
                 self._on_deadline(command, now)
 
     # -- what comes out ------------------------------------------------------------------------------------------
 
     def get_timer(self) -> float | None:
         """When :meth:`handle_timer` wants to be called."""
-        while self._deadlines and self._deadlines[0][2].done:
+        while self._deadlines and self._is_over(self._deadlines[0][2]):
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
@@ -188,6 +195,10 @@ class Session:
     def _encode(self, command: PendingCommand, now: float) -> bytes:
         """What the server is sent for a command that has its id."""
         raise NotImplementedError
+
+    def _seems_dead(self, sent_at: float, now: float) -> bool:
+        """Whether silence about a command, whose deadline has come, says that the connection must be cut."""
+        return sent_at >= self._heard_at
 
     # -- turns -----------------------------------------------------------------------------------------------------
 
@@ -225,8 +236,9 @@ class Session:
             self._fail(command, self._expired(command))
             return
         del self._sent[command.port][command.command_id], self._by_id[command.command_id]
-        self._fail(command, self._unanswered(command))
-        if command.sent_at >= self._heard_at:
+        if not command.done:
+            self._fail(command, self._unanswered(command))
+        if self._seems_dead(command.sent_at, now):
             self._events.append(Unusable(f"{self._server} has been silent since it was asked"))
         self._advance(command.port, now)
 
@@ -242,6 +254,10 @@ class Session:
     def _fail(self, command: PendingCommand, error: ModbusError) -> None:
         self._end(command)
         self._events.append(Failed(command, error))
+
+    def _is_over(self, command: PendingCommand) -> bool:
+        """Whether its deadline does not matter any more: one that its caller took back may still be with the server."""
+        return command.done and self._by_id.get(command.command_id) is not command
 
     def _end(self, command: PendingCommand) -> None:
         command.done = True

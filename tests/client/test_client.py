@@ -267,6 +267,18 @@ class Connections(ClientCase):
         self.server.clock.pump([0.1] * 3)
         self.assertTrue(self.client.is_connected)
 
+    def test_silent_server_and_all_are_cancelled(self) -> None:
+        """As a caller does who waits no longer than he likes: what he took back does not hide that nobody answers."""
+        self.client.connect()
+        self.port.request = lambda *args, **options: Deferred()  # type: ignore[assignment]
+        for one in [self.read(timeout=1) for _ in range(64)]:
+            one.cancel()
+            self.failureResultOf(one, Cancelled)
+        self.server.clock.pump([0.3] * 4)
+        self.assertFalse(self.client.is_connected)
+        self.server.clock.pump([0.1] * 3)
+        self.assertTrue(self.client.is_connected)
+
     def test_cancelled(self) -> None:
         """The caller is let go at once; the answer that comes is nobody's, and the next command gets its own."""
         reading, writing, next_one = self.read(), self.write(), self.read()

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.client import ModbusTcpClient, aio, client_from_url
 from lumina_twisted.client.command import CommandSettings, PendingCommand
-from lumina_twisted.client.modbus_tcp_session import ModbusTcpSession
+from lumina_twisted.client.modbus_tcp_session import SILENCE, ModbusTcpSession
 from lumina_twisted.client.session import Answered, Failed, Unusable
 from lumina_twisted.client.url import parse_url
 from lumina_twisted.config.protocols import front_ends
@@ -178,15 +178,68 @@ class SessionTests(SynchronousTestCase):
         (event,) = self.hear(Adu(adu.transaction_id, 1, REPLY), Adu(self.sent()[0].transaction_id, 1, REPLY))
         self.assertIs(event.command, follower)
 
-    def test_silent_for_a_whole_timeout(self) -> None:
-        """The connection is cut: its far end may be dead."""
-        self.ask(timeout=1.0)
+    def test_cancelled_and_never_answered(self) -> None:
+        """It does not keep its place for ever."""
+        self.make(window=1)
+        self.session.cancel(self.ask(timeout=2.0), self.now)
         self.sent()
-        self.now += 1.0
+        waits = self.ask()
+        self.assertEqual(self.sent(), [])
+        self.now += 2.0
+        self.assertEqual(self.session.get_timer(), self.now)
         self.session.handle_timer(self.now)
-        failed, unusable = self.events()
+        (adu,) = self.sent()
+        (event,) = self.hear(Adu(adu.transaction_id, 1, REPLY))
+        self.assertIs(event.command, waits)
+        self.assertIsNone(self.session.get_timer())
+
+    def expire(self, timeout: float) -> list[Any]:
+        """A read that nobody answers."""
+        self.ask(unit=9, timeout=timeout)
+        self.sent()
+        self.now += timeout
+        self.session.handle_timer(self.now)
+        return self.events()
+
+    def test_a_silent_unit(self) -> None:
+        """Many gateways say nothing of it: that costs the others neither the connection nor what they asked."""
+        self.ask(WRITE)
+        (write,) = self.sent()
+        self.failed(self.expire(0.3), ResponseTimeout)
+        self.assertEqual(len(self.hear(Adu(write.transaction_id, 1, WRITE))), 1)
+        for _ in range(30):
+            self.failed(self.expire(1.0), ResponseTimeout)
+            self.ask()
+            self.hear(Adu(self.sent()[0].transaction_id, 1, REPLY))
+
+    def test_silent_for_long(self) -> None:
+        """The connection is cut: its far end may be dead."""
+        self.failed(self.expire(SILENCE - 1.0), ResponseTimeout)
+        failed, unusable = self.expire(1.0)
         self.assertIsInstance(failed.error, ResponseTimeout)
         self.assertIsInstance(unusable, Unusable)
+        self.assertIn("plc:502 has been silent", unusable.why)
+        self.session.connection_lost(unusable.why, self.now)
+        self.session.connected(self.now)  # where the silence counts anew
+        self.failed(self.expire(SILENCE - 1.0), ResponseTimeout)
+
+    def test_silent_for_long_while_a_write_may_be_answered(self) -> None:
+        self.ask(WRITE, timeout=SILENCE + 5.0)
+        self.failed(self.expire(SILENCE), ResponseTimeout)
+        self.now += 5.0
+        self.session.handle_timer(self.now)
+        failed, unusable = self.events()
+        self.assertIsInstance(failed.error, OutcomeUnknown)
+        self.assertIsInstance(unusable, Unusable)
+
+    def test_what_cannot_be_asked_so(self) -> None:
+        for window in (0, -1, 65536):
+            self.assertIn("1 to 65535", str(self.assertRaises(RequestError, ModbusTcpSession, "plc:502", window)))
+        settings = CommandSettings()
+        self.session.check("any: name", "", settings)
+        self.assertIn("'boiler'", str(self.assertRaises(RequestError, self.session.check, "", "boiler", settings)))
+        told = self.assertRaises(RequestError, self.session.check, "", "", CommandSettings(parity="E", timeout=1.0))
+        self.assertIn("has no parity", str(told))
 
     def test_identifiers_wrap(self) -> None:
         waits = self.ask()
