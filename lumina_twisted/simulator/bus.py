@@ -211,11 +211,11 @@ class SimulatedBus:
         if not sent and faults:
             self._tell(False, b"", lambda _: "nothing is sent", faults)
         for start, data in sent:
+            end = start + (wire_time(speed, len(data)) if speed else 0.0)  # told before whoever hears it can act on it
+            self._later(end, self._tell, False, data, lambda _: told_reply(exchange.intended), faults)
             for at in range(0, len(data), FIFO):
                 piece = data[at : at + FIFO]
-                end = start + (wire_time(speed, at + len(piece)) if speed else 0.0)
-                self._later(end, self._send, piece)
-            self._later(end, self._tell, False, data, lambda _: told_reply(exchange.intended), faults)
+                self._later(start + (wire_time(speed, at + len(piece)) if speed else 0.0), self._send, piece)
 
     def _send(self, piece: bytes) -> None:
         self._last_byte = max(self._last_byte, self._now())

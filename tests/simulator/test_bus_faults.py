@@ -143,6 +143,7 @@ class ToldTests(FaultyBusTestCase):
         gateway.send(READ_TWO[:5])
         await self.until(1)
         self.assertEqual(await gateway.ask(READ_TWO, len(ANSWER)), ANSWER)
+        await self.until(3)
         self.assertEqual(self.heard(), [(True, READ_TWO[:5], ()), (True, READ_TWO, ()), (False, ANSWER, ())])
 
     async def test_echo_of_the_adapter(self) -> None:
