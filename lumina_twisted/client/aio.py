@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from lumina_twisted.client.aio_base import DEFAULT_TIMEOUT, Client
 from lumina_twisted.client.aio_units import PortHandle, Unit
 from lumina_twisted.client.command import CommandFailure, CommandReply, CommandSettings, check_name, request_frame
-from lumina_twisted.client.line_session import LineSession
+from lumina_twisted.client.line_session import LineSession, check_word, not_told
 from lumina_twisted.client.modbus_tcp_session import TRANSACTIONS, ModbusTcpSession
 from lumina_twisted.client.url import parse_url
 from lumina_twisted.modbus.mbap import MODBUS_TCP_PORT
@@ -39,7 +40,7 @@ class LuminaModbusClient(Client):
     ) -> CommandReply:
         """Sends one request frame (M9); see :meth:`lumina_twisted.client.LuminaModbusClient.send_command`, whose
         failures are raised here."""
-        if not isinstance(name, str):
+        if isinstance(name, Mapping):
             return await self.send_command(**name)
         how = CommandSettings(baudrate=baudrate, timeout=timeout, **settings)
         return await self.request(request_frame(command), port, how, name=name, response_length=response_length)
@@ -51,13 +52,19 @@ class LuminaModbusClient(Client):
     async def ask(self, word: str) -> tuple[str, ...]:
         """The lines that the server answers to a word: ``help``, ``ports`` or ``stats``.
 
-        :raises NotConnected: if there is no connection, or it is lost.
+        :raises NotConnected: if there is no connection, or it is lost, or no answer comes within the client's timeout.
+        :raises RequestError: if it is no word.
         """
-        await self.connect()
-        future: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
-        self._session.ask(word, future)
-        self._pump()
-        return await future
+        check_word(word)
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self.connect()
+                future: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+                self._session.ask(word, future)
+                self._pump()
+                return await future
+        except TimeoutError:
+            raise not_told(self._server, word, self.timeout) from None
 
     def unit(self, unit: int, **settings: Any) -> Unit:
         """A unit on the server's first port; see :meth:`port`."""

@@ -15,10 +15,12 @@ from lumina_twisted.client.command import (
     CommandReply,
     CommandSettings,
     PendingCommand,
+    check_timeout,
 )
 from lumina_twisted.client.observers import Observers, Unsubscribe
 from lumina_twisted.client.session import Answered, Event, Failed, Session, Told
-from lumina_twisted.errors import NotConnected
+from lumina_twisted.client.url import check_place
+from lumina_twisted.errors import NotConnected, RequestError
 
 DEFAULT_TIMEOUT = 5.0
 """Seconds that a caller waits who does not say."""
@@ -32,13 +34,15 @@ class Client:
     :param port: its TCP port.
     :param session: what is said to it, and understood.
     :param timeout: seconds that a command may take whose caller does not say.
+    :raises RequestError: if the server cannot be there, or the timeout cannot be.
     """
 
     hint = "is it on, and its port right?"
     """What to look at if there is no connection."""
 
     def __init__(self, host: str, port: int, session: Callable[[str], Session], *, timeout: float) -> None:
-        self.timeout = timeout
+        check_place(host, port)
+        self.timeout = check_timeout(timeout)
         self._host = host
         self._tcp_port = port
         self._server = host if host.startswith("/") else f"{host}:{port}"
@@ -47,6 +51,7 @@ class Client:
         self._transport: asyncio.WriteTransport | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one that it is used in
         self._lost = asyncio.Event()
         self._first: list[asyncio.Future[None]] = []
         self._closed = False
@@ -69,7 +74,9 @@ class Client:
 
         :raises NotConnected: when the next attempt has failed, or the client is closed. Commands may be sent in any
             case; they wait for a connection until their own timeout.
+        :raises RequestError: in another event loop than the one that it was first used in.
         """
+        self._stay_in_loop()
         if self._closed:
             raise NotConnected("this client was closed; make another one")
         if self._transport is not None:
@@ -82,6 +89,10 @@ class Client:
     async def close(self) -> None:
         """Ends all commands that are open (:class:`~lumina_twisted.errors.Cancelled`, or
         :class:`~lumina_twisted.errors.OutcomeUnknown` for a write that may have been sent) and the connection."""
+        if self._loop is not None and self._loop.is_closed():
+            self._closed = True  # all that it had went with its loop
+            return
+        self._stay_in_loop()
         self._closed = True
         self._session.close(_now())
         self._pump()
@@ -105,6 +116,7 @@ class Client:
     ) -> CommandReply:
         """Sends a whole RTU frame; ends as :meth:`LuminaModbusClient.send_command` does. Cancelling it lets the caller
         go at once."""
+        self._stay_in_loop()
         if self._closed:
             raise NotConnected("this client was closed; make another one")
         self._session.check(name, port, settings)
@@ -127,6 +139,14 @@ class Client:
 
     # -- what the connection tells -----------------------------------------------------------------------------------
 
+    def _stay_in_loop(self) -> None:
+        """Nothing that waits in one loop hears of what happens in another."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise RequestError("this client belongs to another event loop; make one in each, as each asyncio.run() is")
+
     def _start(self) -> None:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._stay_connected())
@@ -137,7 +157,7 @@ class Client:
             self._lost.clear()
             try:
                 await self._open()
-            except OSError as error:
+            except (OSError, ValueError) as error:  # the latter for a name that cannot be looked up
                 self._on_refused(_sentence(error))
             else:
                 failed = 0

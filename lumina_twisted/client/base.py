@@ -21,9 +21,11 @@ from lumina_twisted.client.command import (
     CommandReply,
     CommandSettings,
     PendingCommand,
+    check_timeout,
 )
 from lumina_twisted.client.observers import Observers, Unsubscribe
 from lumina_twisted.client.session import Answered, Event, Failed, Session, Told
+from lumina_twisted.client.url import check_place
 from lumina_twisted.errors import LuminaError, NotConnected
 
 _log = Logger(namespace="lumina.client")
@@ -43,6 +45,7 @@ class Client:
     :param endpoint: where to connect instead.
     :param reactor: for the connection and its times; the program's own if it is not given.
     :param now: a clock that never goes back, in seconds.
+    :raises RequestError: if the server cannot be there, or the timeout cannot be.
     """
 
     hint = "is it on, and its port right?"
@@ -54,7 +57,8 @@ class Client:
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
-        self.timeout = timeout
+        check_place(host, port)
+        self.timeout = check_timeout(timeout)
         self._reactor = reactor
         self._now = now
         self._server = host if host.startswith("/") else f"{host}:{port}"

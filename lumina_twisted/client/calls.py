@@ -6,12 +6,12 @@ with :class:`~lumina_twisted.errors.RequestError` before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
-from lumina_twisted.errors import FrameError, ModbusException
+from lumina_twisted.errors import FrameError, ModbusException, RequestError
 from lumina_twisted.modbus import pdu
 
 T = TypeVar("T")
@@ -25,14 +25,14 @@ class Call(Generic[T]):
     take: Callable[[Any], T]
 
     def result(self, reply: bytes) -> T:
-        """What the reply's PDU says.
+        """What the reply's PDU says; None for a broadcast, whatever was asked.
 
         :param reply: empty for a broadcast that was sent.
         :raises FrameError: if it is no reply to this request.
         :raises ModbusException: if it is an exception.
         """
         if not reply:
-            return self.take(None)
+            return None  # type: ignore[return-value]
         decoded = pdu.decode_reply(reply)
         if isinstance(decoded, pdu.ExceptionReply):
             raise ModbusException(code=decoded.exception_code, function_code=decoded.function_code)
@@ -57,6 +57,19 @@ def _nothing(reply: Any) -> None:
     """That it came is all."""
 
 
+def _state(value: Any) -> bool:
+    """A coil's; every text that is not empty would be on, and so would be "off"."""
+    if value not in (0, 1) or isinstance(value, float):
+        raise RequestError(f"a coil is True or False, not {value!r}")
+    return bool(value)
+
+
+def _listed(values: Any) -> list[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise RequestError(f"values is a list of them, not {values!r}")
+    return list(values)
+
+
 def read_coils(address: int, quantity: int) -> Call[tuple[bool, ...]]:
     """FC 01: 1 to 2000 coils from ``address`` on."""
     return Call(pdu.ReadCoilsRequest(address, quantity), lambda reply: _values(reply)[:quantity])
@@ -79,7 +92,7 @@ def read_input_registers(address: int, quantity: int) -> Call[tuple[int, ...]]:
 
 def write_single_coil(address: int, value: bool) -> Call[None]:
     """FC 05: switches one coil."""
-    return Call(pdu.WriteSingleCoilRequest(address, value), _nothing)
+    return Call(pdu.WriteSingleCoilRequest(address, _state(value)), _nothing)
 
 
 def write_single_register(address: int, value: int) -> Call[None]:
@@ -89,12 +102,12 @@ def write_single_register(address: int, value: int) -> Call[None]:
 
 def write_multiple_coils(address: int, values: Sequence[bool]) -> Call[None]:
     """FC 15: switches 1 to 1968 coils from ``address`` on."""
-    return Call(pdu.WriteMultipleCoilsRequest(address, values), _nothing)
+    return Call(pdu.WriteMultipleCoilsRequest(address, [_state(one) for one in _listed(values)]), _nothing)
 
 
 def write_multiple_registers(address: int, values: Sequence[int]) -> Call[None]:
     """FC 16: sets 1 to 123 holding registers from ``address`` on."""
-    return Call(pdu.WriteMultipleRegistersRequest(address, values), _nothing)
+    return Call(pdu.WriteMultipleRegistersRequest(address, _listed(values)), _nothing)
 
 
 def mask_write_register(address: int, and_mask: int, or_mask: int) -> Call[None]:
@@ -106,7 +119,8 @@ def read_write_multiple_registers(
     read_address: int, quantity: int, write_address: int, values: Sequence[int]
 ) -> Call[tuple[int, ...]]:
     """FC 23: sets 1 to 121 holding registers from ``write_address`` on, then reads ``quantity``, 1 to 125."""
-    return Call(pdu.ReadWriteMultipleRegistersRequest(read_address, quantity, write_address, values), _values)
+    request = pdu.ReadWriteMultipleRegistersRequest(read_address, quantity, write_address, _listed(values))
+    return Call(request, _values)
 
 
 def read_exception_status() -> Call[int]:

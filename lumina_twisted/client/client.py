@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.python.failure import Failure
 
 from lumina_twisted.client.base import DEFAULT_TIMEOUT, Client
 from lumina_twisted.client.command import CommandReply, CommandSettings, check_name, request_frame
-from lumina_twisted.client.line_session import LineSession
+from lumina_twisted.client.line_session import LineSession, check_word, not_told
 from lumina_twisted.client.modbus_tcp_session import TRANSACTIONS, ModbusTcpSession
 from lumina_twisted.client.units import PortHandle, Unit
 from lumina_twisted.client.url import parse_url
@@ -62,7 +63,7 @@ class LuminaModbusClient(Client):
             :class:`~lumina_twisted.errors.ServerError`. Cancelling it lets the caller go at once: it fails with
             :class:`~lumina_twisted.errors.Cancelled`, or as *outcome unknown*; the next command is not touched by it.
         """
-        if not isinstance(name, str):
+        if isinstance(name, Mapping):
             return self.send_command(**name)
         try:
             how = CommandSettings(baudrate=baudrate, timeout=timeout, **settings)
@@ -84,8 +85,13 @@ class LuminaModbusClient(Client):
         """Asks the server a word: ``help``, ``ports`` or ``stats``.
 
         :return: a Deferred that fires with the lines of its answer, or fails with
-            :class:`~lumina_twisted.errors.NotConnected`.
+            :class:`~lumina_twisted.errors.NotConnected`, also if no answer comes within the client's timeout; with
+            :class:`~lumina_twisted.errors.RequestError` if it is no word.
         """
+        try:
+            check_word(word)
+        except LuminaError:
+            return fail()
 
         def send(_: object) -> Deferred[tuple[str, ...]]:
             told: Deferred[tuple[str, ...]] = Deferred()
@@ -93,7 +99,10 @@ class LuminaModbusClient(Client):
             self._pump()
             return told
 
-        return self.connect().addCallback(send)
+        def too_late(_: object, seconds: float) -> Failure:
+            return Failure(not_told(self._server, word, seconds))
+
+        return self.connect().addCallback(send).addTimeout(self.timeout, self._reactor, too_late)
 
     def unit(self, unit: int, **settings: Any) -> Unit:
         """A unit on the server's first port; see :meth:`port`."""

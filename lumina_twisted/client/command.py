@@ -13,8 +13,8 @@ from lumina_twisted.modbus.codes import is_read
 from lumina_twisted.modbus.rtu import check_request_frame, encode_adu
 from lumina_twisted.modbus.settings import Parity
 
-MAX_NAME: Final = 40
-"""Characters of the longest name: an id must leave room for the reason on an error line."""
+MAX_NAME: Final = 1000
+"""Characters of the longest name, and of the longest path of a port: both stand in a line, of 4096 bytes at most."""
 
 
 @frozen(kw_only=True)
@@ -35,10 +35,10 @@ class CommandSettings:
 
     def __attrs_post_init__(self) -> None:
         for key, allowed in _ALLOWED.items():
-            if (value := getattr(self, key)) is not None and value not in allowed:
+            if (value := getattr(self, key)) is not None and not _is_one_of(value, allowed):
                 raise RequestError(f"{key} is {_told(allowed)}, not {value!r}")
-        if self.timeout is not None and not MIN_TIMEOUT <= self.timeout <= MAX_TIMEOUT:
-            raise RequestError(f"timeout is {MIN_TIMEOUT} to {MAX_TIMEOUT:g} seconds, not {self.timeout!r}")
+        if self.timeout is not None:
+            check_timeout(self.timeout)
 
     def with_timeout(self, default: float) -> CommandSettings:
         """These, with a timeout in any case."""
@@ -49,6 +49,21 @@ _ALLOWED: Final[Mapping[str, Any]] = {
     "baudrate": range(1, MAX_BAUDRATE + 1), "parity": ("N", "E", "O", "M", "S"), "bytesize": (7, 8),
     "stopbits": (1, 2), "retries": range(101),
 }
+
+
+def _is_one_of(value: Any, allowed: Any) -> bool:
+    """True and 9600.0 are equal to numbers that are allowed, and mean nothing on a line."""
+    return isinstance(value, type(allowed[0])) and not isinstance(value, bool) and value in allowed
+
+
+def check_timeout(timeout: float) -> float:
+    """Refuses a time that nobody can wait.
+
+    :raises RequestError: if so.
+    """
+    if not isinstance(timeout, int | float) or not MIN_TIMEOUT <= timeout <= MAX_TIMEOUT:
+        raise RequestError(f"timeout is {MIN_TIMEOUT} to {MAX_TIMEOUT:g} seconds, not {timeout!r}")
+    return timeout
 
 
 def _told(allowed: Any) -> str:
@@ -137,6 +152,8 @@ def request_frame(command: bytes | str, unit: int | None = None) -> bytes:
     """
     body = _octets(command)
     if unit is not None:
+        if not hasattr(unit, "__index__"):
+            raise RequestError(f"a unit is a number from 0 to 255, not {unit!r}")
         return encode_adu(unit, body)
     if len(body) < 2:
         raise RequestError(f"a command has a unit and a function code at least, not {len(body)} bytes")
@@ -147,12 +164,14 @@ def request_frame(command: bytes | str, unit: int | None = None) -> bytes:
 
 
 def _octets(command: bytes | str) -> bytes:
-    if not isinstance(command, str):
-        return bytes(command)
     try:
-        return bytes.fromhex(command)
-    except ValueError:
-        raise RequestError(f"{command[:40]!r} is not hexadecimal digits, two a byte") from None
+        if isinstance(command, str):
+            return bytes.fromhex(command)
+        if not isinstance(command, int):  # of which bytes() would make so many zeros
+            return bytes(command)
+    except (TypeError, ValueError):
+        pass
+    raise RequestError(f"a command is bytes or hexadecimal digits, two a byte, not {str(command)[:40]!r}")
 
 
 def _is_frame(frame: bytes) -> bool:
@@ -168,6 +187,10 @@ def check_name(text: str, what: str) -> str:
 
     :raises RequestError: if so.
     """
+    if not isinstance(text, str):
+        raise RequestError(f"{what} is a text, not {text!r}")
+    if len(text) > MAX_NAME:
+        raise RequestError(f"{what} {text[:40]!r}... has {len(text)} characters, {MAX_NAME} are the most")
     if ":" in text or not text.isprintable() or text != text.strip():
         raise RequestError(f"{what} {text!r} cannot stand in a line: no colons, control characters or outer blanks")
     return text

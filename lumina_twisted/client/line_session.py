@@ -10,8 +10,8 @@ from collections import deque
 from typing import Final
 
 from lumina_twisted.client.command import CommandSettings, PendingCommand, check_name
-from lumina_twisted.client.session import Answered, Session, Told, Unusable, by_number
-from lumina_twisted.errors import LineError, Stopping, error_from_reason
+from lumina_twisted.client.session import Session, Told, Unusable, by_number
+from lumina_twisted.errors import LineError, NotConnected, RequestError, Stopping, error_from_reason
 from lumina_twisted.lineproto import Answer, format_command, parse_answer
 
 WINDOW: Final = 64
@@ -102,8 +102,7 @@ class LineSession(Session):
 
     def _on_answer(self, command: PendingCommand, answer: Answer) -> None:
         if not answer.reason:
-            self._end(command)
-            self._events.append(Answered(command, answer))
+            self._on_frame(command, answer)
             return
         error = error_from_reason(
             answer.reason, unit=command.frame[0], function_code=command.frame[1], frame=command.frame,
@@ -120,3 +119,17 @@ class LineSession(Session):
         command.sent_at = None
         waiting = self._waiting[command.port]
         self._waiting[command.port] = deque(sorted([command, *waiting], key=by_number))
+
+
+def check_word(word: str) -> None:
+    """Refuses what is no word to ask a server; two lines would bring two answers.
+
+    :raises RequestError: if it is none.
+    """
+    if not check_name(word, "the word"):
+        raise RequestError("there is no word to ask; help, ports and stats are some")
+
+
+def not_told(server: str, word: str, seconds: float) -> NotConnected:
+    """The error of a word that got no answer."""
+    return NotConnected(f"{server} did not answer {word!r} within {seconds:g} s; is it a Lumina server?")

@@ -6,19 +6,16 @@ from math import inf
 from typing import Final
 
 from lumina_twisted.client.command import CommandSettings, PendingCommand
-from lumina_twisted.client.session import Answered, Session, Unusable, about
+from lumina_twisted.client.session import Session, Unusable, about
 from lumina_twisted.errors import (
     FrameError,
     GatewayTargetDeviceFailedToRespond,
     ModbusError,
     OutcomeUnknown,
     RequestError,
-    exception_from_code,
 )
 from lumina_twisted.lineproto import Answer
 from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
-from lumina_twisted.modbus.reply import reply_pattern
-from lumina_twisted.modbus.rtu import AT_SILENCE
 from lumina_twisted.modbus.rtu import encode_adu as encode_rtu
 
 TRANSACTIONS: Final = 16
@@ -36,7 +33,7 @@ class ModbusTcpSession(Session):
     """
 
     def __init__(self, server: str, window: int = TRANSACTIONS) -> None:
-        if not 0 < window < _IDS:
+        if not isinstance(window, int) or not 0 < window < _IDS:
             raise RequestError(f"transactions is 1 to {_IDS - 1}, not {window!r}")
         super().__init__(server, window)
         self._decoder = MbapDecoder()
@@ -96,25 +93,11 @@ class ModbusTcpSession(Session):
         del self._sent[command.port][command.command_id]
         if not command.done:
             # Many devices repeat the unit wrongly; its number says whose reply it is.
-            self._on_answer(command, encode_rtu(command.frame[0], adu.pdu))
+            self._on_frame(command, Answer(command.command_id, encode_rtu(command.frame[0], adu.pdu), 0.0))
         self._advance(command.port, now)
-
-    def _on_answer(self, command: PendingCommand, frame: bytes) -> None:
-        pattern = reply_pattern(command.frame, command.response_length)
-        if pattern.measure(frame, 0) not in (len(frame), AT_SILENCE):
-            self._fail(command, self._unfit(command, frame))
-        elif pattern.is_exception(frame):
-            self._fail(command, self._refused(command, frame))
-        else:
-            self._end(command)
-            self._events.append(Answered(command, Answer(command.command_id, frame, 0.0)))
-
-    def _unfit(self, command: PendingCommand, frame: bytes) -> ModbusError:
-        kind = FrameError if command.is_read else OutcomeUnknown
-        return about(kind, command, f"{self._server} sent {frame[1:-2].hex()}, which is no reply to this request")
 
     def _refused(self, command: PendingCommand, frame: bytes) -> ModbusError:
         if frame[2] == GatewayTargetDeviceFailedToRespond.code and not command.is_read:
             why = f"{self._server} got no reply from unit {command.frame[0]} (exception 11)"
             return about(OutcomeUnknown, command, f"{why}; the device may or may not have carried it out")
-        return exception_from_code(frame[2], unit=command.frame[0], function_code=command.frame[1], frame=frame)
+        return super()._refused(command, frame)

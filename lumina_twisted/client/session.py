@@ -6,6 +6,8 @@ What holds for every command:
 
 * It ends with exactly one event, whatever becomes of the connection, and no later than its deadline.
 * Each attempt has an id of its own, so that no answer can be taken for another's.
+* A frame is its reply only if it is one to that request: CRC, unit, function, byte count, what a write echoes. Not
+  every server that a program may be pointed at looks.
 * To one port at most ``window`` commands are with the server at a time, the others wait here, in the order in which
   they were given: a server refuses what exceeds a client's share of its queue, or what a device can hold.
 * When the connection is lost, a read is asked again, and so is what was not sent. A write that may have been sent
@@ -23,12 +25,19 @@ from lumina_twisted.client.command import CommandSettings, PendingCommand
 from lumina_twisted.errors import (
     Cancelled,
     Expired,
+    FrameError,
     ModbusError,
     NotConnected,
     OutcomeUnknown,
     ResponseTimeout,
+    Stopping,
+    exception_from_code,
 )
 from lumina_twisted.lineproto import MIN_TIMEOUT, Answer
+from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.crc import crc16
+from lumina_twisted.modbus.reply import ReplyPattern, reply_pattern
+from lumina_twisted.modbus.rtu import AT_SILENCE
 
 _SLACK: Final = 1000
 """Deadlines of ended commands that are kept before they are swept out."""
@@ -228,6 +237,32 @@ class Session:
                 why = f"the connection to {self._server} was lost before the answer came ({self._why_not})"
                 self._fail(command, about(OutcomeUnknown, command, f"{why}; the device may or may not have got it"))
 
+    # -- replies ---------------------------------------------------------------------------------------------------
+
+    def _on_frame(self, command: PendingCommand, answer: Answer) -> None:
+        """The server says that ``answer`` has the reply's frame; an empty one says that a broadcast was sent."""
+        frame, pattern = answer.frame, reply_pattern(command.frame, command.response_length)
+        if not frame and command.frame[0] == BROADCAST:
+            self._answered(command, answer)
+        elif not _is_reply(frame, pattern):
+            self._fail(command, self._unfit(command, frame))
+        elif pattern.is_exception(frame):
+            self._fail(command, self._refused(command, frame))
+        else:
+            self._answered(command, answer)
+
+    def _answered(self, command: PendingCommand, answer: Answer) -> None:
+        self._end(command)
+        self._events.append(Answered(command, answer))
+
+    def _unfit(self, command: PendingCommand, frame: bytes) -> ModbusError:
+        kind = FrameError if command.is_read else OutcomeUnknown
+        told = frame.hex() or "nothing"
+        return about(kind, command, f"{self._server} sent {told}, which is no reply to this request")
+
+    def _refused(self, command: PendingCommand, frame: bytes) -> ModbusError:
+        return exception_from_code(frame[2], unit=command.frame[0], function_code=command.frame[1], frame=frame)
+
     # -- ends ------------------------------------------------------------------------------------------------------
 
     def _on_deadline(self, command: PendingCommand, now: float) -> None:
@@ -243,6 +278,8 @@ class Session:
         self._advance(command.port, now)
 
     def _expired(self, command: PendingCommand) -> ModbusError:
+        if self._paused:
+            return about(Stopping, command, f"{self._server} is stopping, and was not there again in time")
         if not self._connected or not self._sent.get(command.port):
             return about(NotConnected, command, f"no connection to {self._server} ({self._why_not})")
         return about(Expired, command, f"not sent, {self._server} had no room for it in time")
@@ -262,6 +299,10 @@ class Session:
     def _end(self, command: PendingCommand) -> None:
         command.done = True
         self._live -= 1
+
+
+def _is_reply(frame: bytes, pattern: ReplyPattern) -> bool:
+    return bool(frame) and pattern.measure(frame, 0) in (len(frame), AT_SILENCE) and crc16(frame) == 0
 
 
 def about(kind: type[ModbusError], command: PendingCommand, sentence: str) -> ModbusError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -9,6 +10,10 @@ from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.mbap import MODBUS_TCP_PORT
 
 DEFAULT_PORTS: Final = {"lumina": 8888, "modbus": MODBUS_TCP_PORT}
+LONGEST_SOCKET_PATH: Final = 107
+"""Bytes, as unix(7) has it."""
+LONGEST_LABEL: Final = 63
+"""Characters between two dots of a name (RFC 1035, section 2.3.4)."""
 _FORM: Final = "lumina://HOST[:8888] or modbus://HOST[:502]"
 
 
@@ -35,8 +40,25 @@ def parse_url(url: str) -> ServerUrl:
         raise RequestError(f"{url!r} is no URL of a server ({error}); expected {_FORM}") from None
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise RequestError(f"{url!r} is no URL of a server; expected {_FORM}")
-    if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+    if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise RequestError(f"{url!r} has more than a host and a port; expected {_FORM}")
     if port == 0:
         raise RequestError(f"{url!r} has TCP port 0, where nobody listens; expected {_FORM}")
     return ServerUrl(parts.scheme, parts.hostname, DEFAULT_PORTS[parts.scheme] if port is None else port)
+
+
+def check_place(host: str, port: int) -> None:
+    """Refuses where no server can be.
+
+    :raises RequestError: if the host is neither a name, an address nor the path of a socket, or the port no TCP port.
+    """
+    if not isinstance(host, str) or not host.strip() or not host.isprintable():
+        raise RequestError(f"{host!r} is no host; write a name, an address or the path of a Unix socket")
+    if host.startswith("/"):
+        if len(os.fsencode(host)) > LONGEST_SOCKET_PATH:
+            raise RequestError(f"the path of a Unix socket has {LONGEST_SOCKET_PATH} bytes at most, not as {host!r}")
+        return
+    if not isinstance(port, int) or not 0 < port < 65536:
+        raise RequestError(f"port is a TCP port from 1 to 65535, not {port!r}")
+    if not all(0 < len(label) <= LONGEST_LABEL for label in host.removesuffix(".").split(".")):
+        raise RequestError(f"{host!r} is no host; between its dots stand 1 to {LONGEST_LABEL} characters")

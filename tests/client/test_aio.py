@@ -105,6 +105,14 @@ class AgainstTheDemo(SynchronousTestCase):
     def test_words(self) -> None:
         self.assertIn("demo1", self.run_with(lambda client: client.ask("ports"))[0])
 
+    def test_a_word_that_nobody_answers(self) -> None:
+        async def program(client: LuminaModbusClient) -> Any:
+            client.timeout = 0.1
+            client._session.receive_data = lambda data, now: None  # the server hears, and says nothing
+            return await client.ask("ports")
+
+        self.assertIn("did not answer 'ports'", str(self.assertRaises(NotConnected, self.run_with, program)))
+
     def test_closed_while_it_waits(self) -> None:
         async def program(client: LuminaModbusClient) -> Any:
             task = asyncio.ensure_future(client.port("demo1").unit(9).read_coils(0))
@@ -133,6 +141,31 @@ class Alone(SynchronousTestCase):
                 await client.port("p", timeout=0.2).unit(1).read_coils(0)
             finally:
                 await client.close()
+
+        self.assertIn("no connection to", str(self.assertRaises(NotConnected, asyncio.run, main())))
+
+    def test_another_event_loop(self) -> None:
+        """Each asyncio.run() has one; what waited in the first would wait for ever in the second."""
+        client = LuminaModbusClient(port=free_tcp_port())
+
+        async def read() -> None:
+            await client.port("p", timeout=0.1).unit(1).read_coils(0)
+
+        async def connect() -> None:
+            async with client:
+                pass
+
+        self.assertRaises(NotConnected, asyncio.run, read())
+        for again in (read, connect):
+            self.assertIn("another event loop", str(self.assertRaises(RequestError, asyncio.run, again())))
+        asyncio.run(client.close())
+
+    def test_a_name_that_cannot_be_looked_up(self) -> None:
+        """Python refuses it with an error of another kind than for a name that nobody has."""
+
+        async def main() -> None:
+            async with asyncio.timeout(5):
+                await LuminaModbusClient("\N{SNOWMAN}" * 60).connect()
 
         self.assertIn("no connection to", str(self.assertRaises(NotConnected, asyncio.run, main())))
 

@@ -111,6 +111,42 @@ class Commands(ClientCase):
         self.assertRaises(RequestError, self.client.port, "boiler", parity="X")
         self.assertEqual(self.port.asked, [])
 
+    def test_what_is_of_the_wrong_kind(self) -> None:
+        """Nothing is guessed: ``bytes(5)`` would be a frame to all units, and the text "off" is true."""
+        port = self.client.port("boiler")
+        for wrong, words in (
+            (self.client.send_command("x", "boiler", 5), "hexadecimal"),  # type: ignore[arg-type]
+            (self.client.send_command("x", "boiler", None), "hexadecimal"),  # type: ignore[arg-type]
+            (self.client.send_command(5, "boiler", READ), "the name is a text"),  # type: ignore[arg-type]
+            (self.client.send_command("x" * 5000, "boiler", READ), "1000"),
+            (port.unit(1).write_single_coil(0, "off"), "True or False"),  # type: ignore[arg-type]
+            (port.unit(1).write_single_coil(0, 2), "True or False"),
+            (port.unit(1).write_multiple_coils(0, ["off"]), "True or False"),  # type: ignore[list-item]
+            (port.unit(1).write_multiple_registers(0, None), "list"),  # type: ignore[arg-type]
+            (port.unit(1).read_write_multiple_registers(0, 1, 0, 5), "list"),  # type: ignore[arg-type]
+            (port.unit("1").read_coils(0), "a unit is"),  # type: ignore[arg-type]
+            (self.client.ask("ports\nstats"), "cannot stand in a line"), (self.client.ask(""), "no word"),
+        ):
+            self.assertIn(words, self.failureResultOf(wrong, RequestError).getErrorMessage())
+        for key, value in (
+            ("stopbits", True), ("stopbits", 1.0), ("baudrate", 9600.0), ("timeout", "1"), ("name", 5),
+        ):
+            self.assertRaises(RequestError, self.client.port, **{key: value})
+        self.assertEqual(self.port.asked, [])
+
+    def test_states_of_coils(self) -> None:
+        unit = self.client.port("boiler").unit(1)
+        self.open += [unit.write_single_coil(0, 1), unit.write_multiple_coils(0, (False, True))]
+        self.assertEqual([one.pdu.hex() for one in self.port.asked], ["050000ff00", "0f000000020102"])
+
+    def test_servers_that_cannot_be(self) -> None:
+        for host, port in (
+            ("a..b", 8888), ("x" * 70, 8888), ("", 8888), (" ", 8888), ("\0", 8888), ("/" + "x" * 108, 0),
+            ("127.0.0.1", 0), ("127.0.0.1", 65536), ("127.0.0.1", "8888"),
+        ):
+            self.assertRaises(RequestError, LuminaModbusClient, host, port)
+        self.assertRaises(RequestError, LuminaModbusClient, timeout=100)
+
     def test_many_in_flight_keep_their_order_and_the_servers_bound(self) -> None:
         """The server holds 64 of one client; the others wait with the client."""
         told: list[int] = []
@@ -139,6 +175,15 @@ class Commands(ClientCase):
     def test_words(self) -> None:
         self.assertIn("boiler", self.successResultOf(self.client.ask("ports"))[0])
         self.assertGreater(len(self.successResultOf(self.client.ask("help"))), 5)
+
+    def test_a_word_that_nobody_answers(self) -> None:
+        self.successResultOf(self.client.connect())
+        self.client._session.receive_data = lambda data, now: None  # the server hears, and says nothing
+        asking = self.client.ask("ports")
+        self.server.clock.advance(4.9)
+        self.assertNoResult(asking)
+        self.server.clock.advance(0.2)
+        self.assertIn("did not answer 'ports'", self.failureResultOf(asking, NotConnected).getErrorMessage())
 
 
 class Functions(ClientCase):
@@ -191,7 +236,10 @@ class Functions(ClientCase):
 
     def test_broadcast(self) -> None:
         self.port.script = [b""]
-        self.assertIsNone(self.successResultOf(self.client.port("boiler").unit(0).write_single_coil(1, True)))
+        everybody = self.client.port("boiler").unit(0)
+        self.assertIsNone(self.successResultOf(everybody.write_single_coil(1, True)))
+        self.port.script = [b""]
+        self.assertIsNone(self.successResultOf(everybody.diagnostics(1)))
 
 
 class Connections(ClientCase):
