@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 
 from lumina_twisted.bus.retry import Backoff
@@ -74,7 +74,9 @@ class RetryManager:
             attempts += 1
             try:
                 result = function(*args, **kwargs)
-                return await result if isinstance(result, Awaitable) else result
+                return await _awaitable(result) if isinstance(result, Awaitable) else result
+            except (CancelledError, Cancelled):
+                raise  # whoever took it back wants no more of it
             except Exception as error:
                 if attempts > self.max_retries or not self._retry_on(error):
                     raise
@@ -87,6 +89,13 @@ class RetryManager:
 
             self._clock = reactor
         return deferLater(self._clock, seconds)
+
+
+def _awaitable(result: Awaitable[Any]) -> Awaitable[Any]:
+    """A task of asyncio's cannot wait for a Deferred as it is."""
+    if isinstance(result, Deferred) and _in_asyncio_task():
+        return result.asFuture(asyncio.get_running_loop())
+    return result
 
 
 def _in_asyncio_task() -> bool:

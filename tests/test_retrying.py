@@ -67,6 +67,20 @@ class WithDeferreds(SynchronousTestCase):
         self.failureResultOf(result, CancelledError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_a_call_that_is_cancelled_is_not_made_again(self) -> None:
+        calls: list[Deferred[int]] = []
+
+        def function() -> Deferred[int]:
+            calls.append(Deferred())
+            return calls[-1]
+
+        for retry_on in (RetryManager(clock=self.clock)._retry_on, lambda error: True):
+            result = RetryManager(retry_on=retry_on, clock=self.clock).execute_with_retry(function)
+            result.cancel()
+            self.failureResultOf(result, CancelledError)
+        self.clock.pump([0.1] * 10)
+        self.assertEqual(len(calls), 2)
+
     def test_as_the_mission_prints_it(self) -> None:
         """``await retry_manager.execute_with_retry(client.send_command, command_data)``."""
         port = MemoryPort()
@@ -98,3 +112,18 @@ class WithAsyncio(SynchronousTestCase):
             return await RetryManager(initial_delay=0.001).execute_with_retry(flaky, 5)
 
         self.assertEqual((asyncio.run(main()), calls), (5, [5, 5, 5]))
+
+    def test_a_deferred_in_a_task(self) -> None:
+        """As a program has it that runs Twisted on asyncio's loop."""
+        calls: list[Deferred[int]] = []
+
+        def function() -> Deferred[int]:
+            calls.append(Deferred())
+            end = calls[-1].callback if len(calls) > 1 else calls[-1].errback
+            asyncio.get_running_loop().call_soon(end, 8 if len(calls) > 1 else ResponseTimeout("no"))
+            return calls[-1]
+
+        async def main() -> Any:
+            return await RetryManager(initial_delay=0.001).execute_with_retry(function)
+
+        self.assertEqual((asyncio.run(main()), len(calls)), (8, 2))
