@@ -313,9 +313,10 @@ class SocketCase(TestCase):
 
     def listen(self, **how: Any) -> None:
         """The other side is there."""
+        self.how = how
 
         def build(addr: object) -> Peer:
-            return self.peer(**how)
+            return self.peer(**self.how)
 
         factory = Factory()
         factory.buildProtocol = build  # type: ignore[method-assign,assignment]
@@ -424,6 +425,28 @@ class RtuOverTcp(SocketCase):
         await self.until(lambda: port.is_open)
         await self.assertFailure(self.ask(port, READ, timeout=0.5), ResponseTimeout)
 
+    async def test_a_link_that_stalls(self) -> None:
+        """It hands over everything later; the next read is asked over a new connection, and waits for it."""
+        self.listen(is_silent=True)
+        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=0.3, retries=0)
+        await self.until(lambda: port.is_open and self.peers)
+        await self.assertFailure(self.ask(port, READ, timeout=1.0), ResponseTimeout)
+        stalled, self.how = self.peers[0], {"is_silent": False}
+        asking = self.ask(port, bytes.fromhex("0300050001"))
+        stalled.transport.write(rtu(1, bytes.fromhex("030209A9")))  # to the read before, or to any other
+        self.assertEqual(await asking, rtu(1, bytes.fromhex("03020000")))
+        self.assertEqual((len(self.peers), len(stalled.asked), port.describe().counters.renewals), (2, 1, 1))
+
+    async def test_a_stalled_link_that_is_gone(self) -> None:
+        """Whoever waits for the new connection is told that there is none."""
+        self.listen(is_silent=True)
+        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=0.05, retries=0)
+        await self.until(lambda: port.is_open and self.peers)
+        await self.assertFailure(self.ask(port, READ, timeout=0.5), ResponseTimeout)
+        await self.listening.stopListening()
+        error = await self.assertFailure(self.ask(port, bytes.fromhex("0300050001")), PortClosed)
+        self.assertIn("refuses the connection", str(error))
+
     async def test_a_name_that_nobody_knows(self) -> None:
         port = self.make("rtu+tcp:nowhere.invalid:4001")
         await self.until(lambda: "nowhere.invalid" in port.describe().state)
@@ -523,3 +546,24 @@ class DialIn(SocketCase):
         await self.dial()
         await self.until(lambda: port.is_open)
         self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+
+    async def test_it_stalls_and_comes_again(self) -> None:
+        """What waits for the new connection keeps waiting while the converter notices that the old one is cut."""
+        port = self.make(f"rtu+tcp-listen:{self.tcp_port}:interface=127.0.0.1", timeout=0.3, retries=0)
+        stalled: Peer = await self.dial(is_silent=True)
+        await self.until(lambda: port.is_open)
+        await self.assertFailure(self.ask(port, READ, timeout=1.0), ResponseTimeout)
+        asking = self.ask(port, bytes.fromhex("0300050001"))
+        await self.until(lambda: not stalled.transport.connected)
+        await self.dial()
+        await asking
+        self.assertEqual(len(stalled.asked), 1)
+
+    async def test_it_stalls_and_stays_away(self) -> None:
+        self.patch(dial_in, "COMES_AGAIN", 0.1)
+        port = self.make(f"rtu+tcp-listen:{self.tcp_port}:interface=127.0.0.1", timeout=0.05, retries=0)
+        await self.dial(is_silent=True)
+        await self.until(lambda: port.is_open)
+        await self.assertFailure(self.ask(port, READ, timeout=0.5), ResponseTimeout)
+        error = await self.assertFailure(self.ask(port, bytes.fromhex("0300050001")), PortClosed)
+        self.assertIn("nobody has dialled in", str(error))

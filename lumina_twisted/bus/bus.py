@@ -18,6 +18,7 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import Iterable
+from enum import IntEnum, auto
 
 from lumina_twisted.bus import failures
 from lumina_twisted.bus.counters import Counters
@@ -35,25 +36,35 @@ from lumina_twisted.bus.wire import Answered, Wire
 from lumina_twisted.errors import ModbusError, QueueFull
 
 
+class Renewal(IntEnum):
+    """Where the renewal of a connection is: a reply is owed that the old one may hand over at any time."""
+
+    NONE = auto()
+    WANTED = auto()
+    UNDER_WAY = auto()
+
+
 class Bus:
     """One transaction at a time for everybody behind one port.
 
     :param settings: how it takes turns, waits and retries.
     :param name: what its sentences call it.
+    :param over_stream: whether its bytes come over a stream (a socket), which delays and never loses.
     """
 
-    def __init__(self, settings: BusSettings, name: str = "the port") -> None:
+    def __init__(self, settings: BusSettings, name: str = "the port", *, over_stream: bool = False) -> None:
         self.counters = Counters()
         self._name = name
         self._settings = settings
         self._pace = Pace(settings)
-        self._wire = Wire(settings, self._pace, self.counters)
+        self._wire = Wire(settings, self._pace, self.counters, over_stream)
         self._queue = RequestQueue(settings.queue, settings.queue_per_client)
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._sharing = Sharing(settings)
         self._outcomes = Outcomes(self.counters, name, self._sharing)
         self._closed: str | None = "it has not been opened yet"
         self._stopping = False
+        self._renewal = Renewal.NONE
         self._wake = math.inf  # when a waiting request may be able to go
         self._earliest_end = math.inf  # no request ends before
         self._frames: deque[Frame] = deque()
@@ -119,13 +130,17 @@ class Bus:
 
     def port_opened(self, now: float) -> None:
         """Bytes can be sent and heard from now on."""
-        self._closed = None
-        self._wire.opened(now + self._settings.connect_delay)
+        self._closed, self._renewal = None, Renewal.NONE
+        self._wire.opened(now, now + self._settings.connect_delay)
         self._advance(now)
 
     def port_lost(self, now: float, why: str = "it was lost") -> None:
-        """No more bytes; every request ends with an error that says why, and so do those to come."""
-        self._closed = why
+        """No more bytes; every request ends with an error that says why, and so do those to come. The one loss that a
+        renewal is costs nobody anything."""
+        if self._renewal is Renewal.WANTED:
+            self._renewal = Renewal.UNDER_WAY
+            return
+        self._closed, self._renewal = why, Renewal.NONE
         self._frames.clear()
         live = self._wire.lost()
         for request in [live, *self._queue] if live else list(self._queue):
@@ -149,6 +164,12 @@ class Bus:
             self._queue.remove(request)
             self._outcomes.failed(request, failures.stopping(request))
         self._advance(now)
+
+    @property
+    def renewal(self) -> Renewal:
+        """Whether the connection shall be cut and made anew. What waits meanwhile keeps waiting, unless that fails,
+        which is told by a second :meth:`port_lost`."""
+        return self._renewal
 
     @property
     def is_busy(self) -> bool:
@@ -205,7 +226,7 @@ class Bus:
         if self._outcomes.alone:
             self._take_back_riders()
         self._wake = math.inf
-        if self._wire.attempt is not None or not len(self._queue):
+        if self._wire.attempt is not None or not len(self._queue) or self._renewal is not Renewal.NONE:
             return
         request, self._wake = self._queue.first(now, self._wire.ready_at)
         while request is not None:
@@ -230,6 +251,10 @@ class Bus:
     def _go_or_wait(self, request: Request, silent: float, now: float) -> None:
         if silent > now:
             self._wake = silent
+            return
+        if self._wire.needs_renewal(request):
+            self._renewal = Renewal.WANTED
+            self.counters.renewals += 1
             return
         if self._wire.echo.needs_probe(request):
             request.probed = True

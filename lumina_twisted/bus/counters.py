@@ -29,6 +29,7 @@ class Counters:
     collisions: int = 0
     junk_bytes: int = 0
     frames: int = 0
+    renewals: int = 0
 
     def drop(self, kind: Literal["late", "foreign"]) -> None:
         """Counts a reply that the bus does not hear, for its number says that it is not the one waited for."""

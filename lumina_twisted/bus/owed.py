@@ -6,6 +6,10 @@ reply is counted, and answers nobody but its own caller.
 
 The window begins when the response timeout ends and is as long again, plus the time the reply takes on the wire. It
 grows with replies that come late, shrinks with replies in time, and is at most :data:`LONGEST_WINDOW`.
+
+Behind a socket no window is enough: a link that stalls for a minute then hands over everything it was sent, in order.
+There a debt is *open* until the reply to a request that was sent after it has come (nothing older can follow it), or
+until the connection is a new one; then its window counts.
 """
 
 from __future__ import annotations
@@ -34,12 +38,14 @@ class Debt:
     All of them are one request's, for no other of this shape went out meanwhile; so they lapse together.
     """
 
-    __slots__ = ("awaits_echo", "count", "is_damaged", "lapses", "overdue_since", "owner")
+    __slots__ = ("awaits_echo", "count", "first", "is_damaged", "is_open", "lapses", "last", "overdue_since", "owner")
 
-    def __init__(self, owner: Request, overdue_since: float) -> None:
+    def __init__(self, owner: Request, overdue_since: float, number: int, is_open: bool) -> None:
         self.owner = owner
         self.overdue_since = overdue_since
         self.count = 0
+        self.first = self.last = number  # of its attempts
+        self.is_open = is_open  # the socket may still hold its reply, however long that takes
         self.is_damaged = False  # it seems to have come, damaged: its owner need not wait to ask again
         self.awaits_echo = False  # not even the echo came yet, so the first copy that comes is the echo
         self.lapses = overdue_since
@@ -52,9 +58,13 @@ class Debt:
 
 class OwedReplies:
     """All that a bus is owed. A debt that has lapsed blocks nobody, and is remembered for a while so that the reply
-    that comes even later teaches something."""
+    that comes even later teaches something.
 
-    def __init__(self) -> None:
+    :param over_stream: whether replies come over a stream, which delays and never loses.
+    """
+
+    def __init__(self, over_stream: bool = False) -> None:
+        self._over_stream = over_stream
         self._debts: dict[Shape, Debt] = {}
         self._learned: dict[int, float] = {}
 
@@ -64,13 +74,14 @@ class OwedReplies:
     def __len__(self) -> int:
         return len(self._debts)
 
-    def add(self, owner: Request, overdue_since: float, window: float) -> Debt:
-        """Notes that an attempt of ``owner`` got no reply by ``overdue_since``."""
+    def add(self, owner: Request, overdue_since: float, window: float, number: int = 0) -> Debt:
+        """Notes that attempt ``number`` of the bus, one of ``owner``'s, got no reply by ``overdue_since``."""
         shape = owner.pattern.shape
         debt = self._debts.get(shape)
         if debt is None or debt.owner is not owner:
-            debt = self._debts[shape] = Debt(owner, overdue_since)
+            debt = self._debts[shape] = Debt(owner, overdue_since, number, self._over_stream)
         debt.count += 1
+        debt.last, debt.is_open = number, self._over_stream
         debt.lapses = max(debt.lapses, overdue_since + window)
         return debt
 
@@ -84,6 +95,28 @@ class OwedReplies:
         debt = self._debts.get(request.pattern.shape)
         return debt.lapses if debt is not None and debt.owner is not request else 0.0
 
+    def is_open(self, request: Request) -> bool:
+        """Whether the socket may still hold another's reply that ``request`` could take for its own."""
+        debt = self._debts.get(request.pattern.shape)
+        return debt is not None and debt.is_open and debt.owner is not request
+
+    def heard(self, request: Request, number: int) -> None:
+        """The reply to attempt ``number``, or to one of its request before, came: what is older comes no more."""
+        own = self._debts.get(request.pattern.shape)
+        if own is not None and own.owner is request:
+            number = own.first
+        for debt in self._debts.values():
+            if debt.last < number:
+                debt.is_open = False
+
+    def renewed(self, now: float) -> None:
+        """The connection is a new one: what the old one held is gone, what the device does late is not."""
+        for debt in self._debts.values():
+            if debt.is_open:
+                debt.is_open = False
+                late = max(debt.lapses - debt.overdue_since, self._learned.get(debt.owner.unit, 0.0))
+                debt.lapses = max(debt.lapses, now + min(LONGEST_WINDOW, late))
+
     def lapse_of(self, shape: Shape) -> float:
         """The time before which no reply of this shape can be told apart."""
         debt = self._debts.get(shape)
@@ -93,7 +126,8 @@ class OwedReplies:
         """Whether another request to ``request``'s unit and function is owed a reply."""
         unit, code, _ = request.pattern.shape
         return any(
-            shape.unit == unit and shape.function_code == code and debt.owner is not request and debt.lapses > now
+            shape.unit == unit and shape.function_code == code and debt.owner is not request
+            and (debt.is_open or debt.lapses > now)
             for shape, debt in self._debts.items()
         )
 
@@ -123,9 +157,11 @@ class OwedReplies:
         debt = self._debts.get(attempt.request.pattern.shape)
         if debt is not None and debt.owner is attempt.request and not debt.is_damaged:
             debt.lapses = max(debt.lapses, attempt.expires + window)
+            debt.last = attempt.number
 
     def purge(self, now: float, about_to_go: Request) -> None:
         """Forgets what lapsed long ago, and what has lapsed of the request that is about to go again."""
         for shape, debt in list(self._debts.items()):
-            if debt.lapses + LONGEST_WINDOW < now or (debt.owner is about_to_go and debt.lapses <= now):
+            lapsed_long_ago = debt.lapses + LONGEST_WINDOW < now
+            if not debt.is_open and (lapsed_long_ago or (debt.owner is about_to_go and debt.lapses <= now)):
                 del self._debts[shape]

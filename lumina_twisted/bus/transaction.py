@@ -68,16 +68,20 @@ class Attempt:
     :param expires: when the bus stops waiting for its reply, or its turnaround delay ends.
     :param echo: whether the port echoes; None while nobody knows.
     :param junk: what the decoder had counted as junk before.
+    :param number: how many frames had left before.
     """
 
-    __slots__ = ("echo", "echo_pattern", "echoed", "expires", "junk", "request", "sent_until")
+    __slots__ = ("echo", "echo_pattern", "echoed", "expires", "junk", "number", "request", "sent_until")
 
-    def __init__(self, request: Request, sent_until: float, expires: float, echo: bool | None, junk: int) -> None:
+    def __init__(
+        self, request: Request, sent_until: float, expires: float, echo: bool | None, junk: int, number: int = 0
+    ) -> None:
         self.request = request
         self.sent_until = sent_until
         self.expires = expires
         self.echo = echo
         self.junk = junk
+        self.number = number
         self.echoed = False
         self.echo_pattern = request.pattern.echo
         if request.is_broadcast or (self.lacks_echo and request.pattern.length == UNKNOWN):

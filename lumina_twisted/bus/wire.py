@@ -36,18 +36,22 @@ class Unanswered(NamedTuple):
 
 
 class Wire:
-    """The transaction that runs, and all that was learned from those before."""
+    """The transaction that runs, and all that was learned from those before.
 
-    def __init__(self, settings: BusSettings, pace: Pace, counters: Counters) -> None:
+    :param over_stream: whether replies come over a stream, which delays and never loses.
+    """
+
+    def __init__(self, settings: BusSettings, pace: Pace, counters: Counters, over_stream: bool = False) -> None:
         self.attempt: Attempt | None = None
         self.echo = Echo(settings.echo)
         self.quiet_from = 0.0  # the end of the last byte on the wire
         self._pace = pace
         self._counters = counters
-        self._owed = OwedReplies()
+        self._owed = OwedReplies(over_stream)
         self._ear = Ear()
         self._state = State.IDLE
         self._last_frame = b""
+        self._number = 0  # frames that have left
 
     # -- what is sent --------------------------------------------------------------------------------------------
 
@@ -61,6 +65,10 @@ class Wire:
             ready = max(ready, self._owed.lapse_of(probe_shape(request)))
         return ready
 
+    def needs_renewal(self, request: Request) -> bool:
+        """Whether ``request`` may go over a new connection only: on this one its reply could be another's."""
+        return bool(len(self._owed)) and self._owed.is_open(request)
+
     def send(self, request: Request, now: float) -> Frame:
         """Begins a transaction.
 
@@ -71,7 +79,8 @@ class Wire:
         self._ear.clear()
         sent_until = now + self._pace.wire_time(request)
         expires = sent_until + self._pace.response_timeout(request)
-        self.attempt = Attempt(request, sent_until, expires, self.echo.known, self._ear.junk)
+        self._number += 1
+        self.attempt = Attempt(request, sent_until, expires, self.echo.known, self._ear.junk, self._number)
         self._signal(Signal.BROADCAST_SENT if request.is_broadcast else Signal.REQUEST_SENT)
         request.attempts += 1
         self._counters.frames += 1
@@ -142,6 +151,7 @@ class Wire:
         self._owed.in_time(request.unit)
         if len(self._owed):
             self._owed.extend(attempt, self._window(request))
+            self._owed.heard(request, attempt.number)
         self._wait_for_frames()
         return Answered(request, frame, is_late=False)
 
@@ -176,6 +186,7 @@ class Wire:
             self._counters.echoes += 1
             return None
         self._counters.late += 1
+        self._owed.heard(debt.owner, debt.first)
         self._owed.settle(debt, now)
         self._wait_for_frames()
         return None if self.is_on_wire(debt.owner) else Answered(debt.owner, frame, is_late=True)
@@ -205,9 +216,10 @@ class Wire:
         self._signal(Signal.ERROR_PROCESSED)
         return Unanswered(attempt.request, debt)
 
-    def opened(self, quiet_from: float) -> None:
+    def opened(self, now: float, quiet_from: float) -> None:
         """The port is open; whatever was heard before means nothing."""
         self._ear.clear()
+        self._owed.renewed(now)
         self._wait_for_frames()
         self.quiet_from = quiet_from
 
@@ -252,7 +264,7 @@ class Wire:
 
     def _note_owed(self, attempt: Attempt) -> Debt:
         request = attempt.request
-        debt = self._owed.add(request, attempt.expires, self._window(request))
+        debt = self._owed.add(request, attempt.expires, self._window(request), attempt.number)
         debt.awaits_echo = attempt.lacks_echo and request.pattern.can_equal_request
         return debt
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,6 +19,8 @@ from lumina_twisted.ports.address import SocketAddress
 from lumina_twisted.ports.peer import peer_of
 from lumina_twisted.ports.socket import BusSocket, Dropped, bus_socket
 
+COMES_AGAIN: Final = 2.0
+"""Seconds in which a converter that was connected may dial in again before what waits is told that nobody has."""
 _log: Final = Logger(namespace="lumina.port")
 _REMEDIES: Final = {
     errno.EADDRINUSE: "another program listens there, or a listener of ours; stop it, or take another TCP port",
@@ -48,6 +50,8 @@ class DialInEndpoint(Factory):
         self._wanted: tuple[IProtocolFactory, Deferred[IProtocol]] | None = None
         self._current: BusSocket | None = None
         self._next: _Newcomer | None = None
+        self._was_there = False
+        self._patience: IDelayedCall | None = None
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """The next connection, or the one that has come since the last was lost.
@@ -63,7 +67,10 @@ class DialInEndpoint(Factory):
         if self._next is not None:
             newcomer, self._next = self._next, None
             return succeed(self._hand_over(newcomer, factory))
-        self._tell(f"nobody has dialled in on {self._address} yet; the converter is to connect to this machine")
+        if self._was_there:
+            self._patience = self._reactor.callLater(COMES_AGAIN, self._tell_nobody)
+        else:
+            self._tell_nobody()
         waiting: Deferred[IProtocol] = Deferred(self._cancelled)
         self._wanted = factory, waiting
         return waiting
@@ -71,6 +78,7 @@ class DialInEndpoint(Factory):
     def close(self) -> Deferred[None]:
         """Listens no longer; fires with None when that is done."""
         listening, self._listening = self._listening, None
+        self._was_there = False
         if self._next is not None:
             self._next.transport.abortConnection()
         return succeed(None) if listening is None else maybeDeferred(listening.stopListening)
@@ -84,6 +92,7 @@ class DialInEndpoint(Factory):
         self._log_peer(newcomer)
         if self._wanted is not None:
             (factory, waiting), self._wanted = self._wanted, None
+            self._tell_no_more()
             waiting.callback(self._hand_over(newcomer, factory))
             return
         if self._next is not None:
@@ -106,6 +115,7 @@ class DialInEndpoint(Factory):
 
     def _hand_over(self, newcomer: _Newcomer, factory: IProtocolFactory) -> IProtocol:
         bus: Any = factory.buildProtocol(newcomer.transport.getPeer())
+        self._was_there = True
         self._current = bus_socket(self._address)(bus, self._dropped, self._ended)
         newcomer.become(self._current)
         made: IProtocol = bus
@@ -117,6 +127,16 @@ class DialInEndpoint(Factory):
 
     def _cancelled(self, _: object) -> None:
         self._wanted = None
+        self._tell_no_more()
+
+    def _tell_nobody(self) -> None:
+        self._was_there, self._patience = False, None
+        self._tell(f"nobody has dialled in on {self._address} yet; the converter is to connect to this machine")
+
+    def _tell_no_more(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
 
 def _why_no_listening(address: SocketAddress, error: OSError) -> str:

@@ -13,7 +13,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure as TwistedFailure
 
-from lumina_twisted.bus.bus import Bus
+from lumina_twisted.bus.bus import Bus, Renewal
 from lumina_twisted.bus.events import Event, Frame, Reply, Request
 from lumina_twisted.errors import Cancelled, ModbusError, NotSent, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
@@ -90,7 +90,9 @@ class RTUProtocol(Protocol):
     def connectionLost(self, reason: TwistedFailure | None = None) -> None:
         """The port is gone."""
         self.transport = None
-        if reason is None or reason.check(ConnectionDone):
+        if self._bus.renewal is Renewal.WANTED:
+            self._bus.port_lost(self._now())
+        elif reason is None or reason.check(ConnectionDone):
             self.unavailable("it was closed")
         else:
             self.unavailable(f"it was lost ({why_lost(reason.value)}) and is opened again as soon as it is back")
@@ -160,6 +162,8 @@ class RTUProtocol(Protocol):
         bus = self._bus
         while (frame := bus.next_frame()) is not None:
             self._write(frame)
+        if bus.renewal is Renewal.WANTED:
+            self._cut_connection()
         while (event := bus.next_event()) is not None:
             self._deliver(event)
         self._timer.set(bus.get_timer())
@@ -176,6 +180,12 @@ class RTUProtocol(Protocol):
             return
         if self.trace is not None:
             self.trace(">", frame.data)
+
+    def _cut_connection(self) -> None:
+        """Whoever supervises the port connects again."""
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
 
     def _deliver(self, event: Event) -> None:
         request = event.request

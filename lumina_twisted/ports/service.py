@@ -58,7 +58,8 @@ class PortService(Service):
         self._admit = admit
         self._reactor = reactor
         self._log = Logger(namespace=f"lumina.port.{name}")
-        self._bus = Bus(settings, name)
+        over_stream = self._address is not None and self._address.framing == "rtu"
+        self._bus = Bus(settings, name, over_stream=over_stream)
         self._state = "it has not been opened yet"
         self._closing = False
         self._waiting_for_close: list[Deferred[None]] = []
