@@ -42,6 +42,9 @@ from lumina_twisted.schema import Between, setting
 
 LINGER: Final = 2.0
 """Seconds that a connection may take to close; then it is cut. Only a client that does not read needs them."""
+BITE: Final = 1024
+"""Bytes that are taken from one client before the others have their turn. Of Twisted's own 65,536 a client that floods
+could fill each with five thousand requests, and everybody else would wait for seconds."""
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
 """A client that vanished without a word is noticed within two minutes; the system's own default is two hours."""
 
@@ -158,7 +161,9 @@ class Connection(Protocol):
     # -- what a protocol uses
 
     def write(self, data: bytes) -> None:
-        """Sends bytes to the client, or drops it if it does not read."""
+        """Sends bytes to the client, or drops it if it does not read; nothing if it is gone."""
+        if self.state is GONE:
+            return
         self.transport.write(data)
         if self._unread is not None:
             self._unread += len(data)
@@ -238,7 +243,7 @@ class Connection(Protocol):
         """A client that asks and does not read must not fill the memory."""
         self.log.warn(
             "dropped {peer}: it does not read its answers, {unread} bytes wait for it",
-            peer=peer_of(self.transport), unread=self._unread,
+            peer=peer_of(self.transport), unread=self._unread, fold="unread",
         )
         self.transport.abortConnection()
         self.let_go()
@@ -259,7 +264,8 @@ class Connection(Protocol):
 
 
 def _set_up(transport: Any) -> None:
-    """No delay for short answers, and an end for connections whose client is no more."""
+    """Small bites, no delay for short answers, and an end for connections whose client is no more."""
+    getattr(transport, "transport", transport).bufferSize = BITE  # that of TLS wraps the one that reads
     descriptor = getattr(transport, "getHandle", lambda: None)()
     if not ITCPTransport.providedBy(transport) or getattr(descriptor, "family", None) == socket.AF_UNIX:
         return  # a Unix socket calls itself a TCP transport too

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from lumina_twisted.errors import FrameError, Stopping
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.gateway import Gateway, GatewayOptions, exception_pdu, is_ours
-from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions
+from lumina_twisted.frontends.listener import DRAINING, GONE, TALKING, Connection, Listener, ListenerOptions
 from lumina_twisted.frontends.plugin import StreamFrontEnd
 from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
 from lumina_twisted.ports.peer import peer_of
@@ -51,6 +51,8 @@ class ModbusTcpProtocol(Connection):
             return
         try:
             for adu in self._decoder.receive(data):
+                if self.state is GONE:
+                    return  # dropped for the answer before
                 self._ask(adu)
         except FrameError as error:
             self.listener.errors += 1

@@ -283,6 +283,18 @@ class ConnectionTests(ModbusTcpCase):
         self.assertTrue(self.client.was_cut)
         self.assertIn("does not read its answers", self.logged())
 
+    def test_dropped_in_the_middle_of_a_flood(self) -> None:
+        """That is told once, and nothing of what is left is asked or answered."""
+        self.start(max_buffered=100)
+        self.client.protocol.pauseProducing()
+        unrouted, routed = [Adu(number, 255, READ) for number in range(50)], [Adu(50, 1, READ)]
+        self.say(*unrouted, *routed)
+        self.assertTrue(self.client.was_cut)
+        self.assertEqual(self.logged().count("does not read its answers"), 1)
+        self.assertEqual((len(self.answers()), self.boiler.asked), (12, []))
+        self.client.leave()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_half_closed(self) -> None:
         """It has said all, and gets its answers."""
         self.say(Adu(1, 1, READ))
