@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from lumina_twisted.cli.parser import UsageError, bounded
 
@@ -78,6 +78,20 @@ def add_asking(parser: argparse.ArgumentParser, timeout: float = DEFAULT_TIMEOUT
 
     :param modbus: whether it can ask over Modbus TCP too.
     """
+    group = add_where(parser, modbus)
+    group.add_argument(
+        "--timeout", type=bounded(0.05, 60, "time to wait", float), default=timeout, metavar="SECONDS",
+        help=f"how long to wait for each answer ({timeout:g})",
+    )
+    add_json(group)
+
+
+def add_where(parser: argparse.ArgumentParser, modbus: bool) -> Any:
+    """The options that say where the server is.
+
+    :param modbus: whether it may speak Modbus TCP.
+    :return: the group that they stand in.
+    """
     parser.set_defaults(takes_modbus=modbus)
     group = parser.add_argument_group("server")
     where = group.add_mutually_exclusive_group()
@@ -89,11 +103,7 @@ def add_asking(parser: argparse.ArgumentParser, timeout: float = DEFAULT_TIMEOUT
         help="lumina://HOST[:8888]; or modbus://HOST[:502] for Modbus TCP, and then without PORT" if modbus
         else "the same as lumina://HOST[:8888]",
     )
-    group.add_argument(
-        "--timeout", type=bounded(0.05, 60, "time to wait", float), default=timeout, metavar="SECONDS",
-        help=f"how long to wait for each answer ({timeout:g})",
-    )
-    add_json(group)
+    return group
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:

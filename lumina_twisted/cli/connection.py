@@ -40,9 +40,9 @@ def server_of(options: Any) -> Server:
 
     :raises UsageError: if that is no place.
     """
-    if url := getattr(options, "url", None):
+    if (url := getattr(options, "url", None)) is not None:
         return from_url(url)
-    if given := getattr(options, "server", None):
+    if (given := getattr(options, "server", None)) is not None:
         return server(given)
     try:
         return server(os.environ.get("LUMINA_SERVER") or DEFAULT_SERVER)

@@ -17,11 +17,11 @@ import signal
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Final
 
-from lumina_twisted.cli.arguments import DEFAULT_TIMEOUT, Server, server
+from lumina_twisted.cli.arguments import DEFAULT_TIMEOUT, Server, add_where, server
 from lumina_twisted.cli.commands import command
 from lumina_twisted.cli.connection import ask_word, server_of
 from lumina_twisted.cli.far_end import FarEnd, reach
-from lumina_twisted.cli.output import Output
+from lumina_twisted.cli.output import Output, wants_json
 from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded, nearest
 from lumina_twisted.cli.ports import parsed
 from lumina_twisted.cli.status import status_of
@@ -54,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See :mod:`lumina_twisted.cli.commands`."""
     parser.add_argument("host", metavar="HOST", nargs="?", help="where it runs (LUMINA_SERVER, or 127.0.0.1)")
     parser.add_argument("port", metavar="PORT", nargs="?", type=bounded(1, 65535, "TCP port"), help="its port (8888)")
-    parser.add_argument(
+    group = add_where(parser, modbus=False)
+    group.add_argument(
         "--timeout", type=bounded(0.05, 3600, "time to wait", float), default=DEFAULT_TIMEOUT, metavar="SECONDS",
         help=f"from a pipe: how long to wait for the answer to a line ({DEFAULT_TIMEOUT:g})",
     )
@@ -65,7 +66,9 @@ def run(options: Any, output: Output) -> int:
 
     :raises NotConnected: if there is no server, or no more.
     """
-    where = server(options.host) if options.host else server_of(options)
+    if options.host is not None and (options.server or options.url):
+        raise UsageError("HOST and --server both say where the server is; write one of them")
+    where = server_of(options) if options.host is None else server(options.host)
     if where.is_modbus:
         raise UsageError(f"the console talks in lines, and {where} is to speak Modbus TCP; use `lumina read --url`")
     if options.port:
@@ -74,14 +77,20 @@ def run(options: Any, output: Output) -> int:
 
 
 async def _converse(where: Server, timeout: float, output: Output) -> int:
-    far = await reach(where, lambda line: print(line, file=output.out, flush=True), timeout)
+    far = await reach(where, output.line, timeout)
     is_person = output.source.isatty()
     console = Console(where, far, output, timeout, is_person)
     try:
         status = await console.talk(_lines(output, console) if is_person else piped(output.source))
         if not is_person:
             await far.finish(timeout)
+        if far.not_shown is not None:
+            raise far.not_shown
         return status
+    except NotConnected:
+        if far.not_shown is not None:
+            raise far.not_shown from None
+        raise
     finally:
         far.close()
         await console.close()
@@ -146,7 +155,7 @@ class Console:
         if _is_meant_for_us(words[0], line) and await self._has_commands():
             return await self._run(words)
         if line.lower() == "help":
-            print(HELP, file=self._output.out, flush=True)
+            self._output.line(HELP)
         self._far.say(line.removeprefix(">").lstrip() if line.startswith(">") else line)
         if await self._far.answered(PROMPTLY if self._is_person else self._timeout) or self._is_person:
             return EXIT_OK
@@ -156,14 +165,18 @@ class Console:
         return EXIT_REFUSED
 
     async def _run(self, words: list[str]) -> int:
-        output = Output("--json" in words, self._output.out, self._output.err)
+        output = Output(wants_json(words), self._output.out, self._output.err)
         try:
             if words[0] not in OURS:
                 meant = nearest(words[0], [*OURS, "help", "ports", "stats", "bye"])
                 raise UsageError(f"there is no command {words[0]!r} here; {meant}")
             chosen = command(words[0])
             module = chosen.load()
-            options = chosen.parser(module, output.out).parse_args(words[1:])
+            parser = chosen.parser(module, output.out)
+            parser.set_defaults(takes_modbus=False)  # whatever the variable says
+            options = parser.parse_args(words[1:])
+            if options.server is not None or options.url is not None:
+                raise UsageError("the console asks the server that it talks to; leave out --server and --url")
             return await self._interruptible(module.ask(options, self._client, output)) or EXIT_OK
         except SystemExit:  # --help
             return EXIT_OK

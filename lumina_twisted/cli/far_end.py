@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from lumina_twisted.cli.arguments import Server
+from lumina_twisted.cli.output import WriteFailed
 from lumina_twisted.errors import NotConnected
 
 QUIET: Final = 0.3
@@ -27,6 +28,8 @@ class FarEnd(asyncio.Protocol):
 
     def __init__(self, show: Callable[[str], None]) -> None:
         self.closed = asyncio.Event()
+        self.not_shown: Exception | None = None
+        """Why nothing more can be shown."""
         self._show = show
         self._whole = asyncio.Event()
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
@@ -98,10 +101,15 @@ class FarEnd(asyncio.Protocol):
         self._whole.set()
 
     def _show_line(self, line: str) -> None:
-        if not self._word_asked or not line.startswith(COMMENT):
+        if self._word_asked and line.startswith(COMMENT):
+            if line.rstrip() == COMMENT:
+                return
+            line = line.removeprefix(COMMENT).removeprefix(" ")
+        try:
             self._show(line)
-        elif line.rstrip() != COMMENT:
-            self._show(line.removeprefix(COMMENT).removeprefix(" "))
+        except (OSError, WriteFailed) as error:
+            self.not_shown = self.not_shown or error
+            self.closed.set()
 
 
 async def reach(where: Server, show: Callable[[str], None], timeout: float) -> FarEnd:
@@ -118,10 +126,11 @@ async def reach(where: Server, show: Callable[[str], None], timeout: float) -> F
                 await loop.create_connection(lambda: far, where.host, where.port)
     except TimeoutError:
         raise NotConnected(f"no connection to {where} within {timeout:g} s; is it running there?") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter for a name that cannot be looked up
         raise NotConnected(f"no connection to {where} ({_why(error)}); is it running there?") from None
     return far
 
 
-def _why(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+def _why(error: Exception) -> str:
+    number = getattr(error, "errno", None) or 0
+    return os.strerror(number) if number > 0 else str(error)

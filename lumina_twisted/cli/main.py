@@ -17,7 +17,7 @@ from typing import Any, Final
 from lumina_twisted import __version__
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.commands import COMMANDS, Command, command
-from lumina_twisted.cli.output import Output, WriteFailed
+from lumina_twisted.cli.output import Output, WriteFailed, wants_json
 from lumina_twisted.cli.parser import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None, stdin: Any = None, stdout: Any = Non
     :return: the exit status.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    output = Output("--json" in words, stdout, stderr, stdin)
+    output = Output(wants_json(words), stdout, stderr, stdin)
     if hasattr(output.out, "reconfigure"):
         output.out.reconfigure(errors="replace")  # a device's text may have what a terminal has not
     try:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None, stdin: Any = None, stdout: Any = Non
         _silence(output.out)
         return 128 + signal.SIGPIPE
     except (WriteFailed, OSError) as error:  # flush() raises the latter
-        output.error(error if isinstance(error, WriteFailed) else WriteFailed(f"{error.strerror or error}"))
+        output.complain(error if isinstance(error, WriteFailed) else WriteFailed(f"{error.strerror or error}"))
         _silence(output.out)
         return EXIT_REFUSED
 
@@ -96,9 +96,13 @@ def _run(words: list[str], output: Output) -> int:
 
 def _run_command(chosen: Command, words: list[str], options: Any, output: Output) -> int:
     module = chosen.load()
+    parser = chosen.parser(module, output.out)
+    for key in ("server", "url", "timeout", "json"):
+        if hasattr(options, key) and not any(action.dest == key for action in parser._actions):
+            raise UsageError(f"`{parser.prog}` has no --{key}; leave it out")
     if chosen.name == "run":
         return int(module.run(words, output))
-    options = chosen.parser(module, output.out).parse_args(words, options)
+    options = parser.parse_args(words, options)
     if hasattr(module, "run"):
         return int(module.run(options, output))
     from lumina_twisted.cli.connection import run_asking

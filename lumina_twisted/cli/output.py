@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from lumina_twisted.errors import ConfigError, LuminaError, ModbusException
@@ -11,6 +14,19 @@ from lumina_twisted.errors import ConfigError, LuminaError, ModbusException
 
 class WriteFailed(Exception):
     """A result could not be written, to a full disk for example."""
+
+
+class _Closed(io.StringIO):
+    """Stands for a standard output that whoever started us has closed."""
+
+    def write(self, text: str) -> int:
+        """See :class:`io.TextIOBase`."""
+        raise OSError(errno.EBADF, "standard output is closed")
+
+
+def wants_json(words: Sequence[str]) -> bool:
+    """Whether ``--json`` is among the options; behind ``--`` it is a text."""
+    return "--json" in words[: words.index("--") if "--" in words else len(words)]
 
 
 class Output:
@@ -22,9 +38,9 @@ class Output:
 
     def __init__(self, as_json: bool = False, out: Any = None, err: Any = None, source: Any = None) -> None:
         self.as_json = as_json
-        self.out = out or sys.stdout
-        self.err = err or sys.stderr
-        self.source = source or sys.stdin
+        self.out = out or sys.stdout or _Closed()
+        self.err = err or sys.stderr or io.StringIO()  # nobody reads it
+        self.source = source or sys.stdin or io.StringIO()
 
     def result(self, text: str, **data: Any) -> None:
         """One result: a line for people, or the data of it.
@@ -32,8 +48,12 @@ class Output:
         :raises WriteFailed: if it cannot be written.
         :raises BrokenPipeError: if nobody reads any more.
         """
+        self.line(json.dumps(data) if self.as_json else text)
+
+    def line(self, text: str) -> None:
+        """A line on standard output; it fails as :meth:`result` does."""
         try:
-            print(json.dumps(data) if self.as_json else text, file=self.out, flush=True)
+            print(text, file=self.out, flush=True)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -45,16 +65,20 @@ class Output:
             print(text, file=self.err, flush=True)
 
     def error(self, error: Exception) -> None:
-        """Why there is no result."""
+        """Why there is no result; it fails as :meth:`result` does if that is JSON."""
         if not self.as_json:
-            print(f"lumina: {sentence(error)}", file=self.err, flush=True)
+            self.complain(error)
             return
         told: dict[str, Any] = {"error": getattr(error, "token", "usage"), "message": str(error)}
         if isinstance(error, ModbusException):
             told["code"] = error.code
         if isinstance(error, ConfigError):
             told["faults"] = error.faults
-        print(json.dumps(told), file=self.out, flush=True)
+        self.line(json.dumps(told))
+
+    def complain(self, error: Exception) -> None:
+        """The same for a person, also where results cannot be written."""
+        print(f"lumina: {sentence(error)}", file=self.err, flush=True)
 
 
 def sentence(error: Exception) -> str:

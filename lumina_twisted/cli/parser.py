@@ -20,6 +20,10 @@ EXIT_REFUSED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
+DASHES: Final = "--"
+"""What stands behind is no option, whatever it looks like."""
+_PLACES: Final = ("--server", "--url")
+_WHOLE: Final = re.compile(r"[+-]?(0x[0-9a-f]+|[0-9]+)", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"-(\.?\d|inf|nan)", re.IGNORECASE)
 
 
@@ -78,31 +82,35 @@ class Parser(argparse.ArgumentParser):
         places: list[str] = []
         coming = iter(words)
         for word in coming:
-            if word == "--":
+            if word == DASHES:
                 places += coming
             elif is_option(word):
                 options.append(self._with_value(word, coming))
             else:
                 places.append(word)
-        if self._asks_modbus(options, namespace):
-            places.insert(0, "")  # Modbus TCP knows no ports: that word is left out
-        return [*options, "--", *places] if places else options
+        where = _named_server(options, namespace)
+        if self.get_default("takes_modbus") and where.strip().lower().startswith("modbus://"):
+            places = self._without_port(places)
+        return [*options, DASHES, *places] if places else options
 
-    def _asks_modbus(self, options: Sequence[str], before: Any) -> bool:
-        """Whether this command wants a port, and asks a server that has none."""
-        wants_port = any(action.dest == "port" and not action.option_strings for action in self._actions)
-        if not wants_port or not self.get_default("takes_modbus"):
-            return False
-        given = [one.partition("=")[2] for one in options if one.startswith(("--url=", "--server="))]
-        given += [one for key in ("url", "server") if (one := getattr(before, key, None))]
-        return (given or [os.environ.get("LUMINA_SERVER", "")])[0].lower().startswith("modbus://")
+    def _without_port(self, places: list[str]) -> list[str]:
+        """Modbus TCP knows no ports; argparse is given an empty one where the command wants one."""
+        names_port = self.get_default("names_port")
+        if names_port is None:
+            return places
+        if places and names_port(places):
+            raise UsageError(
+                f"Modbus TCP knows no ports; leave {places[0]!r} out, the unit says which device it is"
+            )
+        return ["", *places]
 
     def _with_value(self, word: str, coming: Iterator[str]) -> str:
         """An option as one word, its value taken from those that come."""
         name, equals, _ = word.partition("=")
         action = self._option_string_actions.get(name)
         if action is None:
-            raise UsageError(f"{name!r} is no option here; {self._options_near(name)}; see `{self.prog} --help`")
+            raise UsageError(f"{name!r} is no option here; {self._options_near(name)}; see `{self.prog} --help`"
+                             + self._hint_at_dashes(word))
         if action.nargs == 0:
             if equals:
                 raise UsageError(f"{name} takes no value; write `{name}`")
@@ -114,9 +122,27 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"{name} needs a value; write `{name} {action.metavar}`")
         return f"{name}={value}"
 
+    def _hint_at_dashes(self, word: str) -> str:
+        """A text to be written may begin as an option does."""
+        takes_values = any(action.dest == "values" for action in self._actions)
+        return f"; if it is a value, write `{DASHES} {word}` at the end" if takes_values else ""
+
     def _options_near(self, name: str) -> str:
         known = [one for one in self._option_string_actions if one.startswith("--")]
         return nearest(name, known)
+
+
+def _named_server(options: Iterable[str], before: Any) -> str:
+    """Where the server is, as it was typed.
+
+    :param before: what was said before the command's word.
+    :raises UsageError: if it was said in two ways.
+    """
+    after = {name: value for name, _, value in (one.partition("=") for one in options) if name in _PLACES}
+    named = {name: one for name in _PLACES if (one := getattr(before, name[2:], None)) is not None} | after
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(_PLACES)} both say where the server is; write one of them")
+    return next(iter(named.values()), os.environ.get("LUMINA_SERVER", ""))
 
 
 def is_option(word: str) -> bool:
@@ -142,7 +168,17 @@ def checked(check: Callable[[str], Any], what: str) -> Callable[[str], Any]:
     return convert
 
 
-def bounded(lowest: float, highest: float, what: str, kind: Callable[[str], Any] = int) -> Callable[[str], Any]:
+def decimal(text: str) -> int:
+    """A whole number in decimal digits.
+
+    :raises ValueError: if it is none.
+    """
+    if "x" in text.lower():
+        raise ValueError(text)
+    return whole(text)
+
+
+def bounded(lowest: float, highest: float, what: str, kind: Callable[[str], Any] = decimal) -> Callable[[str], Any]:
     """A number within limits, both included."""
 
     def convert(text: str) -> Any:
@@ -172,5 +208,10 @@ def _listed(words: Sequence[Any]) -> str:
 
 
 def whole(text: str) -> int:
-    """A decimal number, or a hexadecimal one that begins with 0x."""
-    return int(text, 16) if text.lower().startswith(("0x", "-0x")) else int(text)
+    """A decimal number, or a hexadecimal one that begins with 0x. Python would take 1_0 for 10.
+
+    :raises ValueError: if it is none.
+    """
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(text)
+    return int(text, 16 if "x" in text.lower() else 10)

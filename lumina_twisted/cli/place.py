@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from lumina_twisted.cli.parser import UsageError, bounded, chosen, whole
-from lumina_twisted.cli.tables import TYPES, table
+from lumina_twisted.cli.tables import TYPES, is_table, table
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 
 LAST_ADDRESS: Final = 65535
+_REGISTER: Final = re.compile(r"(?P<table>[0134])((?<!0)[xX])?(?P<number>(?!0+$)\d{4,5})")
+"""A number of the data model, as 400001 or 4x0001; 0x10000 is none, but an address that is too large."""
 
 
 def address(text: str) -> int:
@@ -24,9 +27,10 @@ def address(text: str) -> int:
         value = -1
     if 0 <= value <= LAST_ADDRESS:
         return value
-    if match := re.fullmatch(r"([0134])[xX]?(\d{4,5})", text):
-        name = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}[match[1]]
-        raise UsageError(f"{text} is a register number; write `{name} {int(match[2]) - 1}`, addresses begin at 0")
+    if match := _REGISTER.fullmatch(text):
+        name = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}[match["table"]]
+        here = int(match["number"]) - 1
+        raise UsageError(f"{text} is a register number; write `{name} {here}`, addresses begin at 0")
     raise UsageError(f"{text!r} is no address; give a number from 0 to {LAST_ADDRESS}, as 16 or 0x10")
 
 
@@ -42,10 +46,30 @@ def add_serial(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_port(parser: argparse.ArgumentParser) -> None:
-    """Which port."""
+def add_port(parser: argparse.ArgumentParser, names_port: Callable[[list[str]], bool]) -> None:
+    """Which port.
+
+    :param names_port: whether the words of a command begin with a port, although the server is to speak Modbus TCP.
+    """
+    parser.set_defaults(names_port=names_port)
     told = "name or path of a port; `lumina ports` tells which there are; left out with --url modbus://…"
     parser.add_argument("port", metavar="PORT", help=told)
+
+
+def _names_port(places: list[str]) -> bool:
+    """Whether it is PORT UNIT TABLE, and not UNIT TABLE."""
+    if any(map(is_table, places[1:2])):
+        return False
+    return any(map(is_table, places[2:3])) or not places[0].isdecimal()
+
+
+def check_port(options: Any) -> None:
+    """Refuses a port without a name, which a server takes for its first one; a variable was not set, for example.
+
+    :raises UsageError: if so.
+    """
+    if not options.port:
+        raise UsageError("PORT is empty; `lumina ports` tells which there are")
 
 
 def _unit(text: str) -> int:
@@ -58,31 +82,45 @@ def _unit(text: str) -> int:
 
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Port, unit, table and address, and how values lie in registers."""
-    add_port(parser)
+    add_port(parser, _names_port)
     parser.add_argument("unit", metavar="UNIT", type=_unit, help="unit identifier, 1 to 247")
     parser.add_argument("table", metavar="TABLE", type=table, help="coil, discrete, holding or input")
     parser.add_argument("address", metavar="ADDRESS", type=address, help="address, from 0, decimal or as 0x10")
     group = parser.add_argument_group("values in registers")
     group.add_argument("--type", choices=TYPES, metavar="TYPE", help=f"{', '.join(TYPES)} (u16)")
     orders = chosen(("big", "little"), "order")
-    group.add_argument("--word-order", **orders, default="big", metavar="big|little", help="which word is first (big)")
-    group.add_argument("--byte-order", **orders, default="big", metavar="big|little", help="which byte of a word (big)")
+    group.add_argument("--word-order", **orders, metavar="big|little", help="which word is first (big)")
+    group.add_argument("--byte-order", **orders, metavar="big|little", help="which byte of a word (big)")
     group.add_argument("--length", type=bounded(1, 125, "length"), metavar="N", help="registers of a string")
     encodings = chosen(("ascii", "utf-8", "latin-1"), "encoding")
-    group.add_argument("--encoding", **encodings, default="ascii", metavar="NAME",
+    group.add_argument("--encoding", **encodings, metavar="NAME",
                        help="of a string: ascii, utf-8, latin-1 (ascii)")
 
 
 def check(options: Any) -> None:
-    """Refuses what does not go together, and says which type it is if nobody did.
+    """Refuses what does not go together, and says what nobody said.
 
     :raises UsageError: if so.
     """
-    if options.table.is_bits and options.type:
-        raise UsageError(f"a {options.table.name} is on or off and has no type; leave out --type")
+    if options.table.is_bits:
+        keys = ("type", "word_order", "byte_order", "length", "encoding")
+        _refuse(options, keys, f"a {options.table.name} is on or off")
     options.type = options.type or "u16"
     if options.length and options.type != "string":
         raise UsageError(f"--length is for strings; write --type string, or --count for more than one {options.type}")
+    if options.type == "string":
+        _refuse(options, ("word_order",), "a string begins with its first register")
+    else:
+        _refuse(options, ("encoding",), f"{options.type} is a number")
+    options.word_order = options.word_order or "big"
+    options.byte_order = options.byte_order or "big"
+    options.encoding = options.encoding or "ascii"
+
+
+def _refuse(options: Any, keys: tuple[str, ...], why: str) -> None:
+    for key in keys:
+        if getattr(options, key):
+            raise UsageError(f"{why} and has no {key.replace('_', ' ')}; leave out --{key.replace('_', '-')}")
 
 
 def check_range(start: int, entries: int, remedy: str) -> None:
@@ -110,6 +148,7 @@ def unit_of(client: LuminaModbusClient | ModbusTcpClient, options: Any) -> Unit:
     if isinstance(client, ModbusTcpClient):
         check_modbus(options)
         return client.unit(options.unit, options.timeout)
+    check_port(options)
     return client.port(options.port, **serial_of(options)).unit(options.unit)
 
 

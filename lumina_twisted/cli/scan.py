@@ -18,8 +18,8 @@ from lumina_twisted.cli import ports, stats
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.connection import ask_word
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, checked, chosen
-from lumina_twisted.cli.place import add_port
+from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, checked, chosen, decimal
+from lumina_twisted.cli.place import add_port, check_port
 from lumina_twisted.cli.progress import Progress, progress
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 from lumina_twisted.errors import (
@@ -83,7 +83,7 @@ def units(text: str) -> tuple[int, ...]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    values = tuple(int(one) for one in text.split(","))
+    values = tuple(decimal(one.strip()) for one in text.split(","))
     if not all(0 < one <= 10_000_000 for one in values):
         raise ValueError
     return values
@@ -98,7 +98,7 @@ def _parities(text: str) -> tuple[str, ...]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See :mod:`lumina_twisted.cli.commands`."""
-    add_port(parser)
+    add_port(parser, bool)  # no other word can stand there
     parser.add_argument(
         "--units", type=checked(units, "no list of units; write as 1-10,17, from 1 to 255"),
         default=tuple(range(1, 248)), metavar="LIST", help="which to ask (1-247)",
@@ -243,6 +243,8 @@ async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output
     """Prints each unit that answers as it is found; 1 if none does."""
     if isinstance(client, ModbusTcpClient) and (options.baudrates != (None,) or options.parities != (None,)):
         raise UsageError("over Modbus TCP no speed or parity can be tried; leave out --baudrates and --parities")
+    if isinstance(client, LuminaModbusClient):
+        check_port(options)
     total = len(options.units) * len(options.baudrates) * len(options.parities)
     with progress(total, output) as bar:
         scan = Scan(options, client, output, bar)

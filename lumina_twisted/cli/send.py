@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any, Final
 
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import UsageError, bounded
-from lumina_twisted.cli.place import add_port, add_serial, check_modbus, serial_of
+from lumina_twisted.cli.place import add_port, add_serial, check_modbus, check_port, serial_of
 from lumina_twisted.client.aio import CommandReply, CommandSettings, LuminaModbusClient, ModbusTcpClient
 from lumina_twisted.client.command import request_frame
 from lumina_twisted.errors import FrameError
@@ -24,7 +25,7 @@ EXAMPLES: Final = """\
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See :mod:`lumina_twisted.cli.commands`."""
-    add_port(parser)
+    add_port(parser, _names_port)
     parser.add_argument("hex", metavar="HEX", nargs="+", help="unit, function and data, with or without the CRC")
     parser.add_argument(
         "--response-length", type=bounded(0, 256, "length"), default=0, metavar="BYTES",
@@ -32,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_serial(parser)
     add_asking(parser)
+
+
+def _names_port(places: list[str]) -> bool:
+    return len(places) > 1 and re.fullmatch(r"(0x)?[0-9a-f ]*", places[0], re.IGNORECASE) is None
 
 
 async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
@@ -50,6 +55,7 @@ async def _sent(client: LuminaModbusClient | ModbusTcpClient, options: Any, body
         check_modbus(options)
         how = CommandSettings(timeout=options.timeout)
         return await client.request(request_frame(body), "", how, name="lumina send", response_length=length)
+    check_port(options)
     return await client.send_command("lumina send", options.port, body, response_length=length, **serial_of(options))
 
 

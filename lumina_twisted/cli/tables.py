@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, Final
 
 from attrs import frozen
@@ -59,8 +60,15 @@ def table(text: str) -> Table:
     found = _WORDS.get(text.lower())
     if found is None:
         names = [one.name for one in TABLES]
-        raise UsageError(f"there is no table {text!r}; {nearest(text, names)} (tables are {', '.join(names)})")
+        near = nearest(text, names)
+        all_of_them = "" if names[-1] in near else f" (tables are {', '.join(names)})"
+        raise UsageError(f"there is no table {text!r}; {near}{all_of_them}")
     return found
+
+
+def is_table(text: str) -> bool:
+    """Whether there is a table of that name."""
+    return text.lower() in _WORDS
 
 
 def decoded(words: tuple[int, ...], options: Any) -> Any:
@@ -99,6 +107,8 @@ def encoded(texts: list[str], options: Any) -> list[int]:
     """
     if options.type == "string":
         text = " ".join(texts)
+        if not text and not options.length:
+            raise UsageError("an empty string takes no register; write --length REGISTERS to fill so many with NUL")
         length = options.length or (len(text.encode(options.encoding, "replace")) + 1) // 2
         return list(encode_text(text, length, options.encoding, options.byte_order))
     if options.type == "bits":
@@ -111,11 +121,28 @@ def encoded(texts: list[str], options: Any) -> list[int]:
 
 
 def _number(text: str, kind: str) -> float:
+    if kind == "hex":
+        return _hexadecimal(text)
     try:
-        return int(text, 16) if kind == "hex" else float(text) if kind[0] == "f" else whole(text)
+        value = _fraction(text) if kind[0] == "f" else whole(text)
     except ValueError:
         hint = "; for fractions write --type f32" if "." in text else ""
         raise UsageError(f"{text!r} is no {kind}{hint}") from None
+    if math.isinf(value) and "inf" not in text.lower():
+        raise UsageError(f"{text} is too large for {kind}")
+    return value
+
+
+def _hexadecimal(text: str) -> int:
+    if not re.fullmatch(r"(0x)?[0-9a-f]{1,4}", text, re.IGNORECASE):
+        raise UsageError(f"{text!r} is no register in hex; write up to four digits, as 1F or 0x1F")
+    return int(text, 16)
+
+
+def _fraction(text: str) -> float:
+    if "_" in text or not text.isascii():
+        raise ValueError(text)  # Python would take 1_0 for 10
+    return float(text)
 
 
 _STATES: Final = {

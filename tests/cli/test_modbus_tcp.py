@@ -53,11 +53,18 @@ class ModbusTcpCommands(CommandCase):
             (("read", "100", "coil", "0"), 1, "unit 100 refused function 1: exception 10 gateway path unavailable"),
             (("read", "2", "holding", "9999"), 1, "exception 2 illegal data address"),
             (("read", "--baudrate", "9600", "2", "holding", "0"), 2, "a request over Modbus TCP has no --baudrate"),
-            (("read", "demo1", "2", "holding", "0"), 2, "'demo1' is no unit"),
+            (("read", "demo1", "2", "holding", "0"), 2, "Modbus TCP knows no ports; leave 'demo1' out"),
+            (("read", "1", "2", "holding", "0"), 2, "Modbus TCP knows no ports; leave '1' out"),
+            (("write", "demo1", "2", "coil", "3", "on"), 2, "Modbus TCP knows no ports; leave 'demo1' out"),
+            (("send", "demo1", "020300000001"), 2, "Modbus TCP knows no ports; leave 'demo1' out"),
+            (("scan", "demo1", "--units", "2"), 2, "Modbus TCP knows no ports; leave 'demo1' out"),
+            (("read", "x2", "holding", "0"), 2, "'x2' is no unit"),
+            (("read", "256", "holding", "0"), 2, "'256' is no unit"),
+            (("console",), 2, "the console talks in lines"),
             (("scan", "--baudrates", "9600"), 2, "over Modbus TCP no speed or parity can be tried"),
             (("stats",), 2, "this asks a Lumina server, and 127.0.0.1:"),
             (("ports",), 2, "write --url lumina://HOST"),
-            (("read", "--server", "h", "2", "holding", "0"), 2, "not allowed with"),
+            (("read", "--server", "h", "2", "holding", "0"), 2, "--server and --url both say where"),
         ):
             found = self.run_command(*words, "--url", self.url)
             self.assertEqual(found[0], status, found)
