@@ -113,6 +113,12 @@ class PortClosed(NotSent):
     token = "port_closed"
 
 
+class UnitOffline(NotSent):
+    """The unit has not answered for a while; it is asked again soon, and until then nobody waits for it."""
+
+    token = "unit_offline"
+
+
 class Cancelled(ModbusError):
     """Its caller took it back: before it was sent, or a read at any time."""
 
@@ -268,7 +274,7 @@ def error_from_reason(
 _BY_TOKEN: dict[str, type[ModbusError]] = {
     cls.token: cls
     for cls in (
-        RequestError, NotSent, Expired, QueueFull, Overloaded, PortClosed, Cancelled, Stopping, ResponseTimeout,
-        OutcomeUnknown,
+        RequestError, NotSent, Expired, QueueFull, Overloaded, PortClosed, UnitOffline, Cancelled, Stopping,
+        ResponseTimeout, OutcomeUnknown,
     )
 }

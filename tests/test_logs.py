@@ -66,7 +66,7 @@ class Running(SynchronousTestCase):
     def test_dead_device_is_folded(self) -> None:
         with Twistd("--demo") as twistd:
             client = twistd.connect()
-            for _ in range(5):
+            for _ in range(7):
                 client.write(b"a:x:demo1:19200:0903000000018542:7:3:retries=0")
                 client.read()
             client.close()
@@ -74,7 +74,8 @@ class Running(SynchronousTestCase):
             twistd.wait()
             text = (twistd.folder / "logs" / "lumina.log").read_text()
             self.assertEqual(len(re.findall("did not answer", text)), 2)
-            self.assertIn("(3 more like this in 60 s)", text)
+            self.assertIn(" more like this in 60 s)", text)
+            self.assertEqual(len(re.findall("unit 9 is offline", text)), 1)
 
     def test_no_file(self) -> None:
         with Twistd("--demo", "--log", "directory=") as twistd:

@@ -24,16 +24,18 @@ from lumina_twisted.bus import failures
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.echo import probe_for
 from lumina_twisted.bus.events import Event, Frame, Request
+from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.outcomes import Outcomes
 from lumina_twisted.bus.owed import Debt
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.queue import RequestQueue
+from lumina_twisted.bus.refusals import Refusals
 from lumina_twisted.bus.retry import Backoff, allowed_retries
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.sharing import Sharing
 from lumina_twisted.bus.transaction import Attempt
 from lumina_twisted.bus.wire import Answered, Wire
-from lumina_twisted.errors import ModbusError, QueueFull
+from lumina_twisted.errors import ModbusError, PortClosed, QueueFull, UnitOffline
 
 
 class Renewal(IntEnum):
@@ -57,11 +59,13 @@ class Bus:
         self._name = name
         self._settings = settings
         self._pace = Pace(settings)
-        self._wire = Wire(settings, self._pace, self.counters, over_stream)
+        self.health = Health(settings)
+        self._wire = Wire(settings, self._pace, self.counters, self.health, over_stream)
         self._queue = RequestQueue(settings.queue, settings.queue_per_client)
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._sharing = Sharing(settings)
         self._outcomes = Outcomes(self.counters, name, self._sharing)
+        self._refusals = Refusals(settings.queue)
         self._closed: str | None = "it has not been opened yet"
         self._stopping = False
         self._renewal = Renewal.NONE
@@ -74,8 +78,9 @@ class Bus:
     def submit(self, request: Request, now: float) -> None:
         """Takes a request; exactly one event will end it, unless it is cancelled."""
         self.counters.requests += 1
-        if error := self._refusal(request):
-            self._outcomes.failed(request, error)
+        request.arrived = now
+        if error := self._refusal(request, now):
+            self._refuse(request, error, now)
             return
         self._sharing.note(request)
         if not self._rides(request):
@@ -94,7 +99,7 @@ class Bus:
             return
         request.done = True
         self.counters.cancelled += 1
-        if self._sharing.leave(request) is None and not self._wire.is_on_wire(request):
+        if self._sharing.leave(request) is None and not self._wire.is_on_wire(request) and not request.is_refused:
             self._queue.remove(request)
             self._outcomes.alone += self._sharing.release(request)
             self._advance(now)
@@ -106,6 +111,8 @@ class Bus:
 
     def handle_timer(self, now: float) -> None:
         """Does what is due by now."""
+        for request, error in self._refusals.take_due(now):
+            self._outcomes.failed(request, error)
         if now >= self._wire.silence_at:
             self._take_answers(self._wire.end_of_burst(now))
         if now >= self._earliest_end:
@@ -117,7 +124,8 @@ class Bus:
     def get_timer(self) -> float | None:
         """When :meth:`handle_timer` is due, or None if nothing is waited for."""
         attempt = self._wire.attempt
-        when = min(self._earliest_end, self._wire.silence_at, self._wake if attempt is None else attempt.next_step)
+        step = self._wake if attempt is None else attempt.next_step
+        when = min(self._earliest_end, self._wire.silence_at, step, self._refusals.due)
         return None if when == math.inf else when
 
     def next_frame(self) -> Frame | None:
@@ -160,6 +168,8 @@ class Bus:
     def stop(self, now: float) -> None:
         """Starts nothing new: what waits ends as stopping; what is on the wire ends as it would."""
         self._stopping = True
+        for request, error in self._refusals.take_all():
+            self._outcomes.failed(request, error)
         for request in list(self._queue):
             self._queue.remove(request)
             self._outcomes.failed(request, failures.stopping(request))
@@ -212,14 +222,37 @@ class Bus:
 
     # -- whose turn it is ----------------------------------------------------------------------------------------
 
-    def _refusal(self, request: Request) -> ModbusError | None:
+    def _refusal(self, request: Request, now: float) -> ModbusError | None:
         if self._stopping:
             return failures.stopping(request)
         if request.is_broadcast and request.is_read:
             return failures.broadcast_read(request)
         if self._closed is not None:
             return failures.port_closed(request, self._name, self._closed)
+        if self.health.refuses(request, now):
+            return failures.unit_offline(request, self._name)
         return None
+
+    def _refuse(self, request: Request, error: ModbusError, now: float) -> None:
+        """Ends a request, a moment later if its client would only ask again at once."""
+        request.is_refused = isinstance(error, PortClosed | UnitOffline) and self._refusals.put(request, error, now)
+        if not request.is_refused:
+            self._outcomes.failed(request, error)
+
+    def _refuse_offline(self, unit: int, now: float) -> None:
+        """What waits for a unit that is offline now waits no longer, but for late replies."""
+        for request in [one for one in self._queue if one.unit == unit]:
+            if not request.is_given_up and self.health.refuses(request, now):
+                self._let_go(request, now)
+
+    def _let_go(self, request: Request, now: float) -> None:
+        """It waits for a unit that is offline."""
+        self._queue.remove(request)
+        for one in [request, *self._sharing.release(request)]:
+            if one.attempts:
+                self._outcomes.failed(one, failures.no_reply(one, self._name))
+            else:
+                self._refuse(one, failures.unit_offline(one, self._name), now)
 
     def _advance(self, now: float) -> None:
         """Puts the next request on the wire if that is free, and notes when it could go if it cannot yet."""
@@ -230,6 +263,10 @@ class Bus:
             return
         request, self._wake = self._queue.first(now, self._wire.ready_at)
         while request is not None:
+            if self.health.refuses(request, now) and not request.is_given_up:
+                self._let_go(request, now)
+                request, self._wake = self._queue.first(now, self._wire.ready_at)
+                continue
             silent = self._wire.quiet_from + self._pace.gap(request)
             probe = self._wire.echo.needs_probe(request)
             if max(now, silent) + self._pace.least_time(request, probe) <= request.deadline:
@@ -288,16 +325,19 @@ class Bus:
             self._take_answers(self._wire.end_of_burst(now))
             if self._wire.attempt is attempt:
                 request, debt = self._wire.response_timeout(attempt, now)
+                is_offline = not debt.is_damaged and self.health.is_offline(request)
                 if not request.done:
-                    self._retry_or_end(request, debt, now)
+                    self._retry_or_end(request, debt, now, is_offline)
                 elif request.riders:
                     self._outcomes.failed(request, failures.no_reply(request, self._name))
+                if is_offline:
+                    self._refuse_offline(request.unit, now)
 
-    def _retry_or_end(self, request: Request, debt: Debt, now: float) -> None:
+    def _retry_or_end(self, request: Request, debt: Debt, now: float, is_offline: bool) -> None:
         """Asks again if that is allowed; else waits for the late reply as long as one is reckoned with."""
         if self._stopping:
             self._outcomes.failed(request, failures.no_reply(request, self._name))
-        elif request.attempts <= allowed_retries(request, self._settings):
+        elif not is_offline and request.attempts <= allowed_retries(request, self._settings):
             self.counters.retries += 1
             request.not_before = self._retry_at(request, debt, now)
             self._queue.put_back(request)

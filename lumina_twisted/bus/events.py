@@ -24,8 +24,9 @@ class Request:
     """
 
     __slots__ = (
-        "attempts", "client", "deadline", "done", "ends_at", "epoch", "frame", "is_broadcast", "is_given_up", "is_read",
-        "not_before", "pattern", "probe_for", "probed", "retries", "riders", "serial", "unit",
+        "arrived", "attempts", "client", "deadline", "done", "ends_at", "epoch", "frame", "is_broadcast",
+        "is_given_up", "is_read", "is_refused", "not_before", "pattern", "probe_for", "probed", "retries",
+        "riders", "serial", "unit",
     )
 
     def __init__(
@@ -43,11 +44,13 @@ class Request:
         self.is_broadcast = frame[0] == BROADCAST
         self.probe_for: Request | None = None  # this is the bus's own read, which goes ahead of that request
         self.probed = False  # such a read has gone ahead of this one
+        self.arrived = -math.inf  # when the bus was given it
         self.attempts = 0  # how often it was put on the wire
         self.done = False  # its event is out, or its caller took it back
         self.ends_at = deadline  # when the bus gives it up
         self.not_before = -math.inf  # when it may go, again
         self.is_given_up = False  # it was sent as often as it may be
+        self.is_refused = False  # it is told so in a moment
         self.riders: list[Request] = []  # those of others that its reply answers too
         self.epoch = (0, 0)  # how many writes came before it
 

@@ -20,6 +20,7 @@ from lumina_twisted.errors import (
     RequestError,
     ResponseTimeout,
     Stopping,
+    UnitOffline,
     exception_from_code,
 )
 
@@ -58,6 +59,15 @@ def expired(request: Request, port: str) -> ModbusError:
 def port_closed(request: Request, port: str, why: str) -> ModbusError:
     """The port was not open when it came."""
     return _ended(PortClosed, request, f"{port} is not open, {why}")
+
+
+def unit_offline(request: Request, port: str) -> ModbusError:
+    """It was not sent, for its unit answers nobody."""
+    return _ended(
+        UnitOffline, request,
+        f"not sent, unit {request.unit} on {port} does not answer; it is tried again every few seconds; check"
+        " its power, its address, its settings and the wiring",
+    )
 
 
 def port_lost(request: Request, port: str, why: str) -> ModbusError:

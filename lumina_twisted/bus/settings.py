@@ -13,6 +13,7 @@ from lumina_twisted.schema import Between, UnitId, setting
 
 Seconds = Annotated[float, Between(0, 3600)]
 Retries = Annotated[int, Between(0, 100)]
+Silences = Annotated[int, Between(0, 1000)]
 EchoMode = Literal["off", "on", "auto"]
 
 
@@ -27,6 +28,7 @@ class UnitSettings:
     timeout: Seconds | None = setting(None, "response timeout of this unit", unit="s")
     frame_gap: Seconds | None = setting(None, "silence before a frame to this unit", unit="s")
     retries: Retries | None = setting(None, "how often a read of this unit is asked again")
+    offline_after: Silences | None = setting(None, "attempts in vain after which this unit is offline; 0: never")
     share: bool | None = setting(None, "whether equal reads of different clients are one transaction")
 
 
@@ -50,6 +52,10 @@ class BusSettings(SerialSettings):
     backoff_factor: Annotated[float, Between(1, 10)] = setting(1.5, "by what each further pause grows")
     share: bool = setting(
         True, "whether a read that waits answers those of other clients too that ask for the same or for a part of it"
+    )
+    offline_after: Silences = setting(
+        4, "attempts in vain, one after the other, after which a unit is offline: until it answers one request that is"
+        " let through every 10 s or sooner, the others are refused at once; 0: never",
     )
     echo: EchoMode = setting("auto", "whether the adapter hears what it sends: off, on, or auto to find out")
     bits_per_character: Annotated[int, Between(10, 12)] = setting(
@@ -86,6 +92,11 @@ class BusSettings(SerialSettings):
             return self.share
         own = self.units.get(UnitId(unit), _NOTHING_OWN).share
         return self.share if own is None else own
+
+    def offline_after_for(self, unit: int) -> int:
+        """After how many attempts in vain that unit is offline; 0 for never."""
+        own = self.units.get(UnitId(unit), _NOTHING_OWN).offline_after
+        return self.offline_after if own is None else own
 
     def for_unit(self, unit: int) -> UnitSettings:
         """The settings of one unit, with the port's where it has none of its own."""

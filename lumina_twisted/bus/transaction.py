@@ -64,6 +64,7 @@ TABLE: Final[dict[tuple[State, Signal], State]] = {
 class Attempt:
     """A request's frame on the wire, and what has been heard since.
 
+    :param began: when its first byte left.
     :param sent_until: when its last byte leaves the wire.
     :param expires: when the bus stops waiting for its reply, or its turnaround delay ends.
     :param echo: whether the port echoes; None while nobody knows.
@@ -71,12 +72,14 @@ class Attempt:
     :param number: how many frames had left before.
     """
 
-    __slots__ = ("echo", "echo_pattern", "echoed", "expires", "junk", "number", "request", "sent_until")
+    __slots__ = ("began", "echo", "echo_pattern", "echoed", "expires", "junk", "number", "request", "sent_until")
 
     def __init__(
-        self, request: Request, sent_until: float, expires: float, echo: bool | None, junk: int, number: int = 0
+        self, request: Request, began: float, sent_until: float, expires: float, echo: bool | None, junk: int,
+        number: int = 0,
     ) -> None:
         self.request = request
+        self.began = began
         self.sent_until = sent_until
         self.expires = expires
         self.echo = echo

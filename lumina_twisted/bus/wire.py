@@ -13,10 +13,12 @@ from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.ear import Ear
 from lumina_twisted.bus.echo import Echo, probe_shape
 from lumina_twisted.bus.events import Frame, Request
+from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.owed import Debt, OwedReplies
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.transaction import TABLE, Attempt, Signal, State
+from lumina_twisted.errors import GatewayTargetDeviceFailedToRespond
 from lumina_twisted.modbus.rtu import Decoded
 
 
@@ -38,15 +40,20 @@ class Unanswered(NamedTuple):
 class Wire:
     """The transaction that runs, and all that was learned from those before.
 
+    :param health: told of each frame that a unit sends.
     :param over_stream: whether replies come over a stream, which delays and never loses.
     """
 
-    def __init__(self, settings: BusSettings, pace: Pace, counters: Counters, over_stream: bool = False) -> None:
+    def __init__(
+        self, settings: BusSettings, pace: Pace, counters: Counters, health: Health, over_stream: bool = False
+    ) -> None:
         self.attempt: Attempt | None = None
         self.echo = Echo(settings.echo)
         self.quiet_from = 0.0  # the end of the last byte on the wire
         self._pace = pace
         self._counters = counters
+        self._health = health
+        self._serial = settings.serial  # of the last frame
         self._owed = OwedReplies(over_stream)
         self._ear = Ear()
         self._state = State.IDLE
@@ -80,13 +87,14 @@ class Wire:
         sent_until = now + self._pace.wire_time(request)
         expires = sent_until + self._pace.response_timeout(request)
         self._number += 1
-        self.attempt = Attempt(request, sent_until, expires, self.echo.known, self._ear.junk, self._number)
+        self.attempt = Attempt(request, now, sent_until, expires, self.echo.known, self._ear.junk, self._number)
         self._signal(Signal.BROADCAST_SENT if request.is_broadcast else Signal.REQUEST_SENT)
         request.attempts += 1
         self._counters.frames += 1
         self._pace.left_with(request.serial)
         self.quiet_from = sent_until
-        self._last_frame = request.frame
+        self._last_frame, self._serial = request.frame, request.serial
+        self._health.sent(request)
         self._wait_for_frames()
         return Frame(request.frame, request.serial)
 
@@ -130,7 +138,7 @@ class Wire:
         debt = None if found.pattern is None else self._owed.by_pattern(found.pattern)
         if debt is not None:
             return self._on_late(debt, found.frame, now)
-        self._on_foreign(found.frame)
+        self._on_foreign(found.frame, now)
         return None
 
     def _on_reply(self, attempt: Attempt, frame: bytes, now: float) -> Answered | None:
@@ -141,11 +149,13 @@ class Wire:
         if request.pattern.is_exception(frame) and self._owed.to_others(request, now):
             self._signal(Signal.FRAME_REFUSED)
             self._counters.late += 1
+            self._health.heard(request.unit, request.serial, now)
             return None
         if not self._is_proof(attempt, frame):
             self._signal(Signal.FRAME_REFUSED)
             return None
         self._signal(Signal.REPLY_ACCEPTED)
+        self._note_health(attempt, frame, now)
         self._close()
         self.quiet_from = now
         self._owed.in_time(request.unit)
@@ -154,6 +164,15 @@ class Wire:
             self._owed.heard(request, attempt.number)
         self._wait_for_frames()
         return Answered(request, frame, is_late=False)
+
+    def _note_health(self, attempt: Attempt, frame: bytes, now: float) -> None:
+        """Another gateway may answer for its unit, that it does not."""
+        request = attempt.request
+        is_from_gateway = frame[2] == GatewayTargetDeviceFailedToRespond.code and request.pattern.is_exception(frame)
+        if is_from_gateway:
+            self._health.in_vain(request, now - attempt.began, now)
+        else:
+            self._health.heard(request.unit, request.serial, now)
 
     def _is_proof(self, attempt: Attempt, frame: bytes) -> bool:
         """Whether an echoing port leaves no doubt that this is more than an echo."""
@@ -178,12 +197,13 @@ class Wire:
             self.echo.learn(True)
 
     def _on_late(self, debt: Debt, frame: bytes, now: float) -> Answered | None:
-        if debt.owner.pattern.is_exception(frame) and self._owed.to_others(debt.owner, now):
-            self._counters.late += 1  # of several that are owed: nobody can tell whose it is
-            return None
         if debt.awaits_echo and frame == debt.owner.frame:
             debt.awaits_echo = False  # the first copy is the echo; only a second one is the reply
             self._counters.echoes += 1
+            return None
+        self._health.heard(debt.owner.unit, debt.owner.serial, now)
+        if debt.owner.pattern.is_exception(frame) and self._owed.to_others(debt.owner, now):
+            self._counters.late += 1  # of several that are owed: nobody can tell whose it is
             return None
         self._counters.late += 1
         self._owed.heard(debt.owner, debt.first)
@@ -191,10 +211,12 @@ class Wire:
         self._wait_for_frames()
         return None if self.is_on_wire(debt.owner) else Answered(debt.owner, frame, is_late=True)
 
-    def _on_foreign(self, frame: bytes) -> None:
+    def _on_foreign(self, frame: bytes, now: float) -> None:
         self._counters.foreign += 1
         if frame == self._last_frame:
             self.echo.doubt()
+        else:
+            self._health.heard(frame[0], self._serial, now)
 
     # -- how a transaction ends without a reply ------------------------------------------------------------------
 
@@ -208,6 +230,10 @@ class Wire:
         self._signal(Signal.RESPONSE_TIMEOUT)
         debt = self._note_owed(attempt)
         debt.is_damaged = self._was_damaged(attempt, now)
+        if debt.is_damaged:
+            self._health.nothing_learned()
+        else:
+            self._health.in_vain(attempt.request, now - attempt.began, now)
         heard = self._ear.junk + self._ear.unread > attempt.junk
         self._close()
         self._wait_for_frames()
@@ -229,6 +255,7 @@ class Wire:
         :return: the request that was on the wire.
         """
         self._signal(Signal.PORT_LOST)
+        self._health.nothing_learned()
         self.echo.reset()  # the adapter that comes back may be another
         self._ear.clear()
         attempt, self.attempt = self.attempt, None
@@ -247,6 +274,7 @@ class Wire:
         if attempt is None:
             return None
         self._signal(Signal.SEND_FAILED)
+        self._health.nothing_learned()
         self._wait_for_frames()
         attempt.request.attempts -= 1
         self._counters.frames -= 1

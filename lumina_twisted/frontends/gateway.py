@@ -21,6 +21,7 @@ from lumina_twisted.errors import (
     Overloaded,
     QueueFull,
     RequestError,
+    UnitOffline,
 )
 from lumina_twisted.frontends.routing import parse_route, route_faults, targets
 from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG, MAX_PDU, is_read
@@ -134,7 +135,7 @@ def exception_code(error: BaseException | None) -> int:
         return error.code
     if isinstance(error, QueueFull | Overloaded | Expired):
         return BUSY  # it was not sent, and may be asked again
-    if isinstance(error, NotSent):
+    if isinstance(error, NotSent) and not isinstance(error, UnitOffline):
         return NO_PATH
     if isinstance(error, RequestError | FrameError):
         return CANNOT_BE_FRAMED

@@ -33,7 +33,8 @@ def ports_told(ports: Ports) -> list[str]:
     told = []
     for port in ports:
         one = port.describe()
-        told.append(_plain(f"{one.name}  {one.path}  {one.serial}  {one.state}  {one.waiting} waiting"))
+        offline = f", offline units {' '.join(map(str, one.offline))}" if one.offline else ""
+        told.append(_plain(f"{one.name}  {one.path}  {one.serial}  {one.state}{offline}  {one.waiting} waiting"))
     return told or ["no port is configured"]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from lumina_twisted.bus.counters import Counters
+from lumina_twisted.bus.health import HealthChange
 from lumina_twisted.modbus.settings import SerialSettings
 
 
@@ -19,6 +20,7 @@ class PortDescription:
     :param serial: its serial settings as a person reads them, or what is behind a socket.
     :param state: ``open``, or a sentence that says why it is not.
     :param waiting: requests that wait for their turn.
+    :param offline: units that do not answer.
     """
 
     name: str
@@ -27,6 +29,11 @@ class PortDescription:
     state: str
     waiting: int
     counters: Counters
+    offline: tuple[int, ...] = ()
+
+
+HealthObserver = Callable[[HealthChange], None]
+"""Told that a unit is offline, or online again."""
 
 
 class Port(Protocol):
@@ -78,6 +85,13 @@ class Port(Protocol):
             was sent), :class:`~lumina_twisted.errors.OutcomeUnknown` (a write that was sent and is not proven),
             :class:`~lumina_twisted.errors.RequestError` (it cannot be framed). Cancelling it takes a waiting request
             back (:class:`~lumina_twisted.errors.Cancelled`); one on the wire is let go and waited out.
+        """
+        ...
+
+    def watch(self, observer: HealthObserver) -> Callable[[], None]:
+        """Has ``observer`` told of each unit that goes offline or comes back.
+
+        :return: ends that.
         """
         ...
 

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure as TwistedFailure
 
 from lumina_twisted.bus.bus import Bus, Renewal
 from lumina_twisted.bus.events import Event, Frame, Reply, Request
+from lumina_twisted.bus.health import HealthChange
 from lumina_twisted.errors import Cancelled, ModbusError, NotSent, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost
@@ -57,16 +58,19 @@ class RTUProtocol(Protocol):
     :param now: a clock that never goes back, in seconds.
     :param tell: told each change of the port's state, as a word or a sentence.
     :param failed: told each request that ends without a normal reply, and its error.
+    :param health: told which unit is offline, or online again.
     """
 
     def __init__(
         self, bus: Bus, reactor: Any, now: Callable[[], float], tell: Callable[[str], None] = lambda state: None,
         failed: Callable[[Request, ModbusError], None] = lambda request, error: None,
+        health: Callable[[HealthChange], None] = lambda change: None,
     ) -> None:
         self._bus = bus
         self._now = now
         self._tell = tell
         self._failed = failed
+        self._health = health
         self.trace: Callable[[str, bytes], None] | None = None
         """Told the bytes of each frame sent (``>``) and of each piece received (``<``), if anybody wants that."""
         self._timer = make_timer(reactor, now, self._on_timer)
@@ -164,6 +168,8 @@ class RTUProtocol(Protocol):
             self._write(frame)
         if bus.renewal is Renewal.WANTED:
             self._cut_connection()
+        while bus.health.changes:
+            self._health(bus.health.changes.popleft())
         while (event := bus.next_event()) is not None:
             self._deliver(event)
         self._timer.set(bus.get_timer())

@@ -20,12 +20,13 @@ from twisted.logger import Logger, LogLevel
 
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.health import LONGEST_INTERVAL, HealthChange, UnitState
 from lumina_twisted.errors import ModbusError, ModbusException, NotSent, PortClosed, RequestError
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.endpoint import SerialEndpoint
-from lumina_twisted.ports.interfaces import PortDescription
+from lumina_twisted.ports.interfaces import HealthObserver, PortDescription
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import SocketEndpoint
@@ -63,7 +64,8 @@ class PortService(Service):
         self._state = "it has not been opened yet"
         self._closing = False
         self._waiting_for_close: list[Deferred[None]] = []
-        self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state, self._on_failure)
+        self._observers: list[HealthObserver] = []
+        self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state, self._on_failure, self._on_health)
         self._endpoint = self._make_endpoint(partial(twin, self))
         endpoint = Reporting(self._endpoint, self._protocol.unavailable)
         self._supervisor = Supervisor(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
@@ -133,8 +135,14 @@ class PortService(Service):
     def describe(self) -> PortDescription:
         """See :meth:`lumina_twisted.ports.interfaces.Port.describe`."""
         return PortDescription(
-            self.name, self.path, self._serial_told(), self._state, self._bus.waiting, self._bus.counters
+            self.name, self.path, self._serial_told(), self._state, self._bus.waiting, self._bus.counters,
+            self._bus.health.offline_units(),
         )
+
+    def watch(self, observer: HealthObserver) -> Callable[[], None]:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.watch`."""
+        self._observers.append(observer)
+        return partial(self._observers.remove, observer)
 
     def _serial_told(self) -> str:
         if self._address is None:
@@ -207,6 +215,21 @@ class PortService(Service):
             port=self.name, error=str(error), unit=request.unit, function=function, kind=error.token,
             fold=(request.unit, function, error.token),
         )
+
+    def _on_health(self, change: HealthChange) -> None:
+        """Tells the log once, and whoever watches."""
+        if change.state is UnitState.OFFLINE:
+            self._log.warn(
+                "{port}: unit {unit} is offline, it does not answer; until it does only one request in"
+                " {interval:g} s is let through to it", port=self.name, unit=change.unit, interval=LONGEST_INTERVAL,
+            )
+        else:
+            self._log.info("{port}: unit {unit} is online again", port=self.name, unit=change.unit)
+        for observer in list(self._observers):
+            try:
+                observer(change)
+            except Exception:  # the port must not suffer from who watches it
+                self._log.failure("{port}: {observer} failed", port=self.name, observer=observer)
 
     def trace_frames(self, wanted: bool) -> None:
         """Logs each frame in hex at debug, or does not: that costs more than all else that is done for a frame."""

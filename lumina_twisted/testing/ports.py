@@ -22,7 +22,7 @@ from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.codes import EXCEPTION_FLAG, is_read
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.ports.interfaces import Port, PortDescription
+from lumina_twisted.ports.interfaces import HealthObserver, Port, PortDescription
 
 Outcome = bytes | pdu.Reply | Exception | None
 """How a request ends: the reply's whole RTU frame or its PDU; an error; or None, when no reply comes."""
@@ -125,6 +125,8 @@ class MemoryPort:
         """Why it is not open; empty while it is."""
         self.counters = Counters()
         """What :meth:`describe` tells; its requests are counted, the rest is the test's to say."""
+        self.observers: list[HealthObserver] = []
+        """Those who watch; a test calls them with a :class:`~lumina_twisted.bus.health.HealthChange`."""
         self._now = now
 
     @property
@@ -151,6 +153,11 @@ class MemoryPort:
         elif unit in self.devices:
             asked.end(_from_device(unit, self.devices[unit].answer(pdu, self._now())))
         return asked.answer
+
+    def watch(self, observer: HealthObserver) -> Callable[[], None]:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.watch`."""
+        self.observers.append(observer)
+        return lambda: self.observers.remove(observer)
 
     def describe(self) -> PortDescription:
         """See :meth:`lumina_twisted.ports.interfaces.Port.describe`."""

@@ -20,6 +20,7 @@ from lumina_twisted.errors import (
     PortLost,
     ResponseTimeout,
     Stopping,
+    UnitOffline,
 )
 from lumina_twisted.modbus.rtu import encode_adu
 from tests.bus.world import Sent, World, read, write
@@ -336,6 +337,10 @@ class Cuts(SynchronousTestCase):
             self.assertFalse(covers(read(1, 5, 3), read(1, inner, quantity)))
 
 
+ENDS = OutcomeUnknown, PortClosed, Expired, UnitOffline, IllegalDataAddress
+"""How a write may end that nothing confirms."""
+
+
 class AnythingGoes(SynchronousTestCase):
     """Seeded crowds: reads that overlap, writes, cancelling, silence, exceptions, lost ports. Whatever happens, each
     request ends once, a value is that of its address, and no older than the last write that was confirmed before it was
@@ -373,7 +378,7 @@ class AnythingGoes(SynchronousTestCase):
                 self.assertEqual(event.frame, values(request.frame, written))
                 self.assertGreaterEqual(written, asked[request])
             elif not request.is_read and not isinstance(event, Reply):
-                self.assertIn(type(event.error), (OutcomeUnknown, PortClosed, Expired, IllegalDataAddress))
+                self.assertIn(type(event.error), ENDS)
 
     @staticmethod
     def steps(chance: random.Random) -> Iterator[str]:

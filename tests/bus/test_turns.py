@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Reply, Request
 from lumina_twisted.bus.queue import RequestQueue
+from lumina_twisted.bus.refusals import PATIENCE
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import (
     Expired,
@@ -189,7 +190,7 @@ class RetryTests(SynchronousTestCase):
 
     def test_pauses_grow(self) -> None:
         """Exponential backoff after the first retry."""
-        world = World(BusSettings(timeout=0.1, echo="off", retries=4, backoff=0.2, backoff_factor=2.0))
+        world = World(BusSettings(timeout=0.1, echo="off", retries=4, backoff=0.2, backoff_factor=2.0, offline_after=0))
         world.submit(read(1, 0), timeout=60)
         world.run_dry()
         gaps = [later.at - sooner.at for sooner, later in zip(world.sent, world.sent[1:], strict=False)]
@@ -216,9 +217,10 @@ class EndTests(SynchronousTestCase):
     """Every request ends exactly once, whatever happens to the port, the service or its client."""
 
     def test_port_not_open(self) -> None:
-        """It fails at once, with the reason."""
+        """It fails within a moment, with the reason."""
         world = World(opened=False)
         request = world.submit(read(1, 0))
+        world.advance(PATIENCE)
         self.assertIs(world.error(request), PortClosed)
 
     def test_port_lost(self) -> None:

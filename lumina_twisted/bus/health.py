@@ -1,0 +1,162 @@
+"""Which units answer, so that one that is dead costs the others next to nothing. Floor 1.
+
+Told per unit *and serial settings*: who asks at a wrong speed finds nobody there, and takes the unit from nobody else.
+
+========  ================================  ===================================  ===============================
+state     an attempt was in vain            a frame came from it                 a request comes
+========  ================================  ===================================  ===============================
+ONLINE    SUSPECT                           ONLINE                               it is asked
+SUSPECT   after a run of them OFFLINE       ONLINE                               it is asked
+OFFLINE                                     ONLINE                               it is refused, or is the probe
+PROBING   OFFLINE, the next probe is later  ONLINE                               it is refused
+========  ================================  ===================================  ===============================
+
+The probe is a client's own request, sent once. Probes of one unit come at intervals that double until they cost 3 % of
+the bus, 10 s at most; less often only where so many units are dead that they would take more than a fifth of the bus.
+A unit that answered anybody in the last second is not offline.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from enum import Enum
+from typing import Final, NamedTuple
+
+from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.modbus.settings import SerialSettings
+
+LONGEST_INTERVAL: Final = 10.0
+"""Seconds between two probes of a unit, at most, unless very many are dead."""
+SHARE: Final = 0.03
+"""Of the bus, for the probes of one unit; and of all units:"""
+SHARE_OF_ALL: Final = 0.2
+RECENTLY: Final = 1.0
+"""Seconds for which a unit that answered counts as alive, whatever it does."""
+_MOST_KEPT: Final = 1024
+"""Silent units and settings that are remembered; a client that invents baud rates must not fill the memory."""
+
+
+class UnitState(Enum):
+    """What is known of a unit."""
+
+    ONLINE = "online"
+    SUSPECT = "suspect"
+    OFFLINE = "offline"
+    PROBING = "probing"
+
+
+class HealthChange(NamedTuple):
+    """A unit went offline, or is back online."""
+
+    unit: int
+    serial: SerialSettings
+    state: UnitState
+
+
+class _Silence:
+    """Of one unit, at one speed and format."""
+
+    __slots__ = ("interval", "probe_at", "run", "state")
+
+    def __init__(self) -> None:
+        self.state = UnitState.SUSPECT
+        self.run = 0  # attempts in vain, one after the other
+        self.interval = 0.0  # until the next probe
+        self.probe_at = -math.inf
+
+
+_Key = tuple[int, SerialSettings]
+
+
+class Health:
+    """What one bus knows of its units.
+
+    :param settings: after how many vain attempts a unit is offline.
+    """
+
+    def __init__(self, settings: BusSettings) -> None:
+        self._settings = settings
+        self._silent: dict[_Key, _Silence] = {}
+        self._heard_at = [-math.inf] * 256
+        self._offline = 0  # how many are
+        self.changes: deque[HealthChange] = deque()
+        """Not yet taken, oldest first."""
+
+    def state_of(self, unit: int, serial: SerialSettings) -> UnitState:
+        """What is known of a unit when it is asked with these settings."""
+        silence = self._silent.get((unit, serial))
+        return UnitState.ONLINE if silence is None else silence.state
+
+    def offline_units(self) -> tuple[int, ...]:
+        """Those that are offline with any settings, by number."""
+        return tuple(sorted({
+            unit for (unit, _), silence in self._silent.items() if silence.state is not UnitState.SUSPECT
+        }))
+
+    def refuses(self, request: Request, now: float) -> bool:
+        """Whether a request would only find a unit that is offline, and is not to be the probe."""
+        if not self._silent:
+            return False
+        silence = self._silent.get((request.unit, request.serial))
+        if silence is None or silence.state is UnitState.SUSPECT:
+            return False
+        return silence.state is UnitState.PROBING or now < silence.probe_at
+
+    def is_offline(self, request: Request) -> bool:
+        """Whether a request asks a unit that is offline, or asked whether it still is."""
+        silence = self._silent.get((request.unit, request.serial)) if self._silent else None
+        return silence is not None and silence.state in {UnitState.OFFLINE, UnitState.PROBING}
+
+    def sent(self, request: Request) -> None:
+        """A request left."""
+        if self.is_offline(request):
+            self._silent[request.unit, request.serial].state = UnitState.PROBING
+
+    def heard(self, unit: int, serial: SerialSettings, now: float) -> None:
+        """A frame came from a unit."""
+        self._heard_at[unit] = now
+        if self._silent:
+            silence = self._silent.pop((unit, serial), None)
+            if silence is not None and silence.state is not UnitState.SUSPECT:
+                self._offline -= 1
+                self.changes.append(HealthChange(unit, serial, UnitState.ONLINE))
+
+    def in_vain(self, request: Request, cost: float, now: float) -> bool:
+        """Nothing came in time, and the bus was held for ``cost`` seconds.
+
+        :return: whether the unit is offline now.
+        """
+        needed = self._settings.offline_after_for(request.unit)
+        if not needed or request.is_broadcast:
+            return False
+        key = request.unit, request.serial
+        silence = self._silent.get(key)
+        if silence is None:
+            silence = self._add(key)
+        silence.run += 1
+        if silence.state is UnitState.SUSPECT and (
+            silence.run < needed or now < self._heard_at[request.unit] + RECENTLY
+        ):
+            return False
+        if silence.state is UnitState.SUSPECT:
+            self._offline += 1
+            self.changes.append(HealthChange(request.unit, request.serial, UnitState.OFFLINE))
+        silence.state = UnitState.OFFLINE
+        silence.interval = min(max(cost, 2 * silence.interval), cost / SHARE, LONGEST_INTERVAL)
+        silence.probe_at = now + max(silence.interval, self._offline * cost / SHARE_OF_ALL)
+        return True
+
+    def nothing_learned(self) -> None:
+        """What was on the wire ended without saying anything of its unit: a probe may be sent again."""
+        for silence in self._silent.values():
+            if silence.state is UnitState.PROBING:
+                silence.state = UnitState.OFFLINE
+
+    def _add(self, key: _Key) -> _Silence:
+        if len(self._silent) >= _MOST_KEPT:
+            oldest = self._silent.pop(next(iter(self._silent)))
+            self._offline -= oldest.state is not UnitState.SUSPECT
+        made = self._silent[key] = _Silence()
+        return made

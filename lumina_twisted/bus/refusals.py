@@ -1,0 +1,58 @@
+"""Refusals that are not told at once. Floor 1.
+
+A client that asks again as soon as it is refused would burn a processor on a port, or a unit, that is not there. So
+such a refusal is told no sooner than :data:`PATIENCE` after its request came.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+from lumina_twisted.bus.events import Request
+from lumina_twisted.errors import ModbusError
+
+PATIENCE: Final = 0.02
+"""Seconds."""
+
+
+class Refusals:
+    """What will be refused in a moment, oldest first.
+
+    :param limit: how many may wait to be told; one more is told at once.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._waiting: deque[tuple[Request, ModbusError]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def due(self) -> float:
+        """When the oldest is to be told."""
+        return self._waiting[0][0].arrived + PATIENCE if self._waiting else math.inf
+
+    def put(self, request: Request, error: ModbusError, now: float) -> bool:
+        """Takes a request that is refused, unless it came long ago, or too many wait.
+
+        :return: whether it was taken; if not, it is to be told now.
+        """
+        if now >= request.arrived + PATIENCE or len(self._waiting) >= self._limit:
+            return False
+        if self._waiting and self._waiting[-1][0].arrived > request.arrived:
+            return False  # it is older than the others, and they would hold it up
+        self._waiting.append((request, error))
+        return True
+
+    def take_due(self, now: float) -> Iterator[tuple[Request, ModbusError]]:
+        """Those to be told by now; they are taken out."""
+        while self._waiting and self._waiting[0][0].arrived + PATIENCE <= now:
+            yield self._waiting.popleft()
+
+    def take_all(self) -> Iterator[tuple[Request, ModbusError]]:
+        """Every one of them, at once."""
+        return self.take_due(math.inf)
