@@ -96,7 +96,7 @@ class QueueFull(NotSent):
 
 
 class Overloaded(NotSent):
-    """The server serves as many clients as it may."""
+    """The server serves as many clients, or the port as many requests, as it can in time."""
 
     token = "overloaded"
 

@@ -19,23 +19,28 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from enum import IntEnum, auto
+from typing import Final
 
 from lumina_twisted.bus import failures
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.echo import probe_for
+from lumina_twisted.bus.estimates import Estimates
 from lumina_twisted.bus.events import Event, Frame, Request
 from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.outcomes import Outcomes
 from lumina_twisted.bus.owed import Debt
 from lumina_twisted.bus.pace import Pace
-from lumina_twisted.bus.queue import RequestQueue
+from lumina_twisted.bus.queue import Lane, RequestQueue
 from lumina_twisted.bus.refusals import Refusals
 from lumina_twisted.bus.retry import Backoff, allowed_retries
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.sharing import Sharing
 from lumina_twisted.bus.transaction import Attempt
 from lumina_twisted.bus.wire import Answered, Wire
-from lumina_twisted.errors import ModbusError, PortClosed, QueueFull, UnitOffline
+from lumina_twisted.errors import ModbusError, Overloaded, PortClosed, QueueFull, UnitOffline
+
+_PACED: Final = (PortClosed, UnitOffline, Overloaded)
+"""Refusals after which many a client asks again at once."""
 
 
 class Renewal(IntEnum):
@@ -61,11 +66,13 @@ class Bus:
         self._pace = Pace(settings)
         self.health = Health(settings)
         self._wire = Wire(settings, self._pace, self.counters, self.health, over_stream)
-        self._queue = RequestQueue(settings.queue, settings.queue_per_client)
+        self._estimates = Estimates(self._pace)
+        self._queue: RequestQueue[Request] = RequestQueue(settings.queue, settings.queue_per_client)
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._sharing = Sharing(settings)
         self._outcomes = Outcomes(self.counters, name, self._sharing)
         self._refusals = Refusals(settings.queue)
+        self._running: Attempt | None = None  # not yet paid for
         self._closed: str | None = "it has not been opened yet"
         self._stopping = False
         self._renewal = Renewal.NONE
@@ -82,16 +89,40 @@ class Bus:
         if error := self._refusal(request, now):
             self._refuse(request, error, now)
             return
+        if not request.is_read and self._settings.writes_first and request.lane > Lane.HIGH:
+            request.lane -= 1
         self._sharing.note(request)
-        if not self._rides(request):
-            try:
-                self._queue.put(request)
-            except QueueFull as full:
-                self._outcomes.failed(request, full)
-                return
-            self._sharing.offer(request)
+        if not self._rides(request) and not self._is_queued(request, now):
+            return
         self._earliest_end = min(self._earliest_end, request.ends_at)
         self._advance(now)
+
+    def _is_queued(self, request: Request, now: float) -> bool:
+        """Puts it into the queue, if there is room and time for it."""
+        request.cost = self._estimates.cost(request)
+        wait = self._wait_of(request, now)
+        if now + wait + request.cost > request.deadline and wait > 0.0:
+            self._refuse(request, failures.overloaded(request, self._name, wait), now)
+            return False
+        try:
+            self._queue.put(request, now)
+        except QueueFull as full:
+            self._outcomes.failed(request, full)
+            return False
+        self._sharing.offer(request)
+        if self._sharing.is_used:
+            for leader in list(self._sharing.leaders_of(request.client, request.unit)):
+                self._lift(leader, request.lane)
+        return True
+
+    def _wait_of(self, request: Request, now: float) -> float:
+        """Seconds until it will probably have its turn; reckoned closely only if it matters."""
+        running = self._running
+        left = 0.0 if running is None else max(0.0, running.began + running.request.cost - now)
+        ahead = left + self._queue.cost
+        if now + ahead + request.cost <= request.deadline:
+            return ahead
+        return left + self._queue.ahead_of(request.client, request.lane, request.cost)
 
     def cancel(self, request: Request, now: float) -> None:
         """Its caller is gone: no event will come. A waiting request is removed; one on the wire is waited out."""
@@ -204,19 +235,25 @@ class Bus:
         if leader is None or self._queue.waits(request.client, request.unit) or self._is_live_for(request):
             return False
         self._sharing.join(request, leader)
+        self._lift(leader, request.lane)
         return True
+
+    def _lift(self, leader: Request, lane: int) -> None:
+        """Who rides with it, or waits for who does, goes first."""
+        if leader.is_waiting:
+            self._queue.lift(leader, lane)
 
     def _is_live_for(self, request: Request) -> bool:
         """Whether something of the same client's is on the wire to the same unit."""
         attempt = self._wire.attempt
         return attempt is not None and (attempt.request.client, attempt.request.unit) == (request.client, request.unit)
 
-    def _take_back_riders(self) -> None:
+    def _take_back_riders(self, now: float) -> None:
         """Those whose leader came to nothing for a reason of its own are asked for themselves."""
         alone, self._outcomes.alone = self._outcomes.alone, []
         for request in alone:
             if not self._rides(request):
-                self._queue.put_back(request)
+                self._queue.put_back(request, now)
                 self._sharing.offer(request)
             self._earliest_end = min(self._earliest_end, request.ends_at)
 
@@ -235,7 +272,7 @@ class Bus:
 
     def _refuse(self, request: Request, error: ModbusError, now: float) -> None:
         """Ends a request, a moment later if its client would only ask again at once."""
-        request.is_refused = isinstance(error, PortClosed | UnitOffline) and self._refusals.put(request, error, now)
+        request.is_refused = isinstance(error, _PACED) and self._refusals.put(request, error, now)
         if not request.is_refused:
             self._outcomes.failed(request, error)
 
@@ -257,15 +294,16 @@ class Bus:
     def _advance(self, now: float) -> None:
         """Puts the next request on the wire if that is free, and notes when it could go if it cannot yet."""
         if self._outcomes.alone:
-            self._take_back_riders()
+            self._take_back_riders(now)
+        self._pay(now)
         self._wake = math.inf
         if self._wire.attempt is not None or not len(self._queue) or self._renewal is not Renewal.NONE:
             return
-        request, self._wake = self._queue.first(now, self._wire.ready_at)
+        request, self._wake = self._queue.first(now, self._ready_at)
         while request is not None:
             if self.health.refuses(request, now) and not request.is_given_up:
                 self._let_go(request, now)
-                request, self._wake = self._queue.first(now, self._wire.ready_at)
+                request, self._wake = self._queue.first(now, self._ready_at)
                 continue
             silent = self._wire.quiet_from + self._pace.gap(request)
             probe = self._wire.echo.needs_probe(request)
@@ -274,8 +312,26 @@ class Bus:
                 return
             self._no_time_for(request)
             if self._outcomes.alone:
-                self._take_back_riders()
-            request, self._wake = self._queue.first(now, self._wire.ready_at)
+                self._take_back_riders(now)
+            request, self._wake = self._queue.first(now, self._ready_at)
+
+    def _ready_at(self, request: Request) -> float:
+        """When it may go, but for the silence before it. What its client asked that unit before, and rides with
+        another's, comes first."""
+        if self._sharing.is_used and self._sharing.is_riding(request.client, request.unit):
+            return math.inf
+        return self._wire.ready_at(request)
+
+    def _pay(self, now: float) -> None:
+        """The transaction that ran is over: its client's turn is paid."""
+        running = self._running
+        if running is None or self._wire.attempt is running:
+            return
+        self._running = None
+        request = running.request
+        cost = now - running.began + self._pace.gap(request)
+        self._estimates.learn(request, cost)
+        self._queue.charge(request.client, cost, now)
 
     def _no_time_for(self, request: Request) -> None:
         """It cannot be answered before its deadline; if it was sent before, that answer may still come."""
@@ -300,6 +356,7 @@ class Bus:
         else:
             self._queue.take(request)
         self._frames.append(self._wire.send(request, now))
+        self._running = self._wire.attempt
 
     # -- how requests end ----------------------------------------------------------------------------------------
 
@@ -340,7 +397,7 @@ class Bus:
         elif not is_offline and request.attempts <= allowed_retries(request, self._settings):
             self.counters.retries += 1
             request.not_before = self._retry_at(request, debt, now)
-            self._queue.put_back(request)
+            self._queue.put_back(request, now)
         elif debt.is_damaged:
             request.is_given_up = True
             self._outcomes.failed(request, failures.no_reply(request, self._name))
@@ -349,7 +406,7 @@ class Bus:
             request.not_before = math.inf
             request.ends_at = min(request.deadline, debt.lapses)
             self._earliest_end = min(self._earliest_end, request.ends_at)
-            self._queue.put_back(request)
+            self._queue.put_back(request, now)
 
     def _retry_at(self, request: Request, debt: Debt, now: float) -> float:
         """After the late window, if the caller can wait for that: a second request inside it costs the bus a

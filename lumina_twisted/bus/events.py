@@ -20,18 +20,19 @@ class Request:
     :param serial: the settings the frame leaves with.
     :param deadline: when its caller stops waiting, in the bus's time.
     :param retries: how often it may be sent again; None for what its class and the configuration say.
+    :param lane: 0 for what goes first, 1, or 2 for what can wait; see :class:`lumina_twisted.bus.queue.Lane`.
     :param response_length: what the caller believes the reply's frame to be long, for unknown functions.
     """
 
     __slots__ = (
-        "arrived", "attempts", "client", "deadline", "done", "ends_at", "epoch", "frame", "is_broadcast",
-        "is_given_up", "is_read", "is_refused", "not_before", "pattern", "probe_for", "probed", "retries",
-        "riders", "serial", "unit",
+        "arrived", "attempts", "client", "cost", "deadline", "done", "ends_at", "epoch", "frame",
+        "is_broadcast", "is_given_up", "is_read", "is_refused", "is_waiting", "lane", "not_before", "pattern",
+        "probe_for", "probed", "retries", "riders", "serial", "unit",
     )
 
     def __init__(
         self, client: Hashable, frame: bytes, serial: SerialSettings, deadline: float, *,
-        retries: int | None = None, response_length: int = 0,
+        retries: int | None = None, response_length: int = 0, lane: int = 1,
     ) -> None:
         self.client = client
         self.frame = frame
@@ -44,6 +45,9 @@ class Request:
         self.is_broadcast = frame[0] == BROADCAST
         self.probe_for: Request | None = None  # this is the bus's own read, which goes ahead of that request
         self.probed = False  # such a read has gone ahead of this one
+        self.lane = lane
+        self.cost = 0.0  # seconds of bus time that it will probably take
+        self.is_waiting = False  # in the queue
         self.arrived = -math.inf  # when the bus was given it
         self.attempts = 0  # how often it was put on the wire
         self.done = False  # its event is out, or its caller took it back

@@ -15,6 +15,7 @@ from lumina_twisted.errors import (
     ModbusException,
     NotSent,
     OutcomeUnknown,
+    Overloaded,
     PortClosed,
     PortLost,
     RequestError,
@@ -54,6 +55,15 @@ def expired(request: Request, port: str) -> ModbusError:
     if request.attempts:
         return no_reply(request, port)
     return _ended(Expired, request, f"not sent, {port} had no time for it before its deadline")
+
+
+def overloaded(request: Request, port: str, wait: float) -> ModbusError:
+    """What waits already will take longer than its caller does."""
+    return _ended(
+        Overloaded, request,
+        f"not sent, what waits for {port} already takes {wait:.1f} s, which is too long for it; ask less often, or wait"
+        " longer",
+    )
 
 
 def port_closed(request: Request, port: str, why: str) -> ModbusError:

@@ -1,10 +1,16 @@
-"""Who is next: the requests that wait for a port, served client by client.
+"""Who is next: what waits for a port, served client by client. Floor 1.
 
-* Clients take turns, one request a turn. A client whose turn it was goes to the end of the ring when the next turn
-  begins, so whoever comes in the meantime is before it: a burst of a thousand delays another client's single read by
-  one transaction.
-* The requests of one client to one unit keep their order. One that cannot go yet (its shape is owed a reply, its
-  retry waits) lets the same client's requests to other units pass. A broadcast is to every unit: nothing passes it.
+* Three lanes. What waits in a higher one goes first; who has waited :data:`AGEING` in one rises to the next, so that
+  nothing starves.
+* Within a lane clients take turns, one request a turn. A client whose turn it was goes to the end of the ring when the
+  next turn begins, so whoever comes in the meantime is before it: a burst of a thousand delays another client's single
+  read by one transaction.
+* Turns are paid in bus time (deficit round robin, Shreedhar and Varghese 1995, in the form that charges afterwards): a
+  client whose request cost many times the usual, for it asked a dead unit or for a long block, is passed over as often.
+  Whoever is alone pays nothing; when nobody waits, or who asked nothing for :data:`AGEING`, that is forgiven.
+* The requests of one client to one unit keep their order; one in a high lane lifts those before it. One that cannot
+  go yet (its shape is owed a reply, its retry waits) lets the same client's requests to other units pass. A broadcast
+  is to every unit: nothing passes it.
 * Both bounds refuse: a full queue holds no promise worth making.
 """
 
@@ -13,15 +19,59 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
+from enum import IntEnum
 from itertools import chain
+from typing import Final, Generic, Protocol, TypeVar
 
-from lumina_twisted.bus.events import Request
 from lumina_twisted.errors import QueueFull
 from lumina_twisted.modbus.codes import BROADCAST
 
+AGEING: Final = 2.5
+"""Seconds in a lane after which a request rises to the next."""
+_FALLS: Final = 0.2
+_RISES: Final = 0.02
+"""How fast the usual cost of a turn follows cheaper ones, and dearer ones: it is to be what a cheap turn costs."""
 
-class RequestQueue:
-    """The waiting requests of one port.
+
+class Lane(IntEnum):
+    """What goes first."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+
+
+class Waiting(Protocol):
+    """What the queue takes: a request, as far as turns are concerned. ``lane``, ``is_waiting`` and ``cost`` are the
+    queue's to write from when it is put in; ``cost`` is what its turn will probably cost, in seconds."""
+
+    client: Hashable
+    unit: int
+    lane: int
+    cost: float
+    is_waiting: bool
+
+
+Item = TypeVar("Item", bound=Waiting)
+
+
+class _Client(Generic[Item]):
+    """One client's."""
+
+    __slots__ = ("balance", "cost", "key", "lane", "lanes", "requests", "served_at")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.requests: deque[Item] = deque()
+        self.lanes = [0, 0, 0]  # how many requests in each
+        self.lane: int | None = None  # in whose ring it is
+        self.balance = 0.0  # never above 0: seconds of bus time that it had beyond its turns
+        self.cost = 0.0  # of all that waits
+        self.served_at = -math.inf
+
+
+class RequestQueue(Generic[Item]):
+    """What waits for one port.
 
     :param limit: how many may wait in all.
     :param limit_per_client: how many of one client.
@@ -30,123 +80,268 @@ class RequestQueue:
     def __init__(self, limit: int, limit_per_client: int) -> None:
         self._limit = limit
         self._limit_per_client = limit_per_client
-        self._by_client: dict[Hashable, deque[Request]] = {}
-        self._ring: dict[Hashable, None] = {}
-        self._served: Hashable | None = None
+        self._clients: dict[Hashable, _Client[Item]] = {}
+        self._rings: tuple[dict[Hashable, _Client[Item]], ...] = ({}, {}, {})
+        self._served: _Client[Item] | None = None
+        self._passed_over: list[_Client[Item]] = []
+        self._in_lane = [0, 0, 0]
+        self._usual = 0.0  # what a turn costs, as a rule
+        self._ageing: deque[tuple[float, Item]] = deque()
         self._size = 0
+        self.cost = 0.0
+        """Seconds that all that waits will probably take."""
 
     def __len__(self) -> int:
         return self._size
 
-    def __iter__(self) -> Iterator[Request]:
-        for requests in self._by_client.values():
-            yield from requests
+    def __iter__(self) -> Iterator[Item]:
+        for client in self._clients.values():
+            yield from client.requests
 
-    def put(self, request: Request) -> None:
+    # -- in and out
+
+    def put(self, request: Item, now: float = 0.0) -> None:
         """Adds a request at the end of its client's.
 
         :raises QueueFull: if the port's or the client's bound is reached.
         """
-        mine = self._by_client.get(request.client)
+        mine = self._clients.get(request.client)
         if self._size >= self._limit:
             raise _full(request, f"{self._size} requests wait for this port already", "queue")
-        if mine is not None and len(mine) >= self._limit_per_client:
-            raise _full(request, f"{len(mine)} requests of this client wait for this port already", "queue_per_client")
-        self._add(request).append(request)
+        if mine is not None and len(mine.requests) >= self._limit_per_client:
+            waiting = len(mine.requests)
+            raise _full(request, f"{waiting} requests of this client wait for this port already", "queue_per_client")
+        mine = self._client(request.client)
+        if not mine.requests and now > mine.served_at + AGEING:
+            mine.balance = 0.0  # what it had is long ago
+        mine.requests.append(request)
+        self._entered(request, now)
 
-    def waits(self, client: Hashable, unit: int) -> bool:
-        """Whether a request of that client's to that unit waits here; a broadcast is to every unit."""
-        return any(one.unit in (unit, BROADCAST) for one in self._by_client.get(client, ()))
-
-    def put_back(self, request: Request) -> None:
+    def put_back(self, request: Item, now: float = 0.0) -> None:
         """Adds a request that was taken before, ahead of its client's others; no bound refuses it."""
-        self._add(request).appendleft(request)
+        self._client(request.client).requests.appendleft(request)
+        self._entered(request, now)
 
-    def remove(self, request: Request) -> None:
+    def remove(self, request: Item) -> None:
         """Takes a waiting request out of the queue.
 
         :raises ValueError: if it does not wait here.
         """
-        mine = self._by_client.get(request.client, deque())
-        mine.remove(request)
-        self._size -= 1
-        if not mine:
-            self._forget(request.client)
+        mine = self._clients.get(request.client)
+        if mine is None or not request.is_waiting:
+            raise ValueError("it does not wait here")
+        self._left(mine, request)
+        self._place(mine)
 
-    def first(self, now: float, ready_at: Callable[[Request], float]) -> tuple[Request | None, float]:
+    def lift(self, request: Item, lane: int) -> None:
+        """A waiting request goes in this lane from now on, if that is higher than its own."""
+        if lane < request.lane:
+            mine = self._clients[request.client]
+            self._count(mine, request.lane, -1)
+            self._count(mine, lane, 1)
+            request.lane = lane
+            self._place(mine)
+
+    # -- whose turn it is
+
+    def waits(self, client: Hashable, unit: int) -> bool:
+        """Whether a request of that client's to that unit waits here; a broadcast is to every unit."""
+        mine = self._clients.get(client)
+        return mine is not None and any(one.unit in (unit, BROADCAST) for one in mine.requests)
+
+    def first(self, now: float, ready_at: Callable[[Item], float]) -> tuple[Item | None, float]:
         """The request whose turn it is, which stays in the queue, or None and when to ask again.
 
         :param ready_at: the time from which a request may go.
         """
+        if self._ageing:
+            self._age(now)
         again = math.inf
-        last = () if self._served is None else (self._served,)
-        for client in chain(self._ring, last):
-            request, later = self._first_of(self._by_client[client], now, ready_at)
+        for level in Lane:
+            if not self._in_lane[level]:
+                continue
+            request, later = self._first_in(level, now, ready_at)
             if request is not None:
                 return request, now
             again = min(again, later)
         return None, again
 
-    def take(self, request: Request) -> None:
+    def take(self, request: Item) -> None:
         """Removes the request whose turn it is; its client's next turn comes after everybody else's."""
-        self._rejoin()
-        mine = self._by_client[request.client]
-        mine.remove(request)
-        self._size -= 1
-        self._ring.pop(request.client, None)
-        self._served = request.client
+        self.pass_turn(request)
+        self._left(self._clients[request.client], request)
 
-    def pass_turn(self, request: Request) -> None:
+    def pass_turn(self, request: Item) -> None:
         """Uses up the turn of the request's client, and leaves the request where it is."""
         self._rejoin()
-        self._ring.pop(request.client, None)
-        self._served = request.client
+        mine = self._clients[request.client]
+        self._settle(mine)
+        self._leave_ring(mine)
+        self._served = mine
 
-    @staticmethod
-    def _first_of(
-        requests: deque[Request], now: float, ready_at: Callable[[Request], float]
-    ) -> tuple[Request | None, float]:
+    def charge(self, client: Hashable, cost: float, now: float) -> None:
+        """Says what the last turn cost, which was that client's.
+
+        :param cost: seconds that nobody else could use the bus.
+        """
+        if self._usual:
+            self._usual += (cost - self._usual) * (_FALLS if cost < self._usual else _RISES)
+        else:
+            self._usual = cost
+        mine = self._clients.get(client)
+        if mine is not None:
+            mine.balance = min(0.0, mine.balance + self._usual - cost)
+            mine.served_at = now
+        if not self._size:
+            self._forgive()
+
+    def ahead_of(self, client: Hashable, lane: int, cost: float) -> float:
+        """Seconds of bus time that probably go by before a new request of that client has its turn.
+
+        :param cost: of that request.
+        """
+        mine = self._clients.get(client)
+        own = mine.cost if mine is not None else 0.0
+        ahead = own
+        for level, ring in enumerate(self._rings[: lane + 1]):
+            ahead += sum(
+                one.cost if level < lane else min(one.cost, own + cost) for one in ring.values() if one is not mine
+            )
+        return ahead
+
+    # -- within
+
+    def _first_in(
+        self, level: int, now: float, ready_at: Callable[[Item], float]
+    ) -> tuple[Item | None, float]:
+        """The first in a lane. Who has had more than its turns lets the others go before."""
         again = math.inf
-        passed: set[int] = set()
-        for request in requests:
-            unit = request.unit
-            if unit == BROADCAST and passed:
-                break
-            if unit in passed:
-                continue
-            when = ready_at(request)
-            if when <= now:
+        in_debt: list[_Client[Item]] = []
+        best: Item | None = None
+        served = (self._served,) if self._served is not None else ()
+        for client in chain(*(ring.values() for ring in self._rings[: level + 1]), served):
+            request, later = _first_of(client, level, now, ready_at)
+            if request is None:
+                again = min(again, later)
+            elif client.balance > -self._usual or not self._usual:
+                self._passed_over = in_debt
                 return request, now
-            again = min(again, when)
-            if unit == BROADCAST:
-                break
-            passed.add(unit)
-        return None, again
+            else:
+                if not in_debt or client.balance > max(one.balance for one in in_debt):
+                    best = request
+                in_debt.append(client)
+        self._passed_over = in_debt
+        return (None, again) if best is None else (best, now)
 
-    def _add(self, request: Request) -> deque[Request]:
-        self._size += 1
-        client = request.client
-        mine = self._by_client.get(client)
+    def _settle(self, mine: _Client[Item]) -> None:
+        """Those who were passed over have paid for a turn; all that are in debt, if one of them has the turn."""
+        passed, self._passed_over = self._passed_over, []
+        relief = -mine.balance if mine in passed else self._usual
+        for client in passed:
+            client.balance = min(0.0, client.balance + relief)
+            if client is not mine and client.lane is not None:
+                ring = self._rings[client.lane]
+                ring[client.key] = ring.pop(client.key)
+
+    def _age(self, now: float) -> None:
+        ageing = self._ageing
+        while ageing and (not ageing[0][1].is_waiting or ageing[0][0] <= now):
+            _, request = ageing.popleft()
+            if request.is_waiting and request.lane > Lane.HIGH:
+                self.lift(request, request.lane - 1)
+                if request.lane > Lane.HIGH:
+                    ageing.append((now + AGEING, request))
+
+    def _client(self, key: Hashable) -> _Client[Item]:
+        mine = self._clients.get(key)
         if mine is None:
-            mine = self._by_client[client] = deque()
-        if client != self._served:
-            self._ring.setdefault(client)
+            mine = self._clients[key] = _Client(key)
         return mine
 
-    def _rejoin(self) -> None:
-        client, self._served = self._served, None
-        if client is None:
+    def _entered(self, request: Item, now: float) -> None:
+        mine = self._clients[request.client]
+        self._size += 1
+        self.cost += request.cost
+        mine.cost += request.cost
+        self._count(mine, request.lane, 1)
+        request.is_waiting = True
+        if request.lane > Lane.HIGH:
+            self._ageing.append((now + AGEING, request))
+        self._place(mine)
+
+    def _left(self, mine: _Client[Item], request: Item) -> None:
+        mine.requests.remove(request)
+        self._count(mine, request.lane, -1)
+        mine.cost -= request.cost
+        self._size -= 1
+        self.cost = self.cost - request.cost if self._size else 0.0
+        request.is_waiting = False
+
+    def _count(self, mine: _Client[Item], lane: int, change: int) -> None:
+        mine.lanes[lane] += change
+        self._in_lane[lane] += change
+
+    def _place(self, mine: _Client[Item]) -> None:
+        """Into the ring of its best lane; to none while its turn lasts."""
+        if mine is self._served:
             return
-        if self._by_client[client]:
-            self._ring.setdefault(client)
-        else:
-            del self._by_client[client]
+        lanes = mine.lanes
+        best = 0 if lanes[0] else 1 if lanes[1] else 2 if lanes[2] else None
+        if mine.lane == best and best is not None:
+            return
+        self._leave_ring(mine)
+        if best is not None:
+            mine.lane = best
+            self._rings[best][mine.key] = mine
+        elif mine.balance > -self._usual or not self._size or len(self._clients) > 2 * self._limit:
+            del self._clients[mine.key]
 
-    def _forget(self, client: Hashable) -> None:
-        self._ring.pop(client, None)
-        if client != self._served:
-            del self._by_client[client]
+    def _leave_ring(self, mine: _Client[Item]) -> None:
+        if mine.lane is not None:
+            del self._rings[mine.lane][mine.key]
+            mine.lane = None
+
+    def _rejoin(self) -> None:
+        served, self._served = self._served, None
+        if served is not None:
+            self._place(served)
+
+    def _forgive(self) -> None:
+        """Nobody waits: what anybody had beyond its turns cost nobody anything."""
+        self._clients = {} if self._served is None else {self._served.key: self._served}
+        if self._served is not None:
+            self._served.balance = 0.0
 
 
-def _full(request: Request, why: str, bound: str) -> QueueFull:
+def _first_of(
+    client: _Client[Item], level: int, now: float, ready_at: Callable[[Item], float]
+) -> tuple[Item | None, float]:
+    """A client's first request that may go, of those in this lane or a higher one and those that they lift."""
+    requests = client.requests
+    if not requests:
+        return None, math.inf
+    lanes = client.lanes
+    lifted = None
+    if (level < 2 and lanes[2]) or (level < 1 and lanes[1]):
+        lifted = {one.unit for one in requests if one.lane <= level}
+        lifted = None if BROADCAST in lifted else lifted
+    again = math.inf
+    passed: set[int] = set()
+    for request in requests:
+        unit = request.unit
+        if unit == BROADCAST and passed:
+            break
+        if unit in passed:
+            continue
+        when = ready_at(request) if lifted is None or unit in lifted else math.inf
+        if when <= now:
+            return request, now
+        again = min(again, when)
+        if unit == BROADCAST:
+            break
+        passed.add(unit)
+    return None, again
+
+
+def _full(request: Waiting, why: str, bound: str) -> QueueFull:
     return QueueFull(f"{why}; ask less often, or raise the port's {bound}", unit=request.unit)

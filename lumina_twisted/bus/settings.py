@@ -57,6 +57,7 @@ class BusSettings(SerialSettings):
         4, "attempts in vain, one after the other, after which a unit is offline: until it answers one request that is"
         " let through every 10 s or sooner, the others are refused at once; 0: never",
     )
+    writes_first: bool = setting(True, "whether a write goes before reads of its own priority")
     echo: EchoMode = setting("auto", "whether the adapter hears what it sends: off, on, or auto to find out")
     bits_per_character: Annotated[int, Between(10, 12)] = setting(
         11, "what a character counts in the times above; the specification says 11", unit="bits"

@@ -70,6 +70,21 @@ class Sharing:
             return None
         return next((one for one in waiting if self._fits(request, one)), None)
 
+    def is_riding(self, client: Hashable, unit: int) -> bool:
+        """Whether a read of that client's to that unit rides with another's; a broadcast is to every unit."""
+        if unit == BROADCAST:
+            return any(one == client for one, _ in self._riding)
+        return (client, unit) in self._riding
+
+    def leaders_of(self, client: Hashable, unit: int) -> Iterator[Request]:
+        """Those with whom that client's reads of that unit ride."""
+        return (leader for rider, leader in self._riders.items() if (rider.client, rider.unit) == (client, unit))
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anybody rides."""
+        return bool(self._riders)
+
     def join(self, rider: Request, leader: Request) -> None:
         """From now on ``rider`` rides with ``leader``."""
         self._riders[rider] = leader

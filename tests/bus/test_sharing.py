@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Event, Reply, Request
+from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.bus.sharing import covers, cut
 from lumina_twisted.errors import (
@@ -70,7 +71,7 @@ class SharingTests(SynchronousTestCase):
     """Who rides with whom."""
 
     def setUp(self) -> None:
-        self.world = SharedWorld()
+        self.world = SharedWorld(BusSettings(timeout=0.1, echo="off", retries=0, writes_first=False))
         self.busy()
 
     def tearDown(self) -> None:
@@ -160,6 +161,26 @@ class SharingTests(SynchronousTestCase):
                 self.world.answer()
             self.world.tick()
         self.assertEqual(self.frames(), [read(1, 10), write(0, 99), read(1, 10)])
+
+    def test_what_a_client_asked_before_its_write_comes_before(self) -> None:
+        """Its read rides with one whose turn is later than its write's would be."""
+        self.world.submit(read(2, 0), "a")
+        self.world.submit(read(1, 10), "a")
+        early = self.world.submit(read(1, 10), "b")
+        self.world.submit(write(1, 99), "b")
+        self.finish()
+        self.assertEqual(self.frames(), [read(2, 0), read(1, 10), write(1, 99)])
+        self.assertEqual(self.world.frame_of(early), values(read(1, 10), 0))
+
+    def test_a_write_lifts_what_its_client_rides_with(self) -> None:
+        """Or it would wait for a turn of another's."""
+        self.world.submit(read(1, 10), "a", lane=Lane.LOW)
+        self.world.submit(read(1, 10), "b")
+        for unit in range(2, 6):
+            self.world.submit(read(unit, 0), "c")
+        self.world.submit(write(1, 99), "b", lane=Lane.HIGH)
+        self.finish()
+        self.assertEqual(self.frames()[:2], [read(1, 10), write(1, 99)])
 
     def test_a_write_to_another_unit_parts_nobody(self) -> None:
         self.world.submit(read(1, 10), "a")
@@ -252,9 +273,9 @@ class SharingTests(SynchronousTestCase):
 
     def test_deadlines_are_each_ones_own(self) -> None:
         """A leader in a hurry costs a patient rider nothing, and the other way round."""
-        hasty = self.world.submit(read(1, 10), "a", timeout=0.02)
+        hasty = self.world.submit(read(1, 10), "a", timeout=0.06)
         patient = self.world.submit(read(1, 10), "b", timeout=5.0)
-        self.world.advance(0.03)
+        self.world.advance(0.07)
         self.assertIs(self.world.error(hasty), Expired)
         self.go_on()
         self.finish()

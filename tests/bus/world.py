@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Event, Frame, Reply, Request
+from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import ModbusException, OutcomeUnknown
 from lumina_twisted.modbus import timing
@@ -78,12 +79,12 @@ class World:
 
     def submit(
         self, frame: bytes, client: object = "client", *, timeout: float = 5.0, retries: int | None = None,
-        response_length: int = 0, baudrate: int | None = None,
+        response_length: int = 0, baudrate: int | None = None, lane: int = Lane.NORMAL,
     ) -> Request:
         """A request arrives."""
         serial = self.settings.serial if baudrate is None else BusSettings(baudrate=baudrate).serial
         request = Request(
-            client, frame, serial, self.now + timeout, retries=retries, response_length=response_length
+            client, frame, serial, self.now + timeout, retries=retries, response_length=response_length, lane=lane
         )
         self.bus.submit(request, self.now)
         self.collect()

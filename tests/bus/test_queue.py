@@ -1,0 +1,346 @@
+"""Turns: lanes, rings, and what they cost."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lumina_twisted.bus.events import Reply, Request
+from lumina_twisted.bus.queue import AGEING, Lane, RequestQueue
+from lumina_twisted.bus.refusals import PATIENCE
+from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.errors import Overloaded, QueueFull
+from tests.bus.world import World, read, write
+
+
+class QueueCase(SynchronousTestCase):
+    """A queue whose requests may all go."""
+
+    def setUp(self) -> None:
+        self.queue: RequestQueue[Request] = RequestQueue(1000, 100)
+        self.now = 0.0
+        self.costs: dict[object, float] = {}
+
+    def put(self, client: object, lane: int = Lane.NORMAL, unit: int = 1, cost: float = 1.0) -> Request:
+        request = Request(client, read(unit, 0), BusSettings().serial, math.inf, lane=lane)
+        request.cost = cost
+        self.queue.put(request, self.now)
+        return request
+
+    def serve(self, *blocked: int) -> Request:
+        """One turn, of a request whose unit is not blocked."""
+        request, _ = self.queue.first(self.now, lambda one: math.inf if one.unit in blocked else 0.0)
+        assert request is not None
+        self.queue.take(request)
+        cost = self.costs.get(request.client, 1.0)
+        self.now += cost / 1000
+        self.queue.charge(request.client, cost, self.now)
+        return request
+
+    def clients(self, turns: int) -> list[object]:
+        return [self.serve().client for _ in range(turns)]
+
+
+class Lanes(QueueCase):
+    """High before normal before low."""
+
+    def test_order(self) -> None:
+        for name, lane in (("c", Lane.LOW), ("b", Lane.NORMAL), ("a", Lane.HIGH), ("B", Lane.NORMAL)):
+            self.put(name, lane)
+        self.assertEqual(self.clients(4), ["a", "b", "B", "c"])
+
+    def test_within_one_client(self) -> None:
+        """To different units; to one unit the order stays, and what is urgent lifts what was before."""
+        low, high = self.put("a", Lane.LOW, 1), self.put("a", Lane.HIGH, 2)
+        self.assertEqual([self.serve(), self.serve()], [high, low])
+        first, urgent = self.put("a", Lane.LOW, 1), self.put("a", Lane.HIGH, 1)
+        other = self.put("b", Lane.NORMAL, 3)
+        self.assertEqual([self.serve() for _ in range(3)], [first, urgent, other])
+
+    def test_a_broadcast_lifts_all(self) -> None:
+        """It is to every unit."""
+        low, high = self.put("a", Lane.LOW, 1), self.put("a", Lane.HIGH, 0)
+        self.put("b")
+        self.assertEqual([self.serve(), self.serve()], [low, high])
+
+    def test_what_cannot_go_keeps_nobody_from_lower_lanes(self) -> None:
+        blocked, mine, other = self.put("a", Lane.HIGH, 1), self.put("a", Lane.NORMAL, 2), self.put("b", Lane.LOW, 3)
+        self.assertEqual([self.serve(1), self.serve(1), self.serve()], [mine, other, blocked])
+
+    def test_ageing(self) -> None:
+        """Nothing starves."""
+        low = self.put("a", Lane.LOW)
+        self.now += AGEING
+        normal = self.put("b", Lane.NORMAL)
+        self.put("c", Lane.HIGH)
+        self.assertEqual(self.serve().client, "c")
+        self.assertEqual(low.lane, Lane.NORMAL)
+        self.now += AGEING
+        for _ in range(3):
+            self.put("c", Lane.HIGH)
+        self.assertEqual(self.clients(4), ["b", "a", "c", "c"])
+        self.assertEqual((low.lane, normal.lane), (Lane.HIGH, Lane.HIGH))
+
+    def test_lifting(self) -> None:
+        first = self.put("a", Lane.LOW)
+        self.put("b")
+        self.queue.lift(first, Lane.LOW)
+        self.queue.lift(first, Lane.HIGH)
+        self.queue.lift(first, Lane.NORMAL)
+        self.assertEqual((first.lane, self.clients(2)), (Lane.HIGH, ["a", "b"]))
+
+
+class Rounds(QueueCase):
+    """Deficit round robin in bus time."""
+
+    def keep_busy(self, turns: int, **costs: float) -> Counter[object]:
+        """Each asks again as soon as it was served; how much bus time each had."""
+        self.costs = dict(costs)
+        for client in costs:
+            self.put(client)
+            self.put(client)
+        spent: Counter[object] = Counter()
+        for _ in range(turns):
+            request = self.serve()
+            spent[request.client] += costs[str(request.client)]  # type: ignore[assignment]
+            self.put(request.client)
+        return spent
+
+    def test_equal_costs_are_equal_turns(self) -> None:
+        self.keep_busy(10, a=1.0, b=1.0, c=1.0)
+        self.assertEqual(self.clients(6), [*"bca", *"bca"])
+
+    def test_little_differences_are_made_up_for(self) -> None:
+        """By a turn in ten or twenty, no sooner."""
+        spent = self.keep_busy(300, a=1.0, b=1.1, c=0.9)
+        for client in "abc":
+            self.assertTrue(97 <= spent[client] <= 104, spent)
+
+    def test_nothing_is_saved_up(self) -> None:
+        """Who was modest for an hour has no claim to the bus."""
+        self.keep_busy(300, a=0.5, b=1.0)
+        spent = self.keep_busy(60, a=20.0, b=1.0)
+        self.assertLess(spent["a"], 3 * spent["b"])
+
+    def test_who_costs_more_has_fewer_turns(self) -> None:
+        """A dead unit, or long blocks."""
+        spent = self.keep_busy(2000, dead=10.0, a=1.0, b=1.0)
+        self.assertLess(spent["dead"], 1.25 * spent["a"])
+        self.assertGreater(spent["dead"], 0.6 * spent["a"])
+
+    def test_alone_it_pays_nothing(self) -> None:
+        self.keep_busy(50, a=10.0)
+        self.costs = {"a": 10.0}
+        self.assertEqual(self.clients(2), ["a", "a"])
+
+    def test_two_that_cost_much(self) -> None:
+        """If both are in debt, it is the turn of who is less so; nobody waits for nothing."""
+        spent = self.keep_busy(300, a=10.0, b=20.0, c=1.0)
+        self.put("d")
+        for _ in range(100):
+            self.queue.first(self.now, lambda one: 0.0)
+        self.assertLess(abs(spent["a"] - spent["b"]), 0.35 * spent["a"])
+
+    def test_asking_often_whose_turn_it_is_changes_nothing(self) -> None:
+        self.keep_busy(20, a=5.0, b=1.0)
+        state = [(one.key, one.balance) for one in self.queue._clients.values()]
+        for _ in range(10):
+            self.queue.first(self.now, lambda one: 0.0)
+        self.assertEqual([(one.key, one.balance) for one in self.queue._clients.values()], state)
+
+    def test_debts_end(self) -> None:
+        """When nobody waits, and for who comes back after a while."""
+        self.keep_busy(30, a=50.0, b=1.0)
+        while len(self.queue):
+            self.serve()
+        self.put("b")
+        self.put("a")
+        self.assertEqual([one.balance for one in self.queue._clients.values()], [0.0, 0.0])
+
+    def test_a_debt_of_long_ago(self) -> None:
+        """Others have waited all the time, and it does not count any more."""
+        self.keep_busy(20, a=50.0, b=1.0)
+        for one in [one for one in self.queue if one.client == "a"]:
+            self.queue.remove(one)
+        self.put("a")
+        self.assertLess(self.queue._clients["a"].balance, -1.0)
+        self.queue.remove(next(one for one in self.queue if one.client == "a"))
+        self.now += AGEING + 1.0
+        self.put("a")
+        self.assertEqual(self.queue._clients["a"].balance, 0.0)
+
+    def test_who_left_in_debt_is_forgotten(self) -> None:
+        queue: RequestQueue[Request] = RequestQueue(10, 10)
+        keep = Request("stays", read(1, 0), BusSettings().serial, math.inf)
+        queue.put(keep, 0.0)
+        for number in range(200):
+            one = Request(number, read(1, 0), BusSettings().serial, math.inf)
+            queue.put(one, 0.0)
+            queue.take(one)
+            queue.charge(number, 1.0 if number % 2 else 50.0, 0.0)
+        self.assertLess(len(queue._clients), 30)
+
+
+class Ahead(QueueCase):
+    """How long a request will wait."""
+
+    def test_of_equals(self) -> None:
+        """Others' turns come in between, as many as its client has requests."""
+        for _ in range(50):
+            self.put("greedy")
+        self.assertEqual(self.queue.cost, 50.0)
+        self.assertEqual(self.queue.ahead_of("polite", Lane.NORMAL, 1.0), 1.0)
+        self.put("polite")
+        self.assertEqual(self.queue.ahead_of("polite", Lane.NORMAL, 1.0), 3.0)
+        self.assertEqual(self.queue.ahead_of("greedy", Lane.NORMAL, 1.0), 51.0)
+
+    def test_lanes(self) -> None:
+        for _ in range(5):
+            self.put("low", Lane.LOW)
+            self.put("high", Lane.HIGH)
+        self.assertEqual(self.queue.ahead_of("me", Lane.HIGH, 1.0), 1.0)
+        self.assertEqual(self.queue.ahead_of("me", Lane.NORMAL, 1.0), 5.0)
+        self.assertEqual(self.queue.ahead_of("me", Lane.LOW, 1.0), 6.0)
+
+    def test_the_sum_is_what_waits(self) -> None:
+        requests = [self.put("a", cost=0.1) for _ in range(10)]
+        for request in requests[:9]:
+            self.queue.remove(request)
+        self.assertAlmostEqual(self.queue.cost, 0.1)
+        self.queue.remove(requests[9])
+        self.assertEqual(self.queue.cost, 0.0)
+
+
+class AnythingGoes(SynchronousTestCase):
+    """Whatever comes in comes out once, in the order of its client and unit."""
+
+    @given(st.lists(st.tuples(
+        st.sampled_from(["put", "put", "put", "serve", "serve", "remove", "wait", "lift", "pass", "back"]),
+        st.integers(0, 3), st.integers(0, 2), st.integers(0, 2), st.floats(0.0, 3.0),
+    ), max_size=60))
+    def test_orders(self, steps: list[tuple[str, int, int, int, float]]) -> None:
+        queue: RequestQueue[Request] = RequestQueue(1000, 1000)
+        waiting: list[Request] = []
+        now, last = 0.0, None
+        for step, client, unit, lane, cost in steps:
+            if step == "put":
+                request = Request(client, write(unit, 0), BusSettings().serial, math.inf, lane=lane)
+                request.cost = cost
+                queue.put(request, now)
+                waiting.append(request)
+            elif step in ("serve", "pass") and waiting:
+                first, _ = queue.first(now, lambda one: 0.0)
+                assert first is not None
+                before = [one for one in waiting[: waiting.index(first)] if one.client == first.client]
+                self.assertEqual([one for one in before if one.unit in (0, first.unit) or not first.unit], [])
+                if step == "serve":
+                    queue.take(first)
+                    waiting.remove(first)
+                    last = first
+                else:
+                    queue.pass_turn(first)
+                queue.charge(first.client, cost, now)
+            elif step == "back" and last is not None:
+                queue.put_back(last, now)
+                waiting.insert(0, last)
+                last = None
+            elif step == "remove" and waiting:
+                last = None
+                queue.remove(waiting.pop(client % len(waiting)))
+            elif step == "lift" and waiting:
+                queue.lift(waiting[client % len(waiting)], lane)
+            elif step == "wait":
+                now += cost
+            self.assertEqual(len(queue), len(waiting))
+            self.assertEqual(sorted(map(id, queue)), sorted(map(id, waiting)))
+            self.assertAlmostEqual(queue.cost, sum(one.cost for one in waiting), 6)
+            self.assertEqual([queue._in_lane[one] for one in Lane],
+                             [sum(one.lane == lane for one in waiting) for lane in Lane])
+        while waiting:
+            first, _ = queue.first(now, lambda one: 0.0)
+            assert first is not None
+            queue.take(first)
+            waiting.remove(first)
+        self.assertEqual(queue.first(now, lambda one: 0.0), (None, math.inf))
+
+
+class Priorities(SynchronousTestCase):
+    """On a bus."""
+
+    def test_writes_go_first(self) -> None:
+        for writes_first, expected in ((True, write(3, 0)), (False, read(1, 0))):
+            world = World(BusSettings(timeout=0.1, echo="off", writes_first=writes_first))
+            world.submit(read(9, 0), "somebody")
+            for unit in range(1, 3):
+                world.submit(read(unit, 0), "poller")
+            world.submit(write(3, 0), "switch")
+            world.reply()
+            world.tick()
+            self.assertEqual(world.sent[-1].frame, expected)
+
+    def test_what_was_said_counts(self) -> None:
+        """A write that can wait is as urgent as a read of which nothing was said."""
+        world = World()
+        world.submit(read(9, 0), "somebody")
+        world.submit(write(1, 0), "low", lane=Lane.LOW)
+        world.submit(read(2, 0), "normal")
+        world.submit(read(3, 0), "high", lane=Lane.HIGH)
+        for _ in range(4):
+            world.reply()
+            world.tick()
+        self.assertEqual([one.frame[0] for one in world.sent], [9, 3, 1, 2])
+
+
+class Admission(SynchronousTestCase):
+    """What cannot be served in time is told so, instead of waiting in vain."""
+
+    def setUp(self) -> None:
+        self.world = World(BusSettings(timeout=0.1, echo="off", share=False, queue_per_client=1000))
+
+    def tearDown(self) -> None:
+        self.assertEqual(self.world.wrong, [])
+
+    def learn(self) -> None:
+        """A unit that takes 50 ms for its answer."""
+        self.world.submit(read(1, 0))
+        self.world.reply(after=0.05)
+        self.world.advance(1.0)
+
+    def test_too_much_waits(self) -> None:
+        """Of a client's hundred those are refused that would be too late, and not at once, or it would ask again."""
+        self.learn()
+        requests = [self.world.submit(read(1, at), timeout=1.0) for at in range(100)]
+        self.assertFalse(requests[-1].done)
+        self.world.advance(PATIENCE)
+        refused = [one for one in requests if self.world.error(one) is Overloaded]
+        self.assertEqual(refused, requests[-len(refused):])
+        self.assertTrue(80 < len(refused) < 90, len(refused))
+        for _ in range(100 - len(refused)):
+            self.world.reply(after=0.05)
+            self.world.tick()
+        self.assertTrue(all(isinstance(self.world.outcome(one), Reply) for one in requests[: -len(refused)]))
+
+    def test_another_client_is_not_told_so(self) -> None:
+        """Its turn comes soon."""
+        self.learn()
+        for at in range(12):
+            self.world.submit(read(1, at), "greedy", timeout=1.0)
+        polite = self.world.submit(read(1, 0), "polite", timeout=0.3)
+        self.world.advance(PATIENCE)
+        self.assertFalse(polite.done)
+
+    def test_an_idle_bus_refuses_nothing(self) -> None:
+        """Even where it was slow before: it may be faster now."""
+        self.learn()
+        self.world.submit(read(1, 0), timeout=0.03)
+        self.world.reply(after=0.001)
+        self.assertIsInstance(self.world.order and self.world.ended[self.world.order[-1]], Reply)
+
+    def test_the_bound_holds_still(self) -> None:
+        world = World(BusSettings(timeout=0.1, echo="off", queue_per_client=3, share=False))
+        requests = [world.submit(read(1, at), timeout=60.0) for at in range(6)]
+        self.assertEqual([world.error(one) for one in requests[4:]], [QueueFull] * 2)
