@@ -26,13 +26,14 @@ from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.echo import probe_for
 from lumina_twisted.bus.estimates import Estimates
 from lumina_twisted.bus.events import Event, Frame, Request
+from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.outcomes import Outcomes
 from lumina_twisted.bus.owed import Debt
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.queue import Lane, RequestQueue
 from lumina_twisted.bus.refusals import Refusals
-from lumina_twisted.bus.retry import Backoff, allowed_retries
+from lumina_twisted.bus.retry import BUSY, Backoff, allowed_busy_retries, allowed_retries
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.sharing import Sharing
 from lumina_twisted.bus.transaction import Attempt
@@ -70,7 +71,8 @@ class Bus:
         self._queue: RequestQueue[Request] = RequestQueue(settings.queue, settings.queue_per_client)
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._sharing = Sharing(settings)
-        self._outcomes = Outcomes(self.counters, name, self._sharing)
+        self._freshness = Freshness()
+        self._outcomes = Outcomes(self.counters, name, self._sharing, self._freshness)
         self._refusals = Refusals(settings.queue)
         self._running: Attempt | None = None  # not yet paid for
         self._closed: str | None = "it has not been opened yet"
@@ -86,8 +88,13 @@ class Bus:
         """Takes a request; exactly one event will end it, unless it is cancelled."""
         self.counters.requests += 1
         request.arrived = now
-        if error := self._refusal(request, now):
+        if error := self._refusal(request):
             self._refuse(request, error, now)
+            return
+        if request.is_read and self._is_fresh(request, now):
+            return
+        if self.health.refuses(request, now):
+            self._refuse(request, failures.unit_offline(request, self._name), now)
             return
         if not request.is_read and self._settings.writes_first and request.lane > Lane.HIGH:
             request.lane -= 1
@@ -96,6 +103,23 @@ class Bus:
             return
         self._earliest_end = min(self._earliest_end, request.ends_at)
         self._advance(now)
+
+    def _is_fresh(self, request: Request, now: float) -> bool:
+        """Answers a read by what its unit said a moment ago, if its caller is content with that; and not if something
+        of the same client's to that unit comes before it."""
+        max_age = self._settings.max_age_for(request.unit) if request.max_age is None else request.max_age
+        if not max_age:
+            return False
+        frame = self._freshness.answer(request, max_age, now)
+        if frame is None or self._is_behind_its_own(request):
+            return False
+        self._outcomes.fresh(request, frame)
+        return True
+
+    def _is_behind_its_own(self, request: Request) -> bool:
+        """Whether something that its client asked that unit before has not ended."""
+        client, unit = request.client, request.unit
+        return self._queue.waits(client, unit) or self._is_live_for(request) or self._sharing.is_riding(client, unit)
 
     def _is_queued(self, request: Request, now: float) -> bool:
         """Puts it into the queue, if there is room and time for it."""
@@ -137,7 +161,7 @@ class Bus:
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Takes bytes off the wire."""
-        self._take_answers(self._wire.receive(data, now))
+        self._take_answers(self._wire.receive(data, now), now)
         self._advance(now)
 
     def handle_timer(self, now: float) -> None:
@@ -145,7 +169,7 @@ class Bus:
         for request, error in self._refusals.take_due(now):
             self._outcomes.failed(request, error)
         if now >= self._wire.silence_at:
-            self._take_answers(self._wire.end_of_burst(now))
+            self._take_answers(self._wire.end_of_burst(now), now)
         if now >= self._earliest_end:
             self._end_overdue(now)
         if (attempt := self._wire.attempt) is not None:
@@ -182,6 +206,7 @@ class Bus:
         self._closed, self._renewal = why, Renewal.NONE
         self._frames.clear()
         live = self._wire.lost()
+        self._freshness.forget()
         for request in [live, *self._queue] if live else list(self._queue):
             if request is not live:
                 self._queue.remove(request)
@@ -259,15 +284,13 @@ class Bus:
 
     # -- whose turn it is ----------------------------------------------------------------------------------------
 
-    def _refusal(self, request: Request, now: float) -> ModbusError | None:
+    def _refusal(self, request: Request) -> ModbusError | None:
         if self._stopping:
             return failures.stopping(request)
         if request.is_broadcast and request.is_read:
             return failures.broadcast_read(request)
         if self._closed is not None:
             return failures.port_closed(request, self._name, self._closed)
-        if self.health.refuses(request, now):
-            return failures.unit_offline(request, self._name)
         return None
 
     def _refuse(self, request: Request, error: ModbusError, now: float) -> None:
@@ -355,6 +378,7 @@ class Bus:
             request = probe_for(request)
         else:
             self._queue.take(request)
+        self._freshness.sent(request)
         self._frames.append(self._wire.send(request, now))
         self._running = self._wire.attempt
 
@@ -365,11 +389,30 @@ class Bus:
         with contextlib.suppress(ValueError):
             self._queue.remove(request)
 
-    def _take_answers(self, answers: Iterable[Answered]) -> None:
+    def _take_answers(self, answers: Iterable[Answered], now: float) -> None:
         for request, frame, is_late in answers:
             if is_late and not request.done:
                 self._queue.remove(request)
+            if request.pattern.is_exception(frame):
+                if not is_late and self._asks_again(request, frame, now):
+                    continue
+            elif not is_late and self._running is not None:
+                self._freshness.keep(request, frame, self._running.sent_until)
             self._outcomes.answered(request, frame)
+
+    def _asks_again(self, request: Request, frame: bytes, now: float) -> bool:
+        """Whether the device is only busy, and there is time to ask it again."""
+        if frame[2] not in BUSY or (request.done and not request.riders):
+            return False
+        pause = self._backoff.delay(1 + request.attempts)
+        in_time = now + pause + self._pace.least_time(request) < request.deadline
+        if self._stopping or not in_time or request.attempts > allowed_busy_retries(request, self._settings):
+            return False
+        self.counters.retries += 1
+        request.busy = frame
+        request.not_before = now + pause
+        self._queue.put_back(request, now)
+        return True
 
     def _look_at(self, attempt: Attempt, now: float) -> None:
         """What time alone does with the transaction that runs."""
@@ -379,7 +422,7 @@ class Bus:
             if now >= attempt.expires:
                 self._wire.turnaround_over()
         elif now >= attempt.expires:
-            self._take_answers(self._wire.end_of_burst(now))
+            self._take_answers(self._wire.end_of_burst(now), now)
             if self._wire.attempt is attempt:
                 request, debt = self._wire.response_timeout(attempt, now)
                 is_offline = not debt.is_damaged and self.health.is_offline(request)

@@ -14,6 +14,7 @@ class Counters:
     requests: int = 0
     replies: int = 0
     shared: int = 0
+    fresh: int = 0
     exceptions: int = 0
     broadcasts: int = 0
     timeouts: int = 0

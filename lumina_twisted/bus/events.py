@@ -21,18 +21,20 @@ class Request:
     :param deadline: when its caller stops waiting, in the bus's time.
     :param retries: how often it may be sent again; None for what its class and the configuration say.
     :param lane: 0 for what goes first, 1, or 2 for what can wait; see :class:`lumina_twisted.bus.queue.Lane`.
+    :param max_age: how many seconds old a value may be that answers it; None for what the configuration says.
     :param response_length: what the caller believes the reply's frame to be long, for unknown functions.
     """
 
     __slots__ = (
-        "arrived", "attempts", "client", "cost", "deadline", "done", "ends_at", "epoch", "frame",
-        "is_broadcast", "is_given_up", "is_read", "is_refused", "is_waiting", "lane", "not_before", "pattern",
-        "probe_for", "probed", "retries", "riders", "serial", "unit",
+        "arrived", "attempts", "busy", "client", "cost", "deadline", "done", "ends_at", "epoch", "frame",
+        "is_broadcast", "is_given_up", "is_read", "is_refused", "is_waiting", "lane", "max_age", "not_before",
+        "pattern", "probe_for", "probed", "retries", "riders", "serial", "unit",
     )
 
     def __init__(
         self, client: Hashable, frame: bytes, serial: SerialSettings, deadline: float, *,
         retries: int | None = None, response_length: int = 0, lane: int = 1,
+        max_age: float | None = None,
     ) -> None:
         self.client = client
         self.frame = frame
@@ -46,6 +48,7 @@ class Request:
         self.probe_for: Request | None = None  # this is the bus's own read, which goes ahead of that request
         self.probed = False  # such a read has gone ahead of this one
         self.lane = lane
+        self.max_age = max_age
         self.cost = 0.0  # seconds of bus time that it will probably take
         self.is_waiting = False  # in the queue
         self.arrived = -math.inf  # when the bus was given it
@@ -55,6 +58,7 @@ class Request:
         self.not_before = -math.inf  # when it may go, again
         self.is_given_up = False  # it was sent as often as it may be
         self.is_refused = False  # it is told so in a moment
+        self.busy = b""  # the device's exception, if it was too busy when it was asked last
         self.riders: list[Request] = []  # those of others that its reply answers too
         self.epoch = (0, 0)  # how many writes came before it
 

@@ -39,7 +39,9 @@ def _ended(kind: type[ModbusError], request: Request, sentence: str) -> ModbusEr
 
 
 def no_reply(request: Request, port: str) -> ModbusError:
-    """It was sent, and nothing proven came in time."""
+    """It was sent, and nothing proven came in time; or nothing but that the device is busy."""
+    if request.busy:
+        return exception(request, request.busy, port)
     times = "once" if request.attempts == 1 else f"{request.attempts} times"
     if not request.is_read:
         return _unknown(request, f"no reply came (sent {times})")

@@ -8,6 +8,7 @@ from copy import copy
 from lumina_twisted.bus import failures
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Event, Failure, Reply, Request
+from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.sharing import Sharing, cut
 from lumina_twisted.errors import ModbusError, PortClosed, PortLost, Stopping
 
@@ -17,10 +18,11 @@ _FOR_ALL = (PortClosed, PortLost, Stopping)
 class Outcomes:
     """The events of a bus, until somebody takes them."""
 
-    def __init__(self, counters: Counters, port: str, sharing: Sharing) -> None:
+    def __init__(self, counters: Counters, port: str, sharing: Sharing, freshness: Freshness) -> None:
         self._counters = counters
         self._port = port
         self._sharing = sharing
+        self._freshness = freshness
         self.alone: list[Request] = []
         """Requests that rode with others, and must be asked for themselves now."""
         self._events: deque[Event] = deque()
@@ -39,6 +41,12 @@ class Outcomes:
             self.failed(request, failures.exception(request, frame, self._port))
             return
         self._counters.replies += 1
+        self._end(Reply(request, frame))
+
+    def fresh(self, request: Request, frame: bytes) -> None:
+        """It is answered by a reply of a moment ago."""
+        self._counters.replies += 1
+        self._counters.fresh += 1
         self._end(Reply(request, frame))
 
     def broadcast(self, request: Request) -> None:
@@ -82,4 +90,6 @@ class Outcomes:
 
     def _end(self, event: Event) -> None:
         event.request.done = True
+        if not event.request.is_read:
+            self._freshness.written(event.request)
         self._events.append(event)

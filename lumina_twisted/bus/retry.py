@@ -6,10 +6,16 @@ the configuration says otherwise. The first retry follows at once, the further o
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import frozen
 
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.errors import Acknowledge, ServerDeviceBusy
+
+BUSY: Final = frozenset({Acknowledge.code, ServerDeviceBusy.code})
+"""Exceptions by which a device says that it is working on something long."""
 
 
 @frozen
@@ -34,3 +40,11 @@ def allowed_retries(request: Request, settings: BusSettings) -> int:
     if request.is_read:
         return settings.for_unit(request.unit).retries or 0
     return settings.retry_writes
+
+
+def allowed_busy_retries(request: Request, settings: BusSettings) -> int:
+    """How often a request may be sent again that the device was too busy for: a read as configured, unless its caller
+    wants it sent once; a write never, for "acknowledge" means that it is being carried out."""
+    if not request.is_read or request.retries == 0:
+        return 0
+    return settings.busy_retries

@@ -28,6 +28,9 @@ class UnitSettings:
     timeout: Seconds | None = setting(None, "response timeout of this unit", unit="s")
     frame_gap: Seconds | None = setting(None, "silence before a frame to this unit", unit="s")
     retries: Retries | None = setting(None, "how often a read of this unit is asked again")
+    max_age: Seconds | None = setting(
+        None, "how old a value of this unit may be that answers a read which does not say itself", unit="s"
+    )
     offline_after: Silences | None = setting(None, "attempts in vain after which this unit is offline; 0: never")
     share: bool | None = setting(None, "whether equal reads of different clients are one transaction")
 
@@ -52,6 +55,12 @@ class BusSettings(SerialSettings):
     backoff_factor: Annotated[float, Between(1, 10)] = setting(1.5, "by what each further pause grows")
     share: bool = setting(
         True, "whether a read that waits answers those of other clients too that ask for the same or for a part of it"
+    )
+    max_age: Seconds = setting(
+        0.0, "how old a value may be that answers a read which does not say itself; 0: it is always asked for", unit="s"
+    )
+    busy_retries: Retries = setting(
+        3, "how often a read is asked again that a device answers by exception 05 or 06, which mean that it is busy"
     )
     offline_after: Silences = setting(
         4, "attempts in vain, one after the other, after which a unit is offline: until it answers one request that is"
@@ -98,6 +107,13 @@ class BusSettings(SerialSettings):
         """After how many attempts in vain that unit is offline; 0 for never."""
         own = self.units.get(UnitId(unit), _NOTHING_OWN).offline_after
         return self.offline_after if own is None else own
+
+    def max_age_for(self, unit: int) -> float:
+        """How old a value of that unit may be, in seconds."""
+        if not self.units:
+            return self.max_age
+        own = self.units.get(UnitId(unit), _NOTHING_OWN).max_age
+        return self.max_age if own is None else own
 
     def for_unit(self, unit: int) -> UnitSettings:
         """The settings of one unit, with the port's where it has none of its own."""

@@ -378,7 +378,8 @@ class AnythingGoes(SynchronousTestCase):
         for step in self.steps(chance):
             if step == "read":
                 frame = read(1, chance.randrange(5), chance.randrange(1, 5))
-                asked[world.submit(frame, chance.randrange(5), timeout=chance.choice((0.05, 0.3, 2.0)))] = world.written
+                how = {"timeout": chance.choice((0.05, 0.3, 2.0)), "max_age": chance.choice((None, None, 0.5))}
+                asked[world.submit(frame, chance.randrange(5), lane=chance.randrange(3), **how)] = world.written
             elif step == "write":
                 asked[world.submit(write(1, 50), chance.randrange(5), timeout=2.0)] = 0
             elif step == "cancel" and (waiting := [one for one in asked if not one.done]):

@@ -80,11 +80,13 @@ class World:
     def submit(
         self, frame: bytes, client: object = "client", *, timeout: float = 5.0, retries: int | None = None,
         response_length: int = 0, baudrate: int | None = None, lane: int = Lane.NORMAL,
+        max_age: float | None = None,
     ) -> Request:
         """A request arrives."""
         serial = self.settings.serial if baudrate is None else BusSettings(baudrate=baudrate).serial
         request = Request(
-            client, frame, serial, self.now + timeout, retries=retries, response_length=response_length, lane=lane
+            client, frame, serial, self.now + timeout, retries=retries, response_length=response_length,
+            lane=lane, max_age=max_age,
         )
         self.bus.submit(request, self.now)
         self.collect()
@@ -144,11 +146,13 @@ class World:
         self.quiet_from = max(self.quiet_from, self.now)
         self.collect()
 
-    def reply(self, sent: Sent | None = None, *, after: float = 0.001, refuses: bool = False) -> None:
-        """A device answers a frame of ours: the last one, unless told; with exception 02, if it refuses."""
+    def reply(
+        self, sent: Sent | None = None, *, after: float = 0.001, refuses: bool = False, code: int = 2
+    ) -> None:
+        """A device answers a frame of ours: the last one, unless told; with an exception, if it refuses."""
         sent = sent or self.sent[-1]
         sent.answered, sent.refused = True, refuses
-        answer = encode_adu(sent.frame[0], bytes((sent.frame[1] | 0x80, 2))) if refuses else reply_to(sent.frame)
+        answer = encode_adu(sent.frame[0], bytes((sent.frame[1] | 0x80, code))) if refuses else reply_to(sent.frame)
         self.echo(sent)
         self.advance(max(0.0, sent.until - self.now) + after)
         self.hear(answer)

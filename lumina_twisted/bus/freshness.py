@@ -1,0 +1,98 @@
+"""The last replies, for who is content with a value that is a little old. Floor 1.
+
+A read with a ``max_age`` is answered at once by a reply that has all it asks for, from the same unit with the same
+serial settings, if the device cannot have been asked longer ago than that. A value's age counts from the moment at
+which the last byte of the question left, for before that the device cannot have looked. What a write may have changed
+is not fresh any more: it ends with the writing, and again with the write's proof.
+
+Nothing is kept until somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final, NamedTuple
+
+from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.sharing import SHAREABLE, covers, cut
+from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.settings import SerialSettings
+
+_MOST_GROUPS: Final = 64
+_MOST_RANGES: Final = 64
+"""How many units and functions are kept, and ranges of each."""
+
+_Epoch = tuple[int, int]
+
+
+class _Kept(NamedTuple):
+    """A reply, and what it was the reply to."""
+
+    frame: bytes
+    reply: bytes
+    serial: SerialSettings
+    sampled_after: float
+    epoch: _Epoch
+
+
+class Freshness:
+    """What one bus's units said last."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[int, int], dict[bytes, _Kept]] = {}
+        self._writes: Counter[int] = Counter()
+        self._epoch_sent: _Epoch = (0, 0)
+        self._is_used = False
+
+    def sent(self, request: Request) -> None:
+        """A request left."""
+        if not request.is_read:
+            self.written(request)
+        elif self._is_used:
+            self._epoch_sent = self._epoch(request.unit)
+
+    def written(self, request: Request) -> None:
+        """Something that is no read was sent, or ended: what was read before may be different now."""
+        if self._is_used:
+            self._writes[request.unit] += 1
+
+    def keep(self, request: Request, reply: bytes, sampled_after: float) -> None:
+        """The request that was sent last was answered in time and without an exception.
+
+        :param sampled_after: when its last byte had left.
+        """
+        if not self._is_used or not _is_plain_read(request):
+            return
+        key = request.unit, request.frame[1]
+        group = self._groups.setdefault(key, {})
+        asked = request.frame[2:6]
+        group.pop(asked, None)
+        group[asked] = _Kept(request.frame, reply, request.serial, sampled_after, self._epoch_sent)
+        if len(group) > _MOST_RANGES:
+            del group[next(iter(group))]
+        if len(self._groups) > _MOST_GROUPS:
+            del self._groups[next(iter(self._groups))]
+
+    def answer(self, request: Request, max_age: float, now: float) -> bytes | None:
+        """The reply to ``request`` from what is kept, if that is no older than ``max_age`` seconds."""
+        self._is_used = True
+        if not _is_plain_read(request):
+            return None
+        group = self._groups.get((request.unit, request.frame[1]), {})
+        exact = group.get(request.frame[2:6])
+        for kept in (exact, *reversed(group.values())) if exact else reversed(group.values()):
+            is_right = kept.serial == request.serial and kept.epoch == self._epoch(request.unit)
+            if is_right and now - kept.sampled_after <= max_age and covers(kept.frame, request.frame):
+                return cut(kept.reply, kept.frame, request.frame)
+        return None
+
+    def forget(self) -> None:
+        """The port is gone; what comes back may be another bus."""
+        self._groups.clear()
+
+    def _epoch(self, unit: int) -> _Epoch:
+        return self._writes[unit], self._writes[BROADCAST]
+
+
+def _is_plain_read(request: Request) -> bool:
+    return request.frame[1] in SHAREABLE and len(request.frame) == 8
