@@ -21,9 +21,12 @@ from collections.abc import Iterable
 from enum import IntEnum, auto
 
 from lumina_twisted.bus import failures
+from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.echo import probe_for
 from lumina_twisted.bus.events import Event, Frame, Request
+from lumina_twisted.bus.figures import BusFigures
+from lumina_twisted.bus.monitor import PerformanceMonitor
 from lumina_twisted.bus.outcomes import Outcomes
 from lumina_twisted.bus.owed import Debt
 from lumina_twisted.bus.pace import Pace
@@ -50,10 +53,15 @@ class Bus:
     :param settings: how it takes turns, waits and retries.
     :param name: what its sentences call it.
     :param over_stream: whether its bytes come over a stream (a socket), which delays and never loses.
+    :param monitor: which keeps its figures, and ``analytics`` those of its queue; its own if none are given.
     """
 
-    def __init__(self, settings: BusSettings, name: str = "the port", *, over_stream: bool = False) -> None:
+    def __init__(
+        self, settings: BusSettings, name: str = "the port", *, over_stream: bool = False,
+        monitor: PerformanceMonitor | None = None, analytics: QueueAnalytics | None = None,
+    ) -> None:
         self.counters = Counters()
+        self.figures = BusFigures(name, self.counters, monitor, analytics)
         self._name = name
         self._settings = settings
         self._pace = Pace(settings)
@@ -74,6 +82,7 @@ class Bus:
     def submit(self, request: Request, now: float) -> None:
         """Takes a request; exactly one event will end it, unless it is cancelled."""
         self.counters.requests += 1
+        self.figures.now = request.arrived = now
         if error := self._refusal(request):
             self._outcomes.failed(request, error)
             return
@@ -85,6 +94,7 @@ class Bus:
                 self._outcomes.failed(request, full)
                 return
             self._sharing.offer(request)
+        self.figures.queued(request)
         self._earliest_end = min(self._earliest_end, request.ends_at)
         self._advance(now)
 
@@ -94,6 +104,7 @@ class Bus:
             return
         request.done = True
         self.counters.cancelled += 1
+        self.figures.cancelled(request, now)
         if self._sharing.leave(request) is None and not self._wire.is_on_wire(request):
             self._queue.remove(request)
             self._outcomes.alone += self._sharing.release(request)
@@ -101,13 +112,13 @@ class Bus:
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Takes bytes off the wire."""
-        self._take_answers(self._wire.receive(data, now))
+        self._take_answers(self._wire.receive(data, now), now)
         self._advance(now)
 
     def handle_timer(self, now: float) -> None:
         """Does what is due by now."""
         if now >= self._wire.silence_at:
-            self._take_answers(self._wire.end_of_burst(now))
+            self._take_answers(self._wire.end_of_burst(now), now)
         if now >= self._earliest_end:
             self._end_overdue(now)
         if (attempt := self._wire.attempt) is not None:
@@ -126,7 +137,9 @@ class Bus:
 
     def next_event(self) -> Event | None:
         """The next event, or None."""
-        return self._outcomes.next()
+        if (event := self._outcomes.next()) is not None:
+            self.figures.ended(event)
+        return event
 
     def port_opened(self, now: float) -> None:
         """Bytes can be sent and heard from now on."""
@@ -143,6 +156,7 @@ class Bus:
         self._closed, self._renewal = why, Renewal.NONE
         self._frames.clear()
         live = self._wire.lost()
+        self.figures.interrupted(now)
         for request in [live, *self._queue] if live else list(self._queue):
             if request is not live:
                 self._queue.remove(request)
@@ -153,6 +167,7 @@ class Bus:
         """The frame just taken could not be sent: its request ends with ``error``, the next one's turn comes."""
         if request := self._wire.refused(now):
             self._remove(request)
+            self.figures.refused()
             unsent = request.is_read or not request.attempts
             self._outcomes.failed(request, error if unsent else failures.no_reply(request, self._name))
         self._advance(now)
@@ -223,6 +238,7 @@ class Bus:
 
     def _advance(self, now: float) -> None:
         """Puts the next request on the wire if that is free, and notes when it could go if it cannot yet."""
+        self.figures.now = now
         if self._outcomes.alone:
             self._take_back_riders()
         self._wake = math.inf
@@ -263,6 +279,7 @@ class Bus:
         else:
             self._queue.take(request)
         self._frames.append(self._wire.send(request, now))
+        self.figures.sent(request, silent)
 
     # -- how requests end ----------------------------------------------------------------------------------------
 
@@ -271,10 +288,11 @@ class Bus:
         with contextlib.suppress(ValueError):
             self._queue.remove(request)
 
-    def _take_answers(self, answers: Iterable[Answered]) -> None:
+    def _take_answers(self, answers: Iterable[Answered], now: float) -> None:
         for request, frame, is_late in answers:
             if is_late and not request.done:
                 self._queue.remove(request)
+            self.figures.answered(request, frame, is_late, now)
             self._outcomes.answered(request, frame)
 
     def _look_at(self, attempt: Attempt, now: float) -> None:
@@ -284,10 +302,12 @@ class Bus:
                 self._outcomes.broadcast(attempt.request)  # all there is to know; the bus keeps still longer
             if now >= attempt.expires:
                 self._wire.turnaround_over()
+                self.figures.over(now)
         elif now >= attempt.expires:
-            self._take_answers(self._wire.end_of_burst(now))
+            self._take_answers(self._wire.end_of_burst(now), now)
             if self._wire.attempt is attempt:
                 request, debt = self._wire.response_timeout(attempt, now)
+                self.figures.unanswered(now)
                 if not request.done:
                     self._retry_or_end(request, debt, now)
                 elif request.riders:

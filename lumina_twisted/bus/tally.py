@@ -1,0 +1,117 @@
+"""What is kept of the requests to one unit, and of those of one client. Floor 1."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Final
+from weakref import ref
+
+from lumina_twisted.bus.histogram import Histogram, add_to_both
+
+OK: Final = "ok"
+CANCELLED: Final = "cancelled"
+MOST_CLIENTS: Final = 64
+"""Clients of a port that are told apart. Their connections come and go: one more, and the one that has asked nothing
+for longest is forgotten."""
+MAX_NAME: Final = 80
+
+
+class Tally:
+    """Requests by how they ended, and their times.
+
+    ``ended`` has ``ok`` or the token of the error; ``queue`` is how long they waited, ``bus`` how long the wire was
+    theirs, in all attempts. One that rode with another's has no bus time. ``wire`` is the seconds that transactions
+    took, also those whose callers were gone.
+    """
+
+    __slots__ = ("bus", "ended", "queue", "shared", "wire")
+
+    def __init__(self) -> None:
+        self.ended: dict[str, int] = {}
+        self.shared = 0
+        self.queue = Histogram()
+        self.bus = Histogram()
+        self.wire = 0.0
+
+    @property
+    def count(self) -> int:
+        """Requests that ended."""
+        return sum(self.ended.values())
+
+
+def record(one: Tally, other: Tally, outcome: str, queue: float | None, bus: float | None) -> None:
+    """A request ended: in its unit's tally and its client's. None where it did not wait, or had no bus time."""
+    one.ended[outcome] = one.ended.get(outcome, 0) + 1
+    other.ended[outcome] = other.ended.get(outcome, 0) + 1
+    if queue is not None:
+        add_to_both(one.queue, other.queue, queue)
+    if bus is not None:
+        add_to_both(one.bus, other.bus, bus)
+
+
+class UnitTally(Tally):
+    """Those to one unit, and the frames that were exchanged with it."""
+
+    __slots__ = ("busy", "exceptions", "nak", "no_response", "replies", "sent")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = 0
+        self.replies = 0
+        self.exceptions = 0
+        self.nak = 0
+        self.busy = 0
+        self.no_response = 0
+
+
+class ClientTally(Tally):
+    """Those of one client."""
+
+    __slots__ = ("last", "name")
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.last = 0.0
+
+
+class Clients:
+    """The tallies of the clients that were seen last. A client that is gone stays in the table by its name; the table
+    does not keep it alive.
+
+    :param most: how many.
+    """
+
+    def __init__(self, most: int = MOST_CLIENTS) -> None:
+        self.forgotten = 0
+        self._most = most
+        self._tallies: dict[Hashable, ClientTally] = {}
+
+    def __iter__(self) -> Iterator[ClientTally]:
+        return iter(self._tallies.values())
+
+    def __len__(self) -> int:
+        return len(self._tallies)
+
+    def of(self, client: Hashable, now: float) -> ClientTally:
+        """A client's, which is its newest use."""
+        try:
+            key: Hashable = ref(client)
+        except TypeError:  # a text or a number
+            key = client
+        tally = self._tallies.get(key)
+        if tally is None:
+            if len(self._tallies) >= self._most:
+                self._forget_one()
+            tally = self._tallies[key] = ClientTally(_name(client))
+        tally.last = now
+        return tally
+
+    def _forget_one(self) -> None:
+        del self._tallies[min(self._tallies, key=lambda key: self._tallies[key].last)]
+        self.forgotten += 1
+
+
+def _name(client: Hashable) -> str:
+    """As a person reads it."""
+    return "".join(one if one.isprintable() else "?" for one in str(client)[:MAX_NAME])
