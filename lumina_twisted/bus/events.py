@@ -6,7 +6,6 @@ import math
 from collections.abc import Hashable
 from typing import NamedTuple
 
-from lumina_twisted.bus.tally import ClientTally
 from lumina_twisted.errors import ModbusError
 from lumina_twisted.modbus.codes import BROADCAST, is_read
 from lumina_twisted.modbus.reply import reply_pattern
@@ -27,7 +26,7 @@ class Request:
     __slots__ = (
         "arrived", "attempts", "client", "deadline", "done", "ends_at", "epoch", "frame", "held", "is_broadcast",
         "is_given_up", "is_read", "not_before", "pattern", "probe_for", "probed", "retries", "riders", "serial",
-        "tally", "unit", "waited",
+        "unit", "waited",
     )
 
     arrived: float
@@ -55,9 +54,8 @@ class Request:
         self.is_given_up = False  # it was sent as often as it may be
         self.riders: list[Request] = []  # those of others that its reply answers too
         self.epoch = (0, 0)  # how many writes came before it
-        self.tally: ClientTally | None = None  # its client's, if it was not refused at once; the figures' own,
-        self.waited: float | None = None  # like these: seconds until its first frame left,
-        self.held: float | None = None  # and those for which the wire was its own
+        self.waited: float | None = None  # seconds until its first frame left; see `figures`
+        self.held: float | None = None  # those for which the wire was its own
 
 
 class Frame(NamedTuple):

@@ -21,6 +21,7 @@ def report_of(port: PortFigures, counters: Counters, now: float, running: float,
     :param running: seconds that the transaction which runs has taken.
     :param waiting: requests that wait.
     """
+    port.settle()
     units = port.units.values()
     waits = Histogram.sum_of(unit.queue for unit in units)
     return {
@@ -45,6 +46,7 @@ def report_of(port: PortFigures, counters: Counters, now: float, running: float,
 def queue_told(port: PortFigures, now: float, waiting: int) -> Report:
     """The same of its queue alone, as :meth:`lumina_twisted.bus.analytics.QueueFigures.told` tells it. Processing is
     the bus time: who rides with another's read has none."""
+    port.settle()
     units = port.units.values()
     waits = Histogram.sum_of(unit.queue for unit in units)
     return {
@@ -53,7 +55,7 @@ def queue_told(port: PortFigures, now: float, waiting: int) -> Report:
         "mean_size": _mean_size(port, waits, now),
         "enqueued": waits.count + waiting,
         "unserved": port.unserved,
-        "errors": port.failed_on_bus,
+        "errors": sum(one.no_response + one.exceptions for one in units),
         "wait": waits.told().as_dict(),
         "processing": Histogram.sum_of(unit.bus for unit in units).told().as_dict(),
     }

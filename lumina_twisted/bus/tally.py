@@ -7,9 +7,13 @@ from typing import Final
 from weakref import ref
 
 from lumina_twisted.bus.histogram import Histogram, add_to_both
+from lumina_twisted.errors import NegativeAcknowledge, ServerDeviceBusy
 
 OK: Final = "ok"
 CANCELLED: Final = "cancelled"
+NORMAL: Final = 0
+NOTHING: Final = -1
+BROADCAST_SENT: Final = -2
 MOST_CLIENTS: Final = 64
 """Clients of a port that are told apart. Their connections come and go: one more, and the one that has asked nothing
 for longest is forgotten."""
@@ -62,6 +66,25 @@ class UnitTally(Tally):
         self.nak = 0
         self.busy = 0
         self.no_response = 0
+
+    def exchanged(self, heard: int) -> None:
+        """A frame was sent to it; and this came: :data:`NORMAL` for a reply, or the code of an exception;
+        :data:`NOTHING`, or :data:`BROADCAST_SENT` where nothing was due."""
+        self.sent += 1
+        if heard >= NORMAL:
+            self.heard(heard)
+        elif heard == NOTHING:
+            self.no_response += 1
+
+    def heard(self, code: int) -> None:
+        """A reply came from it, with this exception code or :data:`NORMAL`."""
+        self.replies += 1
+        if code != NORMAL:
+            self.exceptions += 1
+            if code == ServerDeviceBusy.code:
+                self.busy += 1
+            elif code == NegativeAcknowledge.code:
+                self.nak += 1
 
 
 class ClientTally(Tally):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from lumina_twisted.bus.counters import Counters
+from lumina_twisted.bus.report import Report
 from lumina_twisted.modbus.settings import SerialSettings
 
 
@@ -19,6 +20,7 @@ class PortDescription:
     :param serial: its serial settings as a person reads them, or what is behind a socket.
     :param state: ``open``, or a sentence that says why it is not.
     :param waiting: requests that wait for their turn.
+    :param report: tells its figures as they are when it is called.
     """
 
     name: str
@@ -27,6 +29,7 @@ class PortDescription:
     state: str
     waiting: int
     counters: Counters
+    report: Callable[[], Report]
 
 
 class Port(Protocol):
