@@ -136,5 +136,6 @@ class Clients:
 
 
 def _name(client: Hashable) -> str:
-    """As a person reads it."""
-    return "".join(one if one.isprintable() else "?" for one in str(client)[:MAX_NAME])
+    """As a person reads it; of what has no text of its own, its kind."""
+    text = type(client).__name__ if type(client).__str__ is object.__str__ else str(client)
+    return "".join(one if one.isprintable() else "?" for one in text[:MAX_NAME])
