@@ -137,5 +137,7 @@ class Clients:
 
 def _name(client: Hashable) -> str:
     """As a person reads it; of what has no text of its own, its kind."""
-    text = type(client).__name__ if type(client).__str__ is object.__str__ else str(client)
+    kind = type(client)
+    is_told = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
+    text = str(client) if is_told else kind.__name__
     return "".join(one if one.isprintable() else "?" for one in text[:MAX_NAME])

@@ -1,7 +1,8 @@
 """What share of the time something was in use: since the beginning, and over the last minute. Floor 1.
 
 The seconds of use are one sum. What it was at a time in the last minute is read from marks, which are set once a second
-at most, at the two ends of a use; between two marks the sum is taken to have grown evenly.
+at most, at the two ends of a use and at the end of the one before. Between two marks the sum is taken to have grown
+evenly.
 """
 
 from __future__ import annotations
@@ -13,37 +14,35 @@ from typing import Final
 
 MINUTE: Final = 60.0
 _PAUSE: Final = 1.0
-_MARKS: Final = 2 * 62
-"""Two a second for a minute, and one beyond it at each end."""
+_MARKS: Final = 3 * 62
+"""Three a second for a minute, and some beyond it at each end."""
 
 
 class Usage:
     """Seconds of use of one thing, which is used once at a time.
 
-    ``total`` is their sum; ``due`` is when the next mark is.
+    ``total`` is their sum.
     """
 
-    __slots__ = ("_marks", "due", "since", "total")
+    __slots__ = ("_due", "_marks", "_until", "since", "total")
 
     def __init__(self) -> None:
         self.since = inf
         """When it began to count."""
         self.total = 0.0
-        self.due = -inf
+        self._due = -inf
+        self._until = -inf  # the end of the last use
         self._marks: deque[tuple[float, float]] = deque(maxlen=_MARKS)
 
     def add(self, start: float, end: float) -> None:
         """It was in use from ``start`` to ``end``."""
         self.since = min(self.since, start)
         self.total += end - start
-        if end >= self.due:
-            self.mark(start, end)
-
-    def mark(self, start: float, end: float) -> None:
-        """Notes what the sum was before and after a use that has just been added."""
-        self.due = end + _PAUSE
-        self._marks.append((start, self.total - (end - start)))
-        self._marks.append((end, self.total))
+        if end >= self._due:
+            self._due = end + _PAUSE
+            before = self.total - (end - start)
+            self._marks.extend(((self._until, before), (start, before), (end, self.total)))
+        self._until = end
 
     def share(self, now: float, running: float = 0.0) -> float:
         """Of all the time until now, from 0 to 1.
@@ -61,12 +60,9 @@ class Usage:
 
     def _total_at(self, when: float) -> float:
         """What the sum was."""
-        marks = [*self._marks, (inf, self.total)]
-        if when < marks[0][0]:
-            return 0.0
-        for (start, before), (end, after) in pairwise(marks):
+        for (start, before), (end, after) in pairwise([*self._marks, (self._until, self.total)]):
             if start <= when < end:
-                return before if end == inf else before + (after - before) * (when - start) / (end - start)
+                return before if after == before else before + (after - before) * (when - start) / (end - start)
         return self.total
 
 
