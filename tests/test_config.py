@@ -402,6 +402,8 @@ class Words(ConfigTests):
             ("routes.1-300=b", ".routes.1-300: units are from 0 to 255, the lower one first, got '1-300' and 'b'"),
             ("routes.one=b", ".routes.one: expected units and a port, as "),
             ("routes.1-4=b@1-3", ".routes.1-4: 4 units cannot be 3 units of the port"),
+            ("routes.0-247=b", ".routes.0-247: unit 0 of a port is every device on it; begin at 1"),
+            ("routes.7=b@0", ".routes.7: unit 0 of a port is every device on it"),
             ("routes.1-4=b,routes.4=b", ".routes.4: unit 4 is in '1-4' too; a unit has one route"),
             ("port=b,routes.1=b", ".port: the routes say which ports there are; take one of the two away"),
             ("broadcast=maybe", ".broadcast: expected one of off, on, reply, got 'maybe'"),

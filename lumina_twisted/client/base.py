@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -150,8 +150,7 @@ class Client:
         self._transport = transport
         self._session.connected(self._now())
         self._pump()
-        waiting, self._first = self._first, []
-        for deferred in waiting:
+        for deferred in self._still_waiting():
             deferred.callback(None)
 
     def _on_data(self, data: bytes) -> None:
@@ -170,17 +169,25 @@ class Client:
         self._end_first(NotConnected(f"no connection to {self._server} ({why}); {self.hint}"))
 
     def _end_first(self, error: NotConnected) -> None:
-        waiting, self._first = self._first, []
-        for deferred in waiting:
+        for deferred in self._still_waiting():
             deferred.errback(error)
 
     def _first_cancelled(self, deferred: Deferred[None]) -> None:
-        self._first.remove(deferred)
+        if deferred in self._first:  # else another one's callback takes it back, see _still_waiting
+            self._first.remove(deferred)
+
+    def _still_waiting(self) -> Iterator[Deferred[None]]:
+        """Who waits for a connection, each before it is told; by then another's callback may have taken it back."""
+        waiting, self._first = self._first, []
+        return (deferred for deferred in waiting if not deferred.called)
 
     # -- the pump ------------------------------------------------------------------------------------------------------
 
     def _cancelled(self, pending: PendingCommand, deferred: Deferred[CommandReply]) -> None:
-        deferred.errback(self._session.cancel(pending, self._now()))
+        if (event := self._session.take_event(pending)) is not None:  # it came with the one whose callback cancels this
+            self._deliver(event)
+        else:
+            deferred.errback(self._session.cancel(pending, self._now()))
         self._pump()
 
     def _pump(self) -> None:

@@ -62,6 +62,7 @@ class LuminaModbusClient(Client):
             :class:`~lumina_twisted.errors.RequestError` (the caller's own fault) or
             :class:`~lumina_twisted.errors.ServerError`. Cancelling it lets the caller go at once: it fails with
             :class:`~lumina_twisted.errors.Cancelled`, or as *outcome unknown*; the next command is not touched by it.
+            One whose answer has come already, with another's, ends with that answer.
         """
         if isinstance(name, Mapping):
             return self.send_command(**name)

@@ -119,7 +119,8 @@ class Session:
 
     def cancel(self, command: PendingCommand, now: float) -> ModbusError:
         """Its caller takes a command back and hears of no event. One that is with the server keeps its place there
-        until it is answered, until its deadline at the latest.
+        until it is answered, until its deadline at the latest. One that has ended already has its event, see
+        :meth:`take_event`.
 
         :return: what became of it: cancelled, or for a write that may have been sent, outcome unknown.
         """
@@ -150,7 +151,7 @@ class Session:
     def close(self, now: float) -> None:
         """Ends every command."""
         for sent in self._sent.values():
-            for command in sent.values():
+            for command in (one for one in sent.values() if not one.done):
                 kind = Cancelled if command.is_read else OutcomeUnknown
                 self._fail(command, about(kind, command, "the client was closed before its answer came"))
             sent.clear()
@@ -189,6 +190,14 @@ class Session:
     def next_event(self) -> Event | None:
         """What has happened, one by one."""
         return self._events.popleft() if self._events else None
+
+    def take_event(self, command: PendingCommand) -> Answered | Failed | None:
+        """The event of one command, out of its turn; None if it has not ended, or has been told."""
+        for event in self._events if command.done else ():
+            if isinstance(event, Answered | Failed) and event.command is command:
+                self._events.remove(event)
+                return event
+        return None
 
     @property
     def why_not_connected(self) -> str:

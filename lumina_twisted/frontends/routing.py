@@ -48,6 +48,8 @@ def parse_route(units: str, target: str) -> Route:
     end = int(there["last"] or to + last - first)
     if not (first <= last <= 255 and to <= end <= 255):
         raise ValueError(f"units are from 0 to 255, the lower one first, got {units!r} and {target!r}")
+    if to == BROADCAST:
+        raise ValueError("unit 0 of a port is every device on it; begin at 1, `broadcast` says what 0 may do")
     if end - to != last - first:
         raise ValueError(f"{last - first + 1} units cannot be {end - to + 1} units of the port")
     return Route(first, last, there["port"], to)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from binascii import hexlify
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.client import CommandFailure, CommandReply, LuminaModbusClient
@@ -354,6 +355,57 @@ class Connections(ClientCase):
         self.failureResultOf(writing, OutcomeUnknown)
         self.failureResultOf(self.read(), NotConnected)
         self.failureResultOf(self.client.connect(), NotConnected)
+
+    def test_closed_after_cancelling(self) -> None:
+        """What was taken back has had its end; the others have theirs, and the connection is closed."""
+        ends: list[Any] = []
+        self.client.subscribe(ends.append)
+        taken_back, writing, reading = self.read(), self.write(), self.read()
+        taken_back.cancel()
+        writing.cancel()
+        closing = self.client.close()
+        self.server.clock.advance(0)
+        self.successResultOf(closing)
+        self.failureResultOf(taken_back, Cancelled)
+        self.failureResultOf(writing, OutcomeUnknown)
+        self.failureResultOf(reading, Cancelled)
+        self.assertEqual(len(ends), 1)
+
+    def test_cancelled_by_the_end_of_another(self) -> None:
+        """Both answers came at once, and the first one's caller takes the second back: it ends with its answer."""
+        first, second = self.read(), self.write()
+        first.addCallback(lambda _: second.cancel())
+        written = encode_adu(1, self.port.asked[1].pdu)
+        self.client._on_data(b"1:%b:7.0\n2:%b:7.0\n" % (hexlify(REPLY), hexlify(written)))
+        self.successResultOf(first)
+        self.assertIsNone(self.successResultOf(second))
+        third = self.read()
+        self.port.waiting[2].end(REPLY)
+        self.assertEqual(self.successResultOf(third), (10, 11))
+
+    def test_cancelled_by_the_failure_of_another(self) -> None:
+        """Neither was sent, and the time of both is up."""
+        self.server.refuses = True
+        first, second = self.read(timeout=1), self.write(timeout=1)
+        first.addErrback(lambda _: second.cancel())
+        self.server.clock.pump([0.3] * 4)
+        self.successResultOf(first)
+        self.failureResultOf(second, NotConnected)
+
+    def test_connecting_is_taken_back_by_another_who_waited(self) -> None:
+        for refuses in (False, True):
+            self.server.refuses = refuses
+            client = self.server.client()
+            client._start = lambda: None  # type: ignore[method-assign]
+            first, second, third = client.connect(), client.connect(), client.connect()
+            first.addBoth(lambda _, second=second: second.cancel())
+            del client._start
+            client._start()
+            self.successResultOf(first)
+            self.failureResultOf(second, CancelledError)
+            third.addErrback(lambda failure: failure.trap(NotConnected))
+            self.successResultOf(third)
+            client.close()
 
     def test_too_many_clients(self) -> None:
         self.server = MemoryServer(self.port, max_connections=1)
