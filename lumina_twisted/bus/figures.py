@@ -6,7 +6,8 @@ wire was its own: from each of its frames until the reply, the end of its respon
 A request that rode with another's has none.
 
 All of this is on the way of every request. So what happened is only noted there, and summed up 64 requests at a time,
-or when somebody asks: code that runs in a row costs a third of the same code run once in between.
+or when somebody asks: code that runs in a row costs a third of the same code run once in between. So long
+the last clients may live that nobody else knows any more.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class BusFigures:
 
     def answered(self, request: Request, frame: bytes, is_late: bool, now: float) -> None:
         """A frame came that is a reply to ``request``."""
-        code = frame[2] if frame[1] & EXCEPTION_FLAG else NORMAL
+        code = NORMAL if frame[1] < EXCEPTION_FLAG else frame[2]
         if not is_late:
             self._over(now, code)
         else:
@@ -90,16 +91,13 @@ class BusFigures:
 
     def _over(self, now: float, heard: int) -> None:
         """The wire was its owner's as long as it took."""
-        live = self._live
+        live, self._live = self._live, None
         assert live is not None, "a transaction ran"
-        self._live = None
         self.now = self._ended_at = now
         if live.probe_for is not None:
             live = live.probe_for
-        if live.held is None:
-            live.held = now - self._began
-        else:
-            live.held += now - self._began
+        held = now - self._began
+        live.held = held if live.held is None else live.held + held
         self.port.used.append((self._used_from, now, live.unit, live.client, heard))
 
     def unanswered(self, now: float) -> None:

@@ -11,8 +11,19 @@ from collections.abc import Hashable
 from math import inf
 from typing import Any, Final
 
-from lumina_twisted.bus.histogram import Histogram
-from lumina_twisted.bus.tally import CANCELLED, OK, Clients, Tally, UnitTally, record
+from lumina_twisted.bus.histogram import Histogram, add_to_both
+from lumina_twisted.bus.tally import (
+    BROADCAST_SENT,
+    CANCELLED,
+    NORMAL,
+    NOTHING,
+    OK,
+    Clients,
+    ClientTally,
+    Tally,
+    UnitTally,
+    record,
+)
 from lumina_twisted.bus.usage import Usage
 
 MOST_PORTS: Final = 1000
@@ -25,9 +36,9 @@ class PortFigures:
     """What is known of one port's requests; :meth:`settle` before reading.
 
     A bus only notes what happened, and that is summed up later. ``used``: from when to when the wire was used for which
-    unit and client, and what was heard, see :meth:`~lumina_twisted.bus.tally.UnitTally.exchanged`. ``ended``: frame,
-    client and outcome of a request, then seconds: how long it waited (None if it was refused at once), how long the
-    wire was its own (None if it rode with another's), from its arrival to its end; and the time of that.
+    unit and client, and what was heard, an exception's code or what :mod:`~lumina_twisted.bus.tally` names. ``ended``:
+    frame, client and outcome of a request, then seconds: how long it waited (None if it was refused at once), how long
+    the wire was its own (None if it rode with another's), from its arrival to its end; and the time of that.
     """
 
     def __init__(self) -> None:
@@ -54,23 +65,58 @@ class PortFigures:
 
     def settle(self) -> None:
         """Sums up what was noted."""
+        clients: dict[Hashable, ClientTally] = {}
+        if self.used:
+            self._settle_used(clients)
+        if self.ended:
+            self._settle_ended(clients)
+
+    def _settle_used(self, clients: dict[Hashable, ClientTally]) -> None:
         used, self.used = self.used, []
-        for start, end, number, client, heard in used:
-            unit = self.unit(number)
-            unit.exchanged(heard)
-            unit.wire += end - start
-            self.clients.of(client, end).wire += end - start
-            self.usage.add(start, end)
         self.transactions += len(used)
         self.served += len(used)
+        units, add = self.units, self.usage.add
+        for start, end, number, client, heard in used:
+            unit = units.get(number) or self.unit(number)
+            by_client = clients.get(client)
+            if by_client is None:
+                by_client = clients[client] = self.clients.of(client, end)
+            seconds = end - start
+            unit.sent += 1
+            unit.wire += seconds
+            by_client.wire += seconds
+            if heard == NORMAL:
+                unit.replies += 1
+            elif heard == NOTHING:
+                unit.no_response += 1
+            elif heard != BROADCAST_SENT:
+                unit.heard(heard)
+            add(start, end)
+
+    def _settle_ended(self, clients: dict[Hashable, ClientTally]) -> None:
         ended, self.ended = self.ended, []
+        units, times = self.units, self.times
         for frame, client, outcome, waited, held, took, now in ended:
-            unit, by_client = self.unit(frame[0]), self.clients.of(client, now)
-            record(unit, by_client, outcome, waited, held)
-            if held is None and outcome == OK:
-                unit.shared += 1
-                by_client.shared += 1
-            self.record(frame, outcome, None if waited is None else took)
+            unit = units.get(frame[0]) or self.unit(frame[0])
+            by_client = clients.get(client)
+            if by_client is None:
+                by_client = clients[client] = self.clients.of(client, now)
+            if outcome == OK and waited is not None:
+                unit.ok += 1
+                by_client.ok += 1
+                self.count += 1
+                add_to_both(unit.queue, by_client.queue, waited)
+                if held is None:
+                    unit.shared += 1
+                    by_client.shared += 1
+                else:
+                    add_to_both(unit.bus, by_client.bus, held)
+                if took > times.longest:
+                    self.slowest = frame
+                times.add(took)
+            else:
+                record(unit, by_client, outcome, waited, held)
+                self.record(frame, outcome, None if waited is None else took)
 
     def record(self, name: object, outcome: str, seconds: float | None) -> None:
         """A request ended; ``seconds`` is how long it took, None if it was refused at once."""

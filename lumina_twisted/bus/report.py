@@ -117,7 +117,7 @@ def _client(tally: ClientTally, port: PortFigures) -> Report:
 
 def _tally(tally: Tally, port: PortFigures) -> Report:
     return {
-        "ended": dict(tally.ended),
+        "ended": tally.ended,
         "shared": tally.shared,
         "wire_seconds": tally.wire,
         "wire_share": tally.wire / port.usage.total if port.usage.total else 0.0,

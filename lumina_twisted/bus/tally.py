@@ -12,8 +12,11 @@ from lumina_twisted.errors import NegativeAcknowledge, ServerDeviceBusy
 OK: Final = "ok"
 CANCELLED: Final = "cancelled"
 NORMAL: Final = 0
+"""What was heard after a frame of ours: a normal reply, if no exception, whose code it is then."""
 NOTHING: Final = -1
+"""No reply came in time."""
 BROADCAST_SENT: Final = -2
+"""None was due."""
 MOST_CLIENTS: Final = 64
 """Clients of a port that are told apart. Their connections come and go: one more, and the one that has asked nothing
 for longest is forgotten."""
@@ -23,30 +26,35 @@ MAX_NAME: Final = 80
 class Tally:
     """Requests by how they ended, and their times.
 
-    ``ended`` has ``ok`` or the token of the error; ``queue`` is how long they waited, ``bus`` how long the wire was
+    ``errors`` are counted by their tokens; ``queue`` is how long they waited, ``bus`` how long the wire was
     theirs, in all attempts. One that rode with another's has no bus time. ``wire`` is the seconds that transactions
     took, also those whose callers were gone.
     """
 
-    __slots__ = ("bus", "ended", "queue", "shared", "wire")
+    __slots__ = ("bus", "errors", "ok", "queue", "shared", "wire")
 
     def __init__(self) -> None:
-        self.ended: dict[str, int] = {}
+        self.ok = 0
+        self.errors: dict[str, int] = {}
         self.shared = 0
         self.queue = Histogram()
         self.bus = Histogram()
         self.wire = 0.0
 
     @property
-    def count(self) -> int:
-        """Requests that ended."""
-        return sum(self.ended.values())
+    def ended(self) -> dict[str, int]:
+        """Requests by the word of how they ended, ``ok`` or the token of an error."""
+        return {OK: self.ok, **self.errors} if self.ok else dict(self.errors)
 
 
 def record(one: Tally, other: Tally, outcome: str, queue: float | None, bus: float | None) -> None:
     """A request ended: in its unit's tally and its client's. None where it did not wait, or had no bus time."""
-    one.ended[outcome] = one.ended.get(outcome, 0) + 1
-    other.ended[outcome] = other.ended.get(outcome, 0) + 1
+    if outcome == OK:
+        one.ok += 1
+        other.ok += 1
+    else:
+        one.errors[outcome] = one.errors.get(outcome, 0) + 1
+        other.errors[outcome] = other.errors.get(outcome, 0) + 1
     if queue is not None:
         add_to_both(one.queue, other.queue, queue)
     if bus is not None:
@@ -66,15 +74,6 @@ class UnitTally(Tally):
         self.nak = 0
         self.busy = 0
         self.no_response = 0
-
-    def exchanged(self, heard: int) -> None:
-        """A frame was sent to it; and this came: :data:`NORMAL` for a reply, or the code of an exception;
-        :data:`NOTHING`, or :data:`BROADCAST_SENT` where nothing was due."""
-        self.sent += 1
-        if heard >= NORMAL:
-            self.heard(heard)
-        elif heard == NOTHING:
-            self.no_response += 1
 
     def heard(self, code: int) -> None:
         """A reply came from it, with this exception code or :data:`NORMAL`."""
