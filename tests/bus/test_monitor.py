@@ -200,6 +200,7 @@ class OfABus(SynchronousTestCase):
         self.assertEqual(by_unit, {0: {"invalid": 1}, 2: {"cancelled": 1}, 3: {"expired": 1}})
         self.assertEqual(told["ended"], {"invalid": 1, "cancelled": 1, "expired": 1})
         self.assertEqual((told["waiting"]["now"], told["queue"]["count"]), (0, 2))
+        self.assertAlmostEqual(told["units"][1]["queue"]["max"], 0.01)
 
     def test_broadcast(self) -> None:
         self.world.submit(write(0, 1))

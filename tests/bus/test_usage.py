@@ -26,6 +26,13 @@ class Shares(SynchronousTestCase):
         self.assertAlmostEqual(usage.share(100.0), 0.5)
         self.assertAlmostEqual(usage.share(100.0, running=25.0), 0.75)
 
+    def test_idle_time_is_not_smeared(self) -> None:
+        """A use that got no mark of its own ended when it ended, whenever the next one came."""
+        usage = Usage()
+        for start, end in ((0.0, 1.0), (1.1, 1.9), (10.0, 10.5)):
+            usage.add(start, end)
+        self.assertAlmostEqual(usage.share_of_last_minute(65.0), 0.5 / 60)
+
     def test_against_every_use(self) -> None:
         """Short uses at random, some far apart: never more than a second's worth of error."""
         chance = random.Random(9)
