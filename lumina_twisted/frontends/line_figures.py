@@ -16,6 +16,8 @@ from lumina_twisted.ports.interfaces import Ports
 
 MOST_BYTES: Final = 200_000
 """Of one answer; a client that does not read holds no more than ``max_buffered``, 262,144 bytes by default."""
+MOST_TOLD: Final = 8
+"""Units, and clients, that a person is told of, for each port."""
 Row = dict[str, Any]
 
 
@@ -30,8 +32,16 @@ def figures_told(name: str, report: Row) -> list[str]:
         f"{name} waiting  now {waiting['now']}, highest {waiting['highest']}, mean {waiting['mean']:.2f}",
         f"{name} times  queue {_times(report['queue'])}; bus {_times(report['bus'])}",
     ]
-    told += [f"{name} unit {one['unit']}  {_tally(one)}" for one in report["units"]]
-    return told + [f"{name} client {one['client']}  {_tally(one)}" for one in report["clients"]]
+    return told + _greatest(name, "unit", report["units"]) + _greatest(name, "client", report["clients"])
+
+
+def _greatest(name: str, what: str, rows: list[Row]) -> list[str]:
+    """Those that used the wire most."""
+    rows = sorted(rows, key=lambda row: -float(row["wire_share"]))
+    told = [f"{name} {what} {row[what]}  {_tally(row)}" for row in rows[:MOST_TOLD]]
+    if (more := len(rows) - MOST_TOLD) > 0:
+        told.append(f"{name} {what}s  {more} more, which used the wire less; stats json tells of all")
+    return told
 
 
 def rows_told(

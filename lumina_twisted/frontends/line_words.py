@@ -14,6 +14,8 @@ import attrs
 from lumina_twisted.frontends.line_figures import figures_told
 from lumina_twisted.ports.interfaces import Ports
 
+MOST_FIGURES: Final = 100_000
+"""Bytes of figures in an answer; of more ports only the counts are told."""
 HELP: Final = (
     "A command is one line, and gets one line as its answer",
     "  id:device type:port:baudrate:hex:response length[:timeout[:key=value]]",
@@ -45,10 +47,13 @@ def stats_told(ports: Ports, listener: Mapping[str, int], others: Mapping[str, M
     """
     told = ["listener  " + _counts(listener)]
     told += [_plain(f"{name}  ") + _counts(counts) for name, counts in others.items()]
+    room = MOST_FIGURES
     for port in ports:
         one = port.describe()
         told.append(_plain(f"{port.name}  ") + _counts(attrs.asdict(one.counters)))
-        told += map(_plain, figures_told(port.name, one.report()))
+        figures = [_plain(line) for line in figures_told(port.name, one.report())]
+        room -= sum(map(len, figures))
+        told += figures if room > 0 else []
     return told
 
 

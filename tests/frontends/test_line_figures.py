@@ -79,6 +79,21 @@ class Figures(SynchronousTestCase):
         self.assertEqual(rows[-1], {"what": "left_off", "rows": 2 + 3 + 51 - (len(rows) - 1)})
         self.assertLess(MOST_BYTES, 262144)
 
+    def test_words_are_bounded(self) -> None:
+        """A person is told of those that used the wire most, and that there are more."""
+        for unit in range(1, 101):
+            self.record(unit, "ok", 0.1, 0.1)
+            self.port.figures.port.used.append((0.0, float(unit), unit, "x", 0))
+        told = [line for line in self.say(b"stats") if " unit" in line]
+        self.assertEqual([line.split()[2] for line in told[:8]], [str(unit) for unit in range(100, 92, -1)])
+        self.assertEqual(told[8:], ["a%3Ab units  92 more, which used the wire less; stats json tells of all"])
+        many = [MemoryPort(f"p{number}") for number in range(200)]
+        for port in many:
+            port.figures = self.port.figures
+        (answer,) = Listener(*many).say(b"stats")
+        self.assertLess(len(answer), 150_000)
+        self.assertIn(b"\n# p199  nothing yet\n", answer)
+
     def test_clients_are_named_by_their_address(self) -> None:
         listener = Listener(self.port)
         line, _ = listener.connect()
