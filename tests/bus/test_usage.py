@@ -32,6 +32,8 @@ class Shares(SynchronousTestCase):
         for start, end in ((0.0, 1.0), (1.1, 1.9), (10.0, 10.5)):
             usage.add(start, end)
         self.assertAlmostEqual(usage.share_of_last_minute(65.0), 0.5 / 60)
+        self.assertAlmostEqual(usage.share_of_last_minute(61.9), 0.5 / 60)
+        self.assertLess(abs(usage.share_of_last_minute(61.5) - 0.9 / 60), 0.06 / 60)  # evenly between two marks
 
     def test_against_every_use(self) -> None:
         """Short uses at random, some far apart: never more than a second's worth of error."""
