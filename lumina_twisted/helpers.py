@@ -1,6 +1,23 @@
 """The mission's names, floor 4: each is the component that Lumina itself runs on."""
 
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from lumina_twisted.bus import analytics
+from lumina_twisted.bus.monitor import PerformanceMonitor
 from lumina_twisted.log import LuminaLogger
 from lumina_twisted.retrying import RetryManager
 
-__all__ = ["LuminaLogger", "RetryManager"]
+__all__ = ["LuminaLogger", "PerformanceMonitor", "QueueAnalytics", "RetryManager"]
+
+
+class QueueAnalytics(analytics.QueueAnalytics):
+    """See :class:`lumina_twisted.bus.analytics.QueueAnalytics`.
+
+    :param now: a clock that never goes back, in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(now)

@@ -22,16 +22,19 @@ from enum import IntEnum, auto
 from typing import Final
 
 from lumina_twisted.bus import failures
+from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.echo import probe_for
 from lumina_twisted.bus.estimates import Estimates
 from lumina_twisted.bus.events import Event, Frame, Request
+from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.health import Health
+from lumina_twisted.bus.monitor import PerformanceMonitor
 from lumina_twisted.bus.outcomes import Outcomes
 from lumina_twisted.bus.owed import Debt
 from lumina_twisted.bus.pace import Pace
-from lumina_twisted.bus.queue import Lane, RequestQueue
+from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.bus.refusals import Refusals
 from lumina_twisted.bus.retry import BUSY, Backoff, allowed_busy_retries, allowed_retries
 from lumina_twisted.bus.settings import BusSettings
@@ -58,10 +61,15 @@ class Bus:
     :param settings: how it takes turns, waits and retries.
     :param name: what its sentences call it.
     :param over_stream: whether its bytes come over a stream (a socket), which delays and never loses.
+    :param monitor: which keeps its figures, and ``analytics`` those of its queue; its own if none are given.
     """
 
-    def __init__(self, settings: BusSettings, name: str = "the port", *, over_stream: bool = False) -> None:
+    def __init__(
+        self, settings: BusSettings, name: str = "the port", *, over_stream: bool = False,
+        monitor: PerformanceMonitor | None = None, analytics: QueueAnalytics | None = None,
+    ) -> None:
         self.counters = Counters()
+        self.figures = BusFigures(name, self.counters, monitor, analytics)
         self._name = name
         self._settings = settings
         self._pace = Pace(settings)
@@ -87,7 +95,7 @@ class Bus:
     def submit(self, request: Request, now: float) -> None:
         """Takes a request; exactly one event will end it, unless it is cancelled."""
         self.counters.requests += 1
-        request.arrived = now
+        self.figures.now = request.arrived = now
         if error := self._refusal(request):
             self._refuse(request, error, now)
             return
@@ -96,11 +104,12 @@ class Bus:
         if self.health.refuses(request, now):
             self._refuse(request, failures.unit_offline(request, self._name), now)
             return
-        if not request.is_read and self._settings.writes_first and request.lane > Lane.HIGH:
+        if not request.is_read and self._settings.writes_first and request.lane:
             request.lane -= 1
         self._sharing.note(request)
         if not self._rides(request) and not self._is_queued(request, now):
             return
+        self.figures.queued(request)
         self._earliest_end = min(self._earliest_end, request.ends_at)
         self._advance(now)
 
@@ -154,6 +163,7 @@ class Bus:
             return
         request.done = True
         self.counters.cancelled += 1
+        self.figures.cancelled(request, now)
         if self._sharing.leave(request) is None and not self._wire.is_on_wire(request) and not request.is_refused:
             self._queue.remove(request)
             self._outcomes.alone += self._sharing.release(request)
@@ -189,7 +199,9 @@ class Bus:
 
     def next_event(self) -> Event | None:
         """The next event, or None."""
-        return self._outcomes.next()
+        if (event := self._outcomes.next()) is not None:
+            self.figures.ended(event)
+        return event
 
     def port_opened(self, now: float) -> None:
         """Bytes can be sent and heard from now on."""
@@ -207,6 +219,7 @@ class Bus:
         self._frames.clear()
         live = self._wire.lost()
         self._freshness.forget()
+        self.figures.interrupted(now)
         for request in [live, *self._queue] if live else list(self._queue):
             if request is not live:
                 self._queue.remove(request)
@@ -217,6 +230,7 @@ class Bus:
         """The frame just taken could not be sent: its request ends with ``error``, the next one's turn comes."""
         if request := self._wire.refused(now):
             self._remove(request)
+            self.figures.refused()
             unsent = request.is_read or not request.attempts
             self._outcomes.failed(request, error if unsent else failures.no_reply(request, self._name))
         self._advance(now)
@@ -316,17 +330,18 @@ class Bus:
 
     def _advance(self, now: float) -> None:
         """Puts the next request on the wire if that is free, and notes when it could go if it cannot yet."""
+        self.figures.now = now
         if self._outcomes.alone:
             self._take_back_riders(now)
         self._pay(now)
         self._wake = math.inf
         if self._wire.attempt is not None or not len(self._queue) or self._renewal is not Renewal.NONE:
             return
-        request, self._wake = self._queue.first(now, self._ready_at)
+        request = self._first(now)
         while request is not None:
             if self.health.refuses(request, now) and not request.is_given_up:
                 self._let_go(request, now)
-                request, self._wake = self._queue.first(now, self._ready_at)
+                request = self._first(now)
                 continue
             silent = self._wire.quiet_from + self._pace.gap(request)
             probe = self._wire.echo.needs_probe(request)
@@ -336,14 +351,18 @@ class Bus:
             self._no_time_for(request)
             if self._outcomes.alone:
                 self._take_back_riders(now)
-            request, self._wake = self._queue.first(now, self._ready_at)
+            request = self._first(now)
 
     def _ready_at(self, request: Request) -> float:
         """When it may go, but for the silence before it. What its client asked that unit before, and rides with
         another's, comes first."""
-        if self._sharing.is_used and self._sharing.is_riding(request.client, request.unit):
-            return math.inf
-        return self._wire.ready_at(request)
+        riding = self._sharing.is_riding(request.client, request.unit)
+        return math.inf if riding else self._wire.ready_at(request)
+
+    def _first(self, now: float) -> Request | None:
+        ready_at = self._ready_at if self._sharing.is_used else self._wire.ready_at
+        request, self._wake = self._queue.first(now, ready_at)
+        return request
 
     def _pay(self, now: float) -> None:
         """The transaction that ran is over: its client's turn is paid."""
@@ -381,6 +400,7 @@ class Bus:
         self._freshness.sent(request)
         self._frames.append(self._wire.send(request, now))
         self._running = self._wire.attempt
+        self.figures.sent(request, silent)
 
     # -- how requests end ----------------------------------------------------------------------------------------
 
@@ -393,6 +413,7 @@ class Bus:
         for request, frame, is_late in answers:
             if is_late and not request.done:
                 self._queue.remove(request)
+            self.figures.answered(request, frame, is_late, now)
             if request.pattern.is_exception(frame):
                 if not is_late and self._asks_again(request, frame, now):
                     continue
@@ -421,11 +442,13 @@ class Bus:
                 self._outcomes.broadcast(attempt.request)  # all there is to know; the bus keeps still longer
             if now >= attempt.expires:
                 self._wire.turnaround_over()
+                self.figures.over(now)
         elif now >= attempt.expires:
             self._take_answers(self._wire.end_of_burst(now), now)
             if self._wire.attempt is attempt:
                 request, debt = self._wire.response_timeout(attempt, now)
                 is_offline = not debt.is_damaged and self.health.is_offline(request)
+                self.figures.unanswered(now)
                 if not request.done:
                     self._retry_or_end(request, debt, now, is_offline)
                 elif request.riders:

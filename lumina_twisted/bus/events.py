@@ -27,9 +27,12 @@ class Request:
 
     __slots__ = (
         "arrived", "attempts", "busy", "client", "cost", "deadline", "done", "ends_at", "epoch", "frame",
-        "is_broadcast", "is_given_up", "is_read", "is_refused", "is_waiting", "lane", "max_age", "not_before",
-        "pattern", "probe_for", "probed", "retries", "riders", "serial", "unit",
+        "held", "is_broadcast", "is_given_up", "is_read", "is_refused", "is_waiting", "lane", "max_age",
+        "not_before", "pattern", "probe_for", "probed", "retries", "riders", "serial", "unit", "waited",
     )
+
+    arrived: float
+    """When it was submitted."""
 
     def __init__(
         self, client: Hashable, frame: bytes, serial: SerialSettings, deadline: float, *,
@@ -61,6 +64,8 @@ class Request:
         self.busy = b""  # the device's exception, if it was too busy when it was asked last
         self.riders: list[Request] = []  # those of others that its reply answers too
         self.epoch = (0, 0)  # how many writes came before it
+        self.waited: float | None = None  # seconds until its first frame left; see `figures`
+        self.held: float | None = None  # those for which the wire was its own
 
 
 class Frame(NamedTuple):

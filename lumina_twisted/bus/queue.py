@@ -20,7 +20,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from enum import IntEnum
-from itertools import chain
 from typing import Final, Generic, Protocol, TypeVar
 
 from lumina_twisted.errors import QueueFull
@@ -111,16 +110,17 @@ class RequestQueue(Generic[Item]):
         if mine is not None and len(mine.requests) >= self._limit_per_client:
             waiting = len(mine.requests)
             raise _full(request, f"{waiting} requests of this client wait for this port already", "queue_per_client")
-        mine = self._client(request.client)
+        mine = mine or self._client(request.client)
         if not mine.requests and now > mine.served_at + AGEING:
             mine.balance = 0.0  # what it had is long ago
         mine.requests.append(request)
-        self._entered(request, now)
+        self._entered(mine, request, now)
 
     def put_back(self, request: Item, now: float = 0.0) -> None:
         """Adds a request that was taken before, ahead of its client's others; no bound refuses it."""
-        self._client(request.client).requests.appendleft(request)
-        self._entered(request, now)
+        mine = self._client(request.client)
+        mine.requests.appendleft(request)
+        self._entered(mine, request, now)
 
     def remove(self, request: Item) -> None:
         """Takes a waiting request out of the queue.
@@ -137,8 +137,9 @@ class RequestQueue(Generic[Item]):
         """A waiting request goes in this lane from now on, if that is higher than its own."""
         if lane < request.lane:
             mine = self._clients[request.client]
-            self._count(mine, request.lane, -1)
-            self._count(mine, lane, 1)
+            for counts in (mine.lanes, self._in_lane):
+                counts[request.lane] -= 1
+                counts[lane] += 1
             request.lane = lane
             self._place(mine)
 
@@ -157,8 +158,8 @@ class RequestQueue(Generic[Item]):
         if self._ageing:
             self._age(now)
         again = math.inf
-        for level in Lane:
-            if not self._in_lane[level]:
+        for level, waiting in enumerate(self._in_lane):
+            if not waiting:
                 continue
             request, later = self._first_in(level, now, ready_at)
             if request is not None:
@@ -218,12 +219,12 @@ class RequestQueue(Generic[Item]):
         again = math.inf
         in_debt: list[_Client[Item]] = []
         best: Item | None = None
-        served = (self._served,) if self._served is not None else ()
-        for client in chain(*(ring.values() for ring in self._rings[: level + 1]), served):
+        most_debt = -self._usual or -math.inf
+        for client in self._clients_in(level):
             request, later = _first_of(client, level, now, ready_at)
             if request is None:
                 again = min(again, later)
-            elif client.balance > -self._usual or not self._usual:
+            elif client.balance > most_debt:
                 self._passed_over = in_debt
                 return request, now
             else:
@@ -233,9 +234,18 @@ class RequestQueue(Generic[Item]):
         self._passed_over = in_debt
         return (None, again) if best is None else (best, now)
 
+    def _clients_in(self, level: int) -> Iterator[_Client[Item]]:
+        """Those who may have something in a lane, in turn."""
+        for ring in self._rings[: level + 1]:
+            yield from ring.values()
+        if self._served is not None:
+            yield self._served
+
     def _settle(self, mine: _Client[Item]) -> None:
         """Those who were passed over have paid for a turn; all that are in debt, if one of them has the turn."""
         passed, self._passed_over = self._passed_over, []
+        if not passed:
+            return
         relief = -mine.balance if mine in passed else self._usual
         for client in passed:
             client.balance = min(0.0, client.balance + relief)
@@ -258,28 +268,30 @@ class RequestQueue(Generic[Item]):
             mine = self._clients[key] = _Client(key)
         return mine
 
-    def _entered(self, request: Item, now: float) -> None:
-        mine = self._clients[request.client]
+    def _entered(self, mine: _Client[Item], request: Item, now: float) -> None:
+        lane = request.lane
         self._size += 1
         self.cost += request.cost
         mine.cost += request.cost
-        self._count(mine, request.lane, 1)
+        mine.lanes[lane] += 1
+        self._in_lane[lane] += 1
         request.is_waiting = True
-        if request.lane > Lane.HIGH:
+        if lane:
             self._ageing.append((now + AGEING, request))
-        self._place(mine)
+        if mine.lane is None or lane < mine.lane:
+            self._place(mine)
 
     def _left(self, mine: _Client[Item], request: Item) -> None:
-        mine.requests.remove(request)
-        self._count(mine, request.lane, -1)
+        if mine.requests[0] is request:
+            mine.requests.popleft()
+        else:
+            mine.requests.remove(request)
+        mine.lanes[request.lane] -= 1
+        self._in_lane[request.lane] -= 1
         mine.cost -= request.cost
         self._size -= 1
         self.cost = self.cost - request.cost if self._size else 0.0
         request.is_waiting = False
-
-    def _count(self, mine: _Client[Item], lane: int, change: int) -> None:
-        mine.lanes[lane] += change
-        self._in_lane[lane] += change
 
     def _place(self, mine: _Client[Item]) -> None:
         """Into the ring of its best lane; to none while its turn lasts."""
@@ -318,8 +330,10 @@ def _first_of(
 ) -> tuple[Item | None, float]:
     """A client's first request that may go, of those in this lane or a higher one and those that they lift."""
     requests = client.requests
-    if not requests:
-        return None, math.inf
+    if len(requests) == 1:
+        request = requests[0]
+        when = ready_at(request) if request.lane <= level else math.inf
+        return (request, now) if when <= now else (None, when)
     lanes = client.lanes
     lifted = None
     if (level < 2 and lanes[2]) or (level < 1 and lanes[1]):

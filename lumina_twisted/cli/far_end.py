@@ -17,7 +17,7 @@ QUIET: Final = 0.3
 """Seconds without a byte after which an answer without an end counts as whole."""
 COMMENT: Final = "#"
 """Begins the lines that Lumina answers to a word; one that has nothing else ends them."""
-WORDS: Final = frozenset({"help", "ports", "stats"})
+WORDS: Final = frozenset({"help", "ports", "stats", "stats json"})
 
 
 class FarEnd(asyncio.Protocol):

@@ -11,7 +11,8 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NoReturn
 
 EXIT_OK: Final = 0
@@ -69,9 +70,10 @@ class Parser(argparse.ArgumentParser):
 
     def before_place(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
         """The options at the beginning with their values, and all that follows."""
-        coming = iter(words)
+        coming = deque(words)
         options: list[str] = []
-        for word in coming:
+        while coming:
+            word = coming.popleft()
             if not is_option(word):
                 return options, [word, *coming]
             options.append(self._with_value(word, coming))
@@ -80,11 +82,13 @@ class Parser(argparse.ArgumentParser):
     def _in_order(self, words: Iterable[str], namespace: Any = None) -> list[str]:
         options: list[str] = []
         places: list[str] = []
-        coming = iter(words)
-        for word in coming:
+        coming = deque(words)
+        while coming:
+            word = coming.popleft()
             if word == DASHES:
                 places += coming
-            elif is_option(word):
+                break
+            if is_option(word):
                 options.append(self._with_value(word, coming))
             else:
                 places.append(word)
@@ -104,7 +108,7 @@ class Parser(argparse.ArgumentParser):
             )
         return ["", *places]
 
-    def _with_value(self, word: str, coming: Iterator[str]) -> str:
+    def _with_value(self, word: str, coming: deque[str]) -> str:
         """An option as one word, its value taken from those that come."""
         name, equals, _ = word.partition("=")
         action = self._option_string_actions.get(name)
@@ -115,9 +119,9 @@ class Parser(argparse.ArgumentParser):
             if equals:
                 raise UsageError(f"{name} takes no value; write `{name}`")
             return word
-        if equals:
+        if equals or (action.nargs == "?" and (not coming or is_option(coming[0]) or coming[0] == DASHES)):
             return word
-        value = next(coming, None)
+        value = coming.popleft() if coming else None
         if value is None or (is_option(value) and value.partition("=")[0] in self._option_string_actions):
             raise UsageError(f"{name} needs a value; write `{name} {action.metavar}`")
         return f"{name}={value}"

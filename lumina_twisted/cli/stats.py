@@ -4,39 +4,93 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import re
 from typing import Any, Final
 
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.connection import ask_word
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import bounded
+from lumina_twisted.cli.parser import EXIT_OK, bounded
 from lumina_twisted.client.aio import LuminaModbusClient
+from lumina_twisted.errors import NotConnected
 
 EXAMPLES: Final = """\
   lumina stats
+  lumina stats --watch                          requests a second and use of the wire, every 2 s, until Ctrl-C
   lumina stats --watch 10 --json
 """
+WORD: Final = "stats json"
+PAUSE: Final = 2.0
+"""Seconds between two looks, unless told otherwise."""
+_CLEAR: Final = "\x1b[H\x1b[2J"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See :mod:`lumina_twisted.cli.commands`."""
+    pause = bounded(0.1, 86400, "pause", float)
     parser.add_argument(
-        "--watch", type=bounded(0.1, 86400, "pause", float), metavar="SECONDS",
-        help="tell it again after so long, for ever",
+        "--watch", type=pause, nargs="?", const=PAUSE, metavar="SECONDS",
+        help=f"tell what happened since, again after so long ({PAUSE:g}), until Ctrl-C",
     )
+    parser.add_argument("--interval", type=pause, metavar="SECONDS", help="the same pause; it watches too")
     add_asking(parser, modbus=False)
 
 
-async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:
-    """A line for the listener and one for each port; what was never counted is left out."""
-    while True:
+async def ask(options: Any, client: LuminaModbusClient, output: Output) -> int:
+    """What the server tells, for people or as JSON; with a pause, again and again."""
+    pause = options.interval or options.watch
+    if not pause and not output.as_json:
         for line in await ask_word(client, "stats", options.timeout):
-            name, counts = parsed(line)
-            output.result(line, name=name, **counts)
-        if not options.watch:
+            output.line(line)
+        return EXIT_OK
+    await _check(client, options.timeout)
+    try:
+        await _look(client, options.timeout, pause, output)
+    except asyncio.CancelledError:
+        if not pause:
+            raise
+    return EXIT_OK
+
+
+async def _check(client: LuminaModbusClient, timeout: float) -> None:
+    """A server that does not know the word would take it for a command."""
+    if not any(WORD in line for line in await ask_word(client, "help", timeout)):
+        raise NotConnected(
+            "the server is older and does not tell its figures as JSON; write `lumina stats` without --json and --watch"
+        )
+
+
+async def _look(client: LuminaModbusClient, timeout: float, pause: float | None, output: Output) -> None:
+    before: dict[str, Any] = {}
+    while True:
+        rows = [json.loads(line) for line in await ask_word(client, WORD, timeout)]
+        ports = {row["name"]: row for row in rows if row["what"] == "port"}
+        if output.as_json:
+            for row in rows:
+                output.result("", **row)
+        else:
+            clear = _CLEAR if output.out.isatty() else ""
+            output.line(clear + "\n".join(_changes(row, before.get(name)) for name, row in ports.items()))
+        if not pause:
             return
-        await asyncio.sleep(options.watch)
+        before = ports
+        await asyncio.sleep(pause)
+
+
+def _changes(row: Any, before: Any) -> str:
+    """A port in one line: what happened since it was looked at; at first, since it is known."""
+    seconds, used, requests = row["seconds"], row["utilisation"]["seconds"], row["requests"]
+    if before is not None and before["seconds"] <= seconds:  # else it was restarted
+        seconds -= before["seconds"]
+        used -= before["utilisation"]["seconds"]
+        requests -= before["requests"]
+    rate, share = (requests / seconds, min(used / seconds, 1.0)) if seconds > 0 else (0.0, 0.0)
+    return (
+        f"{row['name']}  {rate:.1f} requests/s, wire {share:.0%} used, {row['waiting']['now']} waiting;"
+        f" in all {row['requests']} requests, {row['failure_rate']:.1%} failed,"
+        f" p99 queue {row['queue']['p99'] * 1000:.3g} ms, bus {row['bus']['p99'] * 1000:.3g} ms"
+    )
 
 
 def parsed(line: str) -> tuple[str, dict[str, int]]:

@@ -17,6 +17,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from lumina_twisted.errors import LineError, LuminaError
+from lumina_twisted.frontends.line_figures import rows_told
 from lumina_twisted.frontends.line_words import HELP, commented, ports_told, stats_told
 from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection
 from lumina_twisted.lineproto import (
@@ -130,6 +131,11 @@ class LineProtocol(Connection, LineOnlyReceiver):
     def _stats(self) -> None:
         self.write(commented(stats_told(self.listener.ports, self.listener.counts(), self.listener.others())))
 
+    def _stats_json(self) -> None:
+        listener = self.listener
+        most = listener.options.max_buffered
+        self.write(commented(rows_told(listener.ports, listener.counts(), listener.others(), most)))
+
     # -- answers out
 
     def _replied(self, frame: bytes, command_id: bytes, deferred: Deferred[bytes]) -> None:
@@ -165,6 +171,7 @@ _WORDS: Final[dict[bytes, Callable[[LineProtocol], None]]] = {
     b"help": LineProtocol._help,
     b"ports": LineProtocol._ports,
     b"stats": LineProtocol._stats,
+    b"stats json": LineProtocol._stats_json,
 }
 """Whole lines that are no command, in lower case."""
 

@@ -11,8 +11,11 @@ from typing import Final
 
 import attrs
 
+from lumina_twisted.frontends.line_figures import figures_told
 from lumina_twisted.ports.interfaces import Ports
 
+MOST_FIGURES: Final = 100_000
+"""Bytes of figures in an answer; of more ports only the counts are told."""
 HELP: Final = (
     "A command is one line, and gets one line as its answer",
     "  id:device type:port:baudrate:hex:response length[:timeout[:key=value]]",
@@ -24,7 +27,7 @@ HELP: Final = (
     "response length bytes of the reply's frame, 0 if not known",
     "timeout         seconds that you wait, 0.05 to 60; the answer comes at 0.9 of it at the latest",
     "key=value       parity=N|E|O|M|S, bytesize=7|8, stopbits=1|2, retries=0 to 100",
-    "Words           help, ports, stats",
+    "Words           help, ports, stats; stats json, for programs",
 )
 
 
@@ -39,11 +42,19 @@ def ports_told(ports: Ports) -> list[str]:
 
 
 def stats_told(ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """What this listener, the others and each port have counted; what was never seen is left out."""
+    """What this listener, the others and each port have counted; what was never seen is left out.
+
+    After the counts of a port come its figures, each line with its name and a word.
+    """
     told = ["listener  " + _counts(listener)]
     told += [_plain(f"{name}  ") + _counts(counts) for name, counts in others.items()]
+    room = MOST_FIGURES
     for port in ports:
-        told.append(_plain(f"{port.name}  ") + _counts(attrs.asdict(port.describe().counters)))
+        one = port.describe()
+        told.append(_plain(f"{port.name}  ") + _counts(attrs.asdict(one.counters)))
+        figures = [_plain(line) for line in figures_told(port.name, one.report())]
+        room -= sum(map(len, figures))
+        told += figures if room > 0 else []
     return told
 
 

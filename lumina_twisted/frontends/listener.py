@@ -153,6 +153,10 @@ class Connection(Protocol):
         self._cut: IDelayedCall | None = None
         self._idle: IDelayedCall | None = None
 
+    def __str__(self) -> str:
+        """Who it is, as the figures of a port name it."""
+        return peer_of(self.transport) if self.transport is not None else "a client that is gone"
+
     # -- what a protocol may add to
 
     def refused(self, reason: str) -> None:

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.health import HealthChange
+from lumina_twisted.bus.report import Report
 from lumina_twisted.modbus.settings import SerialSettings
 
 
@@ -21,6 +22,7 @@ class PortDescription:
     :param state: ``open``, or a sentence that says why it is not.
     :param waiting: requests that wait for their turn.
     :param offline: units that do not answer.
+    :param report: tells its figures as they are when it is called.
     """
 
     name: str
@@ -29,6 +31,7 @@ class PortDescription:
     state: str
     waiting: int
     counters: Counters
+    report: Callable[[], Report]
     offline: tuple[int, ...] = ()
 
 

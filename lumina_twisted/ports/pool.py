@@ -10,6 +10,8 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
+from lumina_twisted.bus.analytics import QueueAnalytics
+from lumina_twisted.bus.monitor import MOST_PORTS, PerformanceMonitor
 from lumina_twisted.errors import RequestError
 from lumina_twisted.ports.address import same_place
 from lumina_twisted.ports.interfaces import Port
@@ -38,7 +40,14 @@ class PortPool(MultiService):
         super().__init__()
         self._now = now
         self._most_open = most_open
-        self._ports = [PortService(name, one, reactor, now, self._admit, self._twin) for name, one in settings.items()]
+        self.monitor = PerformanceMonitor(max(MOST_PORTS, len(settings)))
+        """How requests go, port by port."""
+        self.analytics = QueueAnalytics(now)
+        """What waits at each port."""
+        self._ports = [
+            PortService(name, one, reactor, now, self._admit, self._twin, self.monitor, self.analytics)
+            for name, one in settings.items()
+        ]
         self._by_text: dict[str, Port] = {}
         for port in self._ports:
             port.setServiceParent(self)

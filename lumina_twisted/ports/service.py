@@ -18,9 +18,11 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
+from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.health import LONGEST_INTERVAL, HealthChange, UnitState
+from lumina_twisted.bus.monitor import PerformanceMonitor
 from lumina_twisted.errors import ModbusError, ModbusException, NotSent, PortClosed, RequestError
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
@@ -41,6 +43,7 @@ class PortService(Service):
 
     :param admit: asked before the port is opened for a request; says why it may not be, or nothing.
     :param twin: names the other port, if there is one, that leads to the same device.
+    :param monitor: which keeps its figures, and ``analytics`` those of its queue; its own if none are given.
     """
 
     name: str
@@ -49,6 +52,7 @@ class PortService(Service):
         self, name: str, settings: PortSettings, reactor: Any, now: Callable[[], float],
         admit: Callable[[PortService], str | None] = lambda port: None,
         twin: Callable[[PortService], str] = lambda port: "",
+        monitor: PerformanceMonitor | None = None, analytics: QueueAnalytics | None = None,
     ) -> None:
         self.setName(name)
         self.settings = settings = settings.of_the_bus()
@@ -60,7 +64,7 @@ class PortService(Service):
         self._reactor = reactor
         self._log = Logger(namespace=f"lumina.port.{name}")
         over_stream = self._address is not None and self._address.framing == "rtu"
-        self._bus = Bus(settings, name, over_stream=over_stream)
+        self._bus = Bus(settings, name, over_stream=over_stream, monitor=monitor, analytics=analytics)
         self._state = "it has not been opened yet"
         self._closing = False
         self._waiting_for_close: list[Deferred[None]] = []
@@ -136,7 +140,7 @@ class PortService(Service):
         """See :meth:`lumina_twisted.ports.interfaces.Port.describe`."""
         return PortDescription(
             self.name, self.path, self._serial_told(), self._state, self._bus.waiting, self._bus.counters,
-            self._bus.health.offline_units(),
+            lambda: self._bus.figures.report(self._now()), self._bus.health.offline_units(),
         )
 
     def watch(self, observer: HealthObserver) -> Callable[[], None]:

@@ -10,6 +10,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from lumina_twisted.bus.counters import Counters
+from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.errors import (
     LuminaError,
     OutcomeUnknown,
@@ -127,6 +128,8 @@ class MemoryPort:
         """What :meth:`describe` tells; its requests are counted, the rest is the test's to say."""
         self.observers: list[HealthObserver] = []
         """Those who watch; a test calls them with a :class:`~lumina_twisted.bus.health.HealthChange`."""
+        self.figures = BusFigures(name, self.counters)
+        """The rest of what it tells; nothing records into them but the test."""
         self._now = now
 
     @property
@@ -163,7 +166,7 @@ class MemoryPort:
         """See :meth:`lumina_twisted.ports.interfaces.Port.describe`."""
         return PortDescription(
             self.name, self.path, str(self.serial), self.closed or "open", len(self.waiting),
-            self.counters,
+            self.counters, lambda: self.figures.report(self._now()),
         )
 
 

@@ -84,9 +84,14 @@ class AboutTheServer(CommandCase):
 
     def test_stats(self) -> None:
         self.said("read", "demo1", "2", "holding", "0")
-        listener, demo1, _ = self.told("stats")
+        rows = self.told("stats")
+        listener, demo1, demo2 = (row for row in rows if row["what"] in ("listener", "port"))
         self.assertEqual(listener["clients"], 1)
         self.assertGreaterEqual(demo1["replies"], 1)
+        self.assertGreater(demo1["bus"]["p99"], 0)
+        self.assertEqual(demo2["name"], "demo2")
+        self.assertIn(("demo1", 2), [(row["port"], row["unit"]) for row in rows if row["what"] == "unit"])
+        self.assertRegex(self.said("stats"), r"\ndemo1 wire  used .* of the last minute")
 
     def test_scan(self) -> None:
         status, out, err = self.run_command("scan", "demo1", "--units", "1-3")
@@ -247,7 +252,7 @@ WRONG = (
     ("scan demo1 --baudrates fast", "write as 9600,19200"),
     ("scan demo1 --function 5", "write 1, 2, 3, 4, 7, 17 or 43"),
     ("scan demo7", "configured are demo1"),
-    ("stats --watch", "write `--watch SECONDS`"),
+    ("stats --interval", "write `--interval SECONDS`"),
     ("completion fish", "write bash, zsh or tcsh"),
     ("check-config /nowhere.toml", "cannot be read (No such file or directory)"),
     ("simulate /nowhere.toml", "cannot be read (No such file or directory)"),

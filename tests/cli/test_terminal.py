@@ -110,13 +110,21 @@ class AtATerminal(CommandCase):
         """Each ends with 130, and without a traceback."""
         for words, text in (
             (["console"], "lumina> "), (["scan", "demo1"], "unit 2: answers"),
-            (["read", "demo1", "2", "holding", "0", "--watch", "0.05"], "0 8"), (["stats", "--watch", "0.1"], "demo2"),
+            (["read", "demo1", "2", "holding", "0", "--watch", "0.05"], "0 8"),
         ):
             one = Terminal(*words, missing=["prompt_toolkit"])
             one.wait_for(text)
             one.type("\x03")
             self.assertEqual(one.wait(), 130, one.seen)
             self.assertNotIn("Traceback", one.seen)
+
+    def test_stats_watched(self) -> None:
+        """It ends as it is meant to, with 0."""
+        one = Terminal("stats", "--watch", "0.1", TERM="xterm")
+        one.wait_for("demo2")
+        one.type("\x03")
+        self.assertEqual(one.wait(), 0, one.seen)
+        self.assertNotIn("Traceback", one.seen)
 
     def test_scan_with_a_bar(self) -> None:
         """The bar goes, the units stay, each on a line of its own."""

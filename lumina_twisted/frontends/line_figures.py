@@ -1,0 +1,108 @@
+"""What a line listener tells of each port's figures: in words for a person, in JSON for a program. Floor 4.
+
+JSON is one object a line, for a client may bound its lines: of each listener, each port, each unit and each client of
+a port. What does not fit into one answer is left off, clients first, and the last object says how many there were.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from lumina_twisted.ports.interfaces import Ports
+
+MOST_BYTES: Final = 200_000
+"""Of one answer; a client that does not read holds no more than ``max_buffered``, 262,144 bytes by default."""
+MOST_TOLD: Final = 8
+"""Units, and clients, that a person is told of, for each port."""
+Row = dict[str, Any]
+
+
+def figures_told(name: str, report: Row) -> list[str]:
+    """A port's figures in lines that each begin with its name and a word; none before its first transaction."""
+    if not report["transactions"] and not report["ended"]:
+        return []
+    used, waiting = report["utilisation"], report["waiting"]
+    told = [
+        f"{name} wire  used {_percent(used['last_minute'])} of the last minute, {_percent(used['overall'])} in all,"
+        f" {report['transactions']} transactions, {report['requests_per_transaction']:.2f} requests each",
+        f"{name} waiting  now {waiting['now']}, highest {waiting['highest']}, mean {waiting['mean']:.2f}",
+        f"{name} times  queue {_times(report['queue'])}; bus {_times(report['bus'])}",
+    ]
+    return told + _greatest(name, "unit", report["units"]) + _greatest(name, "client", report["clients"])
+
+
+def _greatest(name: str, what: str, rows: list[Row]) -> list[str]:
+    """Those that used the wire most."""
+    rows = sorted(rows, key=lambda row: -float(row["wire_share"]))
+    told = [f"{name} {what} {row[what]}  {_tally(row)}" for row in rows[:MOST_TOLD]]
+    if (more := len(rows) - MOST_TOLD) > 0:
+        told.append(f"{name} {what}s  {more} more, which used the wire less; stats json tells of all")
+    return told
+
+
+def rows_told(
+    ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]], most: int
+) -> list[str]:
+    """Everything as JSON, an object a line.
+
+    :param most: bytes that an answer may have.
+    """
+    told: list[str] = []
+    size, left_off, most = 0, 0, min(most, MOST_BYTES)
+    for row in _rows(ports, listener, others):
+        line = json.dumps(_rounded(row), separators=(",", ":"))
+        size += len(line) + 3
+        if size <= most - 100:
+            told.append(line)
+        else:
+            left_off += 1
+    return [*told, json.dumps({"what": "left_off", "rows": left_off})] if left_off else told
+
+
+def _rows(ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]]) -> Iterator[Row]:
+    for name, counts in {"listener": listener, **others}.items():
+        yield {"what": "listener", "name": name, **counts}
+    parts: dict[str, list[Row]] = {"unit": [], "client": []}
+    for port in ports:
+        one = port.describe()
+        report = one.report()
+        for what, rows in parts.items():
+            rows += [{"what": what, "port": one.name, **row} for row in report.pop(f"{what}s")]
+        place = {"path": one.path, "serial": one.serial, "state": one.state, "waiting_now": one.waiting}
+        yield {"what": "port", "name": one.name, **place, **attrs.asdict(one.counters), **report}
+    yield from parts["unit"]
+    yield from parts["client"]
+
+
+def _rounded(value: Any) -> Any:
+    """Microseconds are enough, and half as long."""
+    if isinstance(value, float):
+        return round(value, 6)
+    return {key: _rounded(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
+def _tally(one: Row) -> str:
+    ended = ", ".join(f"{outcome.replace('_', ' ')} {count}" for outcome, count in one["ended"].items())
+    shared = f", {one['shared']} shared" if one["shared"] else ""
+    return (
+        f"{ended or 'nothing ended yet'}{shared}, {_percent(one['wire_share'])} of the wire time;"
+        f" queue {_times(one['queue'])}; bus {_times(one['bus'])}"
+    )
+
+
+def _times(one: Row) -> str:
+    if not one["count"]:
+        return "none"
+    return ", ".join(f"{which} {_duration(one[which])}" for which in ("mean", "p50", "p99", "max"))
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g} %"
