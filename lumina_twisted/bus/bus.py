@@ -30,6 +30,7 @@ from lumina_twisted.bus.events import Event, Frame, Request
 from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.health import Health
+from lumina_twisted.bus.merging import Block, Merging
 from lumina_twisted.bus.monitor import PerformanceMonitor
 from lumina_twisted.bus.outcomes import Outcomes
 from lumina_twisted.bus.owed import Debt
@@ -80,6 +81,7 @@ class Bus:
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._sharing = Sharing(settings)
         self._freshness = Freshness()
+        self._merging = Merging(settings, self._pace)
         self._outcomes = Outcomes(self.counters, name, self._sharing, self._freshness)
         self._refusals = Refusals(settings.queue)
         self._running: Attempt | None = None  # not yet paid for
@@ -164,10 +166,20 @@ class Bus:
         request.done = True
         self.counters.cancelled += 1
         self.figures.cancelled(request, now)
-        if self._sharing.leave(request) is None and not self._wire.is_on_wire(request) and not request.is_refused:
+        leader = self._sharing.leave(request)
+        if leader is not None:
+            self._end_empty_block(leader)
+        elif not self._wire.is_on_wire(request) and not request.is_refused:
             self._queue.remove(request)
             self._outcomes.alone += self._sharing.release(request)
             self._advance(now)
+
+    def _end_empty_block(self, leader: Request) -> None:
+        """Nobody wants a block any more with which nobody rides."""
+        if leader.is_block and not leader.riders and not leader.done:
+            leader.done = True
+            if leader.is_waiting:
+                self._queue.remove(leader)
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Takes bytes off the wire."""
@@ -356,7 +368,7 @@ class Bus:
     def _ready_at(self, request: Request) -> float:
         """When it may go, but for the silence before it. What its client asked that unit before, and rides with
         another's, comes first."""
-        riding = self._sharing.is_riding(request.client, request.unit)
+        riding = not request.is_block and self._sharing.is_riding(request.client, request.unit)
         return math.inf if riding else self._wire.ready_at(request)
 
     def _first(self, now: float) -> Request | None:
@@ -397,10 +409,32 @@ class Bus:
             request = probe_for(request)
         else:
             self._queue.take(request)
+            request = self._block_of(request, now) or request
         self._freshness.sent(request)
         self._frames.append(self._wire.send(request, now))
         self._running = self._wire.attempt
         self.figures.sent(request, silent)
+
+    def _block_of(self, leader: Request, now: float) -> Request | None:
+        """Neighbouring reads that wait go in one with the one whose turn it is."""
+        if self._settings.merge_hole_for(leader.unit) is None:
+            return None
+        waiting = self._sharing.waiting(leader.unit, leader.frame[1])
+        block = self._merging.block_for(leader, waiting, self._may_join, now)
+        if block is None or self._wire.ready_at(block) > now or self._wire.needs_renewal(block):
+            return None  # another reply could be taken for the block's
+        self.counters.blocks += 1
+        self._earliest_end = min(self._earliest_end, block.ends_at)
+        for member in block.members:
+            if member.is_waiting:
+                self._queue.remove(member)
+            self._sharing.board(block, member)
+        return block
+
+    def _may_join(self, request: Request, members: list[Request]) -> bool:
+        """Whether a read may go now, as far as what its client asked before is concerned."""
+        riding = self._sharing.is_used and self._sharing.is_riding(request.client, request.unit)
+        return not riding and self._queue.is_next_of_its_own(request, members)
 
     # -- how requests end ----------------------------------------------------------------------------------------
 
@@ -417,6 +451,8 @@ class Bus:
             if request.pattern.is_exception(frame):
                 if not is_late and self._asks_again(request, frame, now):
                     continue
+                if isinstance(request, Block):
+                    self._merging.refused(request, frame[2])
             elif not is_late and self._running is not None:
                 self._freshness.keep(request, frame, self._running.sent_until)
             self._outcomes.answered(request, frame)
@@ -459,6 +495,7 @@ class Bus:
     def _retry_or_end(self, request: Request, debt: Debt, now: float, is_offline: bool) -> None:
         """Asks again if that is allowed; else waits for the late reply as long as one is reckoned with."""
         if self._stopping:
+            request.is_given_up = True  # those who ride with it are not asked for either
             self._outcomes.failed(request, failures.no_reply(request, self._name))
         elif not is_offline and request.attempts <= allowed_retries(request, self._settings):
             self.counters.retries += 1
@@ -505,4 +542,7 @@ class Bus:
                 continue
             leader = self._sharing.leave(rider)
             rider.attempts = leader.attempts if leader else 0
+            rider.busy = leader.busy if leader else b""
             self._outcomes.failed(rider, failures.expired(rider, self._name))
+            if leader is not None:
+                self._end_empty_block(leader)

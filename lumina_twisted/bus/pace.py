@@ -15,10 +15,10 @@ from lumina_twisted.modbus.settings import SerialSettings
 
 _KEPT: Final = 4096
 """How many combinations are kept; a client that invents baud rates must not fill the memory."""
-
-
 _PROBE_LENGTH: Final = 15
 """Bytes of the read that tells whether a port echoes, and of its reply."""
+_READ_AROUND: Final = 13
+"""Bytes of a read and of its reply, but for the data."""
 
 
 class Pace:
@@ -59,6 +59,10 @@ class Pace:
         if not request.is_broadcast:
             length += max(request.pattern.length, EXCEPTION_RTU_ADU)
         return length * self._bits / request.serial.baudrate
+
+    def read_time(self, request: Request, data: int) -> float:
+        """The shortest time in which a read of ``data`` bytes can be sent and answered, asked like ``request``."""
+        return (_READ_AROUND + data) * self._bits / request.serial.baudrate
 
     def response_timeout(self, request: Request) -> float:
         """How long the bus waits after the request's last byte: for a reply, or for a broadcast to be carried out."""

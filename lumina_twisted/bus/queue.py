@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Container, Hashable, Iterator
 from enum import IntEnum
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -144,6 +144,15 @@ class RequestQueue(Generic[Item]):
             self._place(mine)
 
     # -- whose turn it is
+
+    def is_next_of_its_own(self, request: Item, but_for: Container[Item]) -> bool:
+        """Whether its client wants nothing of that unit before it, but for these."""
+        for one in self._clients[request.client].requests:
+            if one is request:
+                return True
+            if one.unit in (request.unit, BROADCAST) and one not in but_for:
+                return False
+        return False
 
     def waits(self, client: Hashable, unit: int) -> bool:
         """Whether a request of that client's to that unit waits here; a broadcast is to every unit."""

@@ -13,6 +13,7 @@ from lumina_twisted.schema import Between, UnitId, setting
 
 Seconds = Annotated[float, Between(0, 3600)]
 Retries = Annotated[int, Between(0, 100)]
+Entries = Annotated[int, Between(0, 2000)]
 Silences = Annotated[int, Between(0, 1000)]
 EchoMode = Literal["off", "on", "auto"]
 
@@ -32,6 +33,8 @@ class UnitSettings:
         None, "how old a value of this unit may be that answers a read which does not say itself", unit="s"
     )
     offline_after: Silences | None = setting(None, "attempts in vain after which this unit is offline; 0: never")
+    merge: bool | None = setting(None, "whether neighbouring reads of this unit are one block")
+    merge_hole: Entries | None = setting(None, "what nobody asked for and may lie between two reads of a block of it")
     share: bool | None = setting(None, "whether equal reads of different clients are one transaction")
 
 
@@ -55,6 +58,13 @@ class BusSettings(SerialSettings):
     backoff_factor: Annotated[float, Between(1, 10)] = setting(1.5, "by what each further pause grows")
     share: bool = setting(
         True, "whether a read that waits answers those of other clients too that ask for the same or for a part of it"
+    )
+    merge: bool = setting(
+        False, "whether neighbouring reads that wait are one block, where that saves time; what a device refuses as a"
+        " block is asked apart"
+    )
+    merge_hole: Entries = setting(
+        0, "registers, or bits, that nobody asked for and that may lie between two reads of a block"
     )
     max_age: Seconds = setting(
         0.0, "how old a value may be that answers a read which does not say itself; 0: it is always asked for", unit="s"
@@ -107,6 +117,15 @@ class BusSettings(SerialSettings):
         """After how many attempts in vain that unit is offline; 0 for never."""
         own = self.units.get(UnitId(unit), _NOTHING_OWN).offline_after
         return self.offline_after if own is None else own
+
+    def merge_hole_for(self, unit: int) -> int | None:
+        """How large a hole may be in a block of that unit's; None if its reads are not merged."""
+        if not self.units:
+            return self.merge_hole if self.merge else None
+        own = self.units.get(UnitId(unit), _NOTHING_OWN)
+        if not (self.merge if own.merge is None else own.merge):
+            return None
+        return self.merge_hole if own.merge_hole is None else own.merge_hole
 
     def max_age_for(self, unit: int) -> float:
         """How old a value of that unit may be, in seconds."""

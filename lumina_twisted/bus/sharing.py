@@ -61,7 +61,7 @@ class Sharing:
         if not self._is_shareable(request) or len(self._riders) >= self._settings.queue:
             return None
         key = request.unit, request.frame[1]
-        waiting = [one for one in self._leaders.get(key, ()) if not one.done and not one.attempts]
+        waiting = [one for one in self._leaders.get(key, ()) if one.is_waiting and not one.attempts]
         if not waiting:
             self._leaders.pop(key, None)
             return None
@@ -84,6 +84,16 @@ class Sharing:
     def is_used(self) -> bool:
         """Whether anybody rides."""
         return bool(self._riders)
+
+    def waiting(self, unit: int, function_code: int) -> list[Request]:
+        """The reads of a unit and function that wait for a turn of their own."""
+        return [one for one in self._leaders.get((unit, function_code), ()) if one.is_waiting]
+
+    def board(self, block: Request, member: Request) -> None:
+        """``member`` rides with a block from now on, and so do those who rode with it."""
+        for rider in self.release(member):
+            self.join(rider, block)
+        self.join(member, block)
 
     def join(self, rider: Request, leader: Request) -> None:
         """From now on ``rider`` rides with ``leader``."""

@@ -157,7 +157,8 @@ class Wire:
         self._signal(Signal.REPLY_ACCEPTED)
         self._note_health(attempt, frame, now)
         self._close()
-        self.quiet_from = now
+        # what answers a second attempt may be the reply to the first, before the second has left whole
+        self.quiet_from = now if request.attempts < 2 else max(now, attempt.sent_until)
         self._owed.in_time(request.unit)
         if len(self._owed):
             self._owed.extend(attempt, self._window(request))
