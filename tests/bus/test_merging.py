@@ -122,7 +122,7 @@ class Blocks(MergeCase):
 
     def test_the_limits(self) -> None:
         """125 registers, 2000 bits."""
-        for at in range(0, 130):
+        for at in range(130):
             self.ask(at)
         self.finish()
         self.assertEqual(self.spans(), [(0, 125), (125, 5)])

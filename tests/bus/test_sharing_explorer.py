@@ -1,8 +1,8 @@
 """Every sequence of events, to a depth, among readers that share: of a range, of a part of it, of what lies next to it,
 with writes in between, replies in time and late, exceptions, silence, callers who leave and a port that is lost.
 
-Whatever happens, each request ends once, with values of its own range that are all of one transaction, and no older than
-the last write that was confirmed before it was asked for.
+Whatever happens, each request ends once, with values of its own range that are all of one transaction, and no older
+than the last write that was confirmed before it was asked for.
 """
 
 from __future__ import annotations
