@@ -12,6 +12,7 @@ from lumina_twisted.modbus.settings import Baudrate, Parity, SerialSettings
 from lumina_twisted.schema import Between, UnitId, setting
 
 Seconds = Annotated[float, Between(0, 3600)]
+Timeout = Seconds | Literal["auto"]
 Retries = Annotated[int, Between(0, 100)]
 Entries = Annotated[int, Between(0, 2000)]
 Silences = Annotated[int, Between(0, 1000)]
@@ -26,7 +27,7 @@ class UnitSettings:
     bytesize: Literal[7, 8] | None = setting(None, "data bits of its characters", unit="bits")
     parity: Parity | None = setting(None, "its parity")
     stopbits: Literal[1, 2] | None = setting(None, "its stop bits", unit="bits")
-    timeout: Seconds | None = setting(None, "response timeout of this unit", unit="s")
+    timeout: Timeout | None = setting(None, 'response timeout of this unit; or "auto"', unit="s")
     frame_gap: Seconds | None = setting(None, "silence before a frame to this unit", unit="s")
     retries: Retries | None = setting(None, "how often a read of this unit is asked again")
     max_age: Seconds | None = setting(
@@ -42,9 +43,10 @@ class UnitSettings:
 class BusSettings(SerialSettings):
     """How a bus takes turns, waits and retries."""
 
-    timeout: Seconds = setting(
+    timeout: Timeout = setting(
         0.5, "response timeout: how long the bus waits for a reply after a request's last byte; never less than"
-        " 1.5 x character time x expected length + 20 ms", unit="s",
+        ' 1.5 x character time x expected length + 20 ms; "auto": learned from how long each unit takes, 1 s at most',
+        unit="s",
     )
     frame_gap: Seconds | None = setting(
         None, "silence before every frame; not given: T3.5 of the baud rate; 0: a bus without wire time", unit="s"
@@ -133,6 +135,11 @@ class BusSettings(SerialSettings):
             return self.max_age
         own = self.units.get(UnitId(unit), _NOTHING_OWN).max_age
         return self.max_age if own is None else own
+
+    def timeout_for(self, unit: int) -> Timeout:
+        """The response timeout of that unit."""
+        own = self.units.get(UnitId(unit), _NOTHING_OWN).timeout
+        return self.timeout if own is None else own
 
     def for_unit(self, unit: int) -> UnitSettings:
         """The settings of one unit, with the port's where it has none of its own."""

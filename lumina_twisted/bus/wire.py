@@ -156,6 +156,7 @@ class Wire:
             return None
         self._signal(Signal.REPLY_ACCEPTED)
         self._note_health(attempt, frame, now)
+        self._pace.replied(request, attempt.sent_until, now, len(frame))
         self._close()
         # what answers a second attempt may be the reply to the first, before the second has left whole
         self.quiet_from = now if request.attempts < 2 else max(now, attempt.sent_until)
@@ -235,6 +236,7 @@ class Wire:
             self._health.nothing_learned()
         else:
             self._health.in_vain(attempt.request, now - attempt.began, now)
+            self._pace.in_vain(attempt.request)
         heard = self._ear.junk + self._ear.unread > attempt.junk
         self._close()
         self._wait_for_frames()
@@ -299,7 +301,7 @@ class Wire:
 
     def _window(self, request: Request) -> float:
         return self._owed.window(
-            request.unit, self._pace.response_timeout(request), self._pace.reply_time(request)
+            request.unit, self._pace.longest_timeout(request), self._pace.reply_time(request)
         )
 
     def _close(self) -> None:
