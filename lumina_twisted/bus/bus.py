@@ -101,9 +101,9 @@ class Bus:
         if error := self._refusal(request):
             self._refuse(request, error, now)
             return
-        if request.is_read and self._is_fresh(request, now):
+        if (request.max_age or self._settings.answers_from_old) and self._is_fresh(request, now):
             return
-        if self.health.refuses(request, now):
+        if self.health.silent and self.health.refuses(request, now):
             self._refuse(request, failures.unit_offline(request, self._name), now)
             return
         if not request.is_read and self._settings.writes_first and request.lane:
@@ -119,7 +119,7 @@ class Bus:
         """Answers a read by what its unit said a moment ago, if its caller is content with that; and not if something
         of the same client's to that unit comes before it."""
         max_age = self._settings.max_age_for(request.unit) if request.max_age is None else request.max_age
-        if not max_age:
+        if not max_age or not request.is_read:
             return False
         frame = self._freshness.answer(request, max_age, now)
         if frame is None or self._is_behind_its_own(request):
@@ -145,7 +145,7 @@ class Bus:
             self._outcomes.failed(request, full)
             return False
         self._sharing.offer(request)
-        if self._sharing.is_used:
+        if self._sharing.riders:
             for leader in list(self._sharing.leaders_of(request.client, request.unit)):
                 self._lift(leader, request.lane)
         return True
@@ -188,7 +188,7 @@ class Bus:
 
     def handle_timer(self, now: float) -> None:
         """Does what is due by now."""
-        for request, error in self._refusals.take_due(now):
+        for request, error in self._refusals.take_due(now) if self._refusals else ():
             self._outcomes.failed(request, error)
         if now >= self._wire.silence_at:
             self._take_answers(self._wire.end_of_burst(now), now)
@@ -202,7 +202,9 @@ class Bus:
         """When :meth:`handle_timer` is due, or None if nothing is waited for."""
         attempt = self._wire.attempt
         step = self._wake if attempt is None else attempt.next_step
-        when = min(self._earliest_end, self._wire.silence_at, step, self._refusals.due)
+        when = min(self._earliest_end, self._wire.silence_at, step)
+        if self._refusals:
+            when = min(when, self._refusals.due)
         return None if when == math.inf else when
 
     def next_frame(self) -> Frame | None:
@@ -345,13 +347,15 @@ class Bus:
         self.figures.now = now
         if self._outcomes.alone:
             self._take_back_riders(now)
-        self._pay(now)
+        wire = self._wire
+        if self._running is not None and wire.attempt is not self._running:
+            self._pay(self._running, now)
         self._wake = math.inf
-        if self._wire.attempt is not None or not len(self._queue) or self._renewal is not Renewal.NONE:
+        if wire.attempt is not None or not len(self._queue) or self._renewal is not Renewal.NONE:
             return
         request = self._first(now)
         while request is not None:
-            if self.health.refuses(request, now) and not request.is_given_up:
+            if self.health.silent and self.health.refuses(request, now) and not request.is_given_up:
                 self._let_go(request, now)
                 request = self._first(now)
                 continue
@@ -372,15 +376,12 @@ class Bus:
         return math.inf if riding else self._wire.ready_at(request)
 
     def _first(self, now: float) -> Request | None:
-        ready_at = self._ready_at if self._sharing.is_used else self._wire.ready_at
+        ready_at = self._ready_at if self._sharing.riders else self._wire.ready_at
         request, self._wake = self._queue.first(now, ready_at)
         return request
 
-    def _pay(self, now: float) -> None:
+    def _pay(self, running: Attempt, now: float) -> None:
         """The transaction that ran is over: its client's turn is paid."""
-        running = self._running
-        if running is None or self._wire.attempt is running:
-            return
         self._running = None
         request = running.request
         cost = now - running.began + self._pace.gap(request)
@@ -409,8 +410,10 @@ class Bus:
             request = probe_for(request)
         else:
             self._queue.take(request)
-            request = self._block_of(request, now) or request
-        self._freshness.sent(request)
+            if self._settings.merges:
+                request = self._block_of(request, now) or request
+        if self._freshness.is_used:
+            self._freshness.sent(request)
         self._frames.append(self._wire.send(request, now))
         self._running = self._wire.attempt
         self.figures.sent(request, silent)
@@ -433,7 +436,7 @@ class Bus:
 
     def _may_join(self, request: Request, members: list[Request]) -> bool:
         """Whether a read may go now, as far as what its client asked before is concerned."""
-        riding = self._sharing.is_used and self._sharing.is_riding(request.client, request.unit)
+        riding = self._sharing.is_riding(request.client, request.unit)
         return not riding and self._queue.is_next_of_its_own(request, members)
 
     # -- how requests end ----------------------------------------------------------------------------------------
@@ -453,7 +456,7 @@ class Bus:
                     continue
                 if isinstance(request, Block):
                     self._merging.refused(request, frame[2])
-            elif not is_late and self._running is not None:
+            elif self._freshness.is_used and not is_late and self._running is not None:
                 self._freshness.keep(request, frame, self._running.sent_until)
             self._outcomes.answered(request, frame)
 

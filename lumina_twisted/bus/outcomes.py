@@ -97,6 +97,6 @@ class Outcomes:
 
     def _end(self, event: Event) -> None:
         event.request.done = True
-        if not event.request.is_read:
+        if self._freshness.is_used and not event.request.is_read:
             self._freshness.written(event.request)
         self._events.append(event)

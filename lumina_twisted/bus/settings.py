@@ -91,6 +91,16 @@ class BusSettings(SerialSettings):
     )
 
     @cached_property
+    def merges(self) -> bool:
+        """Whether reads of any unit are merged."""
+        return self.merge or any(one.merge for one in self.units.values())
+
+    @cached_property
+    def answers_from_old(self) -> bool:
+        """Whether any unit's reads may be answered by old values without saying so."""
+        return bool(self.max_age) or any(one.max_age for one in self.units.values())
+
+    @cached_property
     def serial(self) -> SerialSettings:
         """The serial settings a request leaves with unless it brings its own."""
         return SerialSettings(

@@ -110,7 +110,7 @@ class SharedWalk:
         now = self.world.now
         return repr((
             state_of(self),  # type: ignore[arg-type]
-            [(self.requests.index(one), leader.frame) for one, leader in sharing._riders.items()],
+            [(self.requests.index(one), leader.frame) for one, leader in sharing.riders.items()],
             [(one.epoch, one.is_given_up, self.written_before[one] == self.world.written) for one in self.requests],
             [(key, [(kept.reply, round(now - kept.sampled_after, 6), kept.epoch) for kept in group.values()])
              for key, group in ages._groups.items()],
