@@ -62,7 +62,7 @@ class RetryManager:
         :return: something to await: it gives what the function gave, or fails with its last error, at once if that is
             not to be tried again. Cancelling it cancels the call or the pause that runs.
         """
-        if _in_asyncio_task():
+        if in_asyncio_task():
             return asyncio.ensure_future(self._run(function, args, kwargs, asyncio.sleep))
         return ensureDeferred(self._run(function, args, kwargs, self._pause))
 
@@ -93,12 +93,13 @@ class RetryManager:
 
 def _awaitable(result: Awaitable[Any]) -> Awaitable[Any]:
     """A task of asyncio's cannot wait for a Deferred as it is."""
-    if isinstance(result, Deferred) and _in_asyncio_task():
+    if isinstance(result, Deferred) and in_asyncio_task():
         return result.asFuture(asyncio.get_running_loop())
     return result
 
 
-def _in_asyncio_task() -> bool:
+def in_asyncio_task() -> bool:
+    """Whether it is a task of asyncio's that calls, which can wait for nothing but what is asyncio's."""
     try:
         return asyncio.current_task() is not None
     except RuntimeError:

@@ -12,15 +12,15 @@ PACKAGE = "lumina_twisted"
 ROOT = pathlib.Path(__file__).parent.parent / PACKAGE
 
 FLOORS = (
-    {"__init__", "errors", "modbus", "lineproto", "schema"},
+    {"__init__", "errors", "modbus", "lineproto", "priority", "schema"},
     {"bus"},
-    {"ports", "simulator", "log", "retrying"},
+    {"ports", "simulator", "log", "prioritizing", "retrying"},
     {"devices", "client"},
     {"frontends", "testing", "helpers"},
     {"config", "tap", "cli"},
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
-SIDEWAYS = {("simulator", "ports"), ("testing", "frontends")}
+SIDEWAYS = {("simulator", "ports"), ("prioritizing", "retrying"), ("testing", "frontends")}
 """What may be imported from the same floor, on the floors whose folders stand apart (2, 3 and 4)."""
 IMPURE = {"twisted", "zope", "serial", "time", "datetime", "socket", "select", "asyncio", "threading", "random"}
 """What floors 0 and 1 do without."""

@@ -26,6 +26,7 @@ from lumina_twisted.lineproto import (
     MAX_ERROR_LINE,
     Command,
     command_id_of,
+    format_command,
     format_error,
     format_reply,
     parse_command,
@@ -82,6 +83,17 @@ class CommandTests(SynchronousTestCase):
     def test_overrides(self) -> None:
         command = parse_command(LINE + b":parity=e : BYTESIZE = 7:stopbits=2:retries=100")
         self.assertEqual((command.parity, command.bytesize, command.stopbits, command.retries), ("E", 7, 2, 100))
+
+    def test_turns(self) -> None:
+        command = parse_command(LINE + b":priority=HIGH: max_age = 2.5")
+        self.assertEqual((command.priority, command.max_age), ("high", 2.5))
+        for text, seconds in ((b"0", 0.0), (b"3600", 3600.0), (b"1e2", 100.0), (b".5", 0.5)):
+            self.assertEqual(parse_command(LINE + b":max_age=" + text).max_age, seconds)
+
+    def test_as_a_client_writes_it(self) -> None:
+        for priority, max_age in ((None, None), ("low", 0), ("high", 1e-05), ("normal", 3600)):
+            command = parse_command(LINE)._replace(priority=priority, max_age=max_age)
+            self.assertEqual(parse_command(format_command(command, "thc").rstrip(b"\n")), command)
 
     def test_none_overridden(self) -> None:
         command = parse_command(LINE + b":extra::0")
@@ -147,13 +159,16 @@ class RefusedTests(SynchronousTestCase):
             self.refused(with_fields(hex=text))
 
     def test_unknown_key(self) -> None:
-        self.refused(LINE + b":speed=9", "'speed=9'", "parity, bytesize, stopbits, retries")
+        self.refused(LINE + b":speed=9", "'speed=9'", "parity, bytesize, stopbits, retries, priority, max_age")
         self.refused(LINE + b":parity\xff=E", "unknown key")
 
     def test_wrong_value_of_a_key(self) -> None:
         for field, allowed in (
             (b"parity=X", "N, E, O, M, S"), (b"bytesize=9", "7, 8"), (b"stopbits=1.5", "1, 2"),
             (b"retries=101", "0 to 100"), (b"retries=-1", "0 to 100"), (b"parity=", "N, E"),
+            (b"priority=urgent", "one of high, normal, low"), (b"priority=0", "high"), (b"priority=", "high"),
+            (b"max_age=-1", "seconds from 0 to 3600"), (b"max_age=3600.1", "3600"), (b"max_age=nan", "3600"),
+            (b"max_age=1_0", "3600"), (b"max_age=", "3600"), (b"max_age=soon", "3600"),
         ):
             self.refused(LINE + b":" + field, field.decode(), allowed)
 

@@ -1,7 +1,7 @@
 """Who is next: what waits for a port, served client by client. Floor 1.
 
-* Three lanes. What waits in a higher one goes first; who has waited :data:`AGEING` in one rises to the next, so that
-  nothing starves.
+* Three lanes. What waits in a higher one goes first. If a lane has had no turn for :data:`AGEING`, what has waited so
+  long in it rises to the next, so that nothing starves.
 * Within a lane clients take turns, one request a turn. A client whose turn it was goes to the end of the ring when the
   next turn begins, so whoever comes in the meantime is before it: a burst of a thousand delays another client's single
   read by one transaction.
@@ -26,7 +26,7 @@ from lumina_twisted.errors import QueueFull
 from lumina_twisted.modbus.codes import BROADCAST
 
 AGEING: Final = 2.5
-"""Seconds in a lane after which a request rises to the next."""
+"""Seconds without a turn after which a lane starves."""
 _FALLS: Final = 0.2
 _RISES: Final = 0.02
 """How fast the usual cost of a turn follows cheaper ones, and dearer ones: it is to be what a cheap turn costs."""
@@ -41,13 +41,14 @@ class Lane(IntEnum):
 
 
 class Waiting(Protocol):
-    """What the queue takes: a request, as far as turns are concerned. ``lane``, ``is_waiting`` and ``cost`` are the
-    queue's to write from when it is put in; ``cost`` is what its turn will probably cost, in seconds."""
+    """What the queue takes: a request, as far as turns are concerned. ``lane`` and ``is_waiting`` are the queue's to
+    write once it is put in; ``cost`` is what its turn will probably cost, ``arrived`` when it came, in seconds."""
 
     client: Hashable
     unit: int
     lane: int
     cost: float
+    arrived: float
     is_waiting: bool
 
 
@@ -85,8 +86,10 @@ class RequestQueue(Generic[Item]):
         self._passed_over: list[_Client[Item]] = []
         self._in_lane = [0, 0, 0]
         self._has_debtors = False
-        self._usual = 0.0  # what a turn costs, as a rule
-        self._ageing: deque[tuple[float, Item]] = deque()
+        self._usual = [0.0, 0.0, 0.0]  # what a turn in each lane costs, as a rule
+        self._served_lane: int = Lane.NORMAL
+        self._starves_at = [math.inf, math.inf, math.inf]
+        self._now = 0.0
         self._size = 0
         self.cost = 0.0
         """Seconds that all that waits will probably take."""
@@ -142,6 +145,8 @@ class RequestQueue(Generic[Item]):
                 counts[request.lane] -= 1
                 counts[lane] += 1
             request.lane = lane
+            if self._in_lane[lane] == 1:
+                self._starves_at[lane] = self._now + AGEING
             self._place(mine)
 
     # -- whose turn it is
@@ -165,8 +170,11 @@ class RequestQueue(Generic[Item]):
 
         :param ready_at: the time from which a request may go.
         """
-        if self._ageing:
-            self._age(now)
+        self._now = now
+        if now >= self._starves_at[1]:
+            self._age(Lane.NORMAL, now)
+        if now >= self._starves_at[2]:
+            self._age(Lane.LOW, now)
         again = math.inf
         for level, waiting in enumerate(self._in_lane):
             if not waiting:
@@ -180,28 +188,28 @@ class RequestQueue(Generic[Item]):
     def take(self, request: Item) -> None:
         """Removes the request whose turn it is; its client's next turn comes after everybody else's."""
         self.pass_turn(request)
+        self._starves_at[request.lane] = self._now + AGEING
         self._left(self._clients[request.client], request)
 
     def pass_turn(self, request: Item) -> None:
         """Uses up the turn of the request's client, and leaves the request where it is."""
         self._rejoin()
         mine = self._clients[request.client]
-        self._settle(mine)
+        self._settle(mine, request.lane)
         self._leave_ring(mine)
-        self._served = mine
+        self._served, self._served_lane = mine, request.lane
 
     def charge(self, client: Hashable, cost: float, now: float) -> None:
         """Says what the last turn cost, which was that client's.
 
         :param cost: seconds that nobody else could use the bus.
         """
-        if self._usual:
-            self._usual += (cost - self._usual) * (_FALLS if cost < self._usual else _RISES)
-        else:
-            self._usual = cost
+        usual = self._usual[self._served_lane]
+        usual = usual + (cost - usual) * (_FALLS if cost < usual else _RISES) if usual else cost
+        self._usual[self._served_lane] = usual
         mine = self._clients.get(client)
         if mine is not None:
-            mine.balance = balance = min(0.0, mine.balance + self._usual - cost)
+            mine.balance = balance = min(0.0, mine.balance + usual - cost)
             mine.served_at = now
             self._has_debtors = self._has_debtors or balance < 0.0
         if self._has_debtors and not self._size:
@@ -231,7 +239,7 @@ class RequestQueue(Generic[Item]):
         in_debt: list[_Client[Item]] = []
         request: Item | None
         best: Item | None = None
-        most_debt = -self._usual or -math.inf
+        most_debt = -self._usual[level] or -math.inf
         for client in self._clients_in(level):
             requests = client.requests
             if len(requests) == 1 and requests[0].lane <= level:
@@ -258,26 +266,24 @@ class RequestQueue(Generic[Item]):
         if self._served is not None:
             yield self._served
 
-    def _settle(self, mine: _Client[Item]) -> None:
+    def _settle(self, mine: _Client[Item], lane: int) -> None:
         """Those who were passed over have paid for a turn; all that are in debt, if one of them has the turn."""
         passed, self._passed_over = self._passed_over, []
         if not passed:
             return
-        relief = -mine.balance if mine in passed else self._usual
+        relief = -mine.balance if mine in passed else self._usual[lane]
         for client in passed:
             client.balance = min(0.0, client.balance + relief)
             if client is not mine and client.lane is not None:
                 ring = self._rings[client.lane]
                 ring[client.key] = ring.pop(client.key)
 
-    def _age(self, now: float) -> None:
-        ageing = self._ageing
-        while ageing and (not ageing[0][1].is_waiting or ageing[0][0] <= now):
-            _, request = ageing.popleft()
-            if request.is_waiting and request.lane > Lane.HIGH:
-                self.lift(request, request.lane - 1)
-                if request.lane > Lane.HIGH:
-                    ageing.append((now + AGEING, request))
+    def _age(self, lane: int, now: float) -> None:
+        """A lane starves: those who have waited so long in it rise."""
+        self._starves_at[lane] = now + AGEING if self._in_lane[lane] else math.inf
+        for request in list(self) if self._in_lane[lane] else ():
+            if request.lane == lane and request.arrived + AGEING <= now:
+                self.lift(request, lane - 1)
 
     def _client(self, key: Hashable) -> _Client[Item]:
         mine = self._clients.get(key)
@@ -293,8 +299,8 @@ class RequestQueue(Generic[Item]):
         mine.lanes[lane] += 1
         self._in_lane[lane] += 1
         request.is_waiting = True
-        if lane:
-            self._ageing.append((now + AGEING, request))
+        if self._in_lane[lane] == 1:
+            self._starves_at[lane] = now + AGEING
         if mine.lane is None or lane < mine.lane:
             self._place(mine)
 
@@ -322,7 +328,7 @@ class RequestQueue(Generic[Item]):
         if best is not None:
             mine.lane = best
             self._rings[best][mine.key] = mine
-        elif mine.balance > -self._usual or not self._size or len(self._clients) > 2 * self._limit:
+        elif mine.balance > -self._usual[Lane.NORMAL] or not self._size or len(self._clients) > 2 * self._limit:
             del self._clients[mine.key]
 
     def _leave_ring(self, mine: _Client[Item]) -> None:

@@ -191,7 +191,7 @@ def bounded(lowest: float, highest: float, what: str, kind: Callable[[str], Any]
             raise ValueError
         return value
 
-    return checked(convert, f"no {what}; give a number from {lowest} to {highest}")
+    return checked(convert, f"no {what}; give a number from {lowest:.15g} to {highest:.15g}")
 
 
 def chosen(words: Sequence[Any], what: str, kind: Callable[[str], Any] = str) -> dict[str, Any]:

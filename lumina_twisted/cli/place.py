@@ -10,6 +10,7 @@ from typing import Any, Final
 from lumina_twisted.cli.parser import UsageError, bounded, chosen, whole
 from lumina_twisted.cli.tables import TYPES, is_table, table
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
+from lumina_twisted.priority import MAX_AGE, PRIORITIES
 
 LAST_ADDRESS: Final = 65535
 _REGISTER: Final = re.compile(r"(?P<table>[0134])((?<!0)[xX])?(?P<number>(?!0+$)\d{4,5})")
@@ -44,6 +45,21 @@ def add_serial(parser: argparse.ArgumentParser) -> None:
         "--retries", type=bounded(0, 100, "number of retries"), metavar="N",
         help="how often to ask again; for a write, anything but 0 allows that it is carried out more than once",
     )
+
+
+def add_turn(parser: argparse.ArgumentParser, reads: bool = False) -> None:
+    """How urgent a request is.
+
+    :param reads: whether an older value may do.
+    """
+    group = parser.add_argument_group("turns, if they differ from the listener's own")
+    priority = chosen(PRIORITIES, "priority", str.lower)
+    group.add_argument("--priority", **priority, metavar="high|normal|low", help="what goes first on a busy bus")
+    if reads:
+        group.add_argument(
+            "--max-age", type=bounded(0, MAX_AGE, "age", float), metavar="SECONDS",
+            help="how old a value may be that answers this; 0: it is read anew",
+        )
 
 
 def add_port(parser: argparse.ArgumentParser, names_port: Callable[[list[str]], bool]) -> None:
@@ -136,7 +152,8 @@ def serial_of(options: Any) -> dict[str, Any]:
     """The settings that the options give."""
     return {
         "baudrate": options.baudrate, "parity": options.parity, "stopbits": options.stopbits,
-        "retries": options.retries, "timeout": options.timeout,
+        "retries": options.retries, "timeout": options.timeout, "priority": options.priority,
+        "max_age": getattr(options, "max_age", None),
     }
 
 
@@ -152,11 +169,12 @@ def unit_of(client: LuminaModbusClient | ModbusTcpClient, options: Any) -> Unit:
     return client.port(options.port, **serial_of(options)).unit(options.unit)
 
 
-def check_modbus(options: Any, keys: tuple[str, ...] = ("baudrate", "parity", "stopbits", "retries")) -> None:
+def check_modbus(options: Any) -> None:
     """Refuses what Modbus TCP cannot carry.
 
     :raises UsageError: if there is any.
     """
-    for key in keys:
-        if getattr(options, key) is not None:
-            raise UsageError(f"a request over Modbus TCP has no --{key}; leave it out, the gateway has its own")
+    for key in ("baudrate", "parity", "stopbits", "retries", "priority", "max_age"):
+        if getattr(options, key, None) is not None:
+            option = f"--{key.replace('_', '-')}"
+            raise UsageError(f"a request over Modbus TCP has no {option}; leave it out, the gateway has its own")

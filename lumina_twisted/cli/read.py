@@ -12,7 +12,7 @@ from typing import Any, Final
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import UsageError, bounded
-from lumina_twisted.cli.place import add_place, add_serial, check, check_range, unit_of
+from lumina_twisted.cli.place import add_place, add_serial, add_turn, check, check_range, unit_of
 from lumina_twisted.cli.tables import Table, decoded, width
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 from lumina_twisted.errors import IllegalDataAddress, ModbusError, ModbusException, RequestError
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read again after so long, for ever",
     )
     add_serial(parser)
+    add_turn(parser, reads=True)
     add_asking(parser)
 
 

@@ -31,8 +31,10 @@ from lumina_twisted.errors import (
     ModbusException,
     NotConnected,
     NotSent,
+    Overloaded,
     QueueFull,
     ResponseTimeout,
+    UnitOffline,
 )
 from lumina_twisted.modbus import pdu
 
@@ -46,8 +48,9 @@ PATIENCE: Final = 10.0
 LONGEST_PAUSE: Final = 1.0
 ATTEMPTS: Final = 5
 """How often a unit is asked for which the bus had no time."""
-SILENCE: Final = (ResponseTimeout, GatewayPathUnavailable, GatewayTargetDeviceFailedToRespond)
-"""What says that there is no such unit; the latter two come from a gateway, not from the unit."""
+SILENCE: Final = (ResponseTimeout, UnitOffline, GatewayPathUnavailable, GatewayTargetDeviceFailedToRespond)
+"""What says that there is no such unit: nobody answered, or has answered others of late; the latter two come from a
+gateway, not from the unit."""
 QUESTIONS: Final[dict[int, pdu.Request]] = {
     1: pdu.ReadCoilsRequest(0, 1), 2: pdu.ReadDiscreteInputsRequest(0, 1), 3: pdu.ReadHoldingRegistersRequest(0, 1),
     4: pdu.ReadInputRegistersRequest(0, 1), 7: pdu.ReadExceptionStatusRequest(), 17: pdu.ReportServerIdRequest(),
@@ -180,7 +183,7 @@ class Scan:
         timeout = self._options.timeout
         if isinstance(self._client, ModbusTcpClient):
             return self._client.unit(number, timeout)
-        how = {"baudrate": way.baudrate, "parity": way.parity, "timeout": timeout, "retries": 0}
+        how = {"baudrate": way.baudrate, "parity": way.parity, "timeout": timeout, "retries": 0, "max_age": 0}
         return self._client.port(self._options.port, **how).unit(number)
 
     async def _answer(self, unit: Unit) -> str:
@@ -192,7 +195,7 @@ class Scan:
                 raise
             except ModbusException as refused:
                 return f"exception {refused.code}"
-            except (Expired, QueueFull):
+            except (Expired, QueueFull, Overloaded):
                 self._requests -= 1
                 if attempt == ATTEMPTS:
                     raise

@@ -9,7 +9,7 @@ from typing import Any, Final
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import UsageError, bounded
-from lumina_twisted.cli.place import add_port, add_serial, check_modbus, check_port, serial_of
+from lumina_twisted.cli.place import add_port, add_serial, add_turn, check_modbus, check_port, serial_of
 from lumina_twisted.client.aio import CommandReply, CommandSettings, LuminaModbusClient, ModbusTcpClient
 from lumina_twisted.client.command import request_frame
 from lumina_twisted.errors import FrameError
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bytes of the reply's frame; only functions outside the specification need it",
     )
     add_serial(parser)
+    add_turn(parser)
     add_asking(parser)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import UsageError
-from lumina_twisted.cli.place import add_place, add_serial, check, check_range, unit_of
+from lumina_twisted.cli.place import add_place, add_serial, add_turn, check, check_range, unit_of
 from lumina_twisted.cli.read import say_more
 from lumina_twisted.cli.tables import encoded, states
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("values", metavar="VALUE", nargs="+", help="on or off for coils; numbers, or a text")
     parser.add_argument("--multiple", action="store_true", help="use function 15 or 16 for a single one too")
     add_serial(parser)
+    add_turn(parser)
     add_asking(parser)
 
 

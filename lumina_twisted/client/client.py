@@ -53,7 +53,8 @@ class LuminaModbusClient(Client):
         :param response_length: bytes of the reply's frame as the caller guesses it. The frame tells its length itself;
             this is looked at for functions only that are not in the specification.
         :param timeout: seconds that the caller waits.
-        :param settings: ``parity``, ``bytesize``, ``stopbits`` and ``retries``, as :class:`CommandSettings` has them.
+        :param settings: ``parity``, ``bytesize``, ``stopbits``, ``retries``, ``priority`` and ``max_age``, as
+            :class:`CommandSettings` has them.
         :return: a Deferred that fires once: with the reply (a broadcast's has an empty frame); or it fails with
             :class:`~lumina_twisted.errors.ModbusException` (the device said no),
             :class:`~lumina_twisted.errors.ResponseTimeout` (a read without an answer),

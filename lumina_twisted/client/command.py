@@ -12,6 +12,7 @@ from lumina_twisted.lineproto import MAX_BAUDRATE, MAX_TIMEOUT, MIN_TIMEOUT, Com
 from lumina_twisted.modbus.codes import is_read
 from lumina_twisted.modbus.rtu import check_request_frame, encode_adu
 from lumina_twisted.modbus.settings import Parity
+from lumina_twisted.priority import MAX_AGE, PRIORITIES, Priority
 
 MAX_NAME: Final = 1000
 """Characters of the longest name, and of the longest path of a port: both stand in a line, of 4096 bytes at most."""
@@ -24,6 +25,8 @@ class CommandSettings:
     :param timeout: seconds that its caller waits, connecting included.
     :param retries: how often the bus may send it again; for a write any number but 0 means that the device may carry
         it out more than once.
+    :param priority: ``high``, ``normal`` or ``low``: what goes first when several wait for the bus.
+    :param max_age: seconds, from 0 to 3600, that a value may be old that answers a read; 0 for one that is read anew.
     """
 
     baudrate: int | None = None
@@ -32,6 +35,8 @@ class CommandSettings:
     stopbits: int | None = None
     timeout: float | None = None
     retries: int | None = None
+    priority: Priority | None = None
+    max_age: float | None = None
 
     def __attrs_post_init__(self) -> None:
         for key, allowed in _ALLOWED.items():
@@ -39,6 +44,8 @@ class CommandSettings:
                 raise RequestError(f"{key} is {_told(allowed)}, not {value!r}")
         if self.timeout is not None:
             check_timeout(self.timeout)
+        if self.max_age is not None:
+            _check_age(self.max_age)
 
     def with_timeout(self, default: float) -> CommandSettings:
         """These, with a timeout in any case."""
@@ -47,7 +54,7 @@ class CommandSettings:
 
 _ALLOWED: Final[Mapping[str, Any]] = {
     "baudrate": range(1, MAX_BAUDRATE + 1), "parity": ("N", "E", "O", "M", "S"), "bytesize": (7, 8),
-    "stopbits": (1, 2), "retries": range(101),
+    "stopbits": (1, 2), "retries": range(101), "priority": PRIORITIES,
 }
 
 
@@ -64,6 +71,12 @@ def check_timeout(timeout: float) -> float:
     if not isinstance(timeout, int | float) or not MIN_TIMEOUT <= timeout <= MAX_TIMEOUT:
         raise RequestError(f"timeout is {MIN_TIMEOUT} to {MAX_TIMEOUT:g} seconds, not {timeout!r}")
     return timeout
+
+
+def _check_age(age: Any) -> None:
+    """Refuses an age that no line can say; True is equal to 1, and means nothing."""
+    if not isinstance(age, int | float) or isinstance(age, bool) or not 0 <= age <= MAX_AGE:
+        raise RequestError(f"max_age is 0 to {MAX_AGE:g} seconds, not {age!r}")
 
 
 def _told(allowed: Any) -> str:
@@ -109,6 +122,7 @@ class PendingCommand:
         return Command(
             self.command_id, self.port, one.baudrate or 0, self.frame, self.response_length,
             max(self.deadline - now, MIN_TIMEOUT), one.parity, one.bytesize, one.stopbits, one.retries,  # type: ignore[arg-type]
+            one.priority, one.max_age,
         )
 
 

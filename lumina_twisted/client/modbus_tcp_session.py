@@ -49,7 +49,7 @@ class ModbusTcpSession(Session):
         """
         if port:
             raise RequestError(f"Modbus TCP knows no ports; leave {port!r} out, the unit says which device it is")
-        for key in ("baudrate", "parity", "bytesize", "stopbits", "retries"):
+        for key in ("baudrate", "parity", "bytesize", "stopbits", "retries", "priority", "max_age"):
             if getattr(settings, key) is not None:
                 raise RequestError(f"a request over Modbus TCP has no {key}; leave it out, the gateway has its own")
 

@@ -20,7 +20,7 @@ _WIDTH: Final = 110
 OTHERS: Final = ("modbus-tcp", "rtu-tcp", "rtu-pty", "rtu-serial", "echo")
 """Our protocols beside the first, in the order of the file; those that others add are told by `lumina protocols`."""
 _EXAMPLES: Final[dict[str, Any]] = {
-    "PortSettings.path": "/dev/ttyUSB0", "default_unit": 1,
+    "PortSettings.path": "/dev/ttyUSB0", "default_unit": 1, "max_age": 2.0,
     "PortSettings.frame_gap": 0.004, "UnitSettings.timeout": 1.5, "UnitSettings.frame_gap": 0.01,
     "UnitSettings.retries": 0, "UnitSettings.baudrate": 4800, "UnitSettings.bytesize": 8, "UnitSettings.parity": "E",
     "UnitSettings.stopbits": 1, "UnitSettings.share": False, "UnitSettings.offline_after": 0,

@@ -24,6 +24,7 @@ from lumina_twisted.errors import (
     UnitOffline,
 )
 from lumina_twisted.frontends.routing import parse_route, route_faults, targets
+from lumina_twisted.frontends.turns import TurnOptions
 from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG, MAX_PDU, is_read
 from lumina_twisted.modbus.lengths import UNKNOWN, reply_byte_count, request_length
 from lumina_twisted.modbus.rtu import encode_adu
@@ -40,7 +41,7 @@ _WITH_BYTE_COUNT: Final = frozenset({1, 2, 3, 4, 23})
 
 
 @frozen(kw_only=True, slots=False)
-class GatewayOptions:
+class GatewayOptions(TurnOptions):
     """Which units a listener reaches, and how."""
 
     port: str = setting("", "name or path of the port that has all units; not given: the first one")
@@ -86,6 +87,8 @@ class Gateway:
         self._targets = targets(options.routes, options.port, options.default_unit, ports)
         self._every_port = list(dict.fromkeys(target.port for target in self._targets.values()))
         self._timeout = timeout
+        self._priority = options.priority
+        self._max_age = options.max_age
         self._readonly = options.readonly
         self._broadcast = options.broadcast
 
@@ -109,7 +112,9 @@ class Gateway:
         if target is None:
             return fail(GatewayPathUnavailable(unit=unit, function_code=pdu[0]))
         port, there = target
-        return port.request(client, there, pdu, timeout=self._timeout)
+        return port.request(
+            client, there, pdu, timeout=self._timeout, priority=self._priority, max_age=self._max_age
+        )
 
     def _ask_everybody(self, client: Hashable, pdu: bytes) -> Deferred[bytes]:
         if is_read(pdu):
@@ -120,7 +125,7 @@ class Gateway:
         )
 
     def _send_to_all(self, port: Port, client: Hashable, pdu: bytes) -> Deferred[bytes]:
-        return port.request(client, BROADCAST, pdu, timeout=self._timeout)
+        return port.request(client, BROADCAST, pdu, timeout=self._timeout, priority=self._priority)
 
     def _confirmation(self, pdu: bytes) -> bytes:
         length = _FIXED_ECHO.get(pdu[0])

@@ -98,11 +98,14 @@ class LineProtocol(Connection, LineOnlyReceiver):
                 other = None
             else:
                 other = _other_settings(serial, command.baudrate, command.parity, command.bytesize, command.stopbits)
-            frame, timeout = command.frame, command.timeout
+            frame, timeout, max_age = command.frame, command.timeout, command.max_age
+            options = self.listener.options
             return port.request(
                 self, frame[0], frame[1:-2],
-                timeout=SHARE * (self.listener.options.timeout if timeout is None else timeout),
+                timeout=SHARE * (options.timeout if timeout is None else timeout),
                 serial=other, retries=command.retries, response_length=command.response_length,
+                priority=command.priority or options.priority,
+                max_age=options.max_age if max_age is None else max_age,
             )
         except Exception:
             return fail()

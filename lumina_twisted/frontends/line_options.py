@@ -7,12 +7,13 @@ from typing import Annotated
 from attrs import frozen
 
 from lumina_twisted.frontends.listener import ListenerOptions
+from lumina_twisted.frontends.turns import TurnOptions
 from lumina_twisted.lineproto import MAX_TIMEOUT, MIN_TIMEOUT, Dialect, HexStyle
 from lumina_twisted.schema import Between, setting
 
 
 @frozen(kw_only=True, slots=False)
-class LineOptions(ListenerOptions):
+class LineOptions(TurnOptions, ListenerOptions):
     """How a listener of the text protocol speaks, and how much its clients may hold."""
 
     port: str = setting("", "name or path of the port meant by an empty port field; not given: the first one")

@@ -27,6 +27,8 @@ HELP: Final = (
     "response length bytes of the reply's frame, 0 if not known",
     "timeout         seconds that you wait, 0.05 to 60; the answer comes at 0.9 of it at the latest",
     "key=value       parity=N|E|O|M|S, bytesize=7|8, stopbits=1|2, retries=0 to 100",
+    "                priority=high|normal|low, what goes first",
+    "                max_age=SECONDS, 0 to 3600: how old a value may be that answers a read",
     "Words           help, ports, stats; stats json, for programs",
 )
 

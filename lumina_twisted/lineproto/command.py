@@ -6,7 +6,7 @@ program finds its answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, Final, Literal, NamedTuple
 
@@ -15,6 +15,7 @@ from lumina_twisted.modbus.crc import crc16, crc_bytes
 from lumina_twisted.modbus.lengths import request_length
 from lumina_twisted.modbus.rtu import OVERHEAD, check_request_frame
 from lumina_twisted.modbus.settings import Parity
+from lumina_twisted.priority import MAX_AGE, PRIORITIES, Priority
 
 PING: Final = b"FF:F0:AA:AF"
 """What clients before 2024-10-16 send to see whether we live; they want the same line back."""
@@ -39,6 +40,8 @@ class Command(NamedTuple):
     :param response_length: bytes of the reply's frame as the caller guesses it, 0 if it does not say.
     :param timeout: seconds its caller waits, from 0.05 to 60; None if the line does not say.
     :param parity: and the three after it: what the line asks for otherwise than configured, None where it does not.
+    :param priority: what goes first; None for the listener's.
+    :param max_age: seconds, from 0 to 3600, that a value may be old that answers a read; None for the listener's.
     """
 
     command_id: bytes
@@ -51,6 +54,8 @@ class Command(NamedTuple):
     bytesize: Literal[7, 8] | None = None
     stopbits: Literal[1, 2] | None = None
     retries: int | None = None
+    priority: Priority | None = None
+    max_age: float | None = None
 
 
 def format_command(command: Command, device_type: str) -> bytes:
@@ -110,13 +115,26 @@ def _clamped(timeout: float, command_id: bytes) -> float:
     return min(max(timeout, MIN_TIMEOUT), MAX_TIMEOUT)
 
 
-_OVERRIDES: Final[Mapping[str, tuple[Mapping[str, Any], str]]] = {
-    "parity": ({one: one for one in "NEOMS"}, "N, E, O, M, S"),
-    "bytesize": ({"7": 7, "8": 8}, "7, 8"),
-    "stopbits": ({"1": 1, "2": 2}, "1, 2"),
-    "retries": ({str(count): count for count in range(101)}, "0 to 100"),
+def _age(text: str) -> float:
+    """Seconds; Python would take underscores as well.
+
+    :raises ValueError: if it is no number of seconds from 0 to 3600.
+    """
+    age = float(text)
+    if "_" in text or not 0 <= age <= MAX_AGE:  # nan fails this too
+        raise ValueError(text)
+    return age
+
+
+_OVERRIDES: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
+    "parity": ({one: one for one in "NEOMS"}.__getitem__, "one of N, E, O, M, S"),
+    "bytesize": ({"7": 7, "8": 8}.__getitem__, "one of 7, 8"),
+    "stopbits": ({"1": 1, "2": 2}.__getitem__, "one of 1, 2"),
+    "retries": ({str(count): count for count in range(101)}.__getitem__, "one of 0 to 100"),
+    "priority": ({one.upper(): one for one in PRIORITIES}.__getitem__, f"one of {', '.join(PRIORITIES)}"),
+    "max_age": (_age, f"a number of seconds from 0 to {MAX_AGE:g}"),
 }
-"""What may follow the timeout: the values of each key as they are written, and how to tell them to a person."""
+"""What may follow the timeout: what each key's value in capitals means, and how to tell a person what there is."""
 
 
 def _overrides(fields: list[bytes], command_id: bytes) -> dict[str, Any]:
@@ -129,10 +147,11 @@ def _overrides(fields: list[bytes], command_id: bytes) -> dict[str, Any]:
         key, text = key.strip().lower(), text.strip().upper()
         if key not in _OVERRIDES:
             raise LineError(f"unknown key {_quoted(field)}, there are {', '.join(_OVERRIDES)}", command_id)
-        values, told = _OVERRIDES[key]
-        if text not in values:
-            raise LineError(f"{_quoted(field)} cannot be, {key} is one of {told}", command_id)
-        found[key] = values[text]
+        value_of, told = _OVERRIDES[key]
+        try:
+            found[key] = value_of(text)
+        except (KeyError, ValueError):
+            raise LineError(f"{_quoted(field)} cannot be, {key} is {told}", command_id) from None
     return found
 
 

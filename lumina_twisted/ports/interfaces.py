@@ -12,6 +12,7 @@ from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.health import HealthChange
 from lumina_twisted.bus.report import Report
 from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.priority import Priority
 
 
 @frozen
@@ -71,6 +72,8 @@ class Port(Protocol):
         serial: SerialSettings | None = None,
         retries: int | None = None,
         response_length: int = 0,
+        priority: Priority | None = None,
+        max_age: float | None = None,
     ) -> Deferred[bytes]:
         """Asks a unit something, when its client's turn comes.
 
@@ -81,13 +84,18 @@ class Port(Protocol):
             any number but 0 means that the device may carry it out more than once.
         :param response_length: bytes of the reply's RTU frame as far as the caller knows; a hint, used for functions
             whose reply does not tell its length.
+        :param priority: ``high``, ``normal`` or ``low``: in which lane it waits for its turn; ``normal`` if it is not
+            given. A write waits one lane higher, unless ``writes_first`` is off.
+        :param max_age: for a read, how many seconds old a value may be that answers it; 0 for one that is read anew;
+            what the unit or the port is configured for if it is not given.
         :return: a Deferred that fires once: with the reply's whole RTU frame (empty for a broadcast that was sent),
             or it fails with :class:`~lumina_twisted.errors.ModbusException` (the device said no),
             :class:`~lumina_twisted.errors.NotSent` (or a subclass: it never reached the wire),
             :class:`~lumina_twisted.errors.ResponseTimeout` or :class:`~lumina_twisted.errors.PortLost` (a read that
             was sent), :class:`~lumina_twisted.errors.OutcomeUnknown` (a write that was sent and is not proven),
-            :class:`~lumina_twisted.errors.RequestError` (it cannot be framed). Cancelling it takes a waiting request
-            back (:class:`~lumina_twisted.errors.Cancelled`); one on the wire is let go and waited out.
+            :class:`~lumina_twisted.errors.RequestError` (it cannot be framed, or there is no such priority). Cancelling
+            it takes a waiting request back (:class:`~lumina_twisted.errors.Cancelled`); one on the wire is let go and
+            waited out.
         """
         ...
 

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure as TwistedFailure
 from lumina_twisted.bus.bus import Bus, Renewal
 from lumina_twisted.bus.events import Event, Frame, Reply, Request
 from lumina_twisted.bus.health import HealthChange
+from lumina_twisted.bus.queue import Lane
 from lumina_twisted.errors import Cancelled, ModbusError, NotSent, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost
@@ -29,9 +30,12 @@ class PendingRequest(Request):
 
     def __init__(
         self, protocol: RTUProtocol, client: Hashable, frame: bytes, serial: SerialSettings, deadline: float,
-        retries: int | None, response_length: int,
+        retries: int | None, response_length: int, lane: int, max_age: float | None,
     ) -> None:
-        super().__init__(client, frame, serial, deadline, retries=retries, response_length=response_length)
+        super().__init__(
+            client, frame, serial, deadline, retries=retries, response_length=response_length, lane=lane,
+            max_age=max_age,
+        )
         self.protocol = protocol
         self.deferred: Deferred[bytes] | None = Deferred(self._cancelled)
 
@@ -111,11 +115,14 @@ class RTUProtocol(Protocol):
 
     def request(
         self, client: Hashable, frame: bytes, serial: SerialSettings, timeout: float, *,
-        retries: int | None = None, response_length: int = 0,
+        retries: int | None = None, response_length: int = 0, lane: int = Lane.NORMAL, max_age: float | None = None,
     ) -> Deferred[bytes]:
-        """See :meth:`lumina_twisted.ports.interfaces.Port.request`; ``frame`` is the whole RTU frame."""
+        """See :meth:`lumina_twisted.ports.interfaces.Port.request`; ``frame`` is the whole RTU frame, ``lane`` what its
+        priority means."""
         now = self._now()
-        request = PendingRequest(self, client, frame, serial, now + timeout, retries, response_length)
+        request = PendingRequest(
+            self, client, frame, serial, now + timeout, retries, response_length, lane, max_age
+        )
         deferred = request.deferred
         assert deferred is not None, "it has not fired yet"
         self._bus.submit(request, now)

@@ -33,6 +33,7 @@ from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import SocketEndpoint
 from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
+from lumina_twisted.priority import Priority, lane_of
 
 _CLOSED: Final = "it is closed"
 _GIVEN_UP: Final = "the service stops and does not wait for it any longer"
@@ -108,17 +109,18 @@ class PortService(Service):
 
     def request(
         self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, serial: SerialSettings | None = None,
-        retries: int | None = None, response_length: int = 0,
+        retries: int | None = None, response_length: int = 0, priority: Priority | None = None,
+        max_age: float | None = None,
     ) -> Deferred[bytes]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
         if self._closing and self.running:
             again = partial(
                 self.request, client, unit, pdu, timeout=timeout, serial=serial, retries=retries,
-                response_length=response_length,
+                response_length=response_length, priority=priority, max_age=max_age,
             )
             return self._when_closed().addCallback(lambda _: again())
         try:
-            frame = encode_adu(unit, pdu)
+            frame, lane = encode_adu(unit, pdu), lane_of(priority)
         except RequestError as error:
             return fail(error)
         if serial is None or self._address is not None:  # the speed behind a socket is not ours to set
@@ -129,7 +131,8 @@ class PortService(Service):
         if not self._supervisor.running and self.running and (refused := self._open_for_request()):
             return fail(PortClosed(refused, unit=unit, function_code=pdu[0]))
         return self._protocol.request(
-            client, frame, serial, timeout, retries=retries, response_length=response_length
+            client, frame, serial, timeout, retries=retries, response_length=response_length, lane=lane,
+            max_age=max_age,
         )
 
     def serial_for(self, unit: int) -> SerialSettings:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, Protocol
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.figures import BusFigures
@@ -24,6 +24,7 @@ from lumina_twisted.modbus.codes import EXCEPTION_FLAG, is_read
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.interfaces import HealthObserver, Port, PortDescription
+from lumina_twisted.priority import Priority, lane_of
 
 Outcome = bytes | pdu.Reply | Exception | None
 """How a request ends: the reply's whole RTU frame or its PDU; an error; or None, when no reply comes."""
@@ -77,6 +78,8 @@ class Asked:
     serial: SerialSettings | None
     retries: int | None
     response_length: int
+    priority: Priority | None = None
+    max_age: float | None = None
     cancelled: bool = False
     answer: Deferred[bytes] = field(init=False)
 
@@ -143,10 +146,15 @@ class MemoryPort:
 
     def request(
         self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, serial: SerialSettings | None = None,
-        retries: int | None = None, response_length: int = 0,
+        retries: int | None = None, response_length: int = 0, priority: Priority | None = None,
+        max_age: float | None = None,
     ) -> Deferred[bytes]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
-        asked = Asked(client, unit, pdu, timeout, serial, retries, response_length)
+        try:
+            lane_of(priority)
+        except RequestError as error:
+            return fail(error)
+        asked = Asked(client, unit, pdu, timeout, serial, retries, response_length, priority, max_age)
         self.asked.append(asked)
         self.counters.requests += 1
         if self.closed:

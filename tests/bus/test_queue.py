@@ -27,7 +27,7 @@ class QueueCase(SynchronousTestCase):
 
     def put(self, client: object, lane: int = Lane.NORMAL, unit: int = 1, cost: float = 1.0) -> Request:
         request = Request(client, read(unit, 0), BusSettings().serial, math.inf, lane=lane)
-        request.cost = cost
+        request.cost, request.arrived = cost, self.now
         self.queue.put(request, self.now)
         return request
 
@@ -71,19 +71,49 @@ class Lanes(QueueCase):
         blocked, mine, other = self.put("a", Lane.HIGH, 1), self.put("a", Lane.NORMAL, 2), self.put("b", Lane.LOW, 3)
         self.assertEqual([self.serve(1), self.serve(1), self.serve()], [mine, other, blocked])
 
-    def test_ageing(self) -> None:
-        """Nothing starves."""
-        low = self.put("a", Lane.LOW)
-        self.now += AGEING
-        normal = self.put("b", Lane.NORMAL)
-        self.put("c", Lane.HIGH)
-        self.assertEqual(self.serve().client, "c")
-        self.assertEqual(low.lane, Lane.NORMAL)
-        self.now += AGEING
-        for _ in range(3):
+    def test_a_lane_that_starves(self) -> None:
+        """Who has waited long in it rises: low to normal, and normal to high."""
+        for lane in (Lane.NORMAL, Lane.LOW):
+            self.setUp()
+            starving = self.put("a", lane)
+            seen = []
+            while starving.is_waiting:
+                self.put("c", Lane.HIGH)
+                self.put("c", Lane.HIGH)
+                seen.append(self.serve().client)
+                self.now += AGEING / 4
+            self.assertTrue(4 * lane <= len(seen) <= 4 * lane + 4, seen)
+            self.assertEqual(seen[:-1], ["c"] * (len(seen) - 1))
+
+    def test_only_who_waited_rises(self) -> None:
+        self.put("a")
+        for _ in range(4):
             self.put("c", Lane.HIGH)
-        self.assertEqual(self.clients(4), ["b", "a", "c", "c"])
-        self.assertEqual((low.lane, normal.lane), (Lane.HIGH, Lane.HIGH))
+            self.serve()
+            self.now += AGEING / 4
+        young = self.put("b")
+        self.put("c", Lane.HIGH)
+        self.serve()
+        self.assertEqual(young.lane, Lane.NORMAL)
+
+    def test_a_lane_that_is_served_does_not_starve(self) -> None:
+        """However long its queue is: a write is before hundreds of reads that have waited for long."""
+        for client in range(200):
+            self.put(client)
+        for _ in range(150):
+            self.serve()
+            self.now += AGEING / 10
+        self.put("w", Lane.HIGH)
+        self.assertEqual(self.serve().client, "w")
+
+    def test_a_long_queue_of_ones_own_is_no_reason_to_be_first(self) -> None:
+        for _ in range(100):
+            self.put("greedy")
+        for _ in range(60):
+            self.serve()
+            self.now += AGEING / 10
+        self.put("polite")
+        self.assertEqual(self.serve().client, "polite")
 
     def test_lifting(self) -> None:
         first = self.put("a", Lane.LOW)
@@ -119,6 +149,15 @@ class Rounds(QueueCase):
         spent = self.keep_busy(300, a=1.0, b=1.1, c=0.9)
         for client in "abc":
             self.assertTrue(97 <= spent[client] <= 104, spent)
+
+    def test_each_lane_has_its_own_measure(self) -> None:
+        """Writes are short: whoever reads is not in debt for that."""
+        for _ in range(200):
+            self.costs = {"w": 0.3, "r": 1.0, "s": 1.0}
+            for client, lane in (("w", Lane.HIGH), ("r", Lane.NORMAL), ("s", Lane.NORMAL)):
+                self.put(client, lane)
+                self.put(client, lane)
+            self.assertEqual(self.clients(6), [*"wwrsrs"])
 
     def test_nothing_is_saved_up(self) -> None:
         """Who was modest for an hour has no claim to the bus."""

@@ -9,7 +9,9 @@ import pty
 import subprocess
 
 from lumina_twisted.cli.scan import units
+from lumina_twisted.lineproto import parse_command
 from tests.cli.case import LUMINA, CommandCase
+from tests.cli.scripted_server import lumina
 from tests.twistd_process import ROOT, Twistd, environment, free_tcp_port
 
 
@@ -52,6 +54,39 @@ class Values(CommandCase):
     def test_send(self) -> None:
         self.assertEqual(self.said("send", "demo1", "020300000001"), "0203020008FD82\n")
         self.assertEqual(self.said("send", "demo1", "02 03 0000 0001", "8439"), "0203020008FD82\n")
+
+    def test_turns(self) -> None:
+        frames = {3: "0203020008FD82", 5: "02050000FF008C09"}
+        with lumina(lambda command: bytes.fromhex(frames[command.frame[1]])) as server:
+            for words in (
+                ("read", "bus", "2", "holding", "0", "--priority", "LOW", "--max-age", "2.5"),
+                ("read", "bus", "2", "holding", "0", "--max-age", "0"), ("read", "bus", "2", "holding", "0"),
+                ("write", "bus", "2", "coil", "0", "on", "--priority", "high"),
+                ("send", "bus", "020300000001", "--priority", "normal"),
+            ):
+                self.said(*words, "--server", server.place)
+        told = [(one.priority, one.max_age) for one in map(parse_command, server.asked)]
+        self.assertEqual(told, [("low", 2.5), (None, 0.0), (None, None), ("high", None), ("normal", None)])
+
+    def test_turns_that_cannot_be(self) -> None:
+        read = ("read", "demo1", "2", "holding", "0")
+        for words, sentence in (
+            ((*read, "--priority", "urgent"), "'urgent' is no priority; write high, normal or low"),
+            ((*read, "--max-age", "3601"), "'3601' is no age; give a number from 0 to 3600\n"),
+            ((*read, "--max-age", "nan"), "no age"),
+            (("write", "demo1", "2", "coil", "0", "on", "--max-age", "1"), "'--max-age' is no option here"),
+        ):
+            status, _, err = self.run_command(*words)
+            self.assertEqual(status, 2)
+            self.assertIn(sentence, err)
+
+    def test_a_value_of_a_moment_ago(self) -> None:
+        """From the command line through a server to its bus, which is not asked again."""
+        with Twistd("--demo") as twistd:
+            server = f"127.0.0.1:{twistd.tcp_port}"
+            for _ in range(3):
+                self.said("read", "demo1", "2", "holding", "0", "--max-age", "3600", "--server", server)
+            self.assertRegex(self.said("stats", "--server", server), r"demo1  requests 3, replies 3, fresh 2,")
 
     def test_broadcast(self) -> None:
         self.assertIn("do not answer", self.said("write", "demo1", "0", "coil", "7", "on"))

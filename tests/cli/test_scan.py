@@ -42,6 +42,19 @@ class Scans(SynchronousTestCase):
             status, out, err = run_main("scan", "bus", "--units", "3-5", "--server", server.place)
         self.assertEqual((status, out, err), (0, "unit 4: answers\n", "1 unit found\n"))
 
+    def test_a_unit_that_is_offline(self) -> None:
+        """Others have asked it in vain: it is silent, and the next one may answer."""
+        offline = "unit_offline not sent, unit 4 does not answer"
+        with lumina(lambda command: offline if command.frame[0] == 4 else unit(5, command)) as server:
+            status, out, err = run_main("scan", "bus", "--units", "4-5", "--server", server.place)
+        self.assertEqual((status, out, err), (0, "unit 5: answers\n", "1 unit found\n"))
+
+    def test_what_a_unit_said_a_moment_ago_is_no_answer(self) -> None:
+        asked: list[Command] = []
+        with lumina(lambda command: asked.append(command) or unit(4, command)) as server:  # type: ignore[func-returns-value]
+            run_main("scan", "bus", "--units", "4", "--server", server.place)
+        self.assertEqual({one.max_age for one in asked}, {0.0})
+
     def test_an_exception_is_an_answer(self) -> None:
         with lumina(lambda command: "exception 1 illegal function") as server:
             status, out, _ = run_main("scan", "bus", "--units", "7", "--server", server.place)
@@ -70,11 +83,11 @@ class Scans(SynchronousTestCase):
 
     def test_a_busy_bus(self) -> None:
         """What had no turn is asked again, a little later."""
-        said = iter(["expired no turn", "queue_full too many", encode_adu(1, VALUE)])
+        said = iter(["expired no turn", "queue_full too many", "overloaded too long", encode_adu(1, VALUE)])
         with lumina(lambda command: next(said, "exception 1 illegal function")) as server:
             status, out, _ = run_main("scan", "bus", "--units", "1", "--server", server.place)
         self.assertEqual((status, out), (0, "unit 1: answers\n"))
-        self.assertEqual(self.pauses[:2], [scan.LONGEST_PAUSE] * 2)
+        self.assertEqual(self.pauses[:3], [scan.LONGEST_PAUSE] * 3)
 
     def test_a_bus_that_is_always_busy(self) -> None:
         with lumina(lambda command: "queue_full 100 requests wait") as server:

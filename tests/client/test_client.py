@@ -80,6 +80,23 @@ class Commands(ClientCase):
         self.assertEqual(str(asked.serial), "4800 8E2")
         self.assertEqual(asked.retries, 1)
 
+    def test_turns_reach_the_port(self) -> None:
+        self.read(priority="low", max_age=2)
+        self.open.append(self.client.send_command("x", "boiler", READ, priority="high", max_age=0))
+        self.read()
+        self.assertEqual(
+            [(one.priority, one.max_age) for one in self.port.asked], [("low", 2.0), ("high", 0.0), ("normal", None)]
+        )
+
+    def test_turns_that_cannot_be(self) -> None:
+        for wrong, sentence in (
+            ({"priority": "urgent"}, "priority is one of high, normal, low, not 'urgent'"),
+            ({"priority": 0}, "high, normal, low"), ({"max_age": -1}, "max_age is 0 to 3600 seconds, not -1"),
+            ({"max_age": 3601}, "3600"), ({"max_age": float("nan")}, "3600"), ({"max_age": True}, "3600"),
+            ({"max_age": "2"}, "3600"),
+        ):
+            self.assertIn(sentence, str(self.assertRaises(RequestError, self.client.port, "boiler", **wrong)))
+
     def test_without_settings_the_ports_own(self) -> None:
         self.read()
         self.assertIsNone(self.port.asked[0].serial)

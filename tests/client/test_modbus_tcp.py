@@ -240,6 +240,9 @@ class SessionTests(SynchronousTestCase):
         self.assertIn("'boiler'", str(self.assertRaises(RequestError, self.session.check, "", "boiler", settings)))
         told = self.assertRaises(RequestError, self.session.check, "", "", CommandSettings(parity="E", timeout=1.0))
         self.assertIn("has no parity", str(told))
+        for turn in (CommandSettings(priority="high"), CommandSettings(max_age=0)):
+            told = self.assertRaises(RequestError, self.session.check, "", "", turn)
+            self.assertIn("over Modbus TCP has no", str(told))
 
     def test_identifiers_wrap(self) -> None:
         waits = self.ask()

@@ -82,6 +82,24 @@ class CommandTests(FrontCase):
         self.assertEqual(self.asked().serial, SerialSettings(bytesize=7, parity="E", stopbits=2))
         self.assertEqual(self.asked().retries, 0)
 
+    def test_turns(self) -> None:
+        self.say(command(READ, 7, ":1:priority=low:max_age=2.5"), command(READ, 7))
+        self.assertEqual([(one.priority, one.max_age) for one in self.port.asked], [("low", 2.5), ("normal", None)])
+
+    def test_the_listeners_turns(self) -> None:
+        """What a line says itself goes before it, a max_age of 0 too."""
+        self.start(priority="high", max_age=2.0)
+        self.say(command(READ, 7), command(READ, 7, ":1:priority=normal:max_age=0"), command(READ, 7, ":1:max_age=1"))
+        self.assertEqual(
+            [(one.priority, one.max_age) for one in self.port.asked], [("high", 2.0), ("normal", 0.0), ("high", 1.0)]
+        )
+
+    def test_help_tells_every_key(self) -> None:
+        self.say(b"help")
+        told = b"".join(self.transport.writes)
+        for key in (b"parity=", b"bytesize=", b"stopbits=", b"retries=", b"priority=", b"max_age="):
+            self.assertIn(key, told)
+
     def test_the_ports_own_settings_named(self) -> None:
         self.say(command(READ, 7, ":1:parity=N:bytesize=8:stopbits=1"))
         self.assertIsNone(self.asked().serial)

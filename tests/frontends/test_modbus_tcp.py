@@ -67,6 +67,16 @@ class RequestTests(ModbusTcpCase):
         asked.end(rtu(17, REPLY))
         self.assertEqual(self.answers(), [Adu(0x1501, 17, REPLY)])
 
+    def test_turns(self) -> None:
+        """As the listener says, broadcasts too."""
+        for options, expected in (({}, ("normal", None)), ({"priority": "high", "max_age": 2.0}, ("high", 2.0))):
+            self.start(**options)
+            self.say(Adu(1, 17, READ))
+            self.assertEqual((self.boiler.asked[0].priority, self.boiler.asked[0].max_age), expected)
+        self.start(priority="low", broadcast="on")
+        self.say(Adu(1, 0, WRITE))
+        self.assertEqual(self.boiler.asked[0].priority, "low")
+
     def test_replies_leave_as_they_come(self) -> None:
         """Under their own transaction identifiers, whatever these are."""
         self.say(Adu(9, 1, READ), Adu(9, 2, READ), Adu(65535, 3, READ))

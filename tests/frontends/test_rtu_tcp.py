@@ -46,6 +46,11 @@ class RequestTests(RtuTcpCase):
         asked.end(REPLY)
         self.assertEqual(self.heard(), REPLY)
 
+    def test_turns(self) -> None:
+        self.start(priority="low", max_age=0.5)
+        self.say(READ)
+        self.assertEqual((self.boiler.asked[0].priority, self.boiler.asked[0].max_age), ("low", 0.5))
+
     def test_a_translated_unit(self) -> None:
         """The reply has the unit that the program asked."""
         self.start(routes={"101": "pv@7"})

@@ -90,6 +90,11 @@ class VirtualPorts(TerminalCase):
             self.assertEqual(await self.ask(READ, 7, baudrate=baudrate), REPLY)
         self.assertEqual(self.service.counts(), {"requests": 5, "errors": 0, "withheld": 0})
 
+    async def test_turns(self) -> None:
+        await self.start(priority="high", max_age=0.5)
+        await self.ask(WRITE, 8)
+        self.assertEqual((self.port.asked[0].priority, self.port.asked[0].max_age), ("high", 0.5))
+
     async def test_who_may_open_it(self) -> None:
         group = os.getgid()
         import grp
@@ -189,6 +194,13 @@ class SecondMasters(TerminalCase):
         self.assertEqual(await self.exchange(WRITE, 8), WRITE)
         self.assertEqual(await self.exchange(READ, 7), REPLY)
         self.assertEqual(self.terminal.speed, 19200)
+
+    async def test_turns(self) -> None:
+        self.plug()
+        await self.start(priority="low", max_age=0.5)
+        await self.until(lambda: self.service._transport is not None)
+        await self.exchange(WRITE, 8)
+        self.assertEqual((self.port.asked[0].priority, self.port.asked[0].max_age), ("low", 0.5))
 
     async def test_unplugged_and_plugged_again(self) -> None:
         self.plug()

@@ -1,0 +1,27 @@
+"""What goes first, in the words of programs and people, floor 0."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, get_args
+
+from lumina_twisted.errors import RequestError
+
+Priority = Literal["high", "normal", "low"]
+PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
+"""What goes first, first."""
+DEFAULT: Final[Priority] = "normal"
+MAX_AGE: Final = 3600.0
+"""Seconds: nobody may be content with a value that is older."""
+
+
+def lane_of(priority: Any) -> int:
+    """The number of the lane in which a request waits: 0, 1 or 2, as :class:`lumina_twisted.bus.queue.Lane` has them.
+
+    :param priority: one of the words; None for ``normal``.
+    :raises RequestError: for anything else, with a sentence that names the three.
+    """
+    if priority is None:
+        priority = DEFAULT
+    if priority not in PRIORITIES:
+        raise RequestError(f"a priority is one of {', '.join(PRIORITIES)}, not {str(priority)[:40]!r}")
+    return PRIORITIES.index(priority)
