@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from attrs import define
 from twisted.internet.defer import Deferred, fail, succeed
@@ -22,6 +22,10 @@ from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.errors import LuminaError, QueueFull
 from lumina_twisted.priority import Priority, lane_of
 from lumina_twisted.retrying import in_asyncio_task
+
+
+_COST: Final = 1.0
+"""Of each turn, for nobody here knows what a command will take. Not 0, by which no client could be told from one in debt."""
 
 
 @define(eq=False)
@@ -107,7 +111,7 @@ class CommandPrioritizer:
         command, _ = self._queue.first(now, lambda _: -math.inf)
         assert command is not None, "there is one"
         self._queue.take(command)
-        self._queue.charge(command.client, 0.0, now)
+        self._queue.charge(command.client, _COST, now)
         return command.data
 
     def _tell_takers(self) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Literal, NewType, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
 
 import cattrs
 from attrs import NOTHING, field, fields, frozen
@@ -207,6 +208,30 @@ def _bounded(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
     return hook
 
 
+def _is_choice(kind: Any) -> bool:
+    """``X | Literal["word"]``, with or without ``| None``."""
+    is_union = isinstance(kind, UnionType) or get_origin(kind) is Union
+    return is_union and any(_is_literal(one) for one in get_args(kind))
+
+
+def _choice(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    """A word, or what its other kind takes."""
+
+    def hook(value: Any, kind: Any) -> Any:
+        words = [word for one in get_args(kind) if _is_literal(one) for word in get_args(one)]
+        if isinstance(value, str) and value in words:
+            return value
+        others = [one for one in get_args(kind) if not _is_literal(one) and one is not type(None)]
+        if not others:
+            return converter.structure(value, next(one for one in get_args(kind) if _is_literal(one)))
+        try:
+            return converter.structure(value, others[0])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{error}; {' or '.join(map(repr, words))} is possible too") from None
+
+    return hook
+
+
 def _is_list(kind: Any) -> bool:
     return get_origin(kind) is tuple
 
@@ -271,6 +296,7 @@ def _converter(
     converter.register_structure_hook(UnitId, _unit_id)
     converter.register_structure_hook_func(_is_literal, literal)
     converter.register_structure_hook_func(_is_bounded, _bounded(converter))
+    converter.register_structure_hook_func(_is_choice, _choice(converter))
     converter.register_structure_hook_func(_is_list, listed(converter))
     converter.register_structure_hook_factory(_is_dict, _mapping(converter))
     converter.register_structure_hook_factory(lambda cls: hasattr(cls, "__attrs_attrs__"), _table(converter))

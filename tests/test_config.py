@@ -185,7 +185,7 @@ class Files(ConfigTests):
                 "logs: unknown key; did you mean 'log'? a file has tables [ports.NAME], [[listen]], [limits] and [log]",
                 "ports.boiler.baudrat: unknown key; did you mean 'baudrate'?",
                 "ports.pump.path: ports.boiler is /dev/ttyUSB0 too; a device belongs to one port",
-                "ports.pump.timeout: expected a number, got '1'",
+                "ports.pump.timeout: expected a number, got '1'; 'auto' is possible too",
                 "ports.fan.path: this key is required",
                 "listen[0].dialect: expected one of 'v1', 'v2', got 'v3'",
                 "listen[1].protocol: there is no protocol 'modbus'; those that exist: " + KNOWN,
@@ -488,7 +488,7 @@ class Words(ConfigTests):
             ("p=rtu+tcp:h:1,timeout=1,retries=0",
              "--port p: settings of a port are parted by colons; write 'rtu+tcp:h:1:timeout=1:retries=0'"),
             ("b=/dev/a,baudrate=1", "--port b: settings of a port are parted by colons; write '/dev/a:baudrate=1'"),
-            ("/dev/a:timeout=soon", "--port a.timeout: expected a number, got 'soon'"),
+            ("/dev/a:timeout=soon", "--port a.timeout: expected a number, got 'soon'; 'auto' is possible too"),
         ):
             self.assertIn(fault, self.faults_of_words(word), word)
 

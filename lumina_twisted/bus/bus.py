@@ -30,6 +30,7 @@ from lumina_twisted.bus.events import Event, Frame, Request
 from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.health import Health
+from lumina_twisted.bus.merging import Block, Merging
 from lumina_twisted.bus.monitor import PerformanceMonitor
 from lumina_twisted.bus.outcomes import Outcomes
 from lumina_twisted.bus.owed import Debt
@@ -80,6 +81,7 @@ class Bus:
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._sharing = Sharing(settings)
         self._freshness = Freshness()
+        self._merging = Merging(settings, self._pace)
         self._outcomes = Outcomes(self.counters, name, self._sharing, self._freshness)
         self._refusals = Refusals(settings.queue)
         self._running: Attempt | None = None  # not yet paid for
@@ -99,9 +101,9 @@ class Bus:
         if error := self._refusal(request):
             self._refuse(request, error, now)
             return
-        if request.is_read and self._is_fresh(request, now):
+        if (request.max_age or self._settings.answers_from_old) and self._is_fresh(request, now):
             return
-        if self.health.refuses(request, now):
+        if self.health.silent and self.health.refuses(request, now):
             self._refuse(request, failures.unit_offline(request, self._name), now)
             return
         if not request.is_read and self._settings.writes_first and request.lane:
@@ -117,7 +119,7 @@ class Bus:
         """Answers a read by what its unit said a moment ago, if its caller is content with that; and not if something
         of the same client's to that unit comes before it."""
         max_age = self._settings.max_age_for(request.unit) if request.max_age is None else request.max_age
-        if not max_age:
+        if not max_age or not request.is_read:
             return False
         frame = self._freshness.answer(request, max_age, now)
         if frame is None or self._is_behind_its_own(request):
@@ -143,7 +145,7 @@ class Bus:
             self._outcomes.failed(request, full)
             return False
         self._sharing.offer(request)
-        if self._sharing.is_used:
+        if self._sharing.riders:
             for leader in list(self._sharing.leaders_of(request.client, request.unit)):
                 self._lift(leader, request.lane)
         return True
@@ -164,10 +166,20 @@ class Bus:
         request.done = True
         self.counters.cancelled += 1
         self.figures.cancelled(request, now)
-        if self._sharing.leave(request) is None and not self._wire.is_on_wire(request) and not request.is_refused:
+        leader = self._sharing.leave(request)
+        if leader is not None:
+            self._end_empty_block(leader)
+        elif not self._wire.is_on_wire(request) and not request.is_refused:
             self._queue.remove(request)
             self._outcomes.alone += self._sharing.release(request)
             self._advance(now)
+
+    def _end_empty_block(self, leader: Request) -> None:
+        """Nobody wants a block any more with which nobody rides."""
+        if leader.is_block and not leader.riders and not leader.done:
+            leader.done = True
+            if leader.is_waiting:
+                self._queue.remove(leader)
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Takes bytes off the wire."""
@@ -176,7 +188,7 @@ class Bus:
 
     def handle_timer(self, now: float) -> None:
         """Does what is due by now."""
-        for request, error in self._refusals.take_due(now):
+        for request, error in self._refusals.take_due(now) if self._refusals else ():
             self._outcomes.failed(request, error)
         if now >= self._wire.silence_at:
             self._take_answers(self._wire.end_of_burst(now), now)
@@ -190,7 +202,9 @@ class Bus:
         """When :meth:`handle_timer` is due, or None if nothing is waited for."""
         attempt = self._wire.attempt
         step = self._wake if attempt is None else attempt.next_step
-        when = min(self._earliest_end, self._wire.silence_at, step, self._refusals.due)
+        when = min(self._earliest_end, self._wire.silence_at, step)
+        if self._refusals:
+            when = min(when, self._refusals.due)
         return None if when == math.inf else when
 
     def next_frame(self) -> Frame | None:
@@ -333,13 +347,15 @@ class Bus:
         self.figures.now = now
         if self._outcomes.alone:
             self._take_back_riders(now)
-        self._pay(now)
+        wire = self._wire
+        if self._running is not None and wire.attempt is not self._running:
+            self._pay(self._running, now)
         self._wake = math.inf
-        if self._wire.attempt is not None or not len(self._queue) or self._renewal is not Renewal.NONE:
+        if wire.attempt is not None or not len(self._queue) or self._renewal is not Renewal.NONE:
             return
         request = self._first(now)
         while request is not None:
-            if self.health.refuses(request, now) and not request.is_given_up:
+            if self.health.silent and self.health.refuses(request, now) and not request.is_given_up:
                 self._let_go(request, now)
                 request = self._first(now)
                 continue
@@ -356,19 +372,16 @@ class Bus:
     def _ready_at(self, request: Request) -> float:
         """When it may go, but for the silence before it. What its client asked that unit before, and rides with
         another's, comes first."""
-        riding = self._sharing.is_riding(request.client, request.unit)
+        riding = not request.is_block and self._sharing.is_riding(request.client, request.unit)
         return math.inf if riding else self._wire.ready_at(request)
 
     def _first(self, now: float) -> Request | None:
-        ready_at = self._ready_at if self._sharing.is_used else self._wire.ready_at
+        ready_at = self._ready_at if self._sharing.riders else self._wire.ready_at
         request, self._wake = self._queue.first(now, ready_at)
         return request
 
-    def _pay(self, now: float) -> None:
+    def _pay(self, running: Attempt, now: float) -> None:
         """The transaction that ran is over: its client's turn is paid."""
-        running = self._running
-        if running is None or self._wire.attempt is running:
-            return
         self._running = None
         request = running.request
         cost = now - running.began + self._pace.gap(request)
@@ -397,10 +410,34 @@ class Bus:
             request = probe_for(request)
         else:
             self._queue.take(request)
-        self._freshness.sent(request)
+            if self._settings.merges:
+                request = self._block_of(request, now) or request
+        if self._freshness.is_used:
+            self._freshness.sent(request)
         self._frames.append(self._wire.send(request, now))
         self._running = self._wire.attempt
         self.figures.sent(request, silent)
+
+    def _block_of(self, leader: Request, now: float) -> Request | None:
+        """Neighbouring reads that wait go in one with the one whose turn it is."""
+        if self._settings.merge_hole_for(leader.unit) is None:
+            return None
+        waiting = self._sharing.waiting(leader.unit, leader.frame[1])
+        block = self._merging.block_for(leader, waiting, self._may_join, now)
+        if block is None or self._wire.ready_at(block) > now or self._wire.needs_renewal(block):
+            return None  # another reply could be taken for the block's
+        self.counters.blocks += 1
+        self._earliest_end = min(self._earliest_end, block.ends_at)
+        for member in block.members:
+            if member.is_waiting:
+                self._queue.remove(member)
+            self._sharing.board(block, member)
+        return block
+
+    def _may_join(self, request: Request, members: list[Request]) -> bool:
+        """Whether a read may go now, as far as what its client asked before is concerned."""
+        riding = self._sharing.is_riding(request.client, request.unit)
+        return not riding and self._queue.is_next_of_its_own(request, members)
 
     # -- how requests end ----------------------------------------------------------------------------------------
 
@@ -417,7 +454,9 @@ class Bus:
             if request.pattern.is_exception(frame):
                 if not is_late and self._asks_again(request, frame, now):
                     continue
-            elif not is_late and self._running is not None:
+                if isinstance(request, Block):
+                    self._merging.refused(request, frame[2])
+            elif self._freshness.is_used and not is_late and self._running is not None:
                 self._freshness.keep(request, frame, self._running.sent_until)
             self._outcomes.answered(request, frame)
 
@@ -459,6 +498,7 @@ class Bus:
     def _retry_or_end(self, request: Request, debt: Debt, now: float, is_offline: bool) -> None:
         """Asks again if that is allowed; else waits for the late reply as long as one is reckoned with."""
         if self._stopping:
+            request.is_given_up = True  # those who ride with it are not asked for either
             self._outcomes.failed(request, failures.no_reply(request, self._name))
         elif not is_offline and request.attempts <= allowed_retries(request, self._settings):
             self.counters.retries += 1
@@ -505,4 +545,7 @@ class Bus:
                 continue
             leader = self._sharing.leave(rider)
             rider.attempts = leader.attempts if leader else 0
+            rider.busy = leader.busy if leader else b""
             self._outcomes.failed(rider, failures.expired(rider, self._name))
+            if leader is not None:
+                self._end_empty_block(leader)

@@ -15,6 +15,7 @@ class Counters:
     replies: int = 0
     shared: int = 0
     fresh: int = 0
+    blocks: int = 0
     exceptions: int = 0
     broadcasts: int = 0
     timeouts: int = 0

@@ -27,8 +27,9 @@ class Request:
 
     __slots__ = (
         "arrived", "attempts", "busy", "client", "cost", "deadline", "done", "ends_at", "epoch", "frame",
-        "held", "is_broadcast", "is_given_up", "is_read", "is_refused", "is_waiting", "lane", "max_age",
-        "not_before", "pattern", "probe_for", "probed", "retries", "riders", "serial", "unit", "waited",
+        "held", "is_block", "is_broadcast", "is_given_up", "is_read", "is_refused", "is_waiting", "lane",
+        "max_age", "not_before", "pattern", "probe_for", "probed", "retries", "riders", "serial", "unit",
+        "waited",
     )
 
     arrived: float
@@ -60,6 +61,7 @@ class Request:
         self.ends_at = deadline  # when the bus gives it up
         self.not_before = -math.inf  # when it may go, again
         self.is_given_up = False  # it was sent as often as it may be
+        self.is_block = False  # the bus's own, for those who ride with it; see `merging`
         self.is_refused = False  # it is told so in a moment
         self.busy = b""  # the device's exception, if it was too busy when it was asked last
         self.riders: list[Request] = []  # those of others that its reply answers too

@@ -139,7 +139,7 @@ class BusFigures:
     # -- what comes of it ------------------------------------------------------------------------------------------
 
     def _riders_go(self, leader: Request) -> None:
-        self.port.served += len(leader.riders)
+        self.port.served += len(leader.riders) - leader.is_block
         for rider in leader.riders:
             if rider.waited == WAITING:
                 self.waiting -= 1

@@ -5,7 +5,7 @@ serial settings, if the device cannot have been asked longer ago than that. A va
 which the last byte of the question left, for before that the device cannot have looked. What a write may have changed
 is not fresh any more: it ends with the writing, and again with the write's proof.
 
-Nothing is kept until somebody asks for it.
+Nothing is kept until somebody asks for it; until then nobody need call what is here.
 """
 
 from __future__ import annotations
@@ -42,26 +42,26 @@ class Freshness:
         self._groups: dict[tuple[int, int], dict[bytes, _Kept]] = {}
         self._writes: Counter[int] = Counter()
         self._epoch_sent: _Epoch = (0, 0)
-        self._is_used = False
+        self.is_used = False
+        """Whether anything is kept."""
 
     def sent(self, request: Request) -> None:
         """A request left."""
         if not request.is_read:
             self.written(request)
-        elif self._is_used:
+        else:
             self._epoch_sent = self._epoch(request.unit)
 
     def written(self, request: Request) -> None:
         """Something that is no read was sent, or ended: what was read before may be different now."""
-        if self._is_used:
-            self._writes[request.unit] += 1
+        self._writes[request.unit] += 1
 
     def keep(self, request: Request, reply: bytes, sampled_after: float) -> None:
         """The request that was sent last was answered in time and without an exception.
 
         :param sampled_after: when its last byte had left.
         """
-        if not self._is_used or not _is_plain_read(request):
+        if not _is_plain_read(request):
             return
         key = request.unit, request.frame[1]
         group = self._groups.setdefault(key, {})
@@ -75,7 +75,7 @@ class Freshness:
 
     def answer(self, request: Request, max_age: float, now: float) -> bytes | None:
         """The reply to ``request`` from what is kept, if that is no older than ``max_age`` seconds."""
-        self._is_used = True
+        self.is_used = True
         if not _is_plain_read(request):
             return None
         group = self._groups.get((request.unit, request.frame[1]), {})

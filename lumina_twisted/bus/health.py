@@ -78,7 +78,8 @@ class Health:
 
     def __init__(self, settings: BusSettings) -> None:
         self._settings = settings
-        self._silent: dict[_Key, _Silence] = {}
+        self.silent: dict[_Key, _Silence] = {}
+        """Those that are not online; for looking at."""
         self._heard_at = [-math.inf] * 256
         self._offline = 0  # how many are
         self.changes: deque[HealthChange] = deque()
@@ -86,39 +87,39 @@ class Health:
 
     def state_of(self, unit: int, serial: SerialSettings) -> UnitState:
         """What is known of a unit when it is asked with these settings."""
-        silence = self._silent.get((unit, serial))
+        silence = self.silent.get((unit, serial))
         return UnitState.ONLINE if silence is None else silence.state
 
     def offline_units(self) -> tuple[int, ...]:
         """Those that are offline with any settings, by number."""
         return tuple(sorted({
-            unit for (unit, _), silence in self._silent.items() if silence.state is not UnitState.SUSPECT
+            unit for (unit, _), silence in self.silent.items() if silence.state is not UnitState.SUSPECT
         }))
 
     def refuses(self, request: Request, now: float) -> bool:
         """Whether a request would only find a unit that is offline, and is not to be the probe."""
-        if not self._silent:
+        if not self.silent:
             return False
-        silence = self._silent.get((request.unit, request.serial))
+        silence = self.silent.get((request.unit, request.serial))
         if silence is None or silence.state is UnitState.SUSPECT:
             return False
         return silence.state is UnitState.PROBING or now < silence.probe_at
 
     def is_offline(self, request: Request) -> bool:
         """Whether a request asks a unit that is offline, or asked whether it still is."""
-        silence = self._silent.get((request.unit, request.serial)) if self._silent else None
+        silence = self.silent.get((request.unit, request.serial)) if self.silent else None
         return silence is not None and silence.state in {UnitState.OFFLINE, UnitState.PROBING}
 
     def sent(self, request: Request) -> None:
         """A request left."""
         if self.is_offline(request):
-            self._silent[request.unit, request.serial].state = UnitState.PROBING
+            self.silent[request.unit, request.serial].state = UnitState.PROBING
 
     def heard(self, unit: int, serial: SerialSettings, now: float) -> None:
         """A frame came from a unit."""
         self._heard_at[unit] = now
-        if self._silent:
-            silence = self._silent.pop((unit, serial), None)
+        if self.silent:
+            silence = self.silent.pop((unit, serial), None)
             if silence is not None and silence.state is not UnitState.SUSPECT:
                 self._offline -= 1
                 self.changes.append(HealthChange(unit, serial, UnitState.ONLINE))
@@ -132,7 +133,7 @@ class Health:
         if not needed or request.is_broadcast:
             return False
         key = request.unit, request.serial
-        silence = self._silent.get(key)
+        silence = self.silent.get(key)
         if silence is None:
             silence = self._add(key)
         silence.run += 1
@@ -150,13 +151,13 @@ class Health:
 
     def nothing_learned(self) -> None:
         """What was on the wire ended without saying anything of its unit: a probe may be sent again."""
-        for silence in self._silent.values():
+        for silence in self.silent.values():
             if silence.state is UnitState.PROBING:
                 silence.state = UnitState.OFFLINE
 
     def _add(self, key: _Key) -> _Silence:
-        if len(self._silent) >= _MOST_KEPT:
-            oldest = self._silent.pop(next(iter(self._silent)))
+        if len(self.silent) >= _MOST_KEPT:
+            oldest = self.silent.pop(next(iter(self.silent)))
             self._offline -= oldest.state is not UnitState.SUSPECT
-        made = self._silent[key] = _Silence()
+        made = self.silent[key] = _Silence()
         return made

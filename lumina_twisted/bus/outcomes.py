@@ -35,7 +35,7 @@ class Outcomes:
         """The device replied, normally or with an exception; nobody is told if nobody waits any more."""
         if request.riders:
             self._answer_riders(request, frame)
-        if request.done:
+        if request.done or self._was_block(request):
             return
         if request.pattern.is_exception(frame):
             self.failed(request, failures.exception(request, frame, self._port))
@@ -63,9 +63,16 @@ class Outcomes:
 
     def ended(self, request: Request, error: ModbusError) -> None:
         """Its caller waits no longer; who rides with it does."""
-        if not request.done:
+        if not request.done and not self._was_block(request):
             failures.count(self._counters, error)
             self._end(Failure(request, error))
+
+    @staticmethod
+    def _was_block(request: Request) -> bool:
+        """A block has no caller; all who wanted it have been told."""
+        if request.is_block:
+            request.done = True
+        return request.is_block
 
     def _answer_riders(self, leader: Request, frame: bytes) -> None:
         """An exception may be about what the leader asked for beyond a rider's range."""
@@ -90,6 +97,6 @@ class Outcomes:
 
     def _end(self, event: Event) -> None:
         event.request.done = True
-        if not event.request.is_read:
+        if self._freshness.is_used and not event.request.is_read:
             self._freshness.written(event.request)
         self._events.append(event)

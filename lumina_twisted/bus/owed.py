@@ -65,21 +65,22 @@ class OwedReplies:
 
     def __init__(self, over_stream: bool = False) -> None:
         self._over_stream = over_stream
-        self._debts: dict[Shape, Debt] = {}
+        self.debts: dict[Shape, Debt] = {}
+        """By shape; for looking at."""
         self._learned: dict[int, float] = {}
 
     def __iter__(self) -> Iterator[Debt]:
-        return iter(self._debts.values())
+        return iter(self.debts.values())
 
     def __len__(self) -> int:
-        return len(self._debts)
+        return len(self.debts)
 
     def add(self, owner: Request, overdue_since: float, window: float, number: int = 0) -> Debt:
         """Notes that attempt ``number`` of the bus, one of ``owner``'s, got no reply by ``overdue_since``."""
         shape = owner.pattern.shape
-        debt = self._debts.get(shape)
+        debt = self.debts.get(shape)
         if debt is None or debt.owner is not owner:
-            debt = self._debts[shape] = Debt(owner, overdue_since, number, self._over_stream)
+            debt = self.debts[shape] = Debt(owner, overdue_since, number, self._over_stream)
         debt.count += 1
         debt.last, debt.is_open = number, self._over_stream
         debt.lapses = max(debt.lapses, overdue_since + window)
@@ -92,26 +93,26 @@ class OwedReplies:
 
     def blocks_until(self, request: Request) -> float:
         """The time before which ``request`` may not go: a reply it could take for its own may still come."""
-        debt = self._debts.get(request.pattern.shape)
+        debt = self.debts.get(request.pattern.shape)
         return debt.lapses if debt is not None and debt.owner is not request else 0.0
 
     def is_open(self, request: Request) -> bool:
         """Whether the socket may still hold another's reply that ``request`` could take for its own."""
-        debt = self._debts.get(request.pattern.shape)
+        debt = self.debts.get(request.pattern.shape)
         return debt is not None and debt.is_open and debt.owner is not request
 
     def heard(self, request: Request, number: int) -> None:
         """The reply to attempt ``number``, or to one of its request before, came: what is older comes no more."""
-        own = self._debts.get(request.pattern.shape)
+        own = self.debts.get(request.pattern.shape)
         if own is not None and own.owner is request:
             number = own.first
-        for debt in self._debts.values():
+        for debt in self.debts.values():
             if debt.last < number:
                 debt.is_open = False
 
     def renewed(self, now: float) -> None:
         """The connection is a new one: what the old one held is gone, what the device does late is not."""
-        for debt in self._debts.values():
+        for debt in self.debts.values():
             if debt.is_open:
                 debt.is_open = False
                 late = max(debt.lapses - debt.overdue_since, self._learned.get(debt.owner.unit, 0.0))
@@ -119,7 +120,7 @@ class OwedReplies:
 
     def lapse_of(self, shape: Shape) -> float:
         """The time before which no reply of this shape can be told apart."""
-        debt = self._debts.get(shape)
+        debt = self.debts.get(shape)
         return 0.0 if debt is None else debt.lapses
 
     def to_others(self, request: Request, now: float) -> bool:
@@ -128,12 +129,12 @@ class OwedReplies:
         return any(
             shape.unit == unit and shape.function_code == code and debt.owner is not request
             and (debt.is_open or debt.lapses > now)
-            for shape, debt in self._debts.items()
+            for shape, debt in self.debts.items()
         )
 
     def by_pattern(self, pattern: object) -> Debt | None:
         """The debt whose reply ``pattern`` describes."""
-        return next((debt for debt in self._debts.values() if debt.pattern is pattern), None)
+        return next((debt for debt in self.debts.values() if debt.pattern is pattern), None)
 
     def settle(self, debt: Debt, now: float) -> None:
         """One owed reply came."""
@@ -142,7 +143,7 @@ class OwedReplies:
         self._learned[unit] = min(LONGEST_WINDOW, max(self._learned.get(unit, 0.0), GROWTH * lateness))
         debt.count -= 1
         if debt.count <= 0:
-            self._debts.pop(debt.owner.pattern.shape, None)
+            self.debts.pop(debt.owner.pattern.shape, None)
 
     def in_time(self, unit: int) -> None:
         """A reply of ``unit`` came in time."""
@@ -154,14 +155,14 @@ class OwedReplies:
     def extend(self, attempt: Attempt, window: float) -> None:
         """One of several attempts of a request was answered, and nobody can tell which: what is still owed may be the
         reply to the last one."""
-        debt = self._debts.get(attempt.request.pattern.shape)
+        debt = self.debts.get(attempt.request.pattern.shape)
         if debt is not None and debt.owner is attempt.request and not debt.is_damaged:
             debt.lapses = max(debt.lapses, attempt.expires + window)
             debt.last = attempt.number
 
     def purge(self, now: float, about_to_go: Request) -> None:
         """Forgets what lapsed long ago, and what has lapsed of the request that is about to go again."""
-        for shape, debt in list(self._debts.items()):
+        for shape, debt in list(self.debts.items()):
             lapsed_long_ago = debt.lapses + LONGEST_WINDOW < now
             if not debt.is_open and (lapsed_long_ago or (debt.owner is about_to_go and debt.lapses <= now)):
-                del self._debts[shape]
+                del self.debts[shape]

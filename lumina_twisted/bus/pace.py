@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.latency import LONGEST, UNKNOWN, Latencies
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.modbus import timing
 from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_RTU_ADU
@@ -15,10 +16,10 @@ from lumina_twisted.modbus.settings import SerialSettings
 
 _KEPT: Final = 4096
 """How many combinations are kept; a client that invents baud rates must not fill the memory."""
-
-
 _PROBE_LENGTH: Final = 15
 """Bytes of the read that tells whether a port echoes, and of its reply."""
+_READ_AROUND: Final = 13
+"""Bytes of a read and of its reply, but for the data."""
 
 
 class Pace:
@@ -31,6 +32,9 @@ class Pace:
         self._gaps: dict[tuple[int, int, int], float] = {}
         self._timeouts: dict[tuple[int, int, int], float] = {}
         self.t3_5 = timing.t3_5(self._baudrate, self._bits)
+        timeouts = [settings.timeout, *(one.timeout for one in settings.units.values())]
+        self._learns = self._is_auto if "auto" in timeouts else None
+        self._latencies = Latencies()
 
     def left_with(self, serial: SerialSettings) -> None:
         """Notes the settings of the frame that is on the wire now."""
@@ -60,19 +64,49 @@ class Pace:
             length += max(request.pattern.length, EXCEPTION_RTU_ADU)
         return length * self._bits / request.serial.baudrate
 
+    def read_time(self, request: Request, data: int) -> float:
+        """The shortest time in which a read of ``data`` bytes can be sent and answered, asked like ``request``."""
+        return (_READ_AROUND + data) * self._bits / request.serial.baudrate
+
     def response_timeout(self, request: Request) -> float:
         """How long the bus waits after the request's last byte: for a reply, or for a broadcast to be carried out."""
         key = request.unit, request.pattern.expected_length, request.serial.baudrate
-        timeout = self._timeouts.get(key)
-        return self._timeout(key) if timeout is None else timeout
+        if self._learns is None or not self._learns(request.unit):
+            timeout = self._timeouts.get(key)
+            return self._timeout(key) if timeout is None else timeout
+        return self._latencies.timeout(request.unit) + self._shortest(key)
+
+    def longest_timeout(self, request: Request) -> float:
+        """How long a reply may take that is not late by what is configured; where the timeout is learned, the longest
+        that could have been."""
+        learns = self._learns is not None and self._learns(request.unit)
+        return LONGEST if learns else self.response_timeout(request)
+
+    def replied(self, request: Request, sent_until: float, now: float, length: int) -> None:
+        """A reply of ``length`` bytes came in time."""
+        if self._learns is not None and self._learns(request.unit):
+            latency = now - sent_until - length * self._bits / request.serial.baudrate
+            self._latencies.replied(request.unit, latency, request.attempts < 2)
+
+    def in_vain(self, request: Request) -> None:
+        """No reply came in time."""
+        if self._learns is not None and self._learns(request.unit):
+            self._latencies.in_vain(request.unit)
+
+    def _is_auto(self, unit: int) -> bool:
+        return unit != BROADCAST and self._settings.timeout_for(unit) == "auto"
+
+    def _shortest(self, key: tuple[int, int, int]) -> float:
+        _, length, baudrate = key
+        return timing.shortest_response_timeout(baudrate, length, self._bits)
 
     def _timeout(self, key: tuple[int, int, int]) -> float:
-        unit, length, baudrate = key
+        unit, _, _ = key
         if unit == BROADCAST:
             timeout = self._settings.turnaround
         else:
-            own = self._settings.for_unit(unit).timeout or 0.0
-            timeout = max(own, timing.shortest_response_timeout(baudrate, length, self._bits))
+            configured = self._settings.timeout_for(unit)
+            timeout = max(UNKNOWN if configured == "auto" else configured, self._shortest(key))
         if len(self._timeouts) >= _KEPT:
             self._timeouts.clear()
         self._timeouts[key] = timeout

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Container, Hashable, Iterator
 from enum import IntEnum
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -84,6 +84,7 @@ class RequestQueue(Generic[Item]):
         self._served: _Client[Item] | None = None
         self._passed_over: list[_Client[Item]] = []
         self._in_lane = [0, 0, 0]
+        self._has_debtors = False
         self._usual = 0.0  # what a turn costs, as a rule
         self._ageing: deque[tuple[float, Item]] = deque()
         self._size = 0
@@ -145,6 +146,15 @@ class RequestQueue(Generic[Item]):
 
     # -- whose turn it is
 
+    def is_next_of_its_own(self, request: Item, but_for: Container[Item]) -> bool:
+        """Whether its client wants nothing of that unit before it, but for these."""
+        for one in self._clients[request.client].requests:
+            if one is request:
+                return True
+            if one.unit in (request.unit, BROADCAST) and one not in but_for:
+                return False
+        return False
+
     def waits(self, client: Hashable, unit: int) -> bool:
         """Whether a request of that client's to that unit waits here; a broadcast is to every unit."""
         mine = self._clients.get(client)
@@ -191,9 +201,10 @@ class RequestQueue(Generic[Item]):
             self._usual = cost
         mine = self._clients.get(client)
         if mine is not None:
-            mine.balance = min(0.0, mine.balance + self._usual - cost)
+            mine.balance = balance = min(0.0, mine.balance + self._usual - cost)
             mine.served_at = now
-        if not self._size:
+            self._has_debtors = self._has_debtors or balance < 0.0
+        if self._has_debtors and not self._size:
             self._forgive()
 
     def ahead_of(self, client: Hashable, lane: int, cost: float) -> float:
@@ -218,10 +229,16 @@ class RequestQueue(Generic[Item]):
         """The first in a lane. Who has had more than its turns lets the others go before."""
         again = math.inf
         in_debt: list[_Client[Item]] = []
+        request: Item | None
         best: Item | None = None
         most_debt = -self._usual or -math.inf
         for client in self._clients_in(level):
-            request, later = _first_of(client, level, now, ready_at)
+            requests = client.requests
+            if len(requests) == 1 and requests[0].lane <= level:
+                later = ready_at(requests[0])
+                request = requests[0] if later <= now else None
+            else:
+                request, later = _first_of(client, level, now, ready_at)
             if request is None:
                 again = min(again, later)
             elif client.balance > most_debt:
@@ -320,6 +337,7 @@ class RequestQueue(Generic[Item]):
 
     def _forgive(self) -> None:
         """Nobody waits: what anybody had beyond its turns cost nobody anything."""
+        self._has_debtors = False
         self._clients = {} if self._served is None else {self._served.key: self._served}
         if self._served is not None:
             self._served.balance = 0.0
@@ -330,10 +348,6 @@ def _first_of(
 ) -> tuple[Item | None, float]:
     """A client's first request that may go, of those in this lane or a higher one and those that they lift."""
     requests = client.requests
-    if len(requests) == 1:
-        request = requests[0]
-        when = ready_at(request) if request.lane <= level else math.inf
-        return (request, now) if when <= now else (None, when)
     lanes = client.lanes
     lifted = None
     if (level < 2 and lanes[2]) or (level < 1 and lanes[1]):

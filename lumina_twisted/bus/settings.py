@@ -12,7 +12,9 @@ from lumina_twisted.modbus.settings import Baudrate, Parity, SerialSettings
 from lumina_twisted.schema import Between, UnitId, setting
 
 Seconds = Annotated[float, Between(0, 3600)]
+Timeout = Seconds | Literal["auto"]
 Retries = Annotated[int, Between(0, 100)]
+Entries = Annotated[int, Between(0, 2000)]
 Silences = Annotated[int, Between(0, 1000)]
 EchoMode = Literal["off", "on", "auto"]
 
@@ -25,13 +27,15 @@ class UnitSettings:
     bytesize: Literal[7, 8] | None = setting(None, "data bits of its characters", unit="bits")
     parity: Parity | None = setting(None, "its parity")
     stopbits: Literal[1, 2] | None = setting(None, "its stop bits", unit="bits")
-    timeout: Seconds | None = setting(None, "response timeout of this unit", unit="s")
+    timeout: Timeout | None = setting(None, 'response timeout of this unit; or "auto"', unit="s")
     frame_gap: Seconds | None = setting(None, "silence before a frame to this unit", unit="s")
     retries: Retries | None = setting(None, "how often a read of this unit is asked again")
     max_age: Seconds | None = setting(
         None, "how old a value of this unit may be that answers a read which does not say itself", unit="s"
     )
     offline_after: Silences | None = setting(None, "attempts in vain after which this unit is offline; 0: never")
+    merge: bool | None = setting(None, "whether neighbouring reads of this unit are one block")
+    merge_hole: Entries | None = setting(None, "what nobody asked for and may lie between two reads of a block of it")
     share: bool | None = setting(None, "whether equal reads of different clients are one transaction")
 
 
@@ -39,9 +43,10 @@ class UnitSettings:
 class BusSettings(SerialSettings):
     """How a bus takes turns, waits and retries."""
 
-    timeout: Seconds = setting(
+    timeout: Timeout = setting(
         0.5, "response timeout: how long the bus waits for a reply after a request's last byte; never less than"
-        " 1.5 x character time x expected length + 20 ms", unit="s",
+        ' 1.5 x character time x expected length + 20 ms; "auto": learned from how long each unit takes, 1 s at most',
+        unit="s",
     )
     frame_gap: Seconds | None = setting(
         None, "silence before every frame; not given: T3.5 of the baud rate; 0: a bus without wire time", unit="s"
@@ -55,6 +60,13 @@ class BusSettings(SerialSettings):
     backoff_factor: Annotated[float, Between(1, 10)] = setting(1.5, "by what each further pause grows")
     share: bool = setting(
         True, "whether a read that waits answers those of other clients too that ask for the same or for a part of it"
+    )
+    merge: bool = setting(
+        False, "whether neighbouring reads that wait are one block, where that saves time; what a device refuses as a"
+        " block is asked apart"
+    )
+    merge_hole: Entries = setting(
+        0, "registers, or bits, that nobody asked for and that may lie between two reads of a block"
     )
     max_age: Seconds = setting(
         0.0, "how old a value may be that answers a read which does not say itself; 0: it is always asked for", unit="s"
@@ -77,6 +89,16 @@ class BusSettings(SerialSettings):
     units: dict[UnitId, UnitSettings] = field(
         default=Factory(dict), metadata={"doc": "what differs for single units, by unit identifier", "unit": ""}
     )
+
+    @cached_property
+    def merges(self) -> bool:
+        """Whether reads of any unit are merged."""
+        return self.merge or any(one.merge for one in self.units.values())
+
+    @cached_property
+    def answers_from_old(self) -> bool:
+        """Whether any unit's reads may be answered by old values without saying so."""
+        return bool(self.max_age) or any(one.max_age for one in self.units.values())
 
     @cached_property
     def serial(self) -> SerialSettings:
@@ -108,12 +130,26 @@ class BusSettings(SerialSettings):
         own = self.units.get(UnitId(unit), _NOTHING_OWN).offline_after
         return self.offline_after if own is None else own
 
+    def merge_hole_for(self, unit: int) -> int | None:
+        """How large a hole may be in a block of that unit's; None if its reads are not merged."""
+        if not self.units:
+            return self.merge_hole if self.merge else None
+        own = self.units.get(UnitId(unit), _NOTHING_OWN)
+        if not (self.merge if own.merge is None else own.merge):
+            return None
+        return self.merge_hole if own.merge_hole is None else own.merge_hole
+
     def max_age_for(self, unit: int) -> float:
         """How old a value of that unit may be, in seconds."""
         if not self.units:
             return self.max_age
         own = self.units.get(UnitId(unit), _NOTHING_OWN).max_age
         return self.max_age if own is None else own
+
+    def timeout_for(self, unit: int) -> Timeout:
+        """The response timeout of that unit."""
+        own = self.units.get(UnitId(unit), _NOTHING_OWN).timeout
+        return self.timeout if own is None else own
 
     def for_unit(self, unit: int) -> UnitSettings:
         """The settings of one unit, with the port's where it has none of its own."""

@@ -37,13 +37,15 @@ class Sharing:
     def __init__(self, settings: BusSettings) -> None:
         self._settings = settings
         self._leaders: dict[tuple[int, int], list[Request]] = {}
-        self._riders: dict[Request, Request] = {}
+        self.riders: dict[Request, Request] = {}
+        """All that ride, each with whom; for looking at."""
+        self._shares_all = settings.share and not settings.units
         self._riding: Counter[tuple[Hashable, int]] = Counter()
         self._writes: Counter[int] = Counter()
 
     def __iter__(self) -> Iterator[Request]:
         """All that ride."""
-        return iter(list(self._riders))
+        return iter(list(self.riders))
 
     def note(self, request: Request) -> None:
         """Something was submitted: a read may be ridden with, across a write nobody rides."""
@@ -54,19 +56,25 @@ class Sharing:
     def offer(self, request: Request) -> None:
         """It waits for its own turn, and others may ride with it."""
         if self._is_shareable(request):
-            self._leaders.setdefault((request.unit, request.frame[1]), []).append(request)
+            key = request.unit, request.frame[1]
+            offered = self._leaders.get(key)
+            if offered is None:
+                self._leaders[key] = [request]
+            else:
+                offered.append(request)
 
     def leader_for(self, request: Request) -> Request | None:
         """Whom ``request`` could ride with, if nothing of its own client waits for that unit."""
-        if not self._is_shareable(request) or len(self._riders) >= self._settings.queue:
-            return None
         key = request.unit, request.frame[1]
-        waiting = [one for one in self._leaders.get(key, ()) if not one.done and not one.attempts]
+        offered = self._leaders.get(key)
+        if offered is None or not self._is_shareable(request) or len(self.riders) >= self._settings.queue:
+            return None
+        waiting = [one for one in offered if one.is_waiting and not one.attempts]
         if not waiting:
-            self._leaders.pop(key, None)
+            del self._leaders[key]
             return None
         self._leaders[key] = waiting
-        if self._riding[request.client, request.unit]:
+        if (request.client, request.unit) in self._riding:
             return None
         return next((one for one in waiting if self._fits(request, one)), None)
 
@@ -78,16 +86,21 @@ class Sharing:
 
     def leaders_of(self, client: Hashable, unit: int) -> Iterator[Request]:
         """Those with whom that client's reads of that unit ride."""
-        return (leader for rider, leader in self._riders.items() if (rider.client, rider.unit) == (client, unit))
+        return (leader for rider, leader in self.riders.items() if (rider.client, rider.unit) == (client, unit))
 
-    @property
-    def is_used(self) -> bool:
-        """Whether anybody rides."""
-        return bool(self._riders)
+    def waiting(self, unit: int, function_code: int) -> list[Request]:
+        """The reads of a unit and function that wait for a turn of their own."""
+        return [one for one in self._leaders.get((unit, function_code), ()) if one.is_waiting]
+
+    def board(self, block: Request, member: Request) -> None:
+        """``member`` rides with a block from now on, and so do those who rode with it."""
+        for rider in self.release(member):
+            self.join(rider, block)
+        self.join(member, block)
 
     def join(self, rider: Request, leader: Request) -> None:
         """From now on ``rider`` rides with ``leader``."""
-        self._riders[rider] = leader
+        self.riders[rider] = leader
         self._riding[rider.client, rider.unit] += 1
         leader.riders.append(rider)
 
@@ -96,7 +109,7 @@ class Sharing:
 
         :return: whom it rode with, if it did.
         """
-        leader = self._riders.pop(rider, None)
+        leader = self.riders.pop(rider, None)
         if leader is not None:
             leader.riders.remove(rider)
             self._riding[rider.client, rider.unit] -= 1
@@ -112,14 +125,16 @@ class Sharing:
         return riders
 
     def _is_shareable(self, request: Request) -> bool:
-        return request.frame[1] in SHAREABLE and len(request.frame) == 8 and self._settings.shares(request.unit)
+        frame = request.frame
+        shares = self._shares_all or self._settings.shares(request.unit)
+        return shares and frame[1] in SHAREABLE and len(frame) == 8
 
     def _fits(self, request: Request, leader: Request) -> bool:
         same = leader.epoch == request.epoch and leader.serial == request.serial
         return same and covers(leader.frame, request.frame)
 
     def _epoch(self, unit: int) -> tuple[int, int]:
-        return self._writes[unit], self._writes[BROADCAST]
+        return self._writes.get(unit, 0), self._writes.get(BROADCAST, 0)
 
 
 def span(frame: bytes) -> tuple[int, int]:

@@ -65,7 +65,7 @@ class Wire:
     def ready_at(self, request: Request) -> float:
         """When a request may go, but for the silence before it: to wait for that is part of its turn, or those that
         need less of it would always be first."""
-        if not len(self._owed):
+        if not self._owed.debts:
             return request.not_before
         ready = max(request.not_before, self._owed.blocks_until(request))
         if self.echo.needs_probe(request):
@@ -74,14 +74,14 @@ class Wire:
 
     def needs_renewal(self, request: Request) -> bool:
         """Whether ``request`` may go over a new connection only: on this one its reply could be another's."""
-        return bool(len(self._owed)) and self._owed.is_open(request)
+        return bool(self._owed.debts) and self._owed.is_open(request)
 
     def send(self, request: Request, now: float) -> Frame:
         """Begins a transaction.
 
         :return: the frame, which leaves now.
         """
-        if len(self._owed):
+        if self._owed.debts:
             self._owed.purge(now, request)
         self._ear.clear()
         sent_until = now + self._pace.wire_time(request)
@@ -156,10 +156,12 @@ class Wire:
             return None
         self._signal(Signal.REPLY_ACCEPTED)
         self._note_health(attempt, frame, now)
+        self._pace.replied(request, attempt.sent_until, now, len(frame))
         self._close()
-        self.quiet_from = now
+        # what answers a second attempt may be the reply to the first, before the second has left whole
+        self.quiet_from = now if request.attempts < 2 else max(now, attempt.sent_until)
         self._owed.in_time(request.unit)
-        if len(self._owed):
+        if self._owed.debts:
             self._owed.extend(attempt, self._window(request))
             self._owed.heard(request, attempt.number)
         self._wait_for_frames()
@@ -234,6 +236,7 @@ class Wire:
             self._health.nothing_learned()
         else:
             self._health.in_vain(attempt.request, now - attempt.began, now)
+            self._pace.in_vain(attempt.request)
         heard = self._ear.junk + self._ear.unread > attempt.junk
         self._close()
         self._wait_for_frames()
@@ -298,7 +301,7 @@ class Wire:
 
     def _window(self, request: Request) -> float:
         return self._owed.window(
-            request.unit, self._pace.response_timeout(request), self._pace.reply_time(request)
+            request.unit, self._pace.longest_timeout(request), self._pace.reply_time(request)
         )
 
     def _close(self) -> None:
@@ -311,7 +314,7 @@ class Wire:
         self._counters.junk_bytes = self._ear.junk
 
     def _wait_for_frames(self) -> None:
-        owed = tuple(debt.pattern for debt in self._owed) if len(self._owed) else ()
+        owed = tuple(debt.pattern for debt in self._owed) if self._owed.debts else ()
         attempt = self.attempt
         self._ear.wait_for(owed if attempt is None else attempt.patterns + owed)
 

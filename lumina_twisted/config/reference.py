@@ -24,6 +24,7 @@ _EXAMPLES: Final[dict[str, Any]] = {
     "PortSettings.frame_gap": 0.004, "UnitSettings.timeout": 1.5, "UnitSettings.frame_gap": 0.01,
     "UnitSettings.retries": 0, "UnitSettings.baudrate": 4800, "UnitSettings.bytesize": 8, "UnitSettings.parity": "E",
     "UnitSettings.stopbits": 1, "UnitSettings.share": False, "UnitSettings.offline_after": 0,
+    "UnitSettings.merge": True, "UnitSettings.merge_hole": 4,
 }
 """What a file shows where there is no default."""
 

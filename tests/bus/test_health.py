@@ -327,4 +327,4 @@ class Bounds(SynchronousTestCase):
         for baudrate in range(1200, 4200):
             request = Request("a", read(1, 0), SerialSettings(baudrate=baudrate), 1.0)
             health.in_vain(request, 0.01, 0.0)
-        self.assertLessEqual(len(health._silent), 1024)
+        self.assertLessEqual(len(health.silent), 1024)

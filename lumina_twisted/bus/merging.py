@@ -1,0 +1,157 @@
+"""Neighbouring reads that wait become one block, for units with ``merge = true``. Floor 1.
+
+A block is a request of the bus's own; those whose reads it covers ride with it, as in
+:mod:`lumina_twisted.bus.sharing`, and each gets its own range of the one reply. What may join it:
+
+* reads of the same unit and function that nothing of their own client to that unit comes before;
+* within the function's limit, with at most ``merge_hole`` entries between two of them that nobody asked for;
+* where that takes less time on the wire than to ask for each;
+* if the first one's deadline still leaves time for it.
+
+What a device refuses as one block is cut in two where two reads meet, and the cut is remembered; who asked is asked for
+again, on its own side of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.pace import Pace
+from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.bus.sharing import BITS, span
+from lumina_twisted.errors import ServerDeviceFailure
+from lumina_twisted.modbus.pdu_read import MAX_READ_BITS, MAX_READ_REGISTERS
+from lumina_twisted.modbus.rtu import encode_adu
+
+OVERHEAD: Final = 20
+"""Characters that a read of its own costs besides its data: the request, the reply's frame, two silences."""
+_LAST_REFUSAL: Final = ServerDeviceFailure.code
+"""Exceptions up to here are about what was asked, or may be; later ones are not."""
+_MOST_CUTS: Final = 256
+_ADDRESSES: Final = 65536
+
+
+class Block(Request):
+    """A read for several."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, leader: Request, members: list[Request], first: int, end: int) -> None:
+        pdu = bytes((leader.frame[1], *first.to_bytes(2, "big"), *(end - first).to_bytes(2, "big")))
+        deadline = max(one.deadline for one in members)
+        super().__init__(leader.client, encode_adu(leader.unit, pdu), leader.serial, deadline, lane=leader.lane)
+        self.is_block = True
+        self.arrived = leader.arrived
+        self.epoch = leader.epoch
+        self.members = members
+
+
+class _Span(NamedTuple):
+    first: int
+    end: int
+
+
+class Merging:
+    """The blocks of one bus.
+
+    :param settings: which units are merged, and what holes may be read.
+    :param pace: how long a block would take.
+    """
+
+    def __init__(self, settings: BusSettings, pace: Pace) -> None:
+        self._settings = settings
+        self._pace = pace
+        self._cuts: dict[tuple[int, int, int], None] = {}
+
+    def block_for(
+        self, leader: Request, waiting: Iterable[Request], may_go: Callable[[Request, list[Request]], bool], now: float
+    ) -> Block | None:
+        """The block that ``leader`` is asked in, or None if it is asked alone.
+
+        :param waiting: reads of its unit and function that wait too.
+        :param may_go: whether a read may join those that go, as far as its client's other requests are concerned.
+        """
+        hole = self._settings.merge_hole_for(leader.unit)
+        if hole is None or not _is_mergeable(leader):
+            return None
+        others = [one for one in waiting if one is not leader and _is_mergeable(one) and _go_together(one, leader)]
+        if not others:
+            return None
+        members, whole = [leader], _Span(*span(leader.frame))
+        for ordered in (sorted(others, key=_first), sorted(others, key=_end, reverse=True)):
+            for one in ordered:
+                grown = self._grown(leader, whole, one, hole, now)
+                if grown is not None and not _folds(one, members) and may_go(one, members):
+                    members.append(one)
+                    whole = grown
+        return Block(leader, members, *whole) if len(members) > 1 else None
+
+    def refused(self, block: Block, code: int) -> None:
+        """A device answered a block by an exception: it is cut where two of its reads meet, next to the middle."""
+        if code > _LAST_REFUSAL:
+            return
+        whole = _Span(*span(block.frame))
+        middle = (whole.first + whole.end) / 2
+        starts = [_first(one) for one in block.members if _first(one) > whole.first]
+        if not starts:
+            return
+        clean = [at for at in starts if not any(_first(one) < at < _end(one) for one in block.members)]
+        cut = min(clean or starts, key=lambda at: abs(at - middle))
+        if len(self._cuts) >= _MOST_CUTS:
+            del self._cuts[next(iter(self._cuts))]
+        self._cuts[block.unit, block.frame[1], cut] = None
+
+    def _grown(self, leader: Request, whole: _Span, one: Request, hole: int, now: float) -> _Span | None:
+        """The range with one more read in it, if it may be there."""
+        first, end = span(one.frame)
+        if first > whole.end + hole or end + hole < whole.first:
+            return None
+        grown = _Span(min(whole.first, first), max(whole.end, end))
+        is_bits = one.frame[1] in BITS
+        if grown.end - grown.first > (MAX_READ_BITS if is_bits else MAX_READ_REGISTERS):
+            return None
+        more = _bytes(grown.end - grown.first, is_bits) - _bytes(whole.end - whole.first, is_bits)
+        if more >= OVERHEAD + _bytes(end - first, is_bits) or self._is_cut(leader, grown):
+            return None
+        length = _bytes(grown.end - grown.first, is_bits)
+        return grown if now + self._pace.read_time(leader, length) <= leader.deadline else None
+
+    def _is_cut(self, leader: Request, whole: _Span) -> bool:
+        unit, code = leader.unit, leader.frame[1]
+        return any(
+            one == unit and function == code and whole.first < at < whole.end for one, function, at in self._cuts
+        )
+
+
+def _is_mergeable(request: Request) -> bool:
+    """Whether it is a read that has not been asked, and of which nothing special is wanted."""
+    return (
+        1 <= request.frame[1] <= 4 and len(request.frame) == 8 and not request.attempts and not request.done
+        and request.retries is None and not request.is_block and _first(request) < _end(request) <= _ADDRESSES
+    )
+
+
+def _folds(one: Request, members: list[Request]) -> bool:
+    """Whether it is in already, or would share an entry with a read of its own client."""
+    return any(
+        one is other or (one.client == other.client and _first(one) < _end(other) and _first(other) < _end(one))
+        for other in members
+    )
+
+
+def _go_together(one: Request, leader: Request) -> bool:
+    return one.serial == leader.serial and one.epoch == leader.epoch
+
+
+def _first(request: Request) -> int:
+    return span(request.frame)[0]
+
+
+def _end(request: Request) -> int:
+    return span(request.frame)[1]
+
+
+def _bytes(entries: int, is_bits: bool) -> int:
+    return (entries + 7) // 8 if is_bits else 2 * entries
