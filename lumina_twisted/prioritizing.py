@@ -23,9 +23,8 @@ from lumina_twisted.errors import LuminaError, QueueFull
 from lumina_twisted.priority import Priority, lane_of
 from lumina_twisted.retrying import in_asyncio_task
 
-
 _COST: Final = 1.0
-"""Of each turn, for nobody here knows what a command will take. Not 0, by which no client could be told from one in debt."""
+"""Of each turn, for nobody here knows what a command will take; not 0, for the queue keeps whoever had a free turn."""
 
 
 @define(eq=False)
