@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from attrs import define
 from twisted.internet.defer import Deferred, fail, succeed
@@ -22,6 +22,9 @@ from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.errors import LuminaError, QueueFull
 from lumina_twisted.priority import Priority, lane_of
 from lumina_twisted.retrying import in_asyncio_task
+
+_COST: Final = 1.0
+"""Of each turn, for nobody here knows what a command will take; not 0, for the queue keeps whoever had a free turn."""
 
 
 @define(eq=False)
@@ -33,6 +36,7 @@ class _Command:
     client: Hashable
     unit: int
     lane: int
+    arrived: float
     cost: float = 0.0
     is_waiting: bool = False
 
@@ -73,8 +77,9 @@ class CommandPrioritizer:
             no such priority) or :class:`~lumina_twisted.errors.QueueFull`; then the command does not wait.
         """
         try:
-            command = _Command(data, client, next(self._units), lane_of(priority))
-            self._queue.put(command, self._now())
+            now = self._now()
+            command = _Command(data, client, next(self._units), lane_of(priority), now)
+            self._queue.put(command, now)
         except QueueFull:
             waiting = f"{len(self._queue)} commands wait already"
             return _ended(QueueFull(f"{waiting}; take some, or raise limit or limit_per_client"))
@@ -107,7 +112,7 @@ class CommandPrioritizer:
         command, _ = self._queue.first(now, lambda _: -math.inf)
         assert command is not None, "there is one"
         self._queue.take(command)
-        self._queue.charge(command.client, 0.0, now)
+        self._queue.charge(command.client, _COST, now)
         return command.data
 
     def _tell_takers(self) -> None:

@@ -135,12 +135,15 @@ class Gateway:
 
 
 def exception_code(error: BaseException | None) -> int:
-    """The exception code that tells a Modbus client how its request ended."""
+    """The exception code that tells a Modbus client how its request ended. 0B leaves a write in doubt: one that was not
+    sent is answered otherwise."""
     if isinstance(error, ModbusException):
         return error.code
     if isinstance(error, QueueFull | Overloaded | Expired):
         return BUSY  # it was not sent, and may be asked again
-    if isinstance(error, NotSent) and not isinstance(error, UnitOffline):
+    if isinstance(error, UnitOffline) and is_read(error.frame[1:3]):
+        return NO_REPLY
+    if isinstance(error, NotSent):
         return NO_PATH
     if isinstance(error, RequestError | FrameError):
         return CANNOT_BE_FRAMED

@@ -15,6 +15,7 @@ from lumina_twisted.errors import (
     RequestError,
     ResponseTimeout,
     Stopping,
+    UnitOffline,
     exception_from_code,
 )
 from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
@@ -128,6 +129,7 @@ class GatewayTests(ModbusTcpCase):
     def test_how_requests_end_without_a_reply(self) -> None:
         cases: tuple[tuple[LuminaError | None, int], ...] = (
             (PortClosed("x"), 0x0A), (Stopping("x"), 0x0A), (QueueFull("x"), 6), (Overloaded("x"), 6),
+            (UnitOffline("x", frame=b"\1\3"), 0x0B), (UnitOffline("x", frame=b"\1\6"), 0x0A),
             (Expired("x"), 6), (None, 0x0B), (ResponseTimeout("x"), 0x0B), (PortLost("x"), 0x0B),
             (OutcomeUnknown("x"), 0x0B), (RequestError("x"), 3),
         )
