@@ -136,7 +136,7 @@ class Bus:
         """Puts it into the queue, if there is room and time for it."""
         request.cost = self._estimates.cost(request)
         wait = self._wait_of(request, now)
-        if now + wait + request.cost > request.deadline and wait > 0.0:
+        if wait > 0.0 and now + wait + max(request.cost, self._estimates.answer_time(request)) > request.deadline:
             self._refuse(request, failures.overloaded(request, self._name, wait), now)
             return False
         try:
@@ -360,14 +360,20 @@ class Bus:
                 request = self._first(now)
                 continue
             silent = self._wire.quiet_from + self._pace.gap(request)
-            probe = self._wire.echo.needs_probe(request)
-            if max(now, silent) + self._pace.least_time(request, probe) <= request.deadline:
+            if max(now, silent) + self._time_for(request) <= request.deadline:
                 self._go_or_wait(request, silent, now)
                 return
             self._no_time_for(request)
             if self._outcomes.alone:
                 self._take_back_riders(now)
             request = self._first(now)
+
+    def _time_for(self, request: Request) -> float:
+        """Seconds that it needs at least, and where others wait as long as it will probably take: what nobody waits for
+        any more when it comes has cost them a turn."""
+        if len(self._queue) > 1:
+            return self._estimates.answer_time(request)
+        return self._pace.least_time(request, self._wire.echo.needs_probe(request))
 
     def _ready_at(self, request: Request) -> float:
         """When it may go, but for the silence before it. What its client asked that unit before, and rides with
@@ -451,6 +457,8 @@ class Bus:
             if is_late and not request.done:
                 self._queue.remove(request)
             self.figures.answered(request, frame, is_late, now)
+            if not is_late and self._running is not None:
+                self._estimates.answered(request, now - self._running.began)
             if request.pattern.is_exception(frame):
                 if not is_late and self._asks_again(request, frame, now):
                     continue

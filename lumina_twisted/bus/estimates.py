@@ -13,6 +13,8 @@ from lumina_twisted.modbus.reply import Shape
 
 _WEIGHT: Final = 0.2
 """Of the latest transaction."""
+_MARGIN: Final = 0.005
+"""Seconds by which a reply may be later than the mean."""
 _MOST_KEPT: Final = 4096
 """Shapes that are remembered; a client that asks for all of them must not fill the memory."""
 
@@ -26,6 +28,13 @@ class Estimates:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._known: dict[Shape, float] = {}
+        self._answers: dict[Shape, float] = {}
+
+    def answer_time(self, request: Request) -> float:
+        """Seconds from its first byte until it will be answered, if it is."""
+        least = self._pace.least_time(request)
+        known = self._answers.get(request.pattern.shape)
+        return least if known is None else max(least, known + _MARGIN)
 
     def cost(self, request: Request) -> float:
         """Seconds for which it will probably hold the bus, with the silence before it."""
@@ -34,11 +43,18 @@ class Estimates:
 
     def learn(self, request: Request, cost: float) -> None:
         """A transaction took ``cost`` seconds, whether it was answered or not."""
-        shape = request.pattern.shape
-        known = self._known.get(shape)
-        if known is not None:
-            self._known[shape] = known + (cost - known) * _WEIGHT
-            return
-        if len(self._known) >= _MOST_KEPT:
-            self._known.clear()
-        self._known[shape] = cost
+        _learn(self._known, request.pattern.shape, cost)
+
+    def answered(self, request: Request, duration: float) -> None:
+        """A reply in time came so many seconds after the request's first byte."""
+        _learn(self._answers, request.pattern.shape, duration)
+
+
+def _learn(known: dict[Shape, float], shape: Shape, value: float) -> None:
+    before = known.get(shape)
+    if before is not None:
+        known[shape] = before + (value - before) * _WEIGHT
+        return
+    if len(known) >= _MOST_KEPT:
+        known.clear()
+    known[shape] = value

@@ -1,7 +1,8 @@
 """Refusals that are not told at once. Floor 1.
 
 A client that asks again as soon as it is refused would burn a processor on a port, or a unit, that is not there. So
-such a refusal is told no sooner than :data:`PATIENCE` after its request came.
+such a refusal is told no sooner than :data:`PATIENCE` after its request came; later, up to ten times, if hundreds of
+clients do so at once; and never after its deadline.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from lumina_twisted.errors import ModbusError
 
 PATIENCE: Final = 0.02
 """Seconds."""
+MOST_PATIENCE: Final = 10 * PATIENCE
+"""The same, when very many are refused."""
+_FEW: Final = 50
+"""Refusals that may wait before each of them waits longer."""
 
 
 class Refusals:
@@ -26,7 +31,7 @@ class Refusals:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: deque[tuple[Request, ModbusError]] = deque()
+        self._waiting: deque[tuple[float, Request, ModbusError]] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -34,24 +39,29 @@ class Refusals:
     @property
     def due(self) -> float:
         """When the oldest is to be told."""
-        return self._waiting[0][0].arrived + PATIENCE if self._waiting else math.inf
+        return self._waiting[0][0] if self._waiting else math.inf
 
     def put(self, request: Request, error: ModbusError, now: float) -> bool:
         """Takes a request that is refused, unless it came long ago, or too many wait.
 
         :return: whether it was taken; if not, it is to be told now.
         """
-        if now >= request.arrived + PATIENCE or len(self._waiting) >= self._limit:
+        waiting = len(self._waiting)
+        patience = min(MOST_PATIENCE, PATIENCE * max(1.0, waiting / _FEW))
+        due = min(request.deadline, request.arrived + patience)
+        last = self._waiting[-1][0] if waiting else -math.inf
+        if due < last <= request.deadline:
+            due = last  # in their order, or it would hold up the others
+        if now >= due or due < last or waiting >= self._limit:
             return False
-        if self._waiting and self._waiting[-1][0].arrived > request.arrived:
-            return False  # it is older than the others, and they would hold it up
-        self._waiting.append((request, error))
+        self._waiting.append((due, request, error))
         return True
 
     def take_due(self, now: float) -> Iterator[tuple[Request, ModbusError]]:
         """Those to be told by now; they are taken out."""
-        while self._waiting and self._waiting[0][0].arrived + PATIENCE <= now:
-            yield self._waiting.popleft()
+        while self._waiting and self._waiting[0][0] <= now:
+            _, request, error = self._waiting.popleft()
+            yield request, error
 
     def take_all(self) -> Iterator[tuple[Request, ModbusError]]:
         """Every one of them, at once."""

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Reply, Request
 from lumina_twisted.bus.health import LONGEST_INTERVAL, UnitState
-from lumina_twisted.bus.refusals import PATIENCE
+from lumina_twisted.bus.refusals import MOST_PATIENCE, PATIENCE
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import OutcomeUnknown, PortClosed, ResponseTimeout, Stopping, UnitOffline
 from lumina_twisted.modbus.rtu import encode_adu
@@ -202,6 +202,22 @@ class Waiting(HealthCase):
         self.assertEqual([one.done for one in requests], [False] * 5 + [True] * 2)
         self.world.run_dry()
         self.assertEqual({self.world.error(one) for one in requests}, {UnitOffline})
+
+    def test_hundreds_at_once(self) -> None:
+        """They wait longer, in their order, and none longer than its deadline."""
+        self.kill()
+        before = self.world.now
+        requests = [self.world.submit(read(DEAD, 0), client) for client in range(400)]
+        hasty = self.world.submit(read(DEAD, 0), "hasty", timeout=0.01)
+        self.assertIs(self.world.error(hasty), UnitOffline)
+        ends = []
+        for one in requests:
+            while not one.done:
+                self.world.tick()
+            ends.append(self.world.now - before)
+        self.assertEqual(ends, sorted(ends))
+        self.assertAlmostEqual(ends[0], PATIENCE)
+        self.assertTrue(0.1 < ends[-1] < MOST_PATIENCE, ends[-1])
 
     def test_a_port_that_is_gone(self) -> None:
         """Its refusals are paced likewise."""

@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Reply, Request
 from lumina_twisted.bus.queue import AGEING, Lane, RequestQueue
-from lumina_twisted.bus.refusals import PATIENCE
+from lumina_twisted.bus.refusals import MOST_PATIENCE, PATIENCE
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.errors import Overloaded, QueueFull
+from lumina_twisted.errors import Expired, Overloaded, QueueFull
 from tests.bus.world import World, read, write
 
 
@@ -354,14 +354,31 @@ class Admission(SynchronousTestCase):
         self.learn()
         requests = [self.world.submit(read(1, at), timeout=1.0) for at in range(100)]
         self.assertFalse(requests[-1].done)
-        self.world.advance(PATIENCE)
+        self.world.advance(MOST_PATIENCE)
         refused = [one for one in requests if self.world.error(one) is Overloaded]
         self.assertEqual(refused, requests[-len(refused):])
         self.assertTrue(80 < len(refused) < 90, len(refused))
-        for _ in range(100 - len(refused)):
+        admitted = requests[: -len(refused)]
+        for _ in admitted[:-1]:  # the last one may be a hair too late
             self.world.reply(after=0.05)
             self.world.tick()
-        self.assertTrue(all(isinstance(self.world.outcome(one), Reply) for one in requests[: -len(refused)]))
+        self.assertTrue(all(isinstance(self.world.outcome(one), Reply) for one in admitted[:-1]))
+
+    def test_what_would_not_be_awaited_is_not_sent(self) -> None:
+        """Its caller would be gone when the reply comes, and others have lost the time."""
+        self.learn()
+        self.world.submit(read(1, 0), "a")
+        late = self.world.submit(read(1, 1), "b", timeout=0.2)
+        other = self.world.submit(read(1, 2), "c")
+        while not self.world.bus.is_busy:
+            self.world.tick()
+        self.world.reply(after=0.1)
+        while not self.world.bus.is_busy:
+            self.world.tick()
+        self.assertEqual(self.world.sent[-1].frame, read(1, 2))
+        self.assertIs(self.world.error(late), Expired)
+        self.world.reply()
+        self.assertIsInstance(self.world.outcome(other), Reply)
 
     def test_another_client_is_not_told_so(self) -> None:
         """Its turn comes soon."""
