@@ -338,7 +338,7 @@ class Admission(SynchronousTestCase):
     """What cannot be served in time is told so, instead of waiting in vain."""
 
     def setUp(self) -> None:
-        self.world = World(BusSettings(timeout=0.1, echo="off", share=False, queue_per_client=1000))
+        self.world = World(BusSettings(timeout=0.5, echo="off", share=False, queue_per_client=1000))
 
     def tearDown(self) -> None:
         self.assertEqual(self.world.wrong, [])
