@@ -5,9 +5,10 @@ Sans-IO. Whoever owns the port calls :meth:`Bus.submit`, :meth:`Bus.cancel`, :me
 (:meth:`Bus.next_frame`, to be written at once), events (:meth:`Bus.next_event`), and the time of the next call that
 is due (:meth:`Bus.get_timer`). Times are seconds of any clock that never goes back.
 
-Which module holds which rule: `wire` and `transaction` what runs, `queue` the turns, `sharing` who rides with whom,
-`owed` the late replies, `echo` the echo, `retry` the retries, `pace` the times, `ear` what is heard, `outcomes` how
-requests end, `modbus.reply` what a reply must look like. This one joins them.
+Which module holds which rule: `wire` and `transaction` what runs, `queue` the turns, `admission` what comes too late,
+`sharing`, `merging` and `joining` who goes together, `freshness` the old values, `health` and `refusals` the dead
+units, `owed` the late replies, `echo` the echo, `retry` the retries, `pace` and `latency` the times, `ear` what is
+heard, `outcomes` how requests end, `figures` what is counted, `modbus.reply` what a reply must look like. This one joins them.
 
 A bus outlives its port: what it learned of its units stays when an adapter is replugged.
 """
@@ -22,15 +23,16 @@ from enum import IntEnum, auto
 from typing import Final
 
 from lumina_twisted.bus import failures
+from lumina_twisted.bus.admission import Admission
 from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.echo import probe_for
-from lumina_twisted.bus.estimates import Estimates
 from lumina_twisted.bus.events import Event, Frame, Request
 from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.health import Health
-from lumina_twisted.bus.merging import Block, Merging
+from lumina_twisted.bus.joining import Joining
+from lumina_twisted.bus.merging import Block
 from lumina_twisted.bus.monitor import PerformanceMonitor
 from lumina_twisted.bus.outcomes import Outcomes
 from lumina_twisted.bus.owed import Debt
@@ -76,15 +78,14 @@ class Bus:
         self._pace = Pace(settings)
         self.health = Health(settings)
         self._wire = Wire(settings, self._pace, self.counters, self.health, over_stream)
-        self._estimates = Estimates(self._pace)
         self._queue: RequestQueue[Request] = RequestQueue(settings.queue, settings.queue_per_client)
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._sharing = Sharing(settings)
         self._freshness = Freshness()
-        self._merging = Merging(settings, self._pace)
+        self._joining = Joining(settings, self._pace, self._queue, self._sharing, self._wire, self.counters)
+        self._admission = Admission(self._pace, self._queue)
         self._outcomes = Outcomes(self.counters, name, self._sharing, self._freshness)
         self._refusals = Refusals(settings.queue)
-        self._running: Attempt | None = None  # not yet paid for
         self._closed: str | None = "it has not been opened yet"
         self._stopping = False
         self._renewal = Renewal.NONE
@@ -109,7 +110,7 @@ class Bus:
         if not request.is_read and self._settings.writes_first and request.lane:
             request.lane -= 1
         self._sharing.note(request)
-        if not self._rides(request) and not self._is_queued(request, now):
+        if not self._joining.rides(request) and not self._is_queued(request, now):
             return
         self.figures.queued(request)
         self._earliest_end = min(self._earliest_end, request.ends_at)
@@ -122,21 +123,14 @@ class Bus:
         if not max_age or not request.is_read:
             return False
         frame = self._freshness.answer(request, max_age, now)
-        if frame is None or self._is_behind_its_own(request):
+        if frame is None or self._joining.is_behind_its_own(request):
             return False
         self._outcomes.fresh(request, frame)
         return True
 
-    def _is_behind_its_own(self, request: Request) -> bool:
-        """Whether something that its client asked that unit before has not ended."""
-        client, unit = request.client, request.unit
-        return self._queue.waits(client, unit) or self._is_live_for(request) or self._sharing.is_riding(client, unit)
-
     def _is_queued(self, request: Request, now: float) -> bool:
         """Puts it into the queue, if there is room and time for it."""
-        request.cost = self._estimates.cost(request)
-        wait = self._wait_of(request, now)
-        if wait > 0.0 and now + wait + max(request.cost, self._estimates.answer_time(request)) > request.deadline:
+        if wait := self._admission.wait_in_vain(request, now):
             self._refuse(request, failures.overloaded(request, self._name, wait), now)
             return False
         try:
@@ -144,20 +138,8 @@ class Bus:
         except QueueFull as full:
             self._outcomes.failed(request, full)
             return False
-        self._sharing.offer(request)
-        if self._sharing.riders:
-            for leader in list(self._sharing.leaders_of(request.client, request.unit)):
-                self._lift(leader, request.lane)
+        self._joining.queued(request)
         return True
-
-    def _wait_of(self, request: Request, now: float) -> float:
-        """Seconds until it will probably have its turn; reckoned closely only if it matters."""
-        running = self._running
-        left = 0.0 if running is None else max(0.0, running.began + running.request.cost - now)
-        ahead = left + self._queue.cost
-        if now + ahead + request.cost <= request.deadline:
-            return ahead
-        return left + self._queue.ahead_of(request.client, request.lane, request.cost)
 
     def cancel(self, request: Request, now: float) -> None:
         """Its caller is gone: no event will come. A waiting request is removed; one on the wire is waited out."""
@@ -168,18 +150,11 @@ class Bus:
         self.figures.cancelled(request, now)
         leader = self._sharing.leave(request)
         if leader is not None:
-            self._end_empty_block(leader)
+            self._joining.left(leader)
         elif not self._wire.is_on_wire(request) and not request.is_refused:
             self._queue.remove(request)
             self._outcomes.alone += self._sharing.release(request)
             self._advance(now)
-
-    def _end_empty_block(self, leader: Request) -> None:
-        """Nobody wants a block any more with which nobody rides."""
-        if leader.is_block and not leader.riders and not leader.done:
-            leader.done = True
-            if leader.is_waiting:
-                self._queue.remove(leader)
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Takes bytes off the wire."""
@@ -232,6 +207,7 @@ class Bus:
         self._closed, self._renewal = why, Renewal.NONE
         self._frames.clear()
         live = self._wire.lost()
+        self._admission.came_to_nothing()
         self._freshness.forget()
         self.figures.interrupted(now)
         for request in [live, *self._queue] if live else list(self._queue):
@@ -243,6 +219,7 @@ class Bus:
     def frame_refused(self, error: ModbusError, now: float) -> None:
         """The frame just taken could not be sent: its request ends with ``error``, the next one's turn comes."""
         if request := self._wire.refused(now):
+            self._admission.came_to_nothing()
             self._remove(request)
             self.figures.refused()
             unsent = request.is_read or not request.attempts
@@ -280,36 +257,6 @@ class Bus:
         """Whether the port hears what it sends; None while that is not known."""
         return self._wire.echo.known
 
-    # -- who rides with whom ---------------------------------------------------------------------------------------
-
-    def _rides(self, request: Request) -> bool:
-        """Lets a read ride with another's, if it may."""
-        leader = self._sharing.leader_for(request)
-        if leader is None or self._queue.waits(request.client, request.unit) or self._is_live_for(request):
-            return False
-        self._sharing.join(request, leader)
-        self._lift(leader, request.lane)
-        return True
-
-    def _lift(self, leader: Request, lane: int) -> None:
-        """Who rides with it, or waits for who does, goes first."""
-        if leader.is_waiting:
-            self._queue.lift(leader, lane)
-
-    def _is_live_for(self, request: Request) -> bool:
-        """Whether something of the same client's is on the wire to the same unit."""
-        attempt = self._wire.attempt
-        return attempt is not None and (attempt.request.client, attempt.request.unit) == (request.client, request.unit)
-
-    def _take_back_riders(self, now: float) -> None:
-        """Those whose leader came to nothing for a reason of its own are asked for themselves."""
-        alone, self._outcomes.alone = self._outcomes.alone, []
-        for request in alone:
-            if not self._rides(request):
-                self._queue.put_back(request, now)
-                self._sharing.offer(request)
-            self._earliest_end = min(self._earliest_end, request.ends_at)
-
     # -- whose turn it is ----------------------------------------------------------------------------------------
 
     def _refusal(self, request: Request) -> ModbusError | None:
@@ -342,57 +289,41 @@ class Bus:
             else:
                 self._refuse(one, failures.unit_offline(one, self._name), now)
 
+    def _take_back_riders(self, now: float) -> None:
+        """Those whose leader came to nothing for a reason of its own are asked for themselves."""
+        alone, self._outcomes.alone = self._outcomes.alone, []
+        for request in alone:
+            if not self._joining.rides(request):
+                self._queue.put_back(request, now)
+                self._joining.queued(request)
+            self._earliest_end = min(self._earliest_end, request.ends_at)
+
     def _advance(self, now: float) -> None:
         """Puts the next request on the wire if that is free, and notes when it could go if it cannot yet."""
         self.figures.now = now
         if self._outcomes.alone:
             self._take_back_riders(now)
         wire = self._wire
-        if self._running is not None and wire.attempt is not self._running:
-            self._pay(self._running, now)
+        if wire.attempt is not self._admission.running:
+            self._admission.over(now)
         self._wake = math.inf
         if wire.attempt is not None or not len(self._queue) or self._renewal is not Renewal.NONE:
             return
-        request = self._first(now)
+        request, self._wake = self._joining.first(now)
         while request is not None:
             if self.health.silent and self.health.refuses(request, now) and not request.is_given_up:
                 self._let_go(request, now)
-                request = self._first(now)
+                request, self._wake = self._joining.first(now)
                 continue
             silent = self._wire.quiet_from + self._pace.gap(request)
-            if max(now, silent) + self._time_for(request) <= request.deadline:
+            needed = self._admission.time_for(request, wire.echo.needs_probe(request))
+            if max(now, silent) + needed <= request.deadline:
                 self._go_or_wait(request, silent, now)
                 return
             self._no_time_for(request)
             if self._outcomes.alone:
                 self._take_back_riders(now)
-            request = self._first(now)
-
-    def _time_for(self, request: Request) -> float:
-        """Seconds that it needs at least, and where others wait as long as it will probably take: what nobody waits for
-        any more when it comes has cost them a turn."""
-        if len(self._queue) > 1:
-            return self._estimates.answer_time(request)
-        return self._pace.least_time(request, self._wire.echo.needs_probe(request))
-
-    def _ready_at(self, request: Request) -> float:
-        """When it may go, but for the silence before it. What its client asked that unit before, and rides with
-        another's, comes first."""
-        riding = not request.is_block and self._sharing.is_riding(request.client, request.unit)
-        return math.inf if riding else self._wire.ready_at(request)
-
-    def _first(self, now: float) -> Request | None:
-        ready_at = self._ready_at if self._sharing.riders else self._wire.ready_at
-        request, self._wake = self._queue.first(now, ready_at)
-        return request
-
-    def _pay(self, running: Attempt, now: float) -> None:
-        """The transaction that ran is over: its client's turn is paid."""
-        self._running = None
-        request = running.request
-        cost = now - running.began + self._pace.gap(request)
-        self._estimates.learn(request, cost)
-        self._queue.charge(request.client, cost, now)
+            request, self._wake = self._joining.first(now)
 
     def _no_time_for(self, request: Request) -> None:
         """It cannot be answered before its deadline; if it was sent before, that answer may still come."""
@@ -417,33 +348,13 @@ class Bus:
         else:
             self._queue.take(request)
             if self._settings.merges:
-                request = self._block_of(request, now) or request
+                request = self._joining.block_of(request, now) or request
+                self._earliest_end = min(self._earliest_end, request.ends_at)
         if self._freshness.is_used:
             self._freshness.sent(request)
         self._frames.append(self._wire.send(request, now))
-        self._running = self._wire.attempt
+        self._admission.running = self._wire.attempt
         self.figures.sent(request, silent)
-
-    def _block_of(self, leader: Request, now: float) -> Request | None:
-        """Neighbouring reads that wait go in one with the one whose turn it is."""
-        if self._settings.merge_hole_for(leader.unit) is None:
-            return None
-        waiting = self._sharing.waiting(leader.unit, leader.frame[1])
-        block = self._merging.block_for(leader, waiting, self._may_join, now)
-        if block is None or self._wire.ready_at(block) > now or self._wire.needs_renewal(block):
-            return None  # another reply could be taken for the block's
-        self.counters.blocks += 1
-        self._earliest_end = min(self._earliest_end, block.ends_at)
-        for member in block.members:
-            if member.is_waiting:
-                self._queue.remove(member)
-            self._sharing.board(block, member)
-        return block
-
-    def _may_join(self, request: Request, members: list[Request]) -> bool:
-        """Whether a read may go now, as far as what its client asked before is concerned."""
-        riding = self._sharing.is_riding(request.client, request.unit)
-        return not riding and self._queue.is_next_of_its_own(request, members)
 
     # -- how requests end ----------------------------------------------------------------------------------------
 
@@ -457,15 +368,16 @@ class Bus:
             if is_late and not request.done:
                 self._queue.remove(request)
             self.figures.answered(request, frame, is_late, now)
-            if not is_late and self._running is not None:
-                self._estimates.answered(request, now - self._running.began)
+            running = None if is_late else self._admission.running
+            if running is not None:
+                self._admission.answered(request, now)
             if request.pattern.is_exception(frame):
                 if not is_late and self._asks_again(request, frame, now):
                     continue
                 if isinstance(request, Block):
-                    self._merging.refused(request, frame[2])
-            elif self._freshness.is_used and not is_late and self._running is not None:
-                self._freshness.keep(request, frame, self._running.sent_until)
+                    self._joining.merging.refused(request, frame[2])
+            elif self._freshness.is_used and running is not None:
+                self._freshness.keep(request, frame, running.sent_until)
             self._outcomes.answered(request, frame)
 
     def _asks_again(self, request: Request, frame: bytes, now: float) -> bool:
@@ -519,6 +431,7 @@ class Bus:
             request.is_given_up = True
             request.not_before = math.inf
             request.ends_at = min(request.deadline, debt.lapses)
+            request.cost = 0.0  # it takes nobody's time
             self._earliest_end = min(self._earliest_end, request.ends_at)
             self._queue.put_back(request, now)
 
@@ -556,4 +469,4 @@ class Bus:
             rider.busy = leader.busy if leader else b""
             self._outcomes.failed(rider, failures.expired(rider, self._name))
             if leader is not None:
-                self._end_empty_block(leader)
+                self._joining.left(leader)

@@ -252,13 +252,13 @@ class Refused(MergeCase):
         self.finish()
         self.assertEqual(self.spans(), [(10, 2), (10, 2)])
         self.assert_right(*requests)
-        self.assertEqual(self.world.bus._merging._cuts, {})
+        self.assertEqual(self.world.bus._joining.merging._cuts, {})
 
     def test_cuts_are_bounded(self) -> None:
         self.edges = set(range(1200))
         for first in range(0, 1200, 8):
             self.poll(3, range(first, first + 8))
-        self.assertLessEqual(len(self.world.bus._merging._cuts), 256)
+        self.assertLessEqual(len(self.world.bus._joining.merging._cuts), 256)
 
 
 class Lost(MergeCase):

@@ -397,6 +397,18 @@ class Admission(SynchronousTestCase):
         self.world.reply(after=0.001)
         self.assertIsInstance(self.world.order and self.world.ended[self.world.order[-1]], Reply)
 
+    def test_a_night_without_the_port_is_no_cost(self) -> None:
+        """What was on the wire when it vanished took no time of anybody's."""
+        self.learn()
+        self.world.submit(read(1, 0), "a")
+        self.world.bus.port_lost(self.world.now)
+        self.world.now += 36_000.0
+        self.world.bus.port_opened(self.world.now)
+        self.world.quiet_from = self.world.now
+        requests = [self.world.submit(read(1, at), client, timeout=1.0) for at, client in enumerate("abc")]
+        self.world.advance(PATIENCE)
+        self.assertEqual([one.done for one in requests], [False] * 3)
+
     def test_the_bound_holds_still(self) -> None:
         world = World(BusSettings(timeout=0.1, echo="off", queue_per_client=3, share=False))
         requests = [world.submit(read(1, at), timeout=60.0) for at in range(6)]

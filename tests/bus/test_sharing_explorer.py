@@ -114,7 +114,7 @@ class SharedWalk:
             [(one.epoch, one.is_given_up, self.written_before[one] == self.world.written) for one in self.requests],
             [(key, [(kept.reply, round(now - kept.sampled_after, 6), kept.epoch) for kept in group.values()])
              for key, group in ages._groups.items()],
-            ages._epoch_sent, list(ages._writes.items()), list(bus._merging._cuts), self.world.written,
+            ages._epoch_sent, list(ages._writes.items()), list(bus._joining.merging._cuts), self.world.written,
         ))
 
 
