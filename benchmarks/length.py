@@ -19,7 +19,7 @@ LOAD = ("--conns", "10", "--count", "10")
 class Length:
     """How long to measure."""
 
-    seconds: float = 20.0
+    seconds: float = 5.0
     """Of each load."""
     rounds: int = 5
     """Of what is measured in turns with a peer, each of half the seconds."""

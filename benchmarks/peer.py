@@ -1,4 +1,4 @@
-"""A load through a gateway written on pymodbus, a peer to measure beside."""
+"""A gateway written on pymodbus, a peer to measure beside."""
 
 from __future__ import annotations
 
@@ -11,19 +11,45 @@ from benchmarks.process import free_port, wait_for
 from benchmarks.rig import Busim, counted
 
 
+class Peer:
+    """That gateway, running; it speaks Modbus TCP at ``tcp_port``.
+
+    :raises CannotMeasure: it does not serve.
+    """
+
+    def __init__(self, path: str, baudrate: int, timeout: float = 1.0) -> None:
+        self.tcp_port = free_port()
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "pymodbus_gateway.py"), path, str(baudrate), str(timeout), str(self.tcp_port)],
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_for(self.tcp_port, self._process)
+        except CannotMeasure as why:
+            self.stop()
+            raise CannotMeasure(f"the gateway on pymodbus: {why}; is pymodbus installed?") from why
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._process.kill()
+        self._process.wait()
+
+
 def load_peer(busim: tuple[str, ...], baudrate: int, *load: str) -> dict[str, Any]:
-    """A load over Modbus TCP, which is what that gateway speaks; the figures are those of `rig.load_lines`."""
-    bus, tcp_port = Busim(*busim), free_port()
-    gateway = subprocess.Popen(
-        [sys.executable, str(HERE / "pymodbus_gateway.py"), bus.path, str(baudrate), "1", str(tcp_port)],
-        stderr=subprocess.DEVNULL,
-    )
+    """A load through it; the figures are those of `rig.load_lines`."""
+    bus = Busim(*busim)
     try:
-        wait_for(tcp_port, gateway)
-        return counted(bus, gateway.pid, "--target", f"127.0.0.1:{tcp_port}@0", *load)
-    except CannotMeasure as why:
-        raise CannotMeasure(f"the gateway on pymodbus: {why}; is pymodbus installed?") from why
+        gateway = Peer(bus.path, baudrate)
+        try:
+            return counted(bus, gateway.pid, "--target", f"127.0.0.1:{gateway.tcp_port}@0", *load)
+        except CannotMeasure as why:
+            raise CannotMeasure(f"the gateway on pymodbus: {why}") from why
+        finally:
+            gateway.stop()
     finally:
-        gateway.kill()
-        gateway.wait()
         bus.stop()

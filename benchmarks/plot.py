@@ -1,4 +1,4 @@
-"""The plot in the README: an SVG that is small and can be read on light and on dark pages."""
+"""The first plot in the README: an SVG that is small and can be read on light and on dark pages."""
 
 from __future__ import annotations
 
@@ -33,8 +33,13 @@ def svg(results: Results) -> str:
         without_wire(right, results.measured.get("overhead", {}))
         for axes in (left, right):
             bare(axes)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        return written(figure)
+
+
+def written(figure: Figure) -> str:
+    """A figure as the text of its file."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return adapted(file.getvalue())
 
 

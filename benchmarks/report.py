@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from benchmarks.length import say
 from benchmarks.results import PUBLISHED, Results
-from benchmarks.tables import FIGURE, section
+from benchmarks.tables import FIGURE, SHARING_FIGURE, section
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -39,13 +39,20 @@ def publish(results: Results, root: pathlib.Path = ROOT, published: pathlib.Path
     readme.write_text(text)
     try:
         from benchmarks.plot import svg
+        from benchmarks.sharing_plot import sharing_svg
     except ImportError as why:
         say(f"no plot, for {why.name} is missing: pip install -e '.[bench]', then python -m benchmarks.report")
         return
-    figure = root / FIGURE
-    figure.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_text(svg(results))
-    say(f"README.md and {FIGURE} show these figures")
+    draw(root / FIGURE, svg(results))
+    if "sharing" in results.measured:
+        draw(root / SHARING_FIGURE, sharing_svg(results.measured["sharing"]))
+    say(f"README.md and {(root / FIGURE).parent.relative_to(root)} show these figures")
+
+
+def draw(path: pathlib.Path, plot: str) -> None:
+    """Writes a plot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(plot)
 
 
 def main(words: Sequence[str] | None = None) -> int:

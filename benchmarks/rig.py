@@ -28,14 +28,16 @@ ROOT = HERE.parent
 
 
 class Busim:
-    """A running busim with one port; ``path`` is its device."""
+    """A running busim; ``paths`` are the devices of its ports, ``path`` is the first."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, ports: int = 1) -> None:
         build()
         self._folder = tempfile.TemporaryDirectory()
-        self.path = f"{self._folder.name}/tty0"
+        self.paths = [f"{self._folder.name}/tty{number}" for number in range(ports)]
+        self.path = self.paths[0]
         self._process = subprocess.Popen(
-            [str(BIN / "busim"), "--prefix", f"{self._folder.name}/tty", *options], stdout=subprocess.PIPE, text=True
+            [str(BIN / "busim"), "--prefix", f"{self._folder.name}/tty", "--ports", str(ports), *options],
+            stdout=subprocess.PIPE, text=True,
         )
         assert self._process.stdout is not None
         if self._process.stdout.readline().strip() != "ready":
@@ -47,12 +49,17 @@ class Busim:
         self._process.send_signal(signal.SIGUSR1)
 
     def report(self) -> dict[str, Any]:
-        """What it counted since."""
+        """What it counted since, on its first port."""
+        return self.reports()[0]
+
+    def reports(self) -> list[dict[str, Any]]:
+        """What it counted since, on each port."""
         self._process.send_signal(signal.SIGUSR2)
         assert self._process.stdout is not None
-        counts = parsed(self._process.stdout.readline(), "busim")
-        del counts["port"]  # a temporary path, which means nothing later
-        return counts
+        found = [parsed(self._process.stdout.readline(), "busim") for _ in self.paths]
+        for counts in found:
+            del counts["port"]  # a temporary path, which means nothing later
+        return found
 
     def stop(self) -> None:
         """Ends it."""
@@ -66,13 +73,15 @@ class Busim:
 class Lumina:
     """A running daemon with one port named ``bus``, a line listener and one of Modbus TCP, in a folder of its own.
 
+    :param listener: options of its Modbus TCP listener, each with a comma before it.
     :param before: words of a command that starts it.
     :param more: more words of its own command line.
     :raises CannotMeasure: it does not serve; the sentence ends with what it said last.
     """
 
     def __init__(
-        self, path: str, port_options: str = "", *, before: tuple[str, ...] = (), more: tuple[str, ...] = ()
+        self, path: str, port_options: str = "", *, listener: str = "", before: tuple[str, ...] = (),
+        more: tuple[str, ...] = (),
     ) -> None:
         self.tcp_port = free_port()
         self.modbus_port = free_port()
@@ -82,7 +91,7 @@ class Lumina:
         self._process = subprocess.Popen(
             [*before, str(twistd), "-n", "--pidfile=", "lumina", "--port", f"bus={path}{port_options}",
              "--listen", f"line=tcp:{self.tcp_port}:interface=127.0.0.1",
-             "--listen", f"modbus-tcp=tcp:{self.modbus_port}:interface=127.0.0.1", *more],
+             "--listen", f"modbus-tcp{listener}=tcp:{self.modbus_port}:interface=127.0.0.1", *more],
             stdout=self._log, stderr=subprocess.STDOUT, cwd=self._folder.name,
         )
         try:
@@ -139,11 +148,11 @@ def mbload(*options: str) -> dict[str, Any]:
 
 
 @contextmanager
-def bus_and_daemon(busim: tuple[str, ...], port_options: str) -> Iterator[tuple[Busim, Lumina]]:
-    """A simulated bus and a daemon on it."""
+def bus_and_daemon(busim: tuple[str, ...], port_options: str, listener: str = "") -> Iterator[tuple[Busim, Lumina]]:
+    """A simulated bus and a daemon on it, with such options of its Modbus TCP listener."""
     bus = Busim(*busim)
     try:
-        daemon = Lumina(bus.path, port_options)
+        daemon = Lumina(bus.path, port_options, listener=listener)
         try:
             yield bus, daemon
         finally:
@@ -178,7 +187,9 @@ def load_lines(busim: tuple[str, ...], port_options: str, baudrate: int, *load: 
         )
 
 
-def load_modbus_tcp(busim: tuple[str, ...], port_options: str, *load: str) -> dict[str, Any]:
-    """The same over Modbus TCP."""
-    with bus_and_daemon(busim, port_options) as (bus, daemon):
+def load_modbus_tcp(
+    busim: tuple[str, ...], port_options: str, *load: str, listener: str = ""
+) -> dict[str, Any]:
+    """The same over Modbus TCP, with such options of its listener."""
+    with bus_and_daemon(busim, port_options, listener) as (bus, daemon):
         return counted(bus, daemon.pid, "--target", f"127.0.0.1:{daemon.modbus_port}@0", *load)

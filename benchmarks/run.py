@@ -13,21 +13,27 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from benchmarks.attempt import gaps
 from benchmarks.build import CannotMeasure
 from benchmarks.crowd import measure_crowd
+from benchmarks.dead import measure_dead
 from benchmarks.faults import measure_faults
 from benchmarks.length import QUICK, Figures, Length, say
 from benchmarks.overhead import measure_overhead
+from benchmarks.ports import measure_ports
 from benchmarks.report import publish
 from benchmarks.results import FOLDER, Results, new_results
+from benchmarks.sharing import measure_sharing
 from benchmarks.startup import measure_startup
 from benchmarks.tables import section
 from benchmarks.wire import measure_wire
+from benchmarks.writes import measure_writes
 
 Part = Callable[[Length], Figures]
 
 PARTS: dict[str, Part] = {
-    "wire": measure_wire, "faults": measure_faults, "overhead": measure_overhead, "crowd": measure_crowd,
+    "wire": measure_wire, "ports": measure_ports, "sharing": measure_sharing, "dead": measure_dead,
+    "writes": measure_writes, "faults": measure_faults, "overhead": measure_overhead, "crowd": measure_crowd,
     "startup": measure_startup,
 }
 """In the order of a run."""
@@ -37,10 +43,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """The command line: ``parts``, ``length``, ``add_to``. Ends the program with status 2 where it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Measures README's figures.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure ({', '.join(PARTS)}); else all")
-    parser.add_argument("--seconds", type=_seconds, metavar="N", help="of each load (20); all takes 36 times that")
+    parser.add_argument("--only", action="append", default=[], metavar="PART", help="the same, before or after others")
+    parser.add_argument("--seconds", type=_seconds, metavar="N", help="of each load (5); all takes 110 times that")
     parser.add_argument("--quick", action="store_true", help="2 seconds each, to see whether all works")
     parser.add_argument("--add-to", type=pathlib.Path, metavar="FILE", help="a results file that lacks these parts")
     found = parser.parse_args(words)
+    found.parts += found.only
     for name in found.parts:
         if name not in PARTS:
             parser.error(f"there is no part {name!r}; there are {', '.join(PARTS)}")
@@ -78,6 +86,12 @@ def measure(parts: Mapping[str, Part], length: Length, results: Results, path: p
         results.save(path)
 
 
+def complete(results: Results) -> bool:
+    """Whether all parts were measured, and each of their points, for long enough to be worth something."""
+    seconds = results.about["length"]["seconds"]
+    return set(results.measured) == set(PARTS) and not any(gaps(results.measured)) and seconds > QUICK.seconds
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 where a part failed, 130 after Ctrl-C."""
     wanted = parse(sys.argv[1:] if words is None else words)
@@ -93,12 +107,12 @@ def main(words: Sequence[str] | None = None) -> int:
         say(f"stopped; what was measured until then is in {path}" if path.exists() else "stopped; nothing is measured")
         return 130
     say(f"results are in {path}")
-    if set(results.measured) == set(PARTS) and length.seconds > QUICK.seconds:
+    if complete(results):
         publish(results)
     else:
         print(section(results))
         say(f"printed only; `python -m benchmarks.report {path}` makes README's figures of them")
-    return 1 if results.failed else 0
+    return 1 if results.failed or any(gaps(results.measured)) else 0
 
 
 if __name__ == "__main__":

@@ -51,3 +51,8 @@ def utilisation(wire: Figures, who: str = "lumina") -> dict[str, float]:
     Its peer has none to compare: it does not wait for T3.5, so that its share, above 1, is of another wire.
     """
     return {baudrate: found[who]["bus"]["utilisation"] for baudrate, found in wire.items()}
+
+
+def cores(load: Figures) -> float:
+    """Processor time that the gateway took in a load, over the time that it lasted."""
+    return float(load["cpu_us"] * load["ok"] / 1e6 / load["bus"]["elapsed"])

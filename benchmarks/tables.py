@@ -5,21 +5,26 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from benchmarks.bus_tables import dead, ports, sharing, writes
 from benchmarks.length import Figures
 from benchmarks.results import Results
 from benchmarks.summary import Spread, cpu, rates, ratios, utilisation
 
 FIGURE = "docs/figures/bench.svg"
+SHARING_FIGURE = "docs/figures/sharing.svg"
 PAGE = "docs/benchmarks.md"
 
 
 def section(results: Results) -> str:
     """Everything between README's two markers. A part that failed says why in its table's place."""
-    shown = {"wire": wire, "faults": faults, "overhead": overhead, "crowd": crowd, "startup": startup}
+    shown = {
+        "wire": wire, "ports": ports, "sharing": shared, "dead": dead, "writes": writes, "faults": faults,
+        "overhead": overhead, "crowd": crowd, "startup": startup,
+    }
     blocks = [introduction(results.about), f"![{caption(results)}]({FIGURE})"]
     for name, table in shown.items():
         if name in results.measured:
-            blocks.append("\n".join(table(results.measured[name])))
+            blocks.append("\n".join(table(results.measured[name])).strip())
         elif name in results.failed:
             blocks.append(f"`{name}` was not measured: {results.failed[name]}")
     return "\n\n".join(blocks) + "\n"
@@ -67,6 +72,22 @@ def wire(found: Figures) -> Iterator[str]:
         yield f"| {baudrate} baud | {shares} | {early:,} of {answered:,} | {collisions} | {wrong} | {theirs} |"
 
 
+def shared(found: Figures) -> Iterator[str]:
+    """What sharing gives, as a plot and as tables."""
+    yield f"![{sharing_caption(found)}]({SHARING_FIGURE})"
+    yield ""
+    yield from sharing(found)
+
+
+def sharing_caption(found: Figures) -> str:
+    """That plot in words: the largest crowd's figures."""
+    same = found["same"]
+    clients, row = list(same["clients"].items())[-1]
+    rates_of = {"shared": "through Lumina", "unshared": "unshared", "peer": "through a gateway on pymodbus"}
+    told = (f"{row[way]['rps']:,.0f} {words}" for way, words in rates_of.items() if "rps" in row.get(way, {}))
+    return f"Reads a second of {clients} clients that read the same registers at 9600 baud: {', '.join(told)}"
+
+
 def faults(found: Figures) -> Iterator[str]:
     """What clients get of spoilt replies: at all speeds together, and how fast at each."""
     speeds = list(next(iter(found.values())))
@@ -86,11 +107,11 @@ def overhead(found: Figures) -> Iterator[str]:
     rounds = len(found["rounds"])
     yield (
         f"| no wire time, 10 connections, median of {rounds} rounds | Lumina, lines | Lumina, Modbus TCP"
-        " | a gateway on pymodbus, Modbus TCP | ratio over Modbus TCP |"
+        " | the same, `share = false` | a gateway on pymodbus, Modbus TCP | ratio over Modbus TCP |"
     )
-    yield "|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|"
     for name, of, key in (("commands a second", rates, "rps"), ("processor time a command, µs", cpu, "cpu_us")):
-        each = " | ".join(of(found, who).told() for who in ("lumina", "modbus_tcp", "peer"))
+        each = " | ".join(of(found, who).told() for who in ("lumina", "modbus_tcp", "unshared", "peer"))
         yield f"| {name} | {each} | {ratios(found, key).told('.2f')} |"
 
 

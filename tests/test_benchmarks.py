@@ -8,18 +8,21 @@ import os
 import pathlib
 import re
 import shlex
+from typing import Any
 from unittest import mock
 from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import build, report, run
+from benchmarks.attempt import attempted, gaps
 from benchmarks.build import CannotMeasure
 from benchmarks.length import QUICK, Figures, Length
 from benchmarks.plot import svg
 from benchmarks.results import PUBLISHED, Results, new_results
 from benchmarks.rig import parsed
-from benchmarks.tables import section
+from benchmarks.sharing_plot import sharing_svg
+from benchmarks.tables import FIGURE, SHARING_FIGURE, section
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -29,6 +32,35 @@ def load(rps: float = 20.0, ok: int = 100, **more: float) -> Figures:
     bus = {"answered": ok, "early": more.pop("early", 0), "collision": 0, "utilisation": more.pop("utilisation", 0.9)}
     counts = {"rps": rps, "ok": ok, "errors": 0, "exceptions": 0, "wrong": 0, "closed": 0, "cpu_us": 100.0}
     return {**counts, "bus": bus, **more}
+
+
+def canned_sharing() -> Figures:
+    """A crowd of one and one of fifty."""
+    ways = {"shared": load(20, utilisation=0.9), "unshared": load(19, utilisation=0.8), "peer": load(23, early=9)}
+    crowded = {"shared": load(1040, utilisation=0.99), "unshared": load(18), "peer": load(21)}
+    merged = {"merged": load(360, early=1), "shared": load(37), "peer": load(44)}
+    return {
+        "same": {"alone": 20.0, "registers": 10, "clients": {"1": ways, "50": crowded}},
+        "neighbours": {"alone": 40.0, "registers": 1, "clients": {"50": merged}},
+    }
+
+
+def canned_dead() -> Figures:
+    """A unit beside dead ones, a port beside a dead one."""
+    times: Figures = {"p50_ms": 40.4, "p99_ms": 90.0, "max_ms": 99.9}
+    asked = {"ok": 0, "exceptions": 120, "errors": 30, "seconds": 10.0}
+
+    def point(rps: float, **more: Any) -> Figures:
+        made = {**load(rps), **times, **more}
+        return {**made, "bus": {**made["bus"], "elapsed": 5.0}}
+
+    return {
+        "unit": {
+            "lumina": {"0": point(20), "3": point(19, dead=asked)},
+            "peer": {"0": point(20), "1": point(2, dead=asked)},
+        },
+        "port": {"0": point(21), "3": point(21, dead=asked)},
+    }
 
 
 def canned() -> Results:
@@ -49,10 +81,23 @@ def canned() -> Results:
                 }
                 for speed, share in speeds.items()
             },
+            "ports": {
+                "1": {"least": 0.95, "mean": 0.96, "cores": 0.11, "rps": 120.0, "wrong": 0, "early": 1},
+                "8": {"least": 0.93, "mean": 0.94, "cores": 0.4, "rps": 980.0, "wrong": 0, "early": 2},
+            },
+            "sharing": canned_sharing(),
+            "dead": canned_dead(),
+            "writes": {
+                "transaction_ms": 47.1, "write_ms": 27.4,
+                "lumina": {"count": 80, "p50_ms": 38.2, "p99_ms": 44.4, "max_ms": 1044.0},
+            },
             "faults": {"in smoke": {speed: load(12.3, 500, errors=1, wrong=2) for speed in speeds}},
             "overhead": {
                 "rounds": [
-                    {"lumina": load(a, cpu_us=b), "modbus_tcp": load(a + 900, cpu_us=b), "peer": load(c, cpu_us=200.0)}
+                    {
+                        "lumina": load(a, cpu_us=b), "modbus_tcp": load(a + 900, cpu_us=b),
+                        "unshared": load(a + 1000, cpu_us=b + 1), "peer": load(c, cpu_us=200.0),
+                    }
                     for a, b, c in rounds
                 ]
             },
@@ -76,10 +121,22 @@ class TableTests(SynchronousTestCase):
         for row in (
             "| 19200 baud | 0.922 | 0.822 | 0 of 2,234 | 0 | 0 | 77 of 78 |",
             "| in smoke | 6 | 3 of 1,503 | 12.3 | 12.3 | 12.3 |",
-            "| commands a second | 6,600 (6,000 to 7,000) | 7,500 (6,900 to 7,900) | 3,000 (3,000 to 3,500)"
+            "| commands a second | 6,600 (6,000 to 7,000) | 7,500 (6,900 to 7,900)"
+            " | 7,600 (7,000 to 8,000) | 3,000 (3,000 to 3,500)"
             " | 2.30 (2.26 to 2.50) |",
-            "| processor time a command, µs | 120 (110 to 130) | 120 (110 to 130) | 200 (200 to 200)"
+            "| processor time a command, µs | 120 (110 to 130) | 120 (110 to 130)"
+            " | 121 (111 to 131) | 200 (200 to 200)"
             " | 0.60 (0.55 to 0.65) |",
+            "| 1 client | 20 (1.00) | 19 (0.95) | 23 (1.15) | 0.800 | 0 | 0 |",
+            "| 50 clients | 1,040 (52.00) | 18 (0.90) | 21 (1.05) | 0.900 | 0 | 0 |",
+            "| 50 clients | 360 (9.00) | 37 (0.93) | 44 (1.10) | 0.900 | 0 | 1 |",
+            "| Lumina, alone | 20.0 | 1.00 | 40 | 90 | 100 | 0.002 | - |",
+            "| Lumina, beside 3 clients of a dead unit | 19.0 | 0.95 | 40 | 90 | 100 | 0.002 | 15.0 |",
+            "| a gateway on pymodbus, beside 1 client of a dead unit | 2.0 | 0.10 | 40 | 90 | 100 | 0.002 | 15.0 |",
+            "| Lumina, two ports, beside 3 clients of a port whose device is gone | 21.0 | 1.00 | 40 | 90 | 100 | 0.002"
+            " | 15.0 |",
+            "| 1 | 0.950 | 0.960 | 0.11 | 120 | 0 | 1 |", "| 8 | 0.930 | 0.940 | 0.40 | 980 | 0 | 2 |",
+            "| until it is answered | 38 | 44 | 1,044 | 80 |",
             "| memory without a client | 50 MiB |", "| for each client | 2.0 KiB |",
             "| from the start of the process to its first answer | 600 (500 to 700) |",
             "| `python -c pass` beside it | 20 (10 to 30) |",
@@ -101,6 +158,24 @@ class TableTests(SynchronousTestCase):
         self.assertIn("\n`wire` was not measured: there is no gcc\n", shown)
         self.assertIn("| commands a second | 6,600", shown)
 
+    def test_a_point_that_failed(self) -> None:
+        """Its cells are empty, the reason stands below, and the other points are shown."""
+        results = canned()
+        results.measured["sharing"]["neighbours"]["clients"]["50"]["peer"] = {"failed": "50 clients, peer: it rains"}
+        results.measured["dead"]["unit"]["peer"]["0"] = {"failed": "the peer alone: it snows"}
+        results.measured["ports"]["8"] = {"failed": "8 ports: it hails"}
+        results.measured["writes"]["lumina"] = {"failed": "writes: it is dark"}
+        shown = section(results)
+        for text in (
+            "| 50 clients | 360 (9.00) | 37 (0.93) | - | 0.900 | 0 | 1 |\n\n"
+            "Not measured: 50 clients, peer: it rains\n\n",
+            "| a gateway on pymodbus, alone | - | - | - | - | - | - | - |\n",
+            "| a gateway on pymodbus, beside 1 client of a dead unit | 2.0 | - | 40 | 90 | 100 | 0.002 | 15.0 |\n",
+            "\n\nNot measured: the peer alone: it snows\n\n",
+            "| 8 | - | - | - | - | - | - |\n\nNot measured: 8 ports: it hails\n", "\nNot measured: writes: it is dark\n",
+        ):
+            self.assertIn(text, shown)
+
     def test_shared_machines(self) -> None:
         """A virtual one is said to be one."""
         results, warning = canned(), "compare figures of one run only"
@@ -120,12 +195,30 @@ class PlotTests(SynchronousTestCase):
         self.assertLess(len(plot), 20_000)
         self.assertEqual(svg(canned()), plot)
 
+    def test_sharing(self) -> None:
+        """So is the second: each line has its name and last figure at its end."""
+        plot = sharing_svg(canned_sharing())
+        expected = {"1 client", "50", "1,000", "Lumina: 1,040", "Lumina, unshared: 18", "a gateway on pymodbus: 21",
+                    "Lumina, merged: 360", "Lumina: 37", "a gateway on pymodbus: 44"}
+        self.assertEqual(expected - texts(plot), set())
+        self.assertLess(len(plot), 30_000)
+        self.assertEqual(sharing_svg(canned_sharing()), plot)
+
+    def test_sharing_with_gaps(self) -> None:
+        """What failed, or read nothing, has no point."""
+        found = canned_sharing()
+        found["same"]["clients"]["50"]["peer"] = {"failed": "it rains"}
+        found["neighbours"]["clients"]["50"]["merged"]["rps"] = 0.0
+        written = texts(sharing_svg(found))
+        self.assertIn("a gateway on pymodbus: 23", written)
+        self.assertNotIn("Lumina, merged", " ".join(written))
+
     def test_dark_pages(self) -> None:
         """Whatever is written in ink is meant by the rule for dark pages."""
-        plot = svg(canned())
-        self.assertIn('@media (prefers-color-scheme: dark) { [style*="fill: #1f2328"] { fill: #', plot)
-        ink = re.findall(r'<text style="[^"]*fill: #1f2328', plot)
-        self.assertEqual(len(ink), plot.count("<text"))
+        for plot in (svg(canned()), sharing_svg(canned_sharing())):
+            self.assertIn('@media (prefers-color-scheme: dark) { [style*="fill: #1f2328"] { fill: #', plot)
+            ink = re.findall(r'<text style="[^"]*fill: #1f2328', plot)
+            self.assertEqual(len(ink), plot.count("<text"))
 
     def test_nothing_measured(self) -> None:
         """No fault."""
@@ -142,13 +235,18 @@ class PublishedTests(SynchronousTestCase):
 
     def test_plot(self) -> None:
         """It says the same; its lines may differ with matplotlib's version."""
-        committed = (ROOT / "docs" / "figures" / "bench.svg").read_text()
-        self.assertEqual(texts(committed), texts(svg(Results.load(PUBLISHED))))
+        results = Results.load(PUBLISHED)
+        committed = (ROOT / FIGURE).read_text()
+        self.assertEqual(texts(committed), texts(svg(results)))
+        if "sharing" in results.measured:
+            committed = (ROOT / SHARING_FIGURE).read_text()
+            self.assertEqual(texts(committed), texts(sharing_svg(results.measured["sharing"])))
 
     def test_whole(self) -> None:
         """All parts were measured, and none failed; no path of the machine stands there."""
         results = Results.load(PUBLISHED)
         self.assertEqual((set(results.measured), results.failed), (set(run.PARTS), {}))
+        self.assertEqual(list(gaps(results.measured)), [])
         self.assertNotIn("/tmp", PUBLISHED.read_text())
 
     def test_publish(self) -> None:
@@ -160,7 +258,8 @@ class PublishedTests(SynchronousTestCase):
             report.publish(canned(), root, root / "kept.json")
         expected = f"above\n{report.BEGIN}{section(canned())}{report.END}below\n"
         self.assertEqual((root / "README.md").read_text(), expected)
-        self.assertEqual((root / "docs" / "figures" / "bench.svg").read_text(), svg(canned()))
+        self.assertEqual((root / FIGURE).read_text(), svg(canned()))
+        self.assertEqual((root / SHARING_FIGURE).read_text(), sharing_svg(canned_sharing()))
         self.assertEqual(Results.load(root / "kept.json"), canned())
 
     def test_no_markers(self) -> None:
@@ -227,14 +326,35 @@ class RunTests(SynchronousTestCase):
         self.assertEqual((kept.failed, kept.measured["wire"]), ({}, {"a": 1}))
         self.assertEqual(kept.measured["crowd"], canned().measured["crowd"])
 
-    def main(self, *words: str, failing: str = "") -> tuple[int, list[Results], str]:
+    def test_a_point_that_fails(self) -> None:
+        """Its reason is kept in its place; what is no matter of measuring ends the part."""
+
+        def no_compiler() -> Figures:
+            raise CannotMeasure("there is no gcc")
+
+        with contextlib.redirect_stderr(self.said):
+            got = {"1": attempted("one", no_compiler), "2": attempted("two", dict)}
+        self.assertEqual(got, {"1": {"failed": "one: there is no gcc"}, "2": {}})
+        self.assertEqual(list(gaps({"deep": [got]})), ["one: there is no gcc"])
+        self.assertIn("one failed: there is no gcc\n", self.said.getvalue())
+        self.assertRaises(ZeroDivisionError, attempted, "three", lambda: {"a": 1 / 0})
+
+    def test_a_run_with_a_gap_is_not_published(self) -> None:
+        """Though each part has figures; the status says that something failed."""
+        found = canned().measured
+        found["sharing"]["same"]["clients"]["50"]["peer"] = {"failed": "50 clients, peer: it rains"}
+        status, published, printed = self.main(found=found)
+        self.assertEqual((status, published), (1, []))
+        self.assertIn("\nNot measured: 50 clients, peer: it rains\n", printed)
+
+    def main(self, *words: str, failing: str = "", found: Figures | None = None) -> tuple[int, list[Results], str]:
         """The exit status of a run whose parts find canned figures, what it published, and what it printed."""
 
         def part(name: str) -> run.Part:
             def measured(length: Length) -> Figures:
                 if name == failing:
                     raise CannotMeasure("it rains")
-                return canned().measured[name]
+                return (found or canned().measured)[name]
 
             return measured
 
@@ -277,6 +397,7 @@ class CommandLineTests(SynchronousTestCase):
         """In the order of a run; all if none is named."""
         found = run.parse(["overhead", "wire", "--seconds", "6"])
         self.assertEqual((found.parts, found.length), (["wire", "overhead"], Length(seconds=6.0)))
+        self.assertEqual(run.parse(["--only", "overhead", "wire"]).parts, ["wire", "overhead"])
         self.assertEqual(run.parse([]).parts, list(run.PARTS))
         self.assertEqual(run.parse(["--quick"]).length, QUICK)
 
@@ -294,7 +415,7 @@ class CommandLineTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """With status 2 and a sentence."""
         for words, sentence in (
-            (["wires"], "there is no part 'wires'; there are wire, faults,"),
+            (["wires"], "there is no part 'wires'; there are wire, ports, sharing,"),
             (["--seconds", "0"], "'0' is no time to measure for; give 1 to 3600 seconds"),
             (["--seconds", "soon"], "'soon' is no time to measure for"),
             (["--quick", "--seconds", "3"], "give one of --quick, --seconds and --add-to"),

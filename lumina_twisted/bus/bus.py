@@ -8,7 +8,7 @@ is due (:meth:`Bus.get_timer`). Times are seconds of any clock that never goes b
 Which module holds which rule: `wire` and `transaction` what runs, `queue` the turns, `admission` what comes too late,
 `sharing`, `merging` and `joining` who goes together, `freshness` the old values, `health` and `refusals` the dead
 units, `owed` the late replies, `echo` the echo, `retry` the retries, `pace` and `latency` the times, `ear` what is
-heard, `outcomes` how requests end, `figures` what is counted, `modbus.reply` what a reply must look like. This one joins
+heard, `outcomes` how requests end, `figures` what is counted, `modbus.reply` what a reply must look like. This joins
 them.
 
 A bus outlives its port: what it learned of its units stays when an adapter is replugged.
