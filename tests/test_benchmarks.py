@@ -172,7 +172,8 @@ class TableTests(SynchronousTestCase):
             "| a gateway on pymodbus, alone | - | - | - | - | - | - | - |\n",
             "| a gateway on pymodbus, beside 1 client of a dead unit | 2.0 | - | 40 | 90 | 100 | 0.002 | 15.0 |\n",
             "\n\nNot measured: the peer alone: it snows\n\n",
-            "| 8 | - | - | - | - | - | - |\n\nNot measured: 8 ports: it hails\n", "\nNot measured: writes: it is dark\n",
+            "| 8 | - | - | - | - | - | - |\n\nNot measured: 8 ports: it hails\n",
+            "\nNot measured: writes: it is dark\n",
         ):
             self.assertIn(text, shown)
 
