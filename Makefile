@@ -27,7 +27,7 @@ interop: $(VENV)/dev.stamp
 	interop/install
 	$(BIN)/pytest interop
 
-# Twelve minutes, then README.md shows the figures. BENCH="wire --seconds 5" measures a part, BENCH=--quick looks at all.
+# About ten minutes, then README.md shows the figures. BENCH="wire --seconds 5" measures a part, BENCH=--quick looks at all.
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks.run $(BENCH)
 
