@@ -377,7 +377,7 @@ class Bus:
                     continue
                 if isinstance(request, Block):
                     self._joining.merging.refused(request, frame[2])
-            elif self._freshness.is_used and running is not None:
+            elif self._freshness.is_used and running is not None and request.attempts == 1:  # else: whose reply is it?
                 self._freshness.keep(request, frame, running.sent_until)
             self._outcomes.answered(request, frame)
 

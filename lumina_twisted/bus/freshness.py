@@ -57,7 +57,8 @@ class Freshness:
         self._writes[request.unit] += 1
 
     def keep(self, request: Request, reply: bytes, sampled_after: float) -> None:
-        """The request that was sent last was answered in time and without an exception.
+        """The request that was sent last, for the first time, was answered in time and without an exception. What
+        answers a second attempt may be the reply to the first, and older.
 
         :param sampled_after: when its last byte had left.
         """
