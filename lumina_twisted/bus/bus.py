@@ -84,7 +84,7 @@ class Bus:
         self._sharing = Sharing(settings)
         self._freshness = Freshness()
         self._joining = Joining(settings, self._pace, self._queue, self._sharing, self._wire, self.counters)
-        self._admission = Admission(self._pace, self._queue)
+        self._admission = Admission(settings, self._pace, self._queue, self._sharing)
         self._outcomes = Outcomes(self.counters, name, self._sharing, self._freshness)
         self._refusals = Refusals(settings.queue)
         self._closed: str | None = "it has not been opened yet"
@@ -100,6 +100,7 @@ class Bus:
         """Takes a request; exactly one event will end it, unless it is cancelled."""
         self.counters.requests += 1
         self.figures.now = request.arrived = now
+        request.number = self.counters.requests
         if error := self._refusal(request):
             self._refuse(request, error, now)
             return
@@ -291,13 +292,16 @@ class Bus:
                 self._refuse(one, failures.unit_offline(one, self._name), now)
 
     def _take_back_riders(self, now: float) -> None:
-        """Those whose leader came to nothing for a reason of its own are asked for themselves."""
+        """Those whose leader came to nothing for a reason of its own are asked for themselves, unless the service
+        stops."""
         alone, self._outcomes.alone = self._outcomes.alone, []
+        if self._stopping:
+            for request in alone:
+                self._outcomes.failed(request, failures.stopping(request))
+            return
         for request in alone:
-            if not self._joining.rides(request):
-                self._queue.put_back(request, now)
-                self._joining.queued(request)
             self._earliest_end = min(self._earliest_end, request.ends_at)
+        self._joining.take_back(alone, now)
 
     def _advance(self, now: float) -> None:
         """Puts the next request on the wire if that is free, and notes when it could go if it cannot yet."""
@@ -317,7 +321,7 @@ class Bus:
                 request, self._wake = self._joining.first(now)
                 continue
             silent = self._wire.quiet_from + self._pace.gap(request)
-            needed = self._admission.time_for(request, wire.echo.needs_probe(request))
+            needed = self._admission.time_for(request, wire.echo.needs_probe(request), now)
             if max(now, silent) + needed <= request.deadline:
                 self._go_or_wait(request, silent, now)
                 return
@@ -376,7 +380,7 @@ class Bus:
                 if not is_late and self._asks_again(request, frame, now):
                     continue
                 if isinstance(request, Block):
-                    self._joining.merging.refused(request, frame[2])
+                    self._joining.merging.refused(request, frame[2], now)
             elif self._freshness.is_used and running is not None and request.attempts == 1:  # else: whose reply is it?
                 self._freshness.keep(request, frame, running.sent_until)
             self._outcomes.answered(request, frame)

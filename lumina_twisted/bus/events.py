@@ -28,8 +28,8 @@ class Request:
     __slots__ = (
         "arrived", "attempts", "busy", "client", "cost", "deadline", "done", "ends_at", "epoch", "frame",
         "held", "is_block", "is_broadcast", "is_given_up", "is_read", "is_refused", "is_waiting", "lane",
-        "max_age", "not_before", "pattern", "probe_for", "probed", "retries", "riders", "serial", "unit",
-        "waited",
+        "max_age", "not_before", "number", "pattern", "probe_for", "probed", "retries", "riders", "serial",
+        "unit", "waited",
     )
 
     arrived: float
@@ -55,6 +55,7 @@ class Request:
         self.max_age = max_age
         self.cost = 0.0  # seconds of bus time that it will probably take
         self.is_waiting = False  # in the queue
+        self.number = 0  # in the order in which the bus was given them
         self.arrived = -math.inf  # when the bus was given it
         self.attempts = 0  # how often it was put on the wire
         self.done = False  # its event is out, or its caller took it back

@@ -12,7 +12,7 @@ PROBING   OFFLINE, the next probe is later  ONLINE                              
 ========  ================================  ===================================  ===============================
 
 The probe is a client's own request, sent once. Probes of one unit come at intervals that double until they cost 3 % of
-the bus, 10 s at most; less often only where so many units are dead that they would take more than a fifth of the bus.
+the bus, 10 s at most; less often only where so many dead units are asked for that they would take more than a fifth.
 A unit that answered anybody in the last second is not offline.
 """
 
@@ -32,6 +32,8 @@ LONGEST_INTERVAL: Final = 10.0
 SHARE: Final = 0.03
 """Of the bus, for the probes of one unit; and of all units:"""
 SHARE_OF_ALL: Final = 0.2
+WANTED: Final = 20.0
+"""Seconds for which a unit that is offline counts as one that somebody asks for."""
 RECENTLY: Final = 1.0
 """Seconds for which a unit that answered counts as alive, whatever it does."""
 _MOST_KEPT: Final = 1024
@@ -58,13 +60,15 @@ class HealthChange(NamedTuple):
 class _Silence:
     """Of one unit, at one speed and format."""
 
-    __slots__ = ("interval", "probe_at", "run", "state")
+    __slots__ = ("asked_at", "cost", "failed_at", "interval", "run", "state")
 
     def __init__(self) -> None:
         self.state = UnitState.SUSPECT
         self.run = 0  # attempts in vain, one after the other
         self.interval = 0.0  # until the next probe
-        self.probe_at = -math.inf
+        self.failed_at = -math.inf  # when the last attempt had been in vain
+        self.cost = 0.0  # of that
+        self.asked_at = -math.inf  # when somebody asked for it and was refused
 
 
 _Key = tuple[int, SerialSettings]
@@ -81,7 +85,7 @@ class Health:
         self.silent: dict[_Key, _Silence] = {}
         """Those that are not online; for looking at."""
         self._heard_at = [-math.inf] * 256
-        self._offline = 0  # how many are
+        self._counted_at, self._count = -math.inf, 0
         self.changes: deque[HealthChange] = deque()
         """Not yet taken, oldest first."""
 
@@ -103,7 +107,13 @@ class Health:
         silence = self.silent.get((request.unit, request.serial))
         if silence is None or silence.state is UnitState.SUSPECT:
             return False
-        return silence.state is UnitState.PROBING or now < silence.probe_at
+        is_refused = (
+            silence.state is UnitState.PROBING or now < silence.failed_at + silence.interval
+            or now < silence.failed_at + self._wanted(now) * silence.cost / SHARE_OF_ALL
+        )
+        if is_refused:
+            silence.asked_at = now
+        return is_refused
 
     def is_offline(self, request: Request) -> bool:
         """Whether a request asks a unit that is offline, or asked whether it still is."""
@@ -121,7 +131,6 @@ class Health:
         if self.silent:
             silence = self.silent.pop((unit, serial), None)
             if silence is not None and silence.state is not UnitState.SUSPECT:
-                self._offline -= 1
                 self.changes.append(HealthChange(unit, serial, UnitState.ONLINE))
 
     def in_vain(self, request: Request, cost: float, now: float) -> bool:
@@ -142,11 +151,10 @@ class Health:
         ):
             return False
         if silence.state is UnitState.SUSPECT:
-            self._offline += 1
             self.changes.append(HealthChange(request.unit, request.serial, UnitState.OFFLINE))
         silence.state = UnitState.OFFLINE
         silence.interval = min(max(cost, 2 * silence.interval), cost / SHARE, LONGEST_INTERVAL)
-        silence.probe_at = now + max(silence.interval, self._offline * cost / SHARE_OF_ALL)
+        silence.failed_at, silence.cost = now, cost
         return True
 
     def nothing_learned(self) -> None:
@@ -155,9 +163,17 @@ class Health:
             if silence.state is UnitState.PROBING:
                 silence.state = UnitState.OFFLINE
 
+    def _wanted(self, now: float) -> int:
+        """How many are offline, and somebody asks for them again and again; counted once a second at most."""
+        if now >= self._counted_at + 1.0:
+            self._counted_at = now
+            self._count = sum(
+                one.state is not UnitState.SUSPECT and now < one.asked_at + WANTED for one in self.silent.values()
+            )
+        return max(1, self._count)
+
     def _add(self, key: _Key) -> _Silence:
         if len(self.silent) >= _MOST_KEPT:
-            oldest = self.silent.pop(next(iter(self.silent)))
-            self._offline -= oldest.state is not UnitState.SUSPECT
+            del self.silent[next(iter(self.silent))]
         made = self.silent[key] = _Silence()
         return made

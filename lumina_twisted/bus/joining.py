@@ -8,6 +8,7 @@ requests to a unit is kept while some of them ride with others'.
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Request
@@ -52,6 +53,23 @@ class Joining:
             for leader in list(self._sharing.leaders_of(request.client, request.unit)):
                 self._lift(leader, request.lane)
 
+    def take_back(self, alone: list[Request], now: float) -> None:
+        """Reads that rode with others wait for themselves, ahead of what their clients asked later and in its order. Of
+        each client only the oldest may ride again: the others would overtake it."""
+        oldest: dict[tuple[Hashable, int], Request] = {}
+        for request in sorted(alone, key=lambda one: one.number):
+            oldest.setdefault((request.client, request.unit), request)
+        younger = [one for one in alone if one is not oldest[one.client, one.unit]]
+        for request in sorted(younger, key=lambda one: -one.number):  # each goes to the head
+            self._put_back(request, now)
+        for request in oldest.values():
+            if not self.rides(request):
+                self._put_back(request, now)
+
+    def _put_back(self, request: Request, now: float) -> None:
+        self._queue.put_back(request, now)
+        self.queued(request)
+
     def is_behind_its_own(self, request: Request) -> bool:
         """Whether something that its client asked that unit before has not ended."""
         client, unit = request.client, request.unit
@@ -68,9 +86,14 @@ class Joining:
         return math.inf if riding else self._wire.ready_at(request)
 
     def _lift(self, leader: Request, lane: int) -> None:
-        """Who rides with it, or waits for who does, goes first."""
+        """Who rides with it, or waits for who does, goes first: it too may wait for what rides with another."""
         if leader.is_waiting:
             self._queue.lift(leader, lane)
+        else:
+            leader.lane = min(leader.lane, lane)  # if it is asked again
+        for other in list(self._sharing.leaders_of(leader.client, leader.unit)):
+            if other is not leader and lane < other.lane:
+                self._lift(other, lane)
 
     def _is_live_for(self, request: Request) -> bool:
         """Whether something of the same client's is on the wire to the same unit."""
@@ -95,11 +118,12 @@ class Joining:
         return block
 
     def left(self, leader: Request) -> None:
-        """Somebody rides with it no more: nobody wants a block with which nobody rides."""
-        if leader.is_block and not leader.riders and not leader.done:
-            leader.done = True
-            if leader.is_waiting:
-                self._queue.remove(leader)
+        """Somebody rides with it no more: nobody wants what has no caller, and nobody to ride with it."""
+        if leader.riders:
+            return
+        leader.done = leader.done or leader.is_block
+        if leader.done and leader.is_waiting:
+            self._queue.remove(leader)
 
     def _may_join(self, request: Request, members: list[Request]) -> bool:
         """Whether a read may go now, as far as what its client asked before is concerned."""

@@ -6,7 +6,7 @@ A block is a request of the bus's own; those whose reads it covers ride with it,
 * reads of the same unit and function that nothing of their own client to that unit comes before;
 * within the function's limit, with at most ``merge_hole`` entries between two of them that nobody asked for;
 * where that takes less time on the wire than to ask for each;
-* if the first one's deadline still leaves time for it.
+* if there is time for it before the deadline of each.
 
 What a device refuses as one block is cut in two where two reads meet, and the cut is remembered; who asked is asked for
 again, on its own side of it.
@@ -18,17 +18,19 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.outcomes import LAST_OF_THE_REQUEST
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.sharing import BITS, span
-from lumina_twisted.errors import ServerDeviceFailure
 from lumina_twisted.modbus.pdu_read import MAX_READ_BITS, MAX_READ_REGISTERS
 from lumina_twisted.modbus.rtu import encode_adu
 
 OVERHEAD: Final = 20
 """Characters that a read of its own costs besides its data: the request, the reply's frame, two silences."""
-_LAST_REFUSAL: Final = ServerDeviceFailure.code
-"""Exceptions up to here are about what was asked, or may be; later ones are not."""
+LATENCY: Final = 0.02
+"""Seconds that a device may take before it answers, as far as a block's length is concerned."""
+CUT_FOR: Final = 600.0
+"""Seconds after which a device is tried with a whole block again: it may have been a passing fault."""
 _MOST_CUTS: Final = 256
 _ADDRESSES: Final = 65536
 
@@ -45,6 +47,7 @@ class Block(Request):
         self.is_block = True
         self.arrived = leader.arrived
         self.epoch = leader.epoch
+        self.cost = leader.cost
         self.members = members
 
 
@@ -63,7 +66,7 @@ class Merging:
     def __init__(self, settings: BusSettings, pace: Pace) -> None:
         self._settings = settings
         self._pace = pace
-        self._cuts: dict[tuple[int, int, int], None] = {}
+        self._cuts: dict[tuple[int, int, int], float] = {}  # until when
 
     def block_for(
         self, leader: Request, waiting: Iterable[Request], may_go: Callable[[Request, list[Request]], bool], now: float
@@ -82,15 +85,15 @@ class Merging:
         members, whole = [leader], _Span(*span(leader.frame))
         for ordered in (sorted(others, key=_first), sorted(others, key=_end, reverse=True)):
             for one in ordered:
-                grown = self._grown(leader, whole, one, hole, now)
+                grown = self._grown(one, members, whole, hole, now)
                 if grown is not None and not _folds(one, members) and may_go(one, members):
                     members.append(one)
                     whole = grown
         return Block(leader, members, *whole) if len(members) > 1 else None
 
-    def refused(self, block: Block, code: int) -> None:
+    def refused(self, block: Block, code: int, now: float) -> None:
         """A device answered a block by an exception: it is cut where two of its reads meet, next to the middle."""
-        if code > _LAST_REFUSAL:
+        if code > LAST_OF_THE_REQUEST:
             return
         whole = _Span(*span(block.frame))
         middle = (whole.first + whole.end) / 2
@@ -101,9 +104,9 @@ class Merging:
         cut = min(clean or starts, key=lambda at: abs(at - middle))
         if len(self._cuts) >= _MOST_CUTS:
             del self._cuts[next(iter(self._cuts))]
-        self._cuts[block.unit, block.frame[1], cut] = None
+        self._cuts[block.unit, block.frame[1], cut] = now + CUT_FOR
 
-    def _grown(self, leader: Request, whole: _Span, one: Request, hole: int, now: float) -> _Span | None:
+    def _grown(self, one: Request, members: list[Request], whole: _Span, hole: int, now: float) -> _Span | None:
         """The range with one more read in it, if it may be there."""
         first, end = span(one.frame)
         if first > whole.end + hole or end + hole < whole.first:
@@ -113,15 +116,17 @@ class Merging:
         if grown.end - grown.first > (MAX_READ_BITS if is_bits else MAX_READ_REGISTERS):
             return None
         more = _bytes(grown.end - grown.first, is_bits) - _bytes(whole.end - whole.first, is_bits)
-        if more >= OVERHEAD + _bytes(end - first, is_bits) or self._is_cut(leader, grown):
+        if more >= OVERHEAD + _bytes(end - first, is_bits) or self._is_cut(one, grown, now):
             return None
         length = _bytes(grown.end - grown.first, is_bits)
-        return grown if now + self._pace.read_time(leader, length) <= leader.deadline else None
+        hastiest = min(member.deadline for member in (one, *members))
+        return grown if now + self._pace.read_time(one, length) + LATENCY <= hastiest else None
 
-    def _is_cut(self, leader: Request, whole: _Span) -> bool:
+    def _is_cut(self, leader: Request, whole: _Span, now: float) -> bool:
         unit, code = leader.unit, leader.frame[1]
         return any(
-            one == unit and function == code and whole.first < at < whole.end for one, function, at in self._cuts
+            one == unit and function == code and whole.first < at < whole.end and now < until
+            for (one, function, at), until in self._cuts.items()
         )
 
 

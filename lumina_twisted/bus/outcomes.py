@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from copy import copy
+from typing import Final
 
 from lumina_twisted.bus import failures
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Event, Failure, Reply, Request
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.sharing import Sharing, cut
-from lumina_twisted.errors import ModbusError, PortClosed, PortLost, Stopping
+from lumina_twisted.errors import ModbusError, PortClosed, PortLost, ServerDeviceFailure, Stopping
 
+LAST_OF_THE_REQUEST: Final = ServerDeviceFailure.code
+"""Exceptions up to here are about what was asked, or may be; later ones are of the device, or of a gateway."""
 _FOR_ALL = (PortClosed, PortLost, Stopping)
 
 
@@ -75,14 +78,14 @@ class Outcomes:
         return request.is_block
 
     def _answer_riders(self, leader: Request, frame: bytes) -> None:
-        """An exception may be about what the leader asked for beyond a rider's range."""
+        """An exception may be about what the leader asked for beyond a rider's range: then that is asked for itself."""
         is_exception = leader.pattern.is_exception(frame)
         for rider in self._sharing.release(leader):
             if not is_exception:
                 self._counters.replies += 1
                 self._counters.shared += 1
                 self._end(Reply(rider, cut(frame, leader.frame, rider.frame)))
-            elif rider.frame == leader.frame:
+            elif rider.frame == leader.frame or frame[2] > LAST_OF_THE_REQUEST:
                 self.failed(rider, failures.exception(rider, frame, self._port))
             else:
                 self.alone.append(rider)

@@ -18,6 +18,8 @@ _KEPT: Final = 4096
 """How many combinations are kept; a client that invents baud rates must not fill the memory."""
 _PROBE_LENGTH: Final = 15
 """Bytes of the read that tells whether a port echoes, and of its reply."""
+_OVERHEAD: Final = 5
+"""Bytes of a reply to a read, but for the data."""
 _READ_AROUND: Final = 13
 """Bytes of a read and of its reply, but for the data."""
 
@@ -67,6 +69,10 @@ class Pace:
     def read_time(self, request: Request, data: int) -> float:
         """The shortest time in which a read of ``data`` bytes can be sent and answered, asked like ``request``."""
         return (_READ_AROUND + data) * self._bits / request.serial.baudrate
+
+    def data_time(self, request: Request) -> float:
+        """How long the data of its reply is on the wire."""
+        return max(0, request.pattern.length - _OVERHEAD) * self._bits / request.serial.baudrate
 
     def response_timeout(self, request: Request) -> float:
         """How long the bus waits after the request's last byte: for a reply, or for a broadcast to be carried out."""

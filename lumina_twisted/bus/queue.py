@@ -27,9 +27,8 @@ from lumina_twisted.modbus.codes import BROADCAST
 
 AGEING: Final = 2.5
 """Seconds without a turn after which a lane starves."""
-_FALLS: Final = 0.2
-_RISES: Final = 0.02
-"""How fast the usual cost of a turn follows cheaper ones, and dearer ones: it is to be what a cheap turn costs."""
+_TURNS: Final = 64
+"""The usual cost of a turn is that of the cheapest of the last so many, or twice as many."""
 
 
 class Lane(IntEnum):
@@ -70,6 +69,26 @@ class _Client(Generic[Item]):
         self.served_at = -math.inf
 
 
+class Cheapest:
+    """The least of the last numbers, :data:`_TURNS` to twice as many; 0 before the first."""
+
+    __slots__ = ("_before", "_count", "_lately", "value")
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self._lately = self._before = math.inf
+        self._count = 0
+
+    def note(self, number: float) -> float:
+        """Takes one more into account, and tells the least."""
+        self._lately = min(self._lately, number)
+        self._count += 1
+        self.value = min(self._lately, self._before)
+        if self._count == _TURNS:
+            self._before, self._lately, self._count = self._lately, math.inf, 0
+        return self.value
+
+
 class RequestQueue(Generic[Item]):
     """What waits for one port.
 
@@ -86,10 +105,11 @@ class RequestQueue(Generic[Item]):
         self._passed_over: list[_Client[Item]] = []
         self._in_lane = [0, 0, 0]
         self._has_debtors = False
-        self._usual = [0.0, 0.0, 0.0]  # what a turn in each lane costs, as a rule
+        self._usual = [Cheapest(), Cheapest(), Cheapest()]  # what a turn in each lane costs, as a rule
         self._served_lane: int = Lane.NORMAL
         self._starves_at = [math.inf, math.inf, math.inf]
         self._now = 0.0
+        self._level: int = Lane.LOW  # the lane whose turn it is
         self._size = 0
         self.cost = 0.0
         """Seconds that all that waits will probably take."""
@@ -181,6 +201,7 @@ class RequestQueue(Generic[Item]):
                 continue
             request, later = self._first_in(level, now, ready_at)
             if request is not None:
+                self._level = level
                 return request, now
             again = min(again, later)
         return None, again
@@ -188,7 +209,8 @@ class RequestQueue(Generic[Item]):
     def take(self, request: Item) -> None:
         """Removes the request whose turn it is; its client's next turn comes after everybody else's."""
         self.pass_turn(request)
-        self._starves_at[request.lane] = self._now + AGEING
+        if request.lane <= self._level:  # one that a higher one lifted is no turn of its lane
+            self._starves_at[request.lane] = self._now + AGEING
         self._left(self._clients[request.client], request)
 
     def pass_turn(self, request: Item) -> None:
@@ -204,9 +226,7 @@ class RequestQueue(Generic[Item]):
 
         :param cost: seconds that nobody else could use the bus.
         """
-        usual = self._usual[self._served_lane]
-        usual = usual + (cost - usual) * (_FALLS if cost < usual else _RISES) if usual else cost
-        self._usual[self._served_lane] = usual
+        usual = self._usual[self._served_lane].note(cost)
         mine = self._clients.get(client)
         if mine is not None:
             mine.balance = balance = min(0.0, mine.balance + usual - cost)
@@ -239,7 +259,7 @@ class RequestQueue(Generic[Item]):
         in_debt: list[_Client[Item]] = []
         request: Item | None
         best: Item | None = None
-        most_debt = -self._usual[level] or -math.inf
+        most_debt = -self._usual[level].value or -math.inf
         for client in self._clients_in(level):
             requests = client.requests
             if len(requests) == 1 and requests[0].lane <= level:
@@ -271,7 +291,7 @@ class RequestQueue(Generic[Item]):
         passed, self._passed_over = self._passed_over, []
         if not passed:
             return
-        relief = -mine.balance if mine in passed else self._usual[lane]
+        relief = -mine.balance if mine in passed else self._usual[lane].value
         for client in passed:
             client.balance = min(0.0, client.balance + relief)
             if client is not mine and client.lane is not None:
@@ -328,7 +348,7 @@ class RequestQueue(Generic[Item]):
         if best is not None:
             mine.lane = best
             self._rings[best][mine.key] = mine
-        elif mine.balance > -self._usual[Lane.NORMAL] or not self._size or len(self._clients) > 2 * self._limit:
+        elif mine.balance > -self._usual[Lane.NORMAL].value or not self._size or len(self._clients) > 2 * self._limit:
             del self._clients[mine.key]
 
     def _leave_ring(self, mine: _Client[Item]) -> None:

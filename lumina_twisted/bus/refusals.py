@@ -7,8 +7,8 @@ clients do so at once; and never after its deadline.
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -31,7 +31,8 @@ class Refusals:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: deque[tuple[float, Request, ModbusError]] = deque()
+        self._waiting: list[tuple[float, int, Request, ModbusError]] = []  # a heap
+        self._number = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -49,18 +50,16 @@ class Refusals:
         waiting = len(self._waiting)
         patience = min(MOST_PATIENCE, PATIENCE * max(1.0, waiting / _FEW))
         due = min(request.deadline, request.arrived + patience)
-        last = self._waiting[-1][0] if waiting else -math.inf
-        if due < last <= request.deadline:
-            due = last  # in their order, or it would hold up the others
-        if now >= due or due < last or waiting >= self._limit:
+        if now >= due or waiting >= self._limit:
             return False
-        self._waiting.append((due, request, error))
+        self._number += 1
+        heapq.heappush(self._waiting, (due, self._number, request, error))
         return True
 
     def take_due(self, now: float) -> Iterator[tuple[Request, ModbusError]]:
         """Those to be told by now; they are taken out."""
         while self._waiting and self._waiting[0][0] <= now:
-            _, request, error = self._waiting.popleft()
+            _, _, request, error = heapq.heappop(self._waiting)
             yield request, error
 
     def take_all(self) -> Iterator[tuple[Request, ModbusError]]:

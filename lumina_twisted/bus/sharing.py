@@ -85,8 +85,15 @@ class Sharing:
         return (client, unit) in self._riding
 
     def leaders_of(self, client: Hashable, unit: int) -> Iterator[Request]:
-        """Those with whom that client's reads of that unit ride."""
-        return (leader for rider, leader in self.riders.items() if (rider.client, rider.unit) == (client, unit))
+        """Those with whom that client's reads of that unit ride; a broadcast is to every unit."""
+        return (
+            leader for rider, leader in self.riders.items()
+            if rider.client == client and unit in (rider.unit, BROADCAST)
+        )
+
+    def has_waiting(self, unit: int, function_code: int) -> bool:
+        """Whether a read of a unit and function waits for a turn of its own."""
+        return any(one.is_waiting for one in self._leaders.get((unit, function_code), ()))
 
     def waiting(self, unit: int, function_code: int) -> list[Request]:
         """The reads of a unit and function that wait for a turn of their own."""

@@ -123,7 +123,7 @@ def state_of(walk: Walk) -> str:
         [(d.owner.frame, d.owner.done, d.count, d.awaits_echo, rel(d.lapses), rel(d.overdue_since)) for d in owed],
         [list(ring) for ring in bus._queue._rings], bus._queue._served and bus._queue._served.key,
         {key: round(one.balance, 6) for key, one in bus._queue._clients.items()},
-        [round(one, 6) for one in bus._queue._usual],
+        [round(one.value, 6) for one in bus._queue._usual],
         wire.echo.known, owed._learned, bytes(ear._decoder._buffer),
         rel(wire.quiet_from), rel(ear._heard_at), rel(world.quiet_from), wire._last_frame, len(walk.requests),
         [(one.frame, one.answered, one.echoed, rel(one.until)) for one in world.sent if now <= one.until + 0.2],
