@@ -11,6 +11,7 @@ import fcntl
 import os
 import pathlib
 import re
+import stat
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -82,7 +83,8 @@ class RotatingFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device is everybody's
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
             if self.path.stem.endswith(f"-{os.getpid()}"):
