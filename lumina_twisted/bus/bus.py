@@ -16,7 +16,6 @@ A bus outlives its port: what it learned of its units stays when an adapter is r
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections import deque
 from collections.abc import Iterable
@@ -365,7 +364,7 @@ class Bus:
 
     def _remove(self, request: Request) -> None:
         """Out of the queue, if it is there."""
-        with contextlib.suppress(ValueError):
+        if request.is_waiting:
             self._queue.remove(request)
 
     def _take_answers(self, answers: Iterable[Answered], now: float) -> None:

@@ -14,7 +14,7 @@ from collections import Counter
 from typing import Final, NamedTuple
 
 from lumina_twisted.bus.events import Request
-from lumina_twisted.bus.sharing import SHAREABLE, covers, cut
+from lumina_twisted.bus.sharing import covers, cut, is_plain_read
 from lumina_twisted.modbus.codes import BROADCAST
 from lumina_twisted.modbus.settings import SerialSettings
 
@@ -62,7 +62,7 @@ class Freshness:
 
         :param sampled_after: when its last byte had left.
         """
-        if not _is_plain_read(request):
+        if not is_plain_read(request.frame):
             return
         key = request.unit, request.frame[1]
         group = self._groups.setdefault(key, {})
@@ -77,7 +77,7 @@ class Freshness:
     def answer(self, request: Request, max_age: float, now: float) -> bytes | None:
         """The reply to ``request`` from what is kept, if that is no older than ``max_age`` seconds."""
         self.is_used = True
-        if not _is_plain_read(request):
+        if not is_plain_read(request.frame):
             return None
         group = self._groups.get((request.unit, request.frame[1]), {})
         exact = group.get(request.frame[2:6])
@@ -93,7 +93,3 @@ class Freshness:
 
     def _epoch(self, unit: int) -> _Epoch:
         return self._writes[unit], self._writes[BROADCAST]
-
-
-def _is_plain_read(request: Request) -> bool:
-    return request.frame[1] in SHAREABLE and len(request.frame) == 8

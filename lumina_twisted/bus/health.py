@@ -133,14 +133,11 @@ class Health:
             if silence is not None and silence.state is not UnitState.SUSPECT:
                 self.changes.append(HealthChange(unit, serial, UnitState.ONLINE))
 
-    def in_vain(self, request: Request, cost: float, now: float) -> bool:
-        """Nothing came in time, and the bus was held for ``cost`` seconds.
-
-        :return: whether the unit is offline now.
-        """
+    def in_vain(self, request: Request, cost: float, now: float) -> None:
+        """Nothing came in time, and the bus was held for ``cost`` seconds."""
         needed = self._settings.offline_after_for(request.unit)
         if not needed or request.is_broadcast:
-            return False
+            return
         key = request.unit, request.serial
         silence = self.silent.get(key)
         if silence is None:
@@ -149,13 +146,12 @@ class Health:
         if silence.state is UnitState.SUSPECT and (
             silence.run < needed or now < self._heard_at[request.unit] + RECENTLY
         ):
-            return False
+            return
         if silence.state is UnitState.SUSPECT:
             self.changes.append(HealthChange(request.unit, request.serial, UnitState.OFFLINE))
         silence.state = UnitState.OFFLINE
         silence.interval = min(max(cost, 2 * silence.interval), cost / SHARE, LONGEST_INTERVAL)
         silence.failed_at, silence.cost = now, cost
-        return True
 
     def nothing_learned(self) -> None:
         """What was on the wire ended without saying anything of its unit: a probe may be sent again."""

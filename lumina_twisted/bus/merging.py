@@ -21,7 +21,7 @@ from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.outcomes import LAST_OF_THE_REQUEST
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.bus.sharing import BITS, span
+from lumina_twisted.bus.sharing import BITS, is_plain_read, span
 from lumina_twisted.modbus.pdu_read import MAX_READ_BITS, MAX_READ_REGISTERS
 from lumina_twisted.modbus.rtu import encode_adu
 
@@ -133,7 +133,7 @@ class Merging:
 def _is_mergeable(request: Request) -> bool:
     """Whether it is a read that has not been asked, and of which nothing special is wanted."""
     return (
-        1 <= request.frame[1] <= 4 and len(request.frame) == 8 and not request.attempts and not request.done
+        is_plain_read(request.frame) and not request.attempts and not request.done
         and request.retries is None and not request.is_block and _first(request) < _end(request) <= _ADDRESSES
     )
 

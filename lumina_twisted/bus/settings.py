@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 from attrs import Factory, field, frozen
@@ -122,43 +122,41 @@ class BusSettings(SerialSettings):
         """Whether reads of that unit are shared."""
         if not self.units:
             return self.share
-        own = self.units.get(UnitId(unit), _NOTHING_OWN).share
-        return self.share if own is None else own
+        shares: bool = self._of(unit, "share")
+        return shares
 
     def offline_after_for(self, unit: int) -> int:
         """After how many attempts in vain that unit is offline; 0 for never."""
-        own = self.units.get(UnitId(unit), _NOTHING_OWN).offline_after
-        return self.offline_after if own is None else own
+        attempts: int = self._of(unit, "offline_after")
+        return attempts
 
     def merge_hole_for(self, unit: int) -> int | None:
         """How large a hole may be in a block of that unit's; None if its reads are not merged."""
         if not self.units:
             return self.merge_hole if self.merge else None
-        own = self.units.get(UnitId(unit), _NOTHING_OWN)
-        if not (self.merge if own.merge is None else own.merge):
-            return None
-        return self.merge_hole if own.merge_hole is None else own.merge_hole
+        hole: int | None = self._of(unit, "merge_hole") if self._of(unit, "merge") else None
+        return hole
 
     def max_age_for(self, unit: int) -> float:
         """How old a value of that unit may be, in seconds."""
         if not self.units:
             return self.max_age
-        own = self.units.get(UnitId(unit), _NOTHING_OWN).max_age
-        return self.max_age if own is None else own
+        seconds: float = self._of(unit, "max_age")
+        return seconds
 
     def timeout_for(self, unit: int) -> Timeout:
         """The response timeout of that unit."""
-        own = self.units.get(UnitId(unit), _NOTHING_OWN).timeout
-        return self.timeout if own is None else own
+        timeout: Timeout = self._of(unit, "timeout")
+        return timeout
+
+    def _of(self, unit: int, key: str) -> Any:
+        """A unit's own setting, or the port's where it has none."""
+        own = getattr(self.units.get(UnitId(unit), _NOTHING_OWN), key)
+        return getattr(self, key) if own is None else own
 
     def for_unit(self, unit: int) -> UnitSettings:
         """The settings of one unit, with the port's where it has none of its own."""
-        own = self.units.get(UnitId(unit), _NOTHING_OWN)
-        return UnitSettings(
-            timeout=self.timeout if own.timeout is None else own.timeout,
-            frame_gap=self.frame_gap if own.frame_gap is None else own.frame_gap,
-            retries=self.retries if own.retries is None else own.retries,
-        )
+        return UnitSettings(**{key: self._of(unit, key) for key in ("timeout", "frame_gap", "retries")})
 
 
 _NOTHING_OWN = UnitSettings()

@@ -132,9 +132,7 @@ class Sharing:
         return riders
 
     def _is_shareable(self, request: Request) -> bool:
-        frame = request.frame
-        shares = self._shares_all or self._settings.shares(request.unit)
-        return shares and frame[1] in SHAREABLE and len(frame) == 8
+        return (self._shares_all or self._settings.shares(request.unit)) and is_plain_read(request.frame)
 
     def _fits(self, request: Request, leader: Request) -> bool:
         same = leader.epoch == request.epoch and leader.serial == request.serial
@@ -142,6 +140,11 @@ class Sharing:
 
     def _epoch(self, unit: int) -> tuple[int, int]:
         return self._writes.get(unit, 0), self._writes.get(BROADCAST, 0)
+
+
+def is_plain_read(frame: bytes) -> bool:
+    """Whether it asks for a range and does nothing else: a whole frame of functions 1 to 4."""
+    return frame[1] in SHAREABLE and len(frame) == 8
 
 
 def span(frame: bytes) -> tuple[int, int]:
