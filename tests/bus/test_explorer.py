@@ -22,7 +22,19 @@ SUBMITS = ("read 1", "long 1", "write 1", "read 2")
 FOREIGN = encode_adu(9, bytes((3, 2, 0x12, 0x34)))
 
 
-class Walk:
+class Playing:
+    """What the wire of a world waits for."""
+
+    world: World
+
+    @property
+    def live(self) -> Sent | None:
+        """The frame whose reply the core waits for, if that has not come."""
+        last = self.world.sent[-1] if self.world.sent and self.world.bus.is_busy else None
+        return last if last and not last.answered else None
+
+
+class Walk(Playing):
     """One sequence being played."""
 
     def __init__(self, echoes: bool) -> None:
@@ -51,12 +63,6 @@ class Walk:
             yield "timer"
         if self.requests:
             yield "lost"
-
-    @property
-    def live(self) -> Sent | None:
-        """The frame whose reply the core waits for, if that has not come."""
-        last = self.world.sent[-1] if self.world.sent and self.world.bus.is_busy else None
-        return last if last and not last.answered else None
 
     @property
     def overdue(self) -> Sent | None:

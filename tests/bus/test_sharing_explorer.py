@@ -13,15 +13,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Reply, Request
 from lumina_twisted.bus.settings import BusSettings
-from tests.bus.test_explorer import DEPTH, state_of
+from tests.bus.test_explorer import DEPTH, Playing, state_of
 from tests.bus.test_sharing import SharedWorld, values
 from tests.bus.world import Sent, read, write
 
 SUBMITS = {"whole": (10, 2), "part": (11, 1), "next": (12, 1)}
 
 
-class SharedWalk:
+class SharedWalk(Playing):
     """One sequence being played."""
+
+    world: SharedWorld
 
     def __init__(self, merge: bool, max_age: float | None) -> None:
         self.world = SharedWorld(BusSettings(timeout=0.1, echo="off", retries=1, merge=merge))
@@ -44,12 +46,6 @@ class SharedWalk:
             yield "timer"
         if self.requests:
             yield "lost"
-
-    @property
-    def live(self) -> Sent | None:
-        """The frame whose reply the core waits for, if that has not come."""
-        last = self.world.sent[-1] if self.world.sent and self.world.bus.is_busy else None
-        return last if last and not last.answered else None
 
     @property
     def overdue(self) -> Sent | None:
