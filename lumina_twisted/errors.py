@@ -71,6 +71,18 @@ class RequestError(ModbusError):
     token = "invalid"
 
 
+class UnknownName(RequestError):
+    """There is no value, or no device, of that name; the message says which name is near."""
+
+    token = "unknown_name"
+
+
+class NotWritable(RequestError):
+    """Its description does not allow that the value is written."""
+
+    token = "not_writable"
+
+
 class FrameError(ModbusError):
     """Bytes that are no frame: too short, a wrong CRC, or a length that the function code contradicts."""
 
@@ -99,6 +111,12 @@ class Overloaded(NotSent):
     """The server serves as many clients, or the port as many requests, as it can in time."""
 
     token = "overloaded"
+
+
+class NotAllowed(NotSent):
+    """A rule of the port's forbids it; the message names the rule."""
+
+    token = "not_allowed"
 
 
 class NotConnected(NotSent):
@@ -147,6 +165,12 @@ class OutcomeUnknown(ModbusError):
     """A write was sent and there is no proof of it: the device may or may not have carried it out."""
 
     token = "outcome_unknown"
+
+
+class NotTaken(ModbusError):
+    """A write was confirmed, and the device holds another value."""
+
+    token = "not_taken"
 
 
 class ModbusException(ModbusError):
@@ -275,6 +299,6 @@ _BY_TOKEN: dict[str, type[ModbusError]] = {
     cls.token: cls
     for cls in (
         RequestError, NotSent, Expired, QueueFull, Overloaded, PortClosed, UnitOffline, Cancelled, Stopping,
-        ResponseTimeout, OutcomeUnknown,
+        ResponseTimeout, OutcomeUnknown, UnknownName, NotWritable, NotAllowed, NotTaken,
     )
 }

@@ -1,0 +1,34 @@
+"""A point as it is known, floor 0."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from attrs import frozen
+
+from lumina_twisted.modbus.value_codec import Value
+
+
+class Quality(StrEnum):
+    """How far a reading can be relied on."""
+
+    GOOD = "good"
+    STALE = "stale"
+    """It is older than its interval allows, or was never read."""
+    BAD = "bad"
+    """The device was asked and gave no value."""
+
+
+@frozen
+class Reading:
+    """One point as it is known.
+
+    :param value: what the device said last; None if it never said anything.
+    :param time: when it was asked for that, in seconds since 1970; None without a value.
+    :param why: a sentence that says why the quality is not good; empty if it is.
+    """
+
+    value: Value | None
+    quality: Quality
+    time: float | None
+    why: str = ""
