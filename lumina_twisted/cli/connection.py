@@ -11,7 +11,7 @@ from lumina_twisted.cli.arguments import DEFAULT_SERVER, Server, from_url, serve
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import EXIT_OK, UsageError
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient
-from lumina_twisted.client.aio_base import Client
+from lumina_twisted.client.aio_connecting import ReconnectingClient
 from lumina_twisted.errors import NotConnected
 
 Ask = Callable[[Any, Any, Output], Awaitable[int | None]]
@@ -50,7 +50,7 @@ def server_of(options: Any) -> Server:
         raise UsageError(f"LUMINA_SERVER: {error}") from None
 
 
-async def connect(client: Client, where: Server, timeout: float) -> None:
+async def connect(client: ReconnectingClient, where: Server, timeout: float) -> None:
     """Connects, or gives up.
 
     :raises NotConnected: after ``timeout`` seconds, or when it is refused.

@@ -10,7 +10,8 @@ from collections import deque
 from typing import Final
 
 from lumina_twisted.client.command import CommandSettings, PendingCommand, check_name
-from lumina_twisted.client.session import Session, Told, Unusable, by_number
+from lumina_twisted.client.conversation import Unusable
+from lumina_twisted.client.session import Session, Told, by_number
 from lumina_twisted.errors import LineError, NotConnected, RequestError, Stopping, error_from_reason
 from lumina_twisted.lineproto import Answer, format_command, parse_answer
 

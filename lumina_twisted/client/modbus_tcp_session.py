@@ -6,7 +6,8 @@ from math import inf
 from typing import Final
 
 from lumina_twisted.client.command import CommandSettings, PendingCommand
-from lumina_twisted.client.session import Session, Unusable, about
+from lumina_twisted.client.conversation import Unusable
+from lumina_twisted.client.session import Session, about
 from lumina_twisted.errors import (
     FrameError,
     GatewayTargetDeviceFailedToRespond,

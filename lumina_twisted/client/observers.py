@@ -1,16 +1,15 @@
-"""Who is told of every command's end, floor 3."""
+"""Who is told what happens, floor 3."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from lumina_twisted.client.command import CommandFailure, CommandReply
-
-Observer = Callable[[CommandReply | CommandFailure], object]
+Told = TypeVar("Told")
 Unsubscribe = Callable[[], None]
 
 
-class Observers:
+class Observers(Generic[Told]):
     """Callables that subscribed; one that raises disturbs nobody.
 
     :param report: called while what an observer raised is being handled.
@@ -18,9 +17,9 @@ class Observers:
 
     def __init__(self, report: Callable[[BaseException], object]) -> None:
         self._report = report
-        self._observers: list[Observer] = []
+        self._observers: list[Callable[[Told], object]] = []
 
-    def subscribe(self, observer: Observer) -> Unsubscribe:
+    def subscribe(self, observer: Callable[[Told], object]) -> Unsubscribe:
         """Adds one; the function returned takes it away again."""
         self._observers.append(observer)
 
@@ -30,10 +29,10 @@ class Observers:
 
         return unsubscribe
 
-    def tell(self, ended: CommandReply | CommandFailure) -> None:
+    def tell(self, what: Told) -> None:
         """Tells all of them."""
         for observer in tuple(self._observers):
             try:
-                observer(ended)
+                observer(what)
             except Exception as error:
                 self._report(error)

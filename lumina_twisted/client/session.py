@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from lumina_twisted.client.command import CommandSettings, PendingCommand
+from lumina_twisted.client.conversation import Unusable
 from lumina_twisted.errors import (
     Cancelled,
     Expired,
@@ -64,13 +65,8 @@ class Told(NamedTuple):
     lines: tuple[str, ...]
 
 
-class Unusable(NamedTuple):
-    """The connection must be cut: its far end is dead or no server, and the sentence says why."""
-
-    why: str
-
-
-Event = Answered | Failed | Told | Unusable
+Event = Answered | Failed | Told
+"""What a client is told; and it cuts the connection when there is an :class:`Unusable`."""
 
 
 class Session:
@@ -88,7 +84,7 @@ class Session:
         self._why_not = "it has not been tried yet"
         self._heard_at = 0.0
         self._out: list[bytes] = []
-        self._events: deque[Event] = deque()
+        self._events: deque[Event | Unusable] = deque()
         self._number = 0
         self._live = 0
         self._waiting: dict[str, deque[PendingCommand]] = {}
@@ -187,7 +183,7 @@ class Session:
         data, self._out = b"".join(self._out), []
         return data
 
-    def next_event(self) -> Event | None:
+    def next_event(self) -> Event | Unusable | None:
         """What has happened, one by one."""
         return self._events.popleft() if self._events else None
 

@@ -13,8 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.client import ModbusTcpClient, aio, client_from_url
 from lumina_twisted.client.command import CommandSettings, PendingCommand
+from lumina_twisted.client.conversation import Unusable
 from lumina_twisted.client.modbus_tcp_session import SILENCE, ModbusTcpSession
-from lumina_twisted.client.session import Answered, Failed, Unusable
+from lumina_twisted.client.session import Answered, Failed
 from lumina_twisted.client.url import parse_url
 from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.errors import (
