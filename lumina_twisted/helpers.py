@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from lumina_twisted.bus import analytics
 from lumina_twisted.bus.monitor import PerformanceMonitor
+from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.log import LuminaLogger
 from lumina_twisted.prioritizing import CommandPrioritizer
 from lumina_twisted.retrying import RetryManager
 
-__all__ = ["CommandPrioritizer", "LuminaLogger", "PerformanceMonitor", "QueueAnalytics", "RetryManager"]
+__all__ = ["CommandPrioritizer", "DeviceStateManager", "LuminaLogger", "PerformanceMonitor", "QueueAnalytics", "RetryManager"]
 
 
 class QueueAnalytics(analytics.QueueAnalytics):

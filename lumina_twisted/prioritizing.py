@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.errors import LuminaError, QueueFull
 from lumina_twisted.priority import Priority, lane_of
-from lumina_twisted.retrying import in_asyncio_task
+from lumina_twisted.retrying import in_asyncio_task, in_callers_world
 
 _COST: Final = 1.0
 """Of each turn, for nobody here knows what a command will take; not 0, for the queue keeps whoever had a free turn."""
@@ -147,11 +147,4 @@ class CommandPrioritizer:
 
 def _ended(error: LuminaError | None = None) -> Any:
     """What ends at once, in the world of the caller."""
-    if not in_asyncio_task():
-        return succeed(None) if error is None else fail(error)
-    future = asyncio.get_running_loop().create_future()
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
-    return future
+    return in_callers_world(succeed(None) if error is None else fail(error))

@@ -93,9 +93,12 @@ class RetryManager:
 
 def _awaitable(result: Awaitable[Any]) -> Awaitable[Any]:
     """A task of asyncio's cannot wait for a Deferred as it is."""
-    if isinstance(result, Deferred) and in_asyncio_task():
-        return result.asFuture(asyncio.get_running_loop())
-    return result
+    return in_callers_world(result) if isinstance(result, Deferred) else result
+
+
+def in_callers_world(deferred: Deferred[Any]) -> Any:
+    """``deferred`` as its caller can await it: an asyncio future in a task of asyncio's, itself anywhere else."""
+    return deferred.asFuture(asyncio.get_running_loop()) if in_asyncio_task() else deferred
 
 
 def in_asyncio_task() -> bool:
