@@ -12,7 +12,14 @@ from lumina_twisted.log import LuminaLogger
 from lumina_twisted.prioritizing import CommandPrioritizer
 from lumina_twisted.retrying import RetryManager
 
-__all__ = ["CommandPrioritizer", "DeviceStateManager", "LuminaLogger", "PerformanceMonitor", "QueueAnalytics", "RetryManager"]
+__all__ = [
+    "CommandPrioritizer",
+    "DeviceStateManager",
+    "LuminaLogger",
+    "PerformanceMonitor",
+    "QueueAnalytics",
+    "RetryManager",
+]
 
 
 class QueueAnalytics(analytics.QueueAnalytics):
