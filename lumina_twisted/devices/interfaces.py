@@ -5,36 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.valueproto.point import PointDescription
 from lumina_twisted.valueproto.reading import Reading
+
+__all__ = ["Observer", "PointDescription", "Values"]
 
 Observer = Callable[[str, Reading], object]
 """Told the name of a point and what is known of it now."""
-
-
-@frozen(kw_only=True)
-class PointDescription:
-    """A point as a person wants to see it.
-
-    :param name: DEVICE.POINT.
-    :param words: that its value can be, if it has any, or the names of its bits.
-    :param device: whose it is, at ``unit`` of ``port``.
-    """
-
-    name: str
-    type: str
-    unit_of_measure: str = ""
-    writable: bool = False
-    summary: str = ""
-    low: float | None = None
-    high: float | None = None
-    words: tuple[str, ...] = ()
-    device: str = ""
-    port: str = ""
-    unit: int = 0
 
 
 class Values(Protocol):

@@ -1,0 +1,177 @@
+"""Answers as text, floor 0, for people and for programs that read lines by their fields.
+
+A reading is a line ``NAME VALUE UNIT QUALITY TIME [WHY]``: five fields without blanks, then a sentence. A field that is
+empty or has blanks stands in quotation marks, as JSON has it; ``-`` stands for no value, no unit of measure and no
+time. What is no value begins with ``# `` or with ``error``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.valueproto.answer import (
+    Answer,
+    Change,
+    Configured,
+    Described,
+    Figures,
+    Goodbye,
+    Hints,
+    NamedFault,
+    NamedReading,
+    Past,
+    Points,
+    Readings,
+    Refused,
+    Speaking,
+    Watching,
+    Written,
+)
+from lumina_twisted.valueproto.command import quote, text_of
+from lumina_twisted.valueproto.instant import iso_time
+from lumina_twisted.valueproto.point import PointDescription
+
+ValueText = Callable[[str, Value], str]
+"""How a value of a point is written for people: its name, the value."""
+NOTHING: Final = "-"
+_FIELD: Final = re.compile(r"(?!-$)[^\s\"\x00-\x1f\x7f-\x9f][^\s\x00-\x1f\x7f-\x9f]*")
+_BREAKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+
+
+def format_text(answer: Answer, value_text: ValueText) -> bytes:
+    """The lines of ``answer``, newlines included.
+
+    :param value_text: writes its values.
+    """
+    return tag_text(text_body(answer, value_text), answer.tag)
+
+
+def tag_text(body: bytes, tag: str) -> bytes:
+    """Lines of :func:`text_body` with a tag; without one if that is empty."""
+    if not tag:
+        return body
+    mark = f"@{tag} ".encode()
+    return mark + body[:-1].replace(b"\n", b"\n" + mark) + b"\n"
+
+
+def text_body(answer: Answer, value_text: ValueText) -> bytes:
+    """The lines of ``answer`` without its tag."""
+    return "".join(f"{line}\n" for line in _lines(answer, value_text)).encode("utf-8", "replace")
+
+
+def _lines(answer: Answer, value_text: ValueText) -> Iterable[str]:
+    match answer:
+        case Change(value):
+            return [_reading(value, value_text)]
+        case Readings(values):
+            return [line for one in values for line in _reading_or_fault(one, value_text)] or ["# 0 values"]
+        case Written(value):
+            return [_written(value, value_text)]
+        case Past(values):
+            return [*(_reading(one, value_text) for one in values), _count(values, "change")]
+        case Points(names):
+            return [*map(_point, names), _count(names, "value")]
+        case Described(point):
+            return _described(point)
+        case Configured(device, config):
+            return [*_settings(device, config), "#"]
+        case Refused(error, message):
+            return _error(error, message)
+        case Hints(lines):
+            return [*(f"# {_one_line(line)}" for line in lines), "#"]
+        case Figures(stats):
+            return [*(f"# {_one_line(name)}  {_counts(counts)}" for name, counts in stats.items()), "#"]
+        case Watching(watched):
+            return [f"# {watched} watched"]
+        case Speaking(name):
+            return [f"# format {name}"]
+        case Goodbye():
+            return ["bye"]
+        case _:
+            raise TypeError(answer)
+
+
+# -- lines of values ------------------------------------------------------------------------------------------------
+
+
+def _reading_or_fault(one: NamedReading | NamedFault, value_text: ValueText) -> list[str]:
+    if isinstance(one, NamedReading):
+        return [_reading(one, value_text)]
+    return _error(one.error, one.message if one.name in one.message else f"{one.name}: {one.message}")
+
+
+def _reading(one: NamedReading, value_text: ValueText) -> str:
+    reading = one.reading
+    line = f"{_value(one, value_text)} {reading.quality} {_time(reading.time)}"
+    return f"{line} {_one_line(reading.why)}" if reading.why else line
+
+
+def _written(one: NamedReading, value_text: ValueText) -> str:
+    return f"{_value(one, value_text)} confirmed {_time(one.reading.time)}"
+
+
+def _value(one: NamedReading, value_text: ValueText) -> str:
+    value = one.reading.value
+    text = NOTHING if value is None else _field(value_text(one.name, value))
+    return f"{one.name} {text} {_field(one.unit_of_measure) if one.unit_of_measure else NOTHING}"
+
+
+def _time(seconds: float | None) -> str:
+    return NOTHING if seconds is None else iso_time(seconds)
+
+
+def _field(text: str) -> str:
+    """As one field: in quotation marks where it would be several, none, or another."""
+    if _FIELD.fullmatch(text):
+        return text
+    shown = json.dumps(text, ensure_ascii=False)
+    return shown if shown.isprintable() else json.dumps(text)
+
+
+# -- other lines ----------------------------------------------------------------------------------------------------
+
+
+def _error(error: str, message: str) -> list[str]:
+    """Of a configuration's faults each has its line."""
+    return [f"error {error} {_one_line(line)}" for line in message.split("\n") if line] or [f"error {error}"]
+
+
+def _point(one: PointDescription) -> str:
+    unit = _field(one.unit_of_measure) if one.unit_of_measure else NOTHING
+    return f"{one.name} {one.type} {unit} {'rw' if one.writable else 'r'} {_one_line(one.summary)}".rstrip()
+
+
+def _described(one: PointDescription) -> Iterator[str]:
+    yield _point(one)
+    for what, limit in (("lowest", one.low), ("highest", one.high)):
+        if limit is not None:
+            yield f"# {what}  {limit:.15g}"
+    if one.words:
+        yield f"# words  {_one_line(', '.join(one.words))}"
+    yield f"# device  {one.device}, unit {one.unit} of {_one_line(one.port)}"
+    yield "#"
+
+
+def _settings(device: str, config: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Each as ``config`` takes it back."""
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _settings(device, value, f"{path}{key}.")
+        else:
+            yield f"{device} {path}{key}={quote(_one_line(text_of(value)))}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{_one_line(name).replace('_', ' ')} {count}" for name, count in counts.items()) or "nothing yet"
+
+
+def _count(many: tuple[Any, ...], what: str) -> str:
+    return f"# {len(many)} {what}{'' if len(many) == 1 else 's'}"
+
+
+def _one_line(text: str) -> str:
+    return _BREAKS.sub(" ", text).strip()
