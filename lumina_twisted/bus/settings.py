@@ -20,8 +20,8 @@ EchoMode = Literal["off", "on", "auto"]
 
 
 @frozen(kw_only=True, slots=False)
-class UnitSettings:
-    """What differs for one unit on a bus; what is not given is the port's."""
+class UnitWireSettings:
+    """How a unit is asked, where that differs from its port's."""
 
     baudrate: Baudrate | None = setting(None, "speed at which this unit is asked", unit="baud")
     bytesize: Literal[7, 8] | None = setting(None, "data bits of its characters", unit="bits")
@@ -30,6 +30,12 @@ class UnitSettings:
     timeout: Timeout | None = setting(None, 'response timeout of this unit; or "auto"', unit="s")
     frame_gap: Seconds | None = setting(None, "silence before a frame to this unit", unit="s")
     retries: Retries | None = setting(None, "how often a read of this unit is asked again")
+
+
+@frozen(kw_only=True, slots=False)
+class UnitSettings(UnitWireSettings):
+    """What differs for one unit on a bus; what is not given is the port's."""
+
     max_age: Seconds | None = setting(
         None, "how old a value of this unit may be that answers a read which does not say itself", unit="s"
     )

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from attrs import Factory, field, frozen
 
+from lumina_twisted.modbus.registers import ByteOrder, WordOrder
 from lumina_twisted.modbus.value_codec import ValueCodec
 
 TableName = Literal["coil", "discrete", "holding", "input"]
@@ -62,6 +63,8 @@ class Profile:
     :param source: where its register map is published.
     :param hole: entries that nobody described and that may be read along between two points.
     :param most: registers that the device gives in one reply; of bits 16 times as many.
+    :param word_order: of those points that say no other; so ``byte_order`` and ``poll``.
+    :param given: the table it was read from.
     """
 
     name: str
@@ -72,6 +75,10 @@ class Profile:
     model: str = ""
     hole: int = 0
     most: int = MOST_REGISTERS
+    word_order: WordOrder = "big"
+    byte_order: ByteOrder = "big"
+    poll: float = DEFAULT_POLL
+    given: Mapping[str, Any] = field(default=Factory(dict))
 
 
 @frozen(kw_only=True)
@@ -81,6 +88,7 @@ class Device:
     :param port: the port's name.
     :param points: by name, its profile's with what it overrides.
     :param line: line settings of its unit that differ from the port's, as ``[ports.NAME.units.N]`` has them.
+    :param given: the table it was read from.
     """
 
     name: str
@@ -92,6 +100,7 @@ class Device:
     hole: int = 0
     most: int = MOST_REGISTERS
     line: Mapping[str, Any] = field(default=Factory(dict))
+    given: Mapping[str, Any] = field(default=Factory(dict))
 
     def most_entries(self, table: TableName) -> int:
         """How many entries of a table may be read at a time."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final
 
 import attrs
 
+from lumina_twisted.document import NUMBER, DocumentReader
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.schema import structure
 from lumina_twisted.simulator.faults import KINDS, Fault
 from lumina_twisted.simulator.identity import LONGEST_OBJECT
 from lumina_twisted.simulator.settings import (
@@ -27,13 +26,10 @@ from lumina_twisted.simulator.settings import (
 )
 from lumina_twisted.simulator.values import value_fault, width_of
 
-T = TypeVar("T")
-
 TABLES: Final = {"coils": True, "discrete_inputs": True, "holding_registers": False, "input_registers": False}
 """The tables of a device, and whether each holds bits."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
-_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,4}|0x[0-9a-fA-F]{1,4}")
 _TABLE_KEYS: Final = tuple(one.name for one in attrs.fields(TableSettings) if one.name != "values")
 _INPUT_KEYS: Final = tuple(key for key in _TABLE_KEYS if key not in ("read_only", "write_once"))
 _NOT_OF_BITS: Final = ("type", "word_order", "byte_order", "length", "encoding")
@@ -44,22 +40,17 @@ def simulation_settings(data: Mapping[str, Any]) -> SimulationSettings:
 
     :raises ConfigError: with one fault for each wrong, unknown or missing key.
     """
-    reader = _Reader()
+    reader = _Reader([])
     made = reader.simulation(data)
     if reader.faults:
         raise ConfigError(reader.faults)
     return made
 
 
-class _Reader:
-    """Reads on after a fault; what it then returns nobody uses."""
-
-    def __init__(self) -> None:
-        self.faults: list[str] = []
-
+class _Reader(DocumentReader):
     def simulation(self, data: Mapping[str, Any]) -> SimulationSettings:
-        made = self._structured(data, SimulationSettings, "", ("buses",)) or SimulationSettings()
-        tables = self._tables(data, "buses", "")
+        made = self.structured(data, SimulationSettings, "", ("buses",)) or SimulationSettings()
+        tables = self.tables(data, "buses", "")
         buses = {name: self._bus(name, table, f"buses.{name}") for name, table in tables}
         if not buses and not self.faults:
             self.faults.append("buses: there is no bus; add a table [buses.NAME]")
@@ -71,12 +62,12 @@ class _Reader:
     def _bus(self, name: str, data: Any, where: str) -> SimulatedBusSettings:
         if not _NAME.fullmatch(name):
             self.faults.append(f"{where}: the name of a bus has letters, digits, '_', '.' and '-' only")
-        made = self._structured(data, SimulatedBusSettings, where, ("units", "faults")) or SimulatedBusSettings()
+        made = self.structured(data, SimulatedBusSettings, where, ("units", "faults")) or SimulatedBusSettings()
         if not isinstance(data, Mapping):
             return made
         units: dict[int, SimulatedUnitSettings] = {}
-        for key, table in self._tables(data, "units", where):
-            number = self._number(key, f"{where}.units.{key}", "a unit identifier", 1, 255, units)
+        for key, table in self.tables(data, "units", where):
+            number = self.number(key, f"{where}.units.{key}", "a unit identifier", 1, 255, units)
             unit = self._unit(table, f"{where}.units.{key}")
             if number is not None:
                 units[number] = unit
@@ -94,7 +85,7 @@ class _Reader:
 
     def _unit(self, data: Any, where: str) -> SimulatedUnitSettings:
         apart = (*TABLES, "files", "fifo_queues", "faults")
-        made = self._structured(data, SimulatedUnitSettings, where, apart) or SimulatedUnitSettings()
+        made = self.structured(data, SimulatedUnitSettings, where, apart) or SimulatedUnitSettings()
         if not isinstance(data, Mapping):
             return made
         self._check_identity(made.identity, f"{where}.identity")
@@ -126,9 +117,9 @@ class _Reader:
     ) -> dict[int, tuple[int, ...]]:
         """Registers by a number: files, queues."""
         made: dict[int, tuple[int, ...]] = {}
-        for number, value in self._tables(data, key, where):
+        for number, value in self.tables(data, key, where):
             path = f"{where}.{key}.{number}"
-            place = self._number(number, path, what, lowest, 0xFFFF, made)
+            place = self.number(number, path, what, lowest, 0xFFFF, made)
             if not (isinstance(value, list) and all(type(one) is int and 0 <= one <= 0xFFFF for one in value)):
                 self.faults.append(f"{path}: expected a list of registers, 0 to 65535 each, got {value!r}")
             elif place is not None:
@@ -142,21 +133,8 @@ class _Reader:
         if not isinstance(listed, list):
             self.faults.append(f"{where}.faults: expected tables [[{where}.faults]], with two brackets, got {listed!r}")
             return ()
-        made = [self._kind(one, KINDS, "", "fault", f"{where}.faults[{index}]") for index, one in enumerate(listed)]
+        made = [self.kind(one, KINDS, "", "fault", f"{where}.faults[{index}]") for index, one in enumerate(listed)]
         return tuple(one for one in made if one is not None)
-
-    def _kind(self, data: Any, kinds: Mapping[str, type[T]], default: str, what: str, where: str) -> T | None:
-        """A table whose ``kind`` says which class it is of."""
-        kind = data.get("kind", default) if isinstance(data, Mapping) else default
-        if not isinstance(data, Mapping):
-            self.faults.append(f"{where}: expected a table, got {data!r}")
-        elif "kind" not in data and not default:
-            self.faults.append(f"{where}.kind: this key is required; there are {', '.join(kinds)}")
-        elif not isinstance(kind, str) or kind not in kinds:
-            self.faults.append(f"{where}.kind: there is no {what} {kind!r}; {_nearest(kind, kinds)}")
-        else:
-            return self._structured(data, kinds[kind], where, ("kind",))
-        return None
 
     # -- tables of values --------------------------------------------------------------------------------------------
 
@@ -166,15 +144,15 @@ class _Reader:
             self.faults.append(f"{where}: expected a table, got {data!r}")
             return TableSettings()
         addresses = [key for key in data if key not in keys]
-        made = self._structured(data, TableSettings, where, addresses) or TableSettings()
+        made = self.structured(data, TableSettings, where, addresses) or TableSettings()
         values: dict[int, Value] = {}
         for key in addresses:
             path = f"{where}.{key}"
-            if not _NUMBER.fullmatch(key):
+            if not NUMBER.fullmatch(key):
                 self.faults.append(f"{path}: expected an address, as 17 or 0x11, or one of {', '.join(keys)}")
                 continue
             value = self._value(data[key], TABLES[name], path)
-            address = self._number(key, path, "an address", 0, 0xFFFF, values)
+            address = self.number(key, path, "an address", 0, 0xFFFF, values)
             if value is not None and address is not None:
                 values[address] = value
         self._check_places(values, made.size, TABLES[name], where)
@@ -184,7 +162,7 @@ class _Reader:
         if not isinstance(data, Mapping):
             made: Value | None = Constant(value=data)
         else:
-            made = self._kind(data, VALUE_KINDS, "constant", "kind of value", where)
+            made = self.kind(data, VALUE_KINDS, "constant", "kind of value", where)
             unused = [key for key in _NOT_OF_BITS if is_bits and key in data]
             self.faults.extend(f"{where}.{key}: a bit has no {key}; take it away" for key in unused)
         if made is not None and (fault := value_fault(made, is_bits)):
@@ -201,41 +179,3 @@ class _Reader:
             before, end = address, address + width_of(values[address], is_bits)
             if end > size:
                 self.faults.append(f"{where}.{address}: goes beyond the table's end; raise its size, which is {size}")
-
-    # -- what all have in common -------------------------------------------------------------------------------------
-
-    def _structured(self, data: Any, cls: type[T], where: str, apart: Iterable[str]) -> T | None:
-        """Without the keys that are read apart."""
-        apart = set(apart)
-        rest = {key: value for key, value in data.items() if key not in apart} if isinstance(data, Mapping) else data
-        try:
-            return structure(rest, cls, where)
-        except ConfigError as error:
-            self.faults.extend(error.faults)
-            return None
-
-    def _tables(self, data: Mapping[str, Any], key: str, where: str) -> Iterator[tuple[str, Any]]:
-        """What stands in ``data`` as tables below one key."""
-        path = f"{where}.{key}" if where else key
-        tables = data.get(key, {})
-        if not isinstance(tables, Mapping):
-            self.faults.append(f"{path}: expected tables, got {tables!r}")
-            return
-        yield from tables.items()
-
-    def _number(
-        self, key: str, where: str, what: str, lowest: int, highest: int, taken: Container[int]
-    ) -> int | None:
-        number = int(key, 0) if _NUMBER.fullmatch(key) else -1
-        if not lowest <= number <= highest:
-            self.faults.append(f"{where}: expected {what} from {lowest} to {highest} as the key, got {key!r}")
-        elif number in taken:
-            self.faults.append(f"{where}: {number} stands there already, written in another way")
-        else:
-            return number
-        return None
-
-
-def _nearest(word: object, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(word), list(known), 1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"

@@ -1,0 +1,211 @@
+"""Profiles and devices from plain data as a TOML file holds it, floor 3. All that is wrong is told at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from lumina_twisted.devices.description import Device, Point, Profile
+from lumina_twisted.devices.overlaps import overlaps
+from lumina_twisted.devices.point_document import Defaults, PointReader
+from lumina_twisted.devices.settings import LINE_KEYS, DeviceSettings, ProfileSettings
+from lumina_twisted.document import nearest
+
+_NO_PROFILE: Final = Profile(name="", points={})
+
+
+def read_profiles(data: Any, where: str, faults: list[str]) -> dict[str, Profile]:
+    """The profiles that ``data`` describes, those with faults too, as far as they can be understood.
+
+    :param data: tables by name.
+    :param where: begins the path of every fault.
+    :param faults: takes what is wrong.
+    """
+    reader = _Reader(faults)
+    return {name: reader.profile(name, table, f"{where}.{name}") for name, table in _named(data, where, faults)}
+
+
+def read_devices(
+    data: Any, where: str, profiles: Mapping[str, Profile], ports: Iterable[str], faults: list[str]
+) -> dict[str, Device]:
+    """The devices that ``data`` describes without a fault.
+
+    :param data: tables by name.
+    :param where: begins the path of every fault.
+    :param profiles: that they may have.
+    :param ports: that there are.
+    :param faults: takes what is wrong.
+    """
+    ports = list(ports)
+    made = {
+        name: read_device(name, table, profiles, faults, f"{where}.{name}", ports)
+        for name, table in _named(data, where, faults)
+    }
+    return {name: device for name, device in made.items() if device is not None}
+
+
+def read_device(
+    name: str, data: Any, profiles: Mapping[str, Profile], faults: list[str], where: str,
+    ports: Iterable[str] | None = None,
+) -> Device | None:
+    """The device that ``data`` describes; None after a fault.
+
+    :param data: a table as a file, and :func:`plain`, has it.
+    :param where: the path of that table.
+    :param ports: that there are; None if that is not to be checked.
+    """
+    before = len(faults)
+    device = _Reader(faults).device(name, data, profiles, where, ports)
+    return device if len(faults) == before else None
+
+
+def plain(device: Device) -> dict[str, Any]:
+    """The table of a device as a file has it; a copy."""
+    if device.given:
+        return copy.deepcopy(dict(device.given))
+    told = {"port": device.port, "unit": device.unit, "profile": device.profile, "summary": device.summary}
+    return {**{key: value for key, value in told.items() if value != ""}, **device.line}
+
+
+def _named(data: Any, where: str, faults: list[str]) -> Iterator[tuple[str, Any]]:
+    if isinstance(data, Mapping):
+        return iter(data.items())
+    faults.append(f"{where}: expected tables [{where}.NAME], got {data!r}")
+    return iter(())
+
+
+class _Reader(PointReader):
+    """Reads on after a fault."""
+
+    def profile(self, name: str, data: Any, where: str) -> Profile:
+        self.check_name(name, where, "a profile")
+        made = self.structured(data, ProfileSettings, where, ("points",)) or ProfileSettings()
+        if not isinstance(data, Mapping):
+            return Profile(name=name, points={})
+        self.check_poll(made.poll, where)
+        defaults = Defaults(word_order=made.word_order, byte_order=made.byte_order, poll=made.poll)
+        given = dict(self.tables(data, "points", where))
+        if not given and isinstance(data.get("points", {}), Mapping):
+            self.faults.append(f"{where}.points: there is no point; add a table [{where}.points.NAME]")
+        read = {one: self.point(one, table, defaults, f"{where}.points.{one}") for one, table in given.items()}
+        points = {one: point for one, point in read.items() if point is not None}
+        self._check_points(points, made.most, points, where)
+        return Profile(
+            name=name, points=points, summary=made.summary, source=made.source, maker=made.maker, model=made.model,
+            hole=made.hole, most=made.most, word_order=made.word_order, byte_order=made.byte_order, poll=made.poll,
+            given=data,
+        )
+
+    def device(
+        self, name: str, data: Any, profiles: Mapping[str, Profile], where: str, ports: Iterable[str] | None
+    ) -> Device | None:
+        self.check_name(name, where, "a device")
+        made = self.structured(data, DeviceSettings, where, ("points",))
+        if not isinstance(data, Mapping):
+            return None
+        profile = self._profile(data, profiles, where)
+        made = made or DeviceSettings(port="", unit=1)
+        self.check_poll(made.poll, where)
+        if made.port and ports is not None and made.port not in (ports := list(ports)):
+            self.faults.append(f"{where}.port: there is no port {made.port!r}; {nearest(made.port, ports)}")
+        if profile is None:
+            return None
+        most = profile.most if made.most is None else made.most
+        points = self._points(data, made, profile, most, where)
+        line = {key: getattr(made, key) for key in LINE_KEYS if getattr(made, key) is not None}
+        return Device(
+            name=name, port=made.port, unit=made.unit, points=points, profile=made.profile, summary=made.summary,
+            hole=profile.hole if made.hole is None else made.hole, most=most, line=line, given=data,
+        )
+
+    def _profile(self, data: Mapping[str, Any], profiles: Mapping[str, Profile], where: str) -> Profile | None:
+        """The profile that a device names; one without points if it names none; None after a fault."""
+        name = data.get("profile", "")
+        if not isinstance(name, str):
+            return None  # told already
+        if name and name not in profiles:
+            self.faults.append(f"{where}.profile: there is no profile {name!r}; {nearest(name, profiles)}")
+            return None
+        if not name and not data.get("points"):
+            self.faults.append(
+                f'{where}: it has neither a profile nor points; add profile = "…" or a table [{where}.points.NAME]'
+            )
+        return profiles[name] if name else _NO_PROFILE
+
+    def _points(
+        self, data: Mapping[str, Any], made: DeviceSettings, profile: Profile, most: int, where: str
+    ) -> Mapping[str, Point]:
+        """Those of the profile with what the device says otherwise, and its own."""
+        own = dict(self.tables(data, "points", where))
+        defaults = Defaults(
+            word_order=made.word_order or profile.word_order, byte_order=made.byte_order or profile.byte_order,
+            poll=profile.poll if made.poll is None else made.poll,
+        )
+        is_as_profile = defaults == Defaults(
+            word_order=profile.word_order, byte_order=profile.byte_order, poll=profile.poll
+        )
+        points = dict(profile.points)
+        for name in points if not is_as_profile else ():
+            self._put(points, name, profile.given["points"][name], defaults, where)
+        for name, table in own.items():
+            if (merged := self._merged(name, table, profile, where)) is not None:
+                self._put(points, name, merged, defaults, where)
+        if own or most < profile.most:
+            self._check_points(points, most, own if most >= profile.most else points, where)
+        return points if own or not is_as_profile else profile.points
+
+    def _put(self, points: dict[str, Point], name: str, data: Any, defaults: Defaults, where: str) -> None:
+        point = self.point(name, data, defaults, f"{where}.points.{name}")
+        if point is not None:
+            points[name] = point
+
+    def _merged(self, name: str, table: Any, profile: Profile, where: str) -> Any:
+        """What a device says of a point over what its profile says; None if that has a fault."""
+        theirs = profile.given.get("points", {})
+        if not isinstance(table, Mapping) or name not in theirs:
+            if isinstance(table, Mapping) and theirs and "address" not in table:
+                self.faults.append(
+                    f"{where}.points.{name}: the profile {profile.name} has no such point, and one of its own needs an"
+                    f" address; {nearest(name, theirs)}"
+                )
+                return None
+            return table
+        if name not in profile.points:
+            return None  # told as a fault of the profile
+        base = {**theirs[name], "table": profile.points[name].table}
+        if "table" in table or isinstance(table.get("address"), str):
+            del base["table"]
+        return {**base, **table}
+
+    def _check_points(self, points: Mapping[str, Point], most: int, told: Container[str], where: str) -> None:
+        """What they are to each other and to their device.
+
+        :param told: of which points a fault is this table's.
+        """
+        for name, point in points.items():
+            if not point.is_bit and point.codec.width > most and name in told:
+                self.faults.append(
+                    f"{where}.points.{name}: takes {point.codec.width} registers, and the device gives {most} in one"
+                    " reply, as most says; it could never be read"
+                )
+        for point, first in overlaps(points.values()):
+            path = f"{where}.points.{point.name if point.name in told else first.name}.address"
+            other = first if point.name in told else point
+            if point.name in told or first.name in told:
+                self.faults.append(f"{path}: {_shared(point, other)}")
+
+
+def _shared(point: Point, other: Point) -> str:
+    if point.is_bit:
+        return f"it is {other.address}, as that of the point {other.name!r}; each has one of its own"
+    if point.codec.bit is not None and other.codec.bit is not None:
+        return f"bit {point.codec.bit} of it is the point {other.name!r} already"
+    return (
+        f"the point {other.name!r} takes {_range(other)}; only single bits, and the type bits, may share a register"
+    )
+
+
+def _range(point: Point) -> str:
+    last = point.end - 1
+    return f"register {last}" if last == point.address else f"registers {point.address} to {last}"

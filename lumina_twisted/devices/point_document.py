@@ -1,0 +1,135 @@
+"""A point from plain data as a TOML file holds it, floor 3."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from attrs import frozen
+
+from lumina_twisted.devices.addresses import ENTRY_OF, LAST_ADDRESS, place_of
+from lumina_twisted.devices.description import BIT_TABLES, DEFAULT_POLL, WRITABLE_TABLES, Point, TableName
+from lumina_twisted.devices.settings import SHORTEST_POLL, PointSettings
+from lumina_twisted.document import DocumentReader
+from lumina_twisted.modbus.registers import ByteOrder, WordOrder
+from lumina_twisted.modbus.value_codec import ValueCodec
+
+NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+"""Of a point, a device or a profile: DEVICE.POINT is the name of a value."""
+_WHOLE: Final = re.compile(r"-?[0-9]{1,20}|0x[0-9a-fA-F]{1,16}")
+
+
+@frozen(kw_only=True)
+class Defaults:
+    """What those points have that do not say it."""
+
+    word_order: WordOrder = "big"
+    byte_order: ByteOrder = "big"
+    poll: float = DEFAULT_POLL
+
+
+class PointReader(DocumentReader):
+    """Reads points, and all that is in common with those who have them."""
+
+    def check_name(self, name: str, where: str, what: str) -> None:
+        """A fault if ``name`` cannot stand in the name of a value."""
+        if not NAME.fullmatch(name):
+            self.faults.append(f"{where}: the name of {what} has letters from a to z, digits, '_' and '-' only")
+
+    def check_poll(self, poll: float | None, where: str) -> None:
+        """A fault if it is shorter than any bus could follow."""
+        if poll is not None and 0 < poll < SHORTEST_POLL:
+            self.faults.append(
+                f"{where}.poll: expected {SHORTEST_POLL} and more, or 0 for only when somebody asks; got {poll:g}"
+            )
+
+    def point(self, name: str, data: Any, defaults: Defaults, where: str) -> Point | None:
+        """The point that ``data`` describes; None after a fault."""
+        before = len(self.faults)
+        self.check_name(name, where, "a point")
+        made = self.structured(data, PointSettings, where)
+        if made is None:
+            return None
+        self.check_poll(made.poll, where)
+        bits = self._words(made.bits, f"{where}.bits", 0, 16 * (made.length or 1) - 1)
+        enum = self._words(made.enum, f"{where}.enum", -(2**63), 2**64 - 1)
+        try:
+            table, address = place_of(made.address, made.table)
+        except ValueError as error:
+            self.faults.append(f"{where}.address: {error}")
+            return None
+        point = _point(name, made, table, address, _codec(made, table, defaults, bits, enum), defaults)
+        self.faults += [f"{where}{key and '.' + key}: {sentence}" for key, sentence in _faults(point, made)]
+        return point if len(self.faults) == before else None
+
+    def _words(self, given: Mapping[str, str], where: str, lowest: int, highest: int) -> dict[int, str]:
+        """Texts by number."""
+        made: dict[int, str] = {}
+        for key, word in given.items():
+            path = f"{where}.{key}"
+            number = int(key, 0 if key.startswith("0x") else 10) if _WHOLE.fullmatch(key) else None
+            if number is None or not lowest <= number <= highest:
+                self.faults.append(f"{path}: expected a number from {lowest} to {highest} as the key, got {key!r}")
+            elif number in made:
+                self.faults.append(f"{path}: {number} stands there already, written in another way")
+            else:
+                made[number] = word
+        return made
+
+
+def _codec(
+    made: PointSettings, table: TableName, defaults: Defaults, bits: Mapping[int, str], enum: Mapping[int, str]
+) -> ValueCodec:
+    return ValueCodec(
+        type=made.type or ("bool" if table in BIT_TABLES else "u16"), word_order=made.word_order or defaults.word_order,
+        byte_order=made.byte_order or defaults.byte_order, length=made.length, encoding=made.encoding, bit=made.bit,
+        bits=bits, enum=enum, scale=made.scale, offset=made.offset, low=made.low, high=made.high,
+    )
+
+
+def _point(
+    name: str, made: PointSettings, table: TableName, address: int, codec: ValueCodec, defaults: Defaults
+) -> Point:
+    return Point(
+        name=name, table=table, address=address, codec=codec, unit_of_measure=made.unit_of_measure,
+        writable=made.writable, write=made.write, read_back=made.read_back,
+        poll=defaults.poll if made.poll is None else made.poll, dead_band=made.dead_band, summary=made.summary,
+        simulate=made.simulate,
+    )
+
+
+def _faults(point: Point, made: PointSettings) -> Iterator[tuple[str, str]]:
+    """What cannot be used together: pairs of a key and a sentence."""
+    codec, entry = point.codec, ENTRY_OF[point.table]
+    yield from _faults_of_type(point)
+    if point.end > LAST_ADDRESS + 1:
+        yield "address", f"{codec.type} takes {codec.width} registers, and the last one is {LAST_ADDRESS}"
+    if point.writable and point.table not in WRITABLE_TABLES:
+        yield "writable", f"{entry} cannot be written; take it away, or is it {_writable_in_place_of(point)}?"
+    if point.write == "single" and codec.width > 1:
+        yield "write", f'"single" sets one register, and {codec.type} takes {codec.width} here; write "multiple"'
+    if made.low is not None and made.high is not None and made.low > made.high:
+        yield "low", f"{made.low:g} is more than high, {made.high:g}"
+    if made.dead_band and codec.type in ("string", "bits", "bool"):
+        yield "dead_band", f"the type {codec.type} is no number, and every change counts; take it away"
+
+
+def _faults_of_type(point: Point) -> Iterator[tuple[str, str]]:
+    codec, entry = point.codec, ENTRY_OF[point.table]
+    if point.is_bit:
+        if codec.type != "bool":
+            yield "type", f'{entry} is one bit, and so its type is "bool"; take {codec.type!r} away'
+        elif codec.bit is not None:
+            yield "bit", f"{entry} is one bit; take it away"
+        return
+    if codec.type == "bool" and codec.bit is None:
+        yield "bit", f"{entry} has 16 bits; say which one it is, as bit = 0 for the lowest"
+    if codec.type == "string" and codec.length is None:
+        yield "length", "this key is required for a string; say how many registers it takes, two characters each"
+    if codec.bit is not None and codec.type != "bool":
+        yield "bit", f'a single bit is a "bool", and the type is {codec.type!r}; write type = "bool", or take it away'
+
+
+def _writable_in_place_of(point: Point) -> str:
+    return ENTRY_OF["coil" if point.is_bit else "holding"]
