@@ -11,9 +11,11 @@ from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.log import LuminaLogger
 from lumina_twisted.prioritizing import CommandPrioritizer
 from lumina_twisted.retrying import RetryManager
+from lumina_twisted.validating import CommandValidator
 
 __all__ = [
     "CommandPrioritizer",
+    "CommandValidator",
     "DeviceStateManager",
     "LuminaLogger",
     "PerformanceMonitor",

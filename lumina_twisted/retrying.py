@@ -18,12 +18,13 @@ from lumina_twisted.errors import (
     Cancelled,
     ConfigError,
     ModbusException,
+    NotAllowed,
     OutcomeUnknown,
     RequestError,
     ServerDeviceBusy,
 )
 
-_FINAL = (OutcomeUnknown, RequestError, ConfigError, Cancelled)
+_FINAL = (OutcomeUnknown, RequestError, ConfigError, Cancelled, NotAllowed)
 """To repeat these would be dangerous, or in vain."""
 
 

@@ -14,13 +14,13 @@ ROOT = pathlib.Path(__file__).parent.parent / PACKAGE
 FLOORS = (
     {"__init__", "document", "errors", "modbus", "lineproto", "priority", "schema", "valueproto"},
     {"bus"},
-    {"ports", "simulator", "log", "prioritizing", "retrying"},
+    {"ports", "simulator", "log", "prioritizing", "retrying", "validating"},
     {"devices", "client"},
     {"frontends", "testing", "helpers"},
     {"config", "tap", "cli"},
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
-SIDEWAYS = {("simulator", "ports"), ("prioritizing", "retrying"), ("testing", "frontends")}
+SIDEWAYS = {("simulator", "ports"), ("prioritizing", "retrying"), ("validating", "retrying"), ("testing", "frontends")}
 """What may be imported from the same floor, on the floors whose folders stand apart (2, 3 and 4)."""
 IMPURE = {"twisted", "zope", "serial", "time", "datetime", "socket", "select", "asyncio", "threading", "random"}
 """What floors 0 and 1 do without."""

@@ -41,7 +41,7 @@ class Block(Request):
     __slots__ = ("members",)
 
     def __init__(self, leader: Request, members: list[Request], first: int, end: int) -> None:
-        pdu = bytes((leader.frame[1], *first.to_bytes(2, "big"), *(end - first).to_bytes(2, "big")))
+        pdu = _pdu(leader.frame[1], first, end)
         deadline = max(one.deadline for one in members)
         super().__init__(leader.client, encode_adu(leader.unit, pdu), leader.serial, deadline, lane=leader.lane)
         self.is_block = True
@@ -115,6 +115,8 @@ class Merging:
         is_bits = one.frame[1] in BITS
         if grown.end - grown.first > (MAX_READ_BITS if is_bits else MAX_READ_REGISTERS):
             return None
+        if (first > whole.end or end < whole.first) and not self._may_read(one, grown):
+            return None
         more = _bytes(grown.end - grown.first, is_bits) - _bytes(whole.end - whole.first, is_bits)
         if more >= OVERHEAD + _bytes(end - first, is_bits) or self._is_cut(one, grown, now):
             return None
@@ -122,12 +124,21 @@ class Merging:
         hastiest = min(member.deadline for member in (one, *members))
         return grown if now + self._pace.read_time(one, length) + LATENCY <= hastiest else None
 
+    def _may_read(self, leader: Request, whole: _Span) -> bool:
+        """Whether what nobody asked for may be read along."""
+        rules = self._settings.rules
+        return not rules or not rules.fault(leader.unit, _pdu(leader.frame[1], *whole))
+
     def _is_cut(self, leader: Request, whole: _Span, now: float) -> bool:
         unit, code = leader.unit, leader.frame[1]
         return any(
             one == unit and function == code and whole.first < at < whole.end and now < until
             for (one, function, at), until in self._cuts.items()
         )
+
+
+def _pdu(function: int, first: int, end: int) -> bytes:
+    return bytes((function, *first.to_bytes(2, "big"), *(end - first).to_bytes(2, "big")))
 
 
 def _is_mergeable(request: Request) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import attrs
 from attrs import Factory, field, frozen
 
+from lumina_twisted.bus.rules import Rules
 from lumina_twisted.modbus.settings import Baudrate, Parity, SerialSettings
 from lumina_twisted.schema import Between, UnitId, setting
 
@@ -92,9 +93,25 @@ class BusSettings(SerialSettings):
     connect_delay: Seconds = setting(0.0, "silence between opening the port and the first frame", unit="s")
     queue: Annotated[int, Between(1, 100_000)] = setting(1000, "requests that may wait for this port")
     queue_per_client: Annotated[int, Between(1, 100_000)] = setting(100, "of those, requests of one client")
+    allow: tuple[str, ...] = setting(
+        (), 'what may be asked, as "read * holding 0-99", "write 2 coil 0-7,16", "any 1-20" or "function 43 *"; not'
+        " given: everything",
+    )
+    deny: tuple[str, ...] = setting(
+        (), 'what may not be asked although it is allowed, as "write * holding 100-199"; a request that touches any of'
+        " it is refused as a whole",
+    )
     units: dict[UnitId, UnitSettings] = field(
         default=Factory(dict), metadata={"doc": "what differs for single units, by unit identifier", "unit": ""}
     )
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What may be asked.
+
+        :raises RequestError: if a text is no rule; see :func:`~lumina_twisted.bus.rules.rule_faults`.
+        """
+        return Rules(self.allow, self.deny)
 
     @cached_property
     def merges(self) -> bool:

@@ -17,6 +17,7 @@ from lumina_twisted.errors import (
     IllegalFunction,
     LuminaError,
     ModbusException,
+    NotAllowed,
     NotSent,
     Overloaded,
     QueueFull,
@@ -143,6 +144,8 @@ def exception_code(error: BaseException | None) -> int:
         return BUSY  # it was not sent, and may be asked again
     if isinstance(error, UnitOffline) and is_read(error.frame[1:3]):
         return NO_REPLY
+    if isinstance(error, NotAllowed):
+        return IllegalFunction.code
     if isinstance(error, NotSent):
         return NO_PATH
     if isinstance(error, RequestError | FrameError):

@@ -21,8 +21,9 @@ HexStyle = Literal["compact", "spaced"]
 MAX_ERROR_LINE: Final = 256
 """Bytes of the longest error line, its newline included: what a v2 client reads at once."""
 
-_PROVEN: Final = frozenset({"exception", "invalid"})
-"""The reasons that v1 calls MISMATCH: the device said no, or the line was wrong. After any other nothing is proven."""
+_PROVEN: Final = frozenset({"exception", "invalid", "not_allowed"})
+"""The reasons that v1 calls MISMATCH: the device said no, the line was wrong, or a rule forbids it. After any other
+nothing is proven."""
 
 
 class Answer(NamedTuple):

@@ -23,7 +23,7 @@ from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.health import LONGEST_INTERVAL, HealthChange, UnitState
 from lumina_twisted.bus.monitor import PerformanceMonitor
-from lumina_twisted.errors import ModbusError, ModbusException, NotSent, PortClosed, RequestError
+from lumina_twisted.errors import ModbusError, ModbusException, NotAllowed, NotSent, PortClosed, RequestError
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
@@ -59,6 +59,7 @@ class PortService(Service):
         self.settings = settings = settings.of_the_bus()
         self.serial = settings.serial
         self._address = settings.socket
+        self._rules = settings.rules or None
         self.last_request = now()
         self._now = now
         self._admit = admit
@@ -123,6 +124,8 @@ class PortService(Service):
             frame, lane = encode_adu(unit, pdu), lane_of(priority)
         except RequestError as error:
             return fail(error)
+        if self._rules is not None and (fault := self._rules.fault(unit, pdu)):
+            return fail(self._not_allowed(fault, frame))
         if serial is None or self._address is not None:  # the speed behind a socket is not ours to set
             serial = self.serial_for(unit)
         elif not self.settings.takes_baudrate(serial.baudrate):
@@ -155,6 +158,15 @@ class PortService(Service):
         if self._address is None:
             return str(self.serial)
         return "Modbus TCP" if self._address.framing == "modbus" else f"RTU at {self.serial.baudrate}"
+
+    def _not_allowed(self, fault: str, frame: bytes) -> NotAllowed:
+        """Told to the log too: who asks for it again and again may be a program with a fault, or worse."""
+        error = NotAllowed(f"not on {self.name}, {fault}", unit=frame[0], function_code=frame[1], frame=frame)
+        self._log.info(
+            "{port}: refused, {fault}", port=self.name, fault=fault, unit=frame[0], function=frame[1],
+            kind=error.token, fold=(frame[0], frame[1], error.token),
+        )
+        return error
 
     def _refused_baudrate(self, baudrate: int) -> str:
         return f"{self.name} may not be used at {baudrate} baud; its configuration allows {self.settings.speeds_told}"

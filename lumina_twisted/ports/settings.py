@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 import attrs
 from attrs import frozen
 
+from lumina_twisted.bus.rules import rule_faults
 from lumina_twisted.bus.settings import BusSettings, Seconds
 from lumina_twisted.modbus.settings import Baudrate
 from lumina_twisted.ports.address import SocketAddress, socket_address
@@ -83,7 +84,10 @@ class PortSettings(BusSettings):
         return socket_address(self.path)
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """What cannot be used together: pairs of a key and a sentence."""
+        """What cannot be used, or not together: pairs of a key and a sentence."""
+        for key in ("allow", "deny"):
+            for number, sentence in rule_faults(getattr(self, key)):
+                yield f"{key}[{number}]", sentence
         try:
             address = self.socket
         except ValueError as error:
