@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from lumina_twisted.errors import RequestError
@@ -23,6 +24,7 @@ _LAYOUTS: Final[dict[str, struct.Struct]] = {
     "u16": struct.Struct(">H"), "i16": struct.Struct(">h"), "u32": struct.Struct(">I"), "i32": struct.Struct(">i"),
     "u64": struct.Struct(">Q"), "i64": struct.Struct(">q"), "f32": struct.Struct(">f"), "f64": struct.Struct(">d"),
 }
+_MAX_F32: Final = (2 - 2**-23) * 2.0**127
 KINDS: Final = tuple(_LAYOUTS)
 """Unsigned and signed whole numbers, and IEEE 754 numbers, by their bits."""
 
@@ -40,13 +42,12 @@ def encode(value: float, kind: str, word_order: WordOrder = "big", byte_order: B
 
     :raises RequestError: if it does not fit, with a sentence that says how.
     """
-    layout = _layout(kind)
+    _layout(kind)
     _check(value, kind)
     try:
-        packed = layout.pack(value if kind[0] == "f" else int(value))
+        return writer(kind, word_order, byte_order)(value if kind[0] == "f" else int(value))
     except (struct.error, OverflowError):
         raise RequestError(f"{value!r} is too large for {kind}") from None
-    return _ordered(struct.unpack(f">{layout.size // 2}H", packed), word_order, byte_order)
 
 
 def decode(
@@ -56,12 +57,62 @@ def decode(
 
     :raises RequestError: if they are not as many as the kind takes.
     """
-    layout = _layout(kind)
-    if 2 * len(values) != layout.size:
-        raise RequestError(f"{kind} takes {layout.size // 2} registers, not {len(values)}")
-    words = _ordered(tuple(values), word_order, byte_order)
-    (value,) = layout.unpack(struct.pack(f">{len(words)}H", *words))
-    return value  # type: ignore[no-any-return]
+    return reader(kind, word_order, byte_order)(values)
+
+
+def reader(
+    kind: str, word_order: WordOrder = "big", byte_order: ByteOrder = "big"
+) -> Callable[[Sequence[int]], int | float]:
+    """:func:`decode` for one kind and order, for who does it often.
+
+    :raises RequestError: if there is no such kind.
+    """
+    pack, layout = _steps(kind, word_order, byte_order)
+
+    def read(values: Sequence[int]) -> int | float:
+        try:
+            return layout.unpack(pack(*values))[0]  # type: ignore[no-any-return]
+        except struct.error:
+            raise no_registers(kind, registers_of(kind), values) from None
+
+    return read
+
+
+def writer(
+    kind: str, word_order: WordOrder = "big", byte_order: ByteOrder = "big"
+) -> Callable[[int | float], tuple[int, ...]]:
+    """The other way round; a number that does not fit raises OverflowError or struct.error.
+
+    :raises RequestError: if there is no such kind.
+    """
+    _, layout = _steps(kind, word_order, byte_order)
+    unpack = registers_layout(registers_of(kind), word_order, byte_order).unpack
+    return lambda number: unpack(layout.pack(number))
+
+
+def limits(kind: str) -> tuple[int, int] | tuple[float, float]:
+    """The lowest and the highest number that a kind holds.
+
+    :raises RequestError: if there is no such kind.
+    """
+    bits = 8 * _layout(kind).size
+    if kind[0] == "f":
+        most = sys.float_info.max if bits == 64 else _MAX_F32
+        return -most, most
+    return (0, (1 << bits) - 1) if kind[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
+
+
+def registers_layout(count: int, word_order: WordOrder, byte_order: ByteOrder) -> struct.Struct:
+    """Registers as bytes that are one number, whose first byte is the highest if ``word_order`` is "big", else the
+    lowest. Words and bytes that are ordered alike need no swap within the words."""
+    return struct.Struct(f"{'>' if word_order == byte_order else '<'}{count}H")
+
+
+def no_registers(what: str, count: int, values: Sequence[int]) -> RequestError:
+    """The error for registers that cannot be those of ``what``."""
+    if len(values) != count:
+        return RequestError(f"{what} takes {count} registers, not {len(values)}")
+    return RequestError(f"a register is a whole number from 0 to 65535; these are {list(values)}")
 
 
 def encode_text(
@@ -77,15 +128,23 @@ def encode_text(
         raise RequestError(f"{text[error.start]!r} cannot be written in {encoding}") from None
     if len(packed) > 2 * length:
         raise RequestError(f"{text!r} has {len(packed)} bytes, {length} registers hold {2 * length}")
-    return _ordered(struct.unpack(f">{length}H", packed.ljust(2 * length, b"\0")), "big", byte_order)
+    return registers_layout(length, "big", byte_order).unpack(packed.ljust(2 * length, b"\0"))
 
 
 def decode_text(values: Sequence[int], encoding: Encoding = "ascii", byte_order: ByteOrder = "big") -> str:
     """The text that these registers hold, up to its first NUL and without blanks at its end; what is no character of
     the encoding becomes U+FFFD."""
-    words = _ordered(tuple(values), "big", byte_order)
-    packed = struct.pack(f">{len(words)}H", *words)
+    packed = registers_layout(len(values), "big", byte_order).pack(*values)
     return packed.partition(b"\0")[0].decode(encoding, "replace").rstrip()
+
+
+def _steps(
+    kind: str, word_order: WordOrder, byte_order: ByteOrder
+) -> tuple[Callable[..., bytes], struct.Struct]:
+    """From registers to bytes, and from those to the number."""
+    pack = registers_layout(registers_of(kind), word_order, byte_order).pack
+    layout = _layout(kind)
+    return pack, layout if word_order == "big" else struct.Struct(f"<{layout.format[1:]}")
 
 
 def _layout(kind: str) -> struct.Struct:
@@ -99,8 +158,7 @@ def _check(value: float, kind: str) -> None:
         return
     if not math.isfinite(value) or value != int(value):
         raise RequestError(f"{value!r} is no whole number, as {kind} needs; f32 and f64 hold fractions")
-    bits = int(kind[1:])
-    lowest, highest = (0, (1 << bits) - 1) if kind[0] == "u" else (-(1 << bits - 1), (1 << bits - 1) - 1)
+    lowest, highest = limits(kind)
     if not lowest <= value <= highest:
         wider = next((one for one in _INTEGERS if _holds(one, value)), "")
         hint = f"; {wider} would hold it" if wider else ""
@@ -111,11 +169,5 @@ _INTEGERS = ("i16", "u32", "i32", "u64", "i64")
 
 
 def _holds(kind: str, value: float) -> bool:
-    bits = int(kind[1:])
-    return 0 <= value < 1 << bits if kind[0] == "u" else -(1 << bits - 1) <= value < 1 << bits - 1
-
-
-def _ordered(words: tuple[int, ...], word_order: WordOrder, byte_order: ByteOrder) -> tuple[int, ...]:
-    if word_order == "little":
-        words = words[::-1]
-    return words if byte_order == "big" else tuple((word & 0xFF) << 8 | word >> 8 for word in words)
+    lowest, highest = limits(kind)
+    return lowest <= value <= highest

@@ -1,0 +1,176 @@
+"""Numbers in registers, with words and scale, floor 0."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Final
+
+from lumina_twisted.errors import RequestError
+from lumina_twisted.modbus.registers import ByteOrder, WordOrder, limits, reader, writer
+from lumina_twisted.modbus.value import Value, Words, nearest, told
+from lumina_twisted.modbus.value_scale import Scale, exact
+
+_TOLERANCE: Final = Fraction(1, 10**6)
+"""Of a step, by which a value may miss it: what sums of floats are off, and nobody means."""
+_MOST_PLACES: Final = 12
+_F32: Final = struct.Struct(">f")
+_TYPED: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf)", re.ASCII | re.IGNORECASE)
+_TYPED_HEX: Final = re.compile(r"0x[0-9a-f]{1,16}", re.ASCII | re.IGNORECASE)
+
+
+class Number:
+    """A number in one, two or four registers.
+
+    :param scale: None for a number that means itself.
+    :param words: of numbers in the register.
+    :param low: the lowest value that may be written.
+    """
+
+    needs_current = False
+
+    def __init__(
+        self, kind: str, word_order: WordOrder, byte_order: ByteOrder, *, scale: float = 1.0, offset: float = 0.0,
+        words: Words, low: float | None = None, high: float | None = None,
+    ) -> None:
+        self._kind = kind
+        self._read = reader(kind, word_order, byte_order)
+        self._write = writer(kind, word_order, byte_order)
+        self._is_whole = kind[0] != "f"
+        self._scale = None if (scale, offset) == (1, 0) else Scale(scale, offset)
+        self._words = words
+        self._word_of = words.by_number
+        self._low, self._high = low, high
+        self._name = _name(kind, scale, offset)
+
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest value that the registers hold."""
+        first, last = map(self._meant, limits(self._kind))
+        return min(first, last), max(first, last)
+
+    # -- from the registers and back ---------------------------------------------------------------------------------
+
+    def decode(self, entries: Sequence[int]) -> Value:
+        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        number = self._read(entries)
+        if self._word_of and number in self._word_of:
+            return self._word_of[number]  # type: ignore[index]
+        if self._scale is None:
+            return number
+        return self._meant(number)
+
+    def encode(self, value: object, current: Sequence[int] | None = None) -> tuple[int, ...]:
+        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        if isinstance(value, str) and self._words:
+            return self._write(self._words.number(value))
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RequestError(f"{told(value)} is no number, as {self._name} needs")
+        number = exact(value)
+        self._check_range(value)
+        return self._write(self._whole(value, number)) if self._is_whole else self._fraction(value, number)
+
+    def _meant(self, number: float) -> float:
+        if self._scale is None:
+            return number
+        return self._scale.value(number) if isinstance(number, int) else self._scale.value_of_float(number)
+
+    def _check_range(self, value: float) -> None:
+        """Within what may be written, but for the dust of floats."""
+        dust = float(_TOLERANCE * (self._scale.step if self._scale else 1)) if self._is_whole else 0.0
+        low, high = self._low, self._high
+        if (low is None or value >= low - dust) and (high is None or value <= high + dust):
+            return
+        if low is not None and high is not None:
+            raise RequestError(f"{told(value)} is not from {told(low)} to {told(high)}, as it must be to be written")
+        if low is not None:
+            raise RequestError(f"{told(value)} is below {told(low)}, the lowest that may be written")
+        raise RequestError(f"{told(value)} is above {told(high)}, the highest that may be written")
+
+    def _whole(self, value: float, wanted: Fraction) -> int:
+        """The number that means ``value``; that of a float as near as floats of its size are."""
+        number = self._scale.number(wanted) if self._scale else wanted
+        lowest, highest = map(int, limits(self._kind))
+        below = number.numerator // number.denominator
+        steps = sorted((below, below + 1), key=lambda step: abs(step - number))
+        for step in (min(max(one, lowest), highest) for one in steps):
+            if abs(step - number) <= _TOLERANCE or self._meant(step) == value:
+                return step
+        if not lowest <= number <= highest:
+            raise self._too_large(value)
+        one, other = sorted((self._meant(below), self._meant(below + 1)))
+        raise RequestError(
+            f"{told(value)} lies between two steps of {self._name}: {told(one)} and {told(other)} can be written"
+        )
+
+    def _fraction(self, value: float, wanted: Fraction) -> tuple[int, ...]:
+        try:
+            return self._write(float(self._scale.number(wanted)) if self._scale else value)
+        except OverflowError:
+            raise self._too_large(value) from None
+
+    def _too_large(self, value: float) -> RequestError:
+        lowest, highest = self.ends()
+        return RequestError(f"{told(value)} does not fit: {self._name} holds {told(lowest)} to {told(highest)}")
+
+    # -- for people --------------------------------------------------------------------------------------------------
+
+    def parse(self, text: str) -> Value:
+        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        text = text.strip()
+        known = self._words.find(text)
+        if known is not None:
+            return self._words.by_number[known]
+        number = typed_number(text)
+        if number is None:
+            raise RequestError(self._why_none(text))
+        return number
+
+    def _why_none(self, text: str) -> str:
+        if self._words:
+            return f"there is no {text!r} here; {nearest(text, self._words.by_number.values())}; a number will do too"
+        point = text.replace(",", ".")
+        if typed_number(point) is not None:
+            return f"{text!r} is no number; the decimal point is a dot: {point}"
+        return f"{text!r} is no number; write one like 21.5, without a unit of measure"
+
+    def format(self, value: Value) -> str:
+        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        if not isinstance(value, float):
+            return str(value)
+        if self._is_whole and self._scale is not None and self._scale.places <= _MOST_PLACES:
+            fixed = f"{value:.{self._scale.places}f}"
+            return fixed if float(fixed) == value else told(value)
+        return shortest_f32(value) if self._kind == "f32" and self._scale is None else told(value)
+
+
+def typed_number(text: str) -> int | float | None:
+    """The number that a person typed; None if it is none."""
+    try:
+        if _TYPED_HEX.fullmatch(text):
+            return int(text, 16)
+        if not _TYPED.fullmatch(text):
+            return None
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    except ValueError:  # thousands of digits
+        return None
+
+
+def shortest_f32(value: float) -> str:
+    """The fewest digits that mean the same 32 bits: 23.4, which a float of 64 bits has as 23.399999618530273."""
+    try:
+        bits = _F32.pack(value)
+        for digits in range(6, 9):
+            near = float(f"{value:.{digits}g}")
+            if _F32.pack(near) == bits:
+                return told(near)
+        return told(float(f"{value:.9g}"))
+    except OverflowError:
+        return told(value)
+
+
+def _name(kind: str, scale: float, offset: float) -> str:
+    parts = [f"scale {told(float(scale))}"] if scale != 1 else []
+    parts += [f"offset {told(float(offset))}"] if offset else []
+    return f"{kind} with {' and '.join(parts)}" if parts else kind
