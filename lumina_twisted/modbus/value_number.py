@@ -106,7 +106,7 @@ class Number:
 
     def _fraction(self, value: float, wanted: Fraction) -> tuple[int, ...]:
         try:
-            return self._write(float(self._scale.number(wanted)) if self._scale else value)
+            return self._write(float(self._scale.number(wanted) if self._scale else value))
         except OverflowError:
             raise self._too_large(value) from None
 
