@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
 from math import isclose
@@ -121,21 +121,30 @@ class DeviceStateManager:
         self._watchers.setdefault((device, point), {})[number] = observer
         return partial(self._end_watch, (device, point), number)
 
-    def restore(self, changes: Mapping[tuple[str, str], Sequence[Reading]]) -> None:
-        """Takes what was known before a restart; nobody is told. Its values are stale until they are read again, and
-        those that have been read since stay as they are.
+    def restore(
+        self, readings: Mapping[tuple[str, str], Reading],
+        changes: Mapping[tuple[str, str], Sequence[Reading]] | None = None,
+    ) -> None:
+        """Takes what was known before a restart, by device and point; nobody is told. Its values are stale until they
+        are read again, and those that have been read since stay as they are.
 
-        :param changes: by device and point, the oldest first.
+        :param readings: the last ones.
+        :param changes: the last ones of each point, the oldest first.
         """
-        for (device, name), kept in changes.items():
-            if not kept:
-                continue
-            known = self._devices.setdefault(device, {})
-            if name in known:
-                known[name].changes = deque((*kept, *known[name].changes), self.history_size)
-            else:
-                last = Reading(kept[-1].value, Quality.STALE, kept[-1].time, RESTORED)
-                known[name] = _Known(last, last, deque(kept, self.history_size))
+        for (device, name), last in readings.items():
+            before = (changes or {}).get((device, name), ())
+            points = self._devices.setdefault(device, {})
+            if name in points:
+                points[name].changes = deque((*before, *points[name].changes), self.history_size)
+            elif last.value is not None:
+                stale = Reading(last.value, Quality.STALE, last.time, RESTORED)
+                points[name] = _Known(stale, stale, deque(before, self.history_size))
+
+    def readings(self) -> Iterator[tuple[str, str, Reading]]:
+        """The last one of every point, as :meth:`lumina_twisted.devices.store.StateStore.stop` takes them."""
+        for device, points in self._devices.items():
+            for name, known in points.items():
+                yield device, name, known.reading
 
     # -- the mission's calls --------------------------------------------------------------------------------------
 

@@ -208,16 +208,21 @@ class Restoring(States):
     """What was known before a restart."""
 
     def test_it_is_stale_and_nobody_is_told(self) -> None:
-        self.states.restore({("boiler", "flow"): [good(1, 5.0), good(2, 6.0)], ("boiler", "none"): []})
-        self.assertEqual(self.states.state("boiler"), {"flow": Reading(2, Quality.STALE, 6.0, RESTORED)})
+        key = ("boiler", "flow")
+        self.states.restore({key: good(2, 9.0), ("boiler", "none"): Reading(None, Quality.BAD, None, "no reply")}, {
+            key: [good(1, 5.0), good(2, 6.0)],
+        })
+        stale = Reading(2, Quality.STALE, 9.0, RESTORED)
+        self.assertEqual(self.states.state("boiler"), {"flow": stale})
         self.assertEqual(self.states.history("boiler", "flow"), (good(1, 5.0), good(2, 6.0)))
+        self.assertEqual(list(self.states.readings()), [("boiler", "flow", stale)])
         self.assertEqual(self.told, [])
         self.states.update("boiler", {"flow": good(2, 7.0)})
         self.assertEqual(self.told, [("boiler", "flow", good(2, 7.0))])
 
     def test_what_has_been_read_since_stays(self) -> None:
         self.values(3.0)
-        self.states.restore({("boiler", "flow"): [good(0), good(1), good(2)]})
+        self.states.restore({("boiler", "flow"): good(2)}, {("boiler", "flow"): [good(0), good(1), good(2)]})
         self.assertEqual(self.states.get_state("boiler"), {"flow": 3.0})
         self.assertEqual(self.states.history("boiler", "flow"), (good(1), good(2), good(3.0)))
 
