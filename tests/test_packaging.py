@@ -86,8 +86,9 @@ class Packaging(unittest.TestCase):
             names = {name for name in wheel.namelist() if ".dist-info/" not in name}
             (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
             told = wheel.read(metadata).decode()
-        modules = {str(path.relative_to(ROOT)) for path in (ROOT / "lumina_twisted").rglob("*.py")}
-        self.assertEqual(names, modules | {"lumina_twisted/py.typed", "twisted/plugins/lumina_plugin.py"})
+        package = ROOT / "lumina_twisted"
+        files = [*package.rglob("*.py"), *package.glob("devices/profiles/*.toml"), package / "py.typed"]
+        self.assertEqual(names, {str(path.relative_to(ROOT)) for path in files} | {"twisted/plugins/lumina_plugin.py"})
         self.assertIn("\nLicense-Expression: MIT\n", told)
         self.assertIn("\nRequires-Python: >=3.11\n", told)
         self.assertIn("\nLicense-File: LICENSE\n", told)
