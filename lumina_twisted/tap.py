@@ -46,6 +46,7 @@ class Options(usage.Options):
         self._listeners: list[str] = []
         self._limits: list[str] = []
         self._log: list[str] = []
+        self._values: list[str] = []
 
     def parseOptions(self, options: Any = None) -> None:
         """Takes the words of the command line.
@@ -94,6 +95,10 @@ class Options(usage.Options):
         levels.port.boiler=debug"""
         self._log.append(text)
 
+    def opt_values(self, text: str) -> None:
+        """how values of devices are read and kept, KEY=VALUE, such as poll_share=0.3 or database=/var/lib/lumina.db"""
+        self._values.append(text)
+
     def postOptions(self) -> None:
         """Makes one checked configuration of everything.
 
@@ -101,7 +106,7 @@ class Options(usage.Options):
         """
         given = Given(
             file=self["config"] or "", ports=self._ports, listeners=self._listeners, limits=self._limits,
-            log=self._log, demo=bool(self["demo"]),
+            log=self._log, values=self._values, demo=bool(self["demo"]),
         )
         try:
             self.configuration = compose(given)

@@ -6,7 +6,7 @@ import pathlib
 import re
 import tomllib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import Mock
 
 import attrs
@@ -24,6 +24,7 @@ from lumina_twisted.config.configuration import Configuration, Draft
 from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, front_ends, listener_class
 from lumina_twisted.config.reference import OTHERS, reference
 from lumina_twisted.config.toml_file import add_document
+from lumina_twisted.devices.settings import DeviceSettings, PointSettings, ProfileSettings, ValuesSettings
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends import endpoints
 from lumina_twisted.frontends.context import Context
@@ -182,7 +183,8 @@ class Files(ConfigTests):
         self.assertEqual(
             faults,
             [
-                "logs: unknown key; did you mean 'log'? a file has tables [ports.NAME], [[listen]], [limits] and [log]",
+                "logs: unknown key; did you mean 'log'? a file has tables [ports.NAME], [[listen]], [devices.NAME],"
+                " [profiles.NAME], [values], [limits] and [log]",
                 "ports.boiler.baudrat: unknown key; did you mean 'baudrate'?",
                 "ports.pump.path: ports.boiler is /dev/ttyUSB0 too; a device belongs to one port",
                 "ports.pump.timeout: expected a number, got '1'; 'auto' is possible too",
@@ -636,14 +638,25 @@ class Reference(SynchronousTestCase):
 
     KEY = re.compile(r"^#?(?=[a-z0-9_]+ = |\[)", re.MULTILINE)
 
-    CLASSES = (PortSettings, UnitSettings, *map(listener_class, (DEFAULT_PROTOCOL, *OTHERS)), Limits)
+    CLASSES = (
+        PortSettings, UnitSettings, *map(listener_class, (DEFAULT_PROTOCOL, *OTHERS)), DeviceSettings, ProfileSettings,
+        PointSettings, ValuesSettings, Limits,
+    )
+    ELSEWHERE: ClassVar = {
+        "length": "serial_number", "encoding": "serial_number", "bit": "door", "bits": "alarms", "enum": "mode",
+    }
+    """Keys of a point that stand at another one, which they suit."""
 
     def tables(self) -> tuple[dict[str, Any], ...]:
         """What the classes describe, with every comment sign before a key taken away."""
         whole = tomllib.loads(self.KEY.sub("", REFERENCE.read_text()))
         port = whole["ports"]["bus1"]
         unit = port.pop("units")["17"]
-        return port, unit, *whole["listen"], whole["limits"]
+        device, profile = whole["devices"]["boiler"], whole["profiles"]["heater"]
+        points = profile.pop("points")
+        point = {**points["flow_temperature"], **{key: points[name][key] for key, name in self.ELSEWHERE.items()}}
+        del device["points"]
+        return port, unit, *whole["listen"], device, profile, point, whole["values"], whole["limits"]
 
     def test_file_is_what_the_classes_tell(self) -> None:
         self.assertEqual(
@@ -657,7 +670,7 @@ class Reference(SynchronousTestCase):
             for name, one in fields.items():
                 made = one.default.factory() if isinstance(one.default, attrs.Factory) else one.default  # type: ignore[arg-type]
                 default = list(made) if isinstance(made, tuple) else made
-                if not is_required(one) and default is not None:
+                if not is_required(one) and default not in (None, {}):
                     self.assertEqual(table[name], default, name)
                     self.assertIs(type(table[name]), type(default), name)
 
@@ -677,4 +690,4 @@ class Reference(SynchronousTestCase):
     def test_it_works_with_every_key_taken_in(self) -> None:
         path = pathlib.Path(self.mktemp())
         path.write_text(self.KEY.sub("", REFERENCE.read_text()))
-        self.assertEqual(str(compose(Given(file=str(path)))), "1 port, 6 listeners")
+        self.assertEqual(str(compose(Given(file=str(path)))), "1 port, 6 listeners, 1 device")

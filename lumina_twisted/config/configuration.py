@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
-from attrs import frozen
+from attrs import Factory, field, frozen
 
+from lumina_twisted.config.descriptions import Descriptions, with_unit_lines
 from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, faults_of, front_ends, listener_class, named_ports
 from lumina_twisted.config.table import table_of
+from lumina_twisted.devices.description import Device, Profile
+from lumina_twisted.devices.settings import ValuesSettings
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import Place
 from lumina_twisted.log.settings import LogSettings
@@ -34,15 +37,24 @@ class Configuration:
     :param listeners: instances of :func:`lumina_twisted.config.protocols.listener_class`.
     :param limits: what all ports together may hold.
     :param log: what is logged, and where to.
+    :param devices: by name; their line settings stand in ``ports`` too.
+    :param profiles: that a device may have, by name; those that come with Lumina are among them.
+    :param values: how the values of all devices are read and kept.
     """
 
     ports: Mapping[str, PortSettings]
     listeners: tuple[Any, ...]
     limits: Limits = Limits()
     log: LogSettings = LogSettings()
+    devices: Mapping[str, Device] = field(default=Factory(dict))
+    profiles: Mapping[str, Profile] = field(default=Factory(dict))
+    values: ValuesSettings = ValuesSettings()
 
     def __str__(self) -> str:
-        return f"{_counted(len(self.ports), 'port')}, {_counted(len(self.listeners), 'listener')}"
+        told = [_counted(len(self.ports), "port"), _counted(len(self.listeners), "listener")]
+        if self.devices:
+            told.append(_counted(len(self.devices), "device"))
+        return ", ".join(told)
 
 
 class Draft:
@@ -57,6 +69,8 @@ class Draft:
         self.listeners: list[tuple[str, Any]] = []
         self.limits = Limits()
         self.log = LogSettings()
+        self.values = ValuesSettings()
+        self.descriptions = Descriptions()
         self._names = dict.fromkeys(reserved, "--demo")
         self._paths: dict[str, str] = {}
         self._devices: dict[str, tuple[str, str]] = {}
@@ -94,6 +108,12 @@ class Draft:
         if limits is not None:
             self.limits = attrs.evolve(self.limits, **{key: getattr(limits, key) for key in data})
 
+    def add_values(self, data: Any, where: str, structure: Structure) -> None:
+        """The ``[values]`` table, or the ``--values`` words, which win."""
+        values = self._structured(data, ValuesSettings, where, structure)
+        if values is not None:
+            self.values = attrs.evolve(self.values, **{key: getattr(values, key) for key in data})
+
     def add_log(self, data: Any, where: str, structure: Structure) -> None:
         """The ``[log]`` table, or the ``--log`` words, which win."""
         if isinstance(data, Mapping) and isinstance(data.get("levels"), Mapping):
@@ -113,9 +133,14 @@ class Draft:
             self.faults.append('ports: no port is configured; add a table [ports.NAME] with path = "/dev/…"')
         self._check_listeners()
         self._check_limits()
+        described = self.descriptions.read(self._names, self.faults)
+        ports = with_unit_lines(self.ports, described, self.faults)
         if self.faults:
             raise ConfigError(self.faults)
-        return Configuration(self.ports, tuple(one for _, one in self.listeners), self.limits, self.log)
+        return Configuration(
+            ports, tuple(one for _, one in self.listeners), self.limits, self.log, described.devices,
+            described.profiles, self.values,
+        )
 
     def _structured(self, data: Any, cls: type[Any], where: str, structure: Structure) -> Any:
         try:

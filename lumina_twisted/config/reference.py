@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, Final
 
 import attrs
@@ -13,6 +13,7 @@ import attrs
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.config.compose import DEFAULT_FILE
 from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, front_ends, listener_class
+from lumina_twisted.devices.settings import DeviceSettings, PointSettings, ProfileSettings, ValuesSettings
 from lumina_twisted.log.settings import LogSettings
 from lumina_twisted.ports.settings import Limits, PortSettings
 
@@ -25,6 +26,14 @@ _EXAMPLES: Final[dict[str, Any]] = {
     "UnitSettings.retries": 0, "UnitSettings.baudrate": 4800, "UnitSettings.bytesize": 8, "UnitSettings.parity": "E",
     "UnitSettings.stopbits": 1, "UnitSettings.share": False, "UnitSettings.offline_after": 0,
     "UnitSettings.max_age": 1.0, "UnitSettings.merge": True, "UnitSettings.merge_hole": 4,
+    "DeviceSettings.port": "bus1", "DeviceSettings.unit": 3, "DeviceSettings.profile": "heater",
+    "DeviceSettings.word_order": "little", "DeviceSettings.byte_order": "big", "DeviceSettings.poll": 5.0,
+    "DeviceSettings.hole": 2, "DeviceSettings.most": 60, "PointSettings.address": "40001",
+    "PointSettings.table": "holding", "PointSettings.type": "u32", "PointSettings.word_order": "little",
+    "PointSettings.byte_order": "big", "PointSettings.low": 20, "PointSettings.high": 80.5, "PointSettings.poll": 10.0,
+    "PointSettings.simulate": {"kind": "wave", "low": 40, "high": 65.5, "period": 600},
+    "PointSettings.length": 8, "PointSettings.bit": 3, "PointSettings.bits": {"0": "too_hot", "5": "door_open"},
+    "PointSettings.enum": {"0": "off", "1": "eco", "2": "comfort"},
 }
 """What a file shows where there is no default."""
 
@@ -33,6 +42,13 @@ _LEVELS: Final = (
     "#[log.levels]",
     '#"port.bus1" = "debug"\n',
 )
+_POINTS: Final[dict[str, tuple[str, dict[str, Any], tuple[str, ...]]]] = {
+    "serial_number": ("A text", {"address": "400101", "type": "string"}, ("length", "encoding")),
+    "door": ("A single bit of a register", {"address": 41, "table": "holding", "type": "bool"}, ("bit",)),
+    "alarms": ("A register of bits", {"address": "400043", "type": "bits"}, ("bits",)),
+    "mode": ("A number that has words", {"address": "400044"}, ("enum",)),
+}
+"""Points that have what others have not: each with what it is, what it needs for that, and which keys it shows."""
 _HEAD: Final = f"""\
 # Settings of Lumina, read from {DEFAULT_FILE} or from `twistd -n lumina --config FILE`.
 # `twistd -n lumina --check --config FILE` tells all faults of a file at once.
@@ -51,11 +67,35 @@ def reference() -> str:
     for name in OTHERS:
         parts += [_title(f"A listener of the protocol {name}: {front_ends()[name].summary}")]
         parts += ["#[[listen]]\n", *map(_commented, _keys(listener_class(name)))]
+    parts += _devices()
     parts += [_title("What all ports together may hold. Take the `#` of the table's name away too")]
     parts += ["#[limits]\n", *_keys(Limits)]
     parts += [_title("What is logged, and where to. Take the `#` of the table's name away too")]
     parts += ["#[log]\n", *_keys(LogSettings, skip=("levels",)), *_LEVELS]
     return "\n".join(parts)
+
+
+def _devices() -> Iterator[str]:
+    """What they are, of what kinds, and how their values are read and kept."""
+    yield _title(
+        "A device behind a port, whose points have names. Further ones are further [devices.NAME], here or in files\n#"
+        " devices.d/*.toml beside this one. Take the `#` of port and unit away too"
+    )
+    yield from ("#[devices.boiler]\n", *map(_commented, _keys(DeviceSettings)))
+    yield _title("A point of a device that differs from its profile's, or that its profile does not have")
+    yield "#[devices.boiler.points.flow_temperature]\n#scale = 0.1\n"
+    yield _title("A profile: a kind of device. Further ones are further [profiles.NAME]")
+    yield from ("#[profiles.heater]\n", *_keys(ProfileSettings))
+    yield _title("A point of a profile, or of a device. Further ones are further [profiles.NAME.points.POINT]")
+    others = tuple(key for _, _, keys in _POINTS.values() for key in keys)
+    yield "#[profiles.heater.points.flow_temperature]\n"
+    yield from map(_commented, _keys(PointSettings, skip=others))
+    for name, (what, needed, shown) in _POINTS.items():
+        yield f"# {what}.\n\n#[profiles.heater.points.{name}]"
+        yield "\n".join(f"#{key} = {_toml(value)}" for key, value in needed.items()) + "\n"
+        yield from _keys(PointSettings, skip=[one.name for one in attrs.fields(PointSettings) if one.name not in shown])
+    yield _title("How the values of all devices are read and kept. Take the `#` of the table's name away too")
+    yield from ("#[values]\n", *_keys(ValuesSettings))
 
 
 def options_told(cls: type[Any]) -> list[dict[str, str]]:
@@ -73,7 +113,7 @@ def _title(text: str) -> str:
     return f"\n# -- {text}.\n"
 
 
-def _keys(cls: type[Any], skip: tuple[str, ...] = ()) -> Iterator[str]:
+def _keys(cls: type[Any], skip: Container[str] = ()) -> Iterator[str]:
     for one in sorted(attrs.fields(attrs.resolve_types(cls)), key=_rank):
         if one.name not in skip:
             yield "\n".join(_key(cls, one)) + "\n"
@@ -91,8 +131,8 @@ def _key(cls: type[Any], one: attrs.Attribute[Any]) -> Iterator[str]:
         break_on_hyphens=False, break_long_words=False,
     )
     is_required = one.default is attrs.NOTHING
-    if is_required or one.default is None:
-        value = _example(cls, one)
+    value = _example(cls, one)
+    if is_required or _default(one) is None or (_default(one) == {} and value is not None):
         yield f"{one.name} = {_toml(value)}" if is_required else f"#{one.name} = {_toml(value)}  # default: not given"
     else:
         yield f"#{one.name} = {_toml(_default(one))}"
@@ -101,7 +141,8 @@ def _key(cls: type[Any], one: attrs.Attribute[Any]) -> Iterator[str]:
 def _example(cls: type[Any], one: attrs.Attribute[Any]) -> Any:
     if one.name == "endpoint":
         return front_ends()[attrs.fields(cls).protocol.default].endpoint
-    return _EXAMPLES.get(one.name) or _EXAMPLES[f"{cls.__name__}.{one.name}"]
+    keys = (one.name, f"{cls.__name__}.{one.name}", f"UnitSettings.{one.name}")
+    return next((_EXAMPLES[key] for key in keys if key in _EXAMPLES), None)
 
 
 def _default(one: attrs.Attribute[Any]) -> Any:
@@ -117,8 +158,10 @@ def _commented(paragraph: str) -> str:
 
 
 def _toml(value: Any) -> str:
-    """As TOML writes it, which for our values is as JSON does."""
-    return json.dumps(value)
+    """As TOML writes it, which for our values but tables is as JSON does."""
+    if isinstance(value, dict) and value:
+        return f"{{ {', '.join(f'{key} = {_toml(one)}' for key, one in value.items())} }}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A configuration file, floor 5: TOML with ``[ports.NAME]``, ``[[listen]]``, ``[limits]`` and ``[log]`` tables."""
+"""A configuration file, floor 5: TOML with tables of ports, listeners, devices and more."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from lumina_twisted.schema import structure
 
 _DEEPEST: Final = 16
 """Tables within tables; ours are four deep."""
-_KEYS: Final = ("ports", "listen", "limits", "log")
-_TABLES: Final = "a file has tables [ports.NAME], [[listen]], [limits] and [log]"
+_KEYS: Final = ("ports", "listen", "limits", "log", "values", "devices", "profiles")
+_TABLES: Final = (
+    "a file has tables [ports.NAME], [[listen]], [devices.NAME], [profiles.NAME], [values], [limits] and [log]"
+)
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -51,6 +53,9 @@ def add_document(draft: Draft, data: Mapping[str, Any]) -> None:
         draft.add_limits(data["limits"], "limits", structure)
     if "log" in data:
         draft.add_log(data["log"], "log", structure)
+    if "values" in data:
+        draft.add_values(data["values"], "values", structure)
+    draft.descriptions.add(data)
 
 
 def _meant(key: str) -> str:

@@ -74,6 +74,12 @@ def add_limit_words(draft: Draft, texts: Sequence[str]) -> None:
         draft.add_limits(table_of(list(texts), "--limit", draft.faults), "--limit", structure_text)
 
 
+def add_values_words(draft: Draft, texts: Sequence[str]) -> None:
+    """Adds ``KEY=VALUE`` words to the settings of values."""
+    if texts:
+        draft.add_values(table_of(list(texts), "--values", draft.faults), "--values", structure_text)
+
+
 def add_log_words(draft: Draft, texts: Sequence[str]) -> None:
     """Adds ``KEY=VALUE`` words to the log's settings; ``levels.port.boiler=debug`` is the level of a part."""
     if texts:

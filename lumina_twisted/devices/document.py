@@ -71,8 +71,13 @@ def plain(device: Device) -> dict[str, Any]:
 def _named(data: Any, where: str, faults: list[str]) -> Iterator[tuple[str, Any]]:
     if isinstance(data, Mapping):
         return iter(data.items())
-    faults.append(f"{where}: expected tables [{where}.NAME], got {data!r}")
+    faults.append(f"{where}: expected tables [{_key(where)}.NAME], got {data!r}")
     return iter(())
+
+
+def _key(where: str) -> str:
+    """The key of a path that may begin with a file."""
+    return where.rpartition(": ")[2]
 
 
 class _Reader(PointReader):
@@ -87,7 +92,7 @@ class _Reader(PointReader):
         defaults = Defaults(word_order=made.word_order, byte_order=made.byte_order, poll=made.poll)
         given = dict(self.tables(data, "points", where))
         if not given and isinstance(data.get("points", {}), Mapping):
-            self.faults.append(f"{where}.points: there is no point; add a table [{where}.points.NAME]")
+            self.faults.append(f"{where}.points: there is no point; add a table [{_key(where)}.points.NAME]")
         read = {one: self.point(one, table, defaults, f"{where}.points.{one}") for one, table in given.items()}
         points = {one: point for one, point in read.items() if point is not None}
         self._check_points(points, made.most, points, where)
@@ -115,7 +120,7 @@ class _Reader(PointReader):
         points = self._points(data, made, profile, most, where)
         line = {key: getattr(made, key) for key in LINE_KEYS if getattr(made, key) is not None}
         return Device(
-            name=name, port=made.port, unit=made.unit, points=points, profile=made.profile, summary=made.summary,
+            name=name, port=made.port, unit=made.unit, points=points, profile=profile.name, summary=made.summary,
             hole=profile.hole if made.hole is None else made.hole, most=most, line=line, given=data,
         )
 
@@ -129,7 +134,8 @@ class _Reader(PointReader):
             return None
         if not name and not data.get("points"):
             self.faults.append(
-                f'{where}: it has neither a profile nor points; add profile = "…" or a table [{where}.points.NAME]'
+                f'{where}: it has neither a profile nor points; add profile = "…", or a table'
+                f" [{_key(where)}.points.NAME]"
             )
         return profiles[name] if name else _NO_PROFILE
 

@@ -107,7 +107,7 @@ class DeviceSettings(UnitWireSettings):
 
     port: str = required("the name of the port behind which it is")
     unit: Annotated[int, Between(1, 255)] = required("its unit identifier there")
-    profile: str = setting("", "what kind of device it is; empty: all its points stand here")
+    profile: str | None = setting(None, "what kind of device it is; not given: all its points stand here")
     summary: str = setting("", "what it is")
     word_order: WordOrder | None = setting(None, "in the place of its profile's")
     byte_order: ByteOrder | None = setting(None, "in the place of its profile's")

@@ -419,7 +419,7 @@ class WrongDevices(SynchronousTestCase):
         )
         self.refused(
             '[devices.a]\nport = "north"\nunit = 3',
-            'devices.a: it has neither a profile nor points; add profile = "…" or a table [devices.a.points.NAME]',
+            'devices.a: it has neither a profile nor points; add profile = "…", or a table [devices.a.points.NAME]',
         )
         self.refused(
             '[devices.a]\nport = "north"\nunit = 3\nprofile = 3', "devices.a.profile: expected a text in quotes, got 3"

@@ -1,0 +1,131 @@
+"""The profiles and devices of all files together, floor 5, and what devices say of their ports' units."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+from attrs import frozen
+
+from lumina_twisted.bus.settings import UnitSettings
+from lumina_twisted.devices.description import Device, Profile
+from lumina_twisted.devices.document import read_devices, read_profiles
+from lumina_twisted.devices.settings import LINE_KEYS
+from lumina_twisted.devices.shipped import shipped_profiles
+from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.schema import UnitId
+
+TABLES: Final = ("profiles", "devices")
+"""What a file has of them."""
+
+
+@frozen
+class Located:
+    """Devices and profiles.
+
+    :param profiles: those of files, and where they have no other of its name, those that come with Lumina.
+    :param wheres: the path of each device's table.
+    """
+
+    profiles: Mapping[str, Profile]
+    devices: Mapping[str, Device]
+    wheres: Mapping[str, str]
+
+
+class Descriptions:
+    """Collects the tables of several files; devices of one may have profiles of another."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, list[tuple[str, Any]]] = {key: [] for key in TABLES}
+
+    def __bool__(self) -> bool:
+        """Whether there is any device."""
+        return any(table for _, table in self._tables["devices"])
+
+    def add(self, data: Mapping[str, Any], before: str = "") -> None:
+        """What one file has of them.
+
+        :param before: what the paths of its faults begin with.
+        """
+        for key in TABLES:
+            if key in data:
+                self._tables[key].append((f"{before}{key}", data[key]))
+
+    def read(self, ports: Iterable[str], faults: list[str]) -> Located:
+        """All of them.
+
+        :param ports: those that there are.
+        :param faults: takes what is wrong.
+        """
+        ports = list(ports)
+        profiles: dict[str, Profile] = {}
+        wheres: dict[str, str] = {}
+        for where, table in self._tables["profiles"]:
+            profiles |= read_profiles(_without_twins(table, where, wheres, faults), where, faults)
+        known = ChainMap(profiles, shipped_profiles())  # type: ignore[arg-type]
+        devices: dict[str, Device] = {}
+        wheres = {}
+        for where, table in self._tables["devices"]:
+            devices |= read_devices(_without_twins(table, where, wheres, faults), where, known, ports, faults)
+        return Located(known, devices, wheres)
+
+
+def _without_twins(table: Any, where: str, wheres: dict[str, str], faults: list[str]) -> Any:
+    """Those whose name no other file has.
+
+    :param wheres: takes where each is.
+    """
+    if not isinstance(table, Mapping):
+        return table
+    for name in table:
+        if name in wheres:
+            faults.append(f"{where}.{name}: {wheres[name]} has this name too; give one of them another name")
+    single = {name: one for name, one in table.items() if name not in wheres}
+    wheres.update((name, f"{where}.{name}") for name in single)
+    return single
+
+
+def with_unit_lines(
+    ports: Mapping[str, PortSettings], located: Located, faults: list[str]
+) -> dict[str, PortSettings]:
+    """The ports, with the line settings of their devices as those of their units.
+
+    :param faults: takes what contradicts another device, or the port's own table.
+    """
+    said = {
+        (name, unit, key): (getattr(settings, key), f"ports.{name}.units.{unit}")
+        for name, port in ports.items() for unit, settings in port.units.items() for key in LINE_KEYS
+        if getattr(settings, key) is not None
+    }
+    made = dict(ports)
+    for name, device in located.devices.items():
+        where = located.wheres[name]
+        for key, value in device.line.items():
+            there, other = said.setdefault((device.port, UnitId(device.unit), key), (value, where))
+            if there != value:
+                faults.append(
+                    f"{where}.{key}: {value!r} here, and {there!r} in {other}, for unit {device.unit} of port"
+                    f" {device.port}; a unit has one"
+                )
+        if device.line and device.port in made:
+            made[device.port] = _with_unit(made[device.port], device)
+            faults += _new_faults(ports[device.port], device, where)
+    return made
+
+
+def _with_unit(port: PortSettings, device: Device) -> PortSettings:
+    unit = UnitId(device.unit)
+    own = attrs.evolve(port.units.get(unit, UnitSettings()), **device.line)
+    return attrs.evolve(port, units={**port.units, unit: own})
+
+
+def _new_faults(port: PortSettings, device: Device, where: str) -> list[str]:
+    """What the port cannot do for its device."""
+    told = dict(port.faults())
+    unit = f"units.{device.unit}."
+    return [
+        f"{where}.{key.removeprefix(unit)}: {sentence}" for key, sentence in _with_unit(port, device).faults()
+        if key not in told and key.startswith(unit)
+    ]
