@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -114,6 +115,12 @@ class ShippedProfilesTests(SynchronousTestCase):
         for name, profile in shipped_profiles().items():
             self.assertIn(PRINTED[name][0], profile.source)
             self.assertTrue(profile.maker and profile.model and profile.summary, name)
+
+    def test_the_page_has_them(self) -> None:
+        """With the document each follows."""
+        page = (pathlib.Path(__file__).parents[2] / "docs" / "profiles.md").read_text()
+        for name, (document, _) in PRINTED.items():
+            self.assertIn(document, next(line for line in page.splitlines() if line.startswith(f"| `{name}` ")))
 
     def test_the_printed_tables(self) -> None:
         """Each row is the point it is printed as."""
