@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from lumina_twisted.bus import analytics
 from lumina_twisted.bus.monitor import PerformanceMonitor
+from lumina_twisted.devices.configuring import DeviceConfigManager
 from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.log import LuminaLogger
 from lumina_twisted.prioritizing import CommandPrioritizer
@@ -16,6 +17,7 @@ from lumina_twisted.validating import CommandValidator
 __all__ = [
     "CommandPrioritizer",
     "CommandValidator",
+    "DeviceConfigManager",
     "DeviceStateManager",
     "LuminaLogger",
     "PerformanceMonitor",

@@ -6,7 +6,7 @@ It is awaitable in both worlds: called from an asyncio task it gives an asyncio 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -63,9 +63,8 @@ class RetryManager:
         :return: something to await: it gives what the function gave, or fails with its last error, at once if that is
             not to be tried again. Cancelling it cancels the call or the pause that runs.
         """
-        if in_asyncio_task():
-            return asyncio.ensure_future(self._run(function, args, kwargs, asyncio.sleep))
-        return ensureDeferred(self._run(function, args, kwargs, self._pause))
+        pause = asyncio.sleep if in_asyncio_task() else self._pause
+        return in_callers_world(self._run(function, args, kwargs, pause))
 
     async def _run(
         self, function: Callable[..., Any], args: Any, kwargs: Any, pause: Callable[[float], Awaitable[Any]]
@@ -75,7 +74,7 @@ class RetryManager:
             attempts += 1
             try:
                 result = function(*args, **kwargs)
-                return await _awaitable(result) if isinstance(result, Awaitable) else result
+                return await awaitable(result) if isinstance(result, Awaitable) else result
             except (CancelledError, Cancelled):
                 raise  # whoever took it back wants no more of it
             except Exception as error:
@@ -92,14 +91,17 @@ class RetryManager:
         return deferLater(self._clock, seconds)
 
 
-def _awaitable(result: Awaitable[Any]) -> Awaitable[Any]:
+def awaitable(result: Awaitable[Any]) -> Awaitable[Any]:
     """A task of asyncio's cannot wait for a Deferred as it is."""
     return in_callers_world(result) if isinstance(result, Deferred) else result
 
 
-def in_callers_world(deferred: Deferred[Any]) -> Any:
-    """``deferred`` as its caller can await it: an asyncio future in a task of asyncio's, itself anywhere else."""
-    return deferred.asFuture(asyncio.get_running_loop()) if in_asyncio_task() else deferred
+def in_callers_world(work: Deferred[Any] | Coroutine[Any, Any, Any]) -> Any:
+    """``work`` as its caller can await it: an asyncio future in a task of asyncio's, a Deferred anywhere else. A
+    coroutine is begun; what it awaits in its turn goes through :func:`awaitable`."""
+    if in_asyncio_task():
+        return work.asFuture(asyncio.get_running_loop()) if isinstance(work, Deferred) else asyncio.ensure_future(work)
+    return work if isinstance(work, Deferred) else ensureDeferred(work)
 
 
 def in_asyncio_task() -> bool:

@@ -1,0 +1,185 @@
+"""What clients configure of devices while the service runs, floor 3: the mission's ``DeviceConfigManager`` (M19).
+
+A configuration is checked by the schema of its device's type, then applied, then kept; it counts when all three have
+succeeded, and if one fails all is as it was. It is awaitable in both worlds, as :mod:`lumina_twisted.retrying` is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
+
+from lumina_twisted.devices.config_schema import Check, checker
+from lumina_twisted.devices.database import Configuration
+from lumina_twisted.document import nearest
+from lumina_twisted.errors import ConfigError
+from lumina_twisted.retrying import awaitable, in_callers_world
+
+Apply = Callable[[str, str, Any], Awaitable[object] | object]
+"""Brings a configuration into effect: it is given the device, its type, and an instance of the type's settings class,
+or a dict with all defaults; or None where nothing is configured any more. Whatever it raises refuses the configuration.
+"""
+
+
+class KeepsConfigurations(Protocol):
+    """What :class:`lumina_twisted.devices.store.StateStore` does for configurations."""
+
+    def save_configuration(self, device: str, type_: str, config: Mapping[str, Any]) -> Deferred[None]:
+        """Fires when it is on the disk."""
+        ...
+
+    def remove_configuration(self, device: str) -> Deferred[None]:
+        """Fires when that is on the disk."""
+        ...
+
+
+@frozen
+class _Configured:
+    """A device's configuration: as it was given, and what that means."""
+
+    given: Configuration
+    checked: Any
+
+
+@define(eq=False)
+class DeviceConfigManager:
+    """The configurations of devices, checked by type.
+
+    :param apply: brings one into effect; none: it is only known here.
+    :param store: keeps them across a restart; none: they are in memory only.
+    """
+
+    apply: Apply | None = field(default=None, kw_only=True)
+    store: KeepsConfigurations | None = field(default=None, kw_only=True)
+    _types: dict[str, Check] = field(factory=dict, init=False)
+    _configured: dict[str, _Configured] = field(factory=dict, init=False)
+    _turn: DeferredLock = field(factory=DeferredLock, init=False)
+    """One at a time: what is applied last is kept last."""
+    _log = Logger()
+
+    def register_device_config(self, device_type: str, schema: Any) -> None:
+        """Says what may be configured of a type of devices, from now on.
+
+        :param schema: a settings class, or a table of keys as :mod:`lumina_twisted.devices.config_schema` has them.
+        :raises ConfigError: if it is none, with one ``path: sentence`` for each wrong key.
+        """
+        self._types[device_type] = checker(schema, device_type)
+
+    def set_device_config(self, device: str, device_type: str, config: Mapping[str, Any]) -> Any:
+        """Configures a device.
+
+        :param config: plain data, as a file has it.
+        :return: something to await: it gives None when the configuration is in effect and, with a store, on the disk.
+            It fails with :class:`~lumina_twisted.errors.ConfigError`, which has one ``path: sentence`` for each wrong,
+            unknown or missing key, for a type that is not registered, or for a disk that does not take it; or with
+            whatever ``apply`` failed with. Then all is as it was.
+        """
+        return in_callers_world(self._set(device, device_type, config))
+
+    def remove_device_config(self, device: str) -> Any:
+        """Ends what is configured for a device, if anything is.
+
+        :return: something to await; it ends as that of :meth:`set_device_config`.
+        """
+        return in_callers_world(self._remove(device))
+
+    def get_device_config(self, device: str) -> Any:
+        """What is configured for a device, as ``apply`` was given it; None if nothing is."""
+        configured = self._configured.get(device)
+        return None if configured is None else configured.checked
+
+    def given_device_config(self, device: str) -> Configuration | None:
+        """The same as it was given, with its type."""
+        configured = self._configured.get(device)
+        return None if configured is None else configured.given
+
+    def restore(self, configurations: Mapping[str, Configuration]) -> Any:
+        """Brings into effect what was configured before a restart. The log says which was not, and why: those stay in
+        the store.
+
+        :param configurations: by device.
+        :return: something to await: it gives None when each was tried.
+        """
+        return in_callers_world(self._restore(configurations))
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _checked(self, device: str, device_type: str, config: Any) -> _Configured:
+        check = self._types.get(device_type)
+        if check is None:
+            near = nearest(device_type, self._types)
+            raise ConfigError([f"{device}: there is no device type {device_type!r}; {near}"])
+        checked = check(config, device)
+        try:
+            given = json.loads(json.dumps(config))  # it is its caller's, who may change it
+        except (TypeError, ValueError) as error:
+            raise ConfigError([f"{device}: expected plain data, as a file has it: {error}"]) from None
+        return _Configured(Configuration(device_type, given), checked)
+
+    async def _set(self, device: str, device_type: str, config: Any) -> None:
+        new = self._checked(device, device_type, config)
+        await awaitable(self._turn.acquire())
+        try:
+            await self._apply(device, device_type, new.checked)
+            if self.store is not None:
+                kept = self.store.save_configuration(device, device_type, new.given.config)
+                await self._or_undo(kept, device, device_type)
+            self._configured[device] = new
+        finally:
+            self._turn.release()
+
+    async def _remove(self, device: str) -> None:
+        await awaitable(self._turn.acquire())
+        try:
+            old = self._configured.get(device)
+            if old is None:
+                return
+            await self._apply(device, old.given.type, None)
+            if self.store is not None:
+                await self._or_undo(self.store.remove_configuration(device), device, old.given.type)
+            del self._configured[device]
+        finally:
+            self._turn.release()
+
+    async def _restore(self, configurations: Mapping[str, Configuration]) -> None:
+        await awaitable(self._turn.acquire())
+        try:
+            for device, was in configurations.items():
+                if device in self._configured:
+                    continue  # by somebody who was faster, and knows better
+                try:
+                    old = self._checked(device, was.type, was.config)
+                    await self._apply(device, was.type, old.checked)
+                except Exception as error:
+                    why = "; ".join(error.faults) if isinstance(error, ConfigError) else str(error)
+                    self._log.error(
+                        "What was configured for {device} before the restart is not in effect: {why}",
+                        device=device, why=why,
+                    )
+                else:
+                    self._configured[device] = old
+        finally:
+            self._turn.release()
+
+    async def _apply(self, device: str, device_type: str, checked: Any) -> None:
+        if self.apply is not None:
+            result = self.apply(device, device_type, checked)
+            if isinstance(result, Awaitable):
+                await awaitable(result)
+
+    async def _or_undo(self, kept: Deferred[None], device: str, device_type: str) -> None:
+        """Applies what was configured before, if the new one cannot be kept."""
+        try:
+            await awaitable(kept)
+        except BaseException:
+            old = self._configured.get(device)
+            try:
+                await self._apply(device, old.given.type if old else device_type, old.checked if old else None)
+            except Exception:
+                self._log.failure("What was configured for {device} cannot be brought back", device=device)
+            raise
