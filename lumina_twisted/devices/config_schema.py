@@ -10,7 +10,6 @@ and all faults are told at once.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -47,7 +46,7 @@ class _RuleSettings:
 
 @frozen
 class _Rule:
-    """A key: how its value is checked, and what stands for it if it is not given."""
+    """A key: how its value is checked, and what counts as given if it is not."""
 
     check: Check
     is_required: bool = True
@@ -94,14 +93,12 @@ def _check_table(rules: Mapping[str, _Rule], data: Any, path: str) -> dict[str, 
     faults = [f"{path}.{key}: unknown key; {nearest(key, rules)}" for key in data if key not in rules]
     made: dict[str, Any] = {}
     for key, rule in rules.items():
-        value = data.get(key, _ABSENT)
+        value = data.get(key, rule.default)
         if value is not _ABSENT:
             try:
                 made[key] = rule.check(value, f"{path}.{key}")
             except ConfigError as error:
                 faults += error.faults
-        elif rule.default is not _ABSENT:
-            made[key] = copy.deepcopy(rule.default)
         elif rule.is_required:
             faults.append(f"{path}.{key}: this key is required" + (f": {rule.doc}" if rule.doc else ""))
     if faults:
@@ -121,11 +118,7 @@ def _rule(given: Any, path: str) -> _Rule:
         return _Rule(_typed(given, path))
     if "type" in given or "choices" in given:
         return _full_rule(given, path)
-    check = checker(given, path)
-    try:
-        return _Rule(check, False, check({}, path))  # a table of which nothing is required need not be there
-    except ConfigError:
-        return _Rule(check)
+    return _Rule(checker(given, path), default={})  # a table of which nothing is required need not be there
 
 
 def _full_rule(given: Mapping[str, Any], path: str) -> _Rule:
@@ -135,9 +128,9 @@ def _full_rule(given: Mapping[str, Any], path: str) -> _Rule:
         if "choices" in given or _WORDS.get(given["type"], given["type"]) not in (int, float):
             raise ConfigError([f"{path}: low and high are for the types int and float"])
         check = partial(_check_bounds, check, Between(_or(said.low, -math.inf), _or(said.high, math.inf)))
-    if "default" not in given:
-        return _Rule(check, said.required is not False, doc=said.doc)
-    return _Rule(check, False, check(given["default"], f"{path}.default"))
+    if "default" in given:
+        check(given["default"], f"{path}.default")
+    return _Rule(check, said.required is not False, given.get("default", _ABSENT), said.doc)
 
 
 def _chosen(choices: Any, path: str) -> Check:
