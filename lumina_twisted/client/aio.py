@@ -6,17 +6,29 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from lumina_twisted.client.aio_base import DEFAULT_TIMEOUT, Client
+from lumina_twisted.client.aio_base import Client
 from lumina_twisted.client.aio_units import PortHandle, Unit
-from lumina_twisted.client.command import CommandFailure, CommandReply, CommandSettings, check_name, request_frame
+from lumina_twisted.client.aio_values import DeviceHandle, LuminaValuesClient
+from lumina_twisted.client.command import (
+    DEFAULT_TIMEOUT,
+    CommandFailure,
+    CommandReply,
+    CommandSettings,
+    check_name,
+    request_frame,
+)
 from lumina_twisted.client.line_session import LineSession, check_word, not_told
 from lumina_twisted.client.modbus_tcp_session import TRANSACTIONS, ModbusTcpSession
 from lumina_twisted.client.url import parse_url
+from lumina_twisted.client.value_place import PORT, values_place, values_timeout
+from lumina_twisted.client.value_reading import ValueReading
 from lumina_twisted.modbus.mbap import MODBUS_TCP_PORT
+from lumina_twisted.valueproto.point import PointDescription
+from lumina_twisted.valueproto.reading import Quality
 
 __all__ = [
-    "CommandFailure", "CommandReply", "CommandSettings", "LuminaModbusClient", "ModbusTcpClient", "PortHandle", "Unit",
-    "client_from_url",
+    "CommandFailure", "CommandReply", "CommandSettings", "DeviceHandle", "LuminaModbusClient", "LuminaValuesClient",
+    "ModbusTcpClient", "PointDescription", "PortHandle", "Quality", "Unit", "ValueReading", "client_from_url",
 ]
 
 
@@ -26,12 +38,32 @@ class LuminaModbusClient(Client):
     :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
     :param port: its TCP port.
     :param timeout: seconds that a command may take whose caller does not say.
+    :param values_port: where it listens for values, for :meth:`device`: a TCP port of the same host, or the path of a
+        Unix socket.
     """
 
     hint = "is Lumina running there?"
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 8888, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", port: int = 8888, *, timeout: float = DEFAULT_TIMEOUT,
+        values_port: int | str = PORT,
+    ) -> None:
         super().__init__(host, port, LineSession, timeout=timeout)
+        self._values_place = values_place(host, values_port)
+        self._values: LuminaValuesClient | None = None
+
+    async def close(self) -> None:
+        """Ends all commands that are open (:class:`~lumina_twisted.errors.Cancelled`, or
+        :class:`~lumina_twisted.errors.OutcomeUnknown` for a write that may have been sent) and the connections."""
+        if self._values is not None:
+            await self._values.close()
+        await super().close()
+
+    def device(self, name: str) -> DeviceHandle:
+        """One device, whose points have names; see :meth:`lumina_twisted.client.LuminaModbusClient.device`."""
+        if self._values is None:
+            self._values = LuminaValuesClient(*self._values_place, timeout=values_timeout(self.timeout))
+        return self._values.device(name)
 
     async def send_command(
         self, name: str | dict[str, Any] = "", port: str = "", command: bytes | str = b"",

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from lumina_twisted.client.aio_connecting import DEFAULT_TIMEOUT, ReconnectingClient, loop_time, report, settle
+from lumina_twisted.client.aio_connecting import ReconnectingClient, loop_time, report, settle
 from lumina_twisted.client.command import CommandFailure, CommandReply, CommandSettings, PendingCommand
 from lumina_twisted.client.observers import Observers, Unsubscribe
 from lumina_twisted.client.session import Answered, Event, Failed, Session
 from lumina_twisted.errors import NotConnected
-
-__all__ = ["DEFAULT_TIMEOUT", "Client"]
 
 
 class Client(ReconnectingClient):

@@ -15,9 +15,6 @@ from lumina_twisted.client.conversation import Conversation, Unusable
 from lumina_twisted.client.url import check_place
 from lumina_twisted.errors import NotConnected, RequestError
 
-DEFAULT_TIMEOUT = 5.0
-"""Seconds that a caller waits who does not say."""
-
 
 class ReconnectingClient:
     """A client of one server, for one event loop. It connects when it is told to or first used, and again whenever the

@@ -11,12 +11,11 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
 from lumina_twisted.client.command import CommandFailure, CommandReply, CommandSettings, PendingCommand
-from lumina_twisted.client.connecting import DEFAULT_TIMEOUT, ReconnectingClient
+from lumina_twisted.client.connecting import ReconnectingClient
 from lumina_twisted.client.observers import Observers, Unsubscribe
 from lumina_twisted.client.session import Answered, Event, Failed, Session
 from lumina_twisted.errors import LuminaError, NotConnected
 
-__all__ = ["DEFAULT_TIMEOUT", "Client"]
 _log = Logger(namespace="lumina.client")
 
 

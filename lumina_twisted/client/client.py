@@ -6,16 +6,18 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
 
-from lumina_twisted.client.base import DEFAULT_TIMEOUT, Client
-from lumina_twisted.client.command import CommandReply, CommandSettings, check_name, request_frame
+from lumina_twisted.client.base import Client
+from lumina_twisted.client.command import DEFAULT_TIMEOUT, CommandReply, CommandSettings, check_name, request_frame
 from lumina_twisted.client.line_session import LineSession, check_word, not_told
 from lumina_twisted.client.modbus_tcp_session import TRANSACTIONS, ModbusTcpSession
 from lumina_twisted.client.units import PortHandle, Unit
 from lumina_twisted.client.url import parse_url
+from lumina_twisted.client.value_place import PORT, values_place, values_timeout
+from lumina_twisted.client.values import DeviceHandle, LuminaValuesClient
 from lumina_twisted.errors import LuminaError
 from lumina_twisted.modbus.mbap import MODBUS_TCP_PORT
 
@@ -26,7 +28,10 @@ class LuminaModbusClient(Client):
     :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
     :param port: its TCP port.
     :param timeout: seconds that a command may take whose caller does not say.
+    :param values_port: where it listens for values, for :meth:`device`: a TCP port of the same host, or the path of a
+        Unix socket.
     :param endpoint: where to connect instead.
+    :param values_endpoint: where to connect instead for values.
     :param reactor: for the connection and its times; the program's own if it is not given.
     :param now: a clock that never goes back, in seconds.
     """
@@ -35,9 +40,35 @@ class LuminaModbusClient(Client):
 
     def __init__(
         self, host: str = "127.0.0.1", port: int = 8888, *, timeout: float = DEFAULT_TIMEOUT,
-        endpoint: IStreamClientEndpoint | None = None, reactor: Any = None, now: Callable[[], float] = time.monotonic,
+        values_port: int | str = PORT, endpoint: IStreamClientEndpoint | None = None,
+        values_endpoint: IStreamClientEndpoint | None = None, reactor: Any = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(host, port, LineSession, timeout=timeout, endpoint=endpoint, reactor=reactor, now=now)
+        self._values_place = values_place(host, values_port)
+        self._values_endpoint = values_endpoint
+        self._values: LuminaValuesClient | None = None
+
+    def close(self) -> Deferred[None]:
+        """Ends all commands that are open (:class:`~lumina_twisted.errors.Cancelled`, or
+        :class:`~lumina_twisted.errors.OutcomeUnknown` for a write that may have been sent) and the connections.
+
+        :return: a Deferred that fires with None when the connections have ended; it does not fail.
+        """
+        values = succeed(None) if self._values is None else self._values.close()
+        commands = super().close()
+        return values.addCallback(lambda _: commands)
+
+    def device(self, name: str) -> DeviceHandle:
+        """One device, whose points have names: ``client.device("boiler").read("flow_temperature")``. It is asked over a
+        connection of its own, to the server's listener for values, which is made when it is first used."""
+        if self._values is None:
+            host, port = self._values_place
+            self._values = LuminaValuesClient(
+                host, port, timeout=values_timeout(self.timeout), endpoint=self._values_endpoint,
+                reactor=self._reactor, now=self._now,
+            )
+        return self._values.device(name)
 
     def send_command(
         self, name: str | dict[str, Any] = "", port: str = "", command: bytes | str = b"",

@@ -14,6 +14,8 @@ from lumina_twisted.modbus.rtu import check_request_frame, encode_adu
 from lumina_twisted.modbus.settings import Parity
 from lumina_twisted.priority import MAX_AGE, PRIORITIES, Priority
 
+DEFAULT_TIMEOUT: Final = 5.0
+"""Seconds that a caller waits who does not say."""
 MAX_NAME: Final = 1000
 """Characters of the longest name, and of the longest path of a port: both stand in a line, of 4096 bytes at most."""
 

@@ -14,7 +14,6 @@ LONGEST_SOCKET_PATH: Final = 107
 """Bytes, as unix(7) has it."""
 LONGEST_LABEL: Final = 63
 """Characters between two dots of a name (RFC 1035, section 2.3.4)."""
-_FORM: Final = "lumina://HOST[:8888] or modbus://HOST[:502]"
 
 
 class ServerUrl(NamedTuple):
@@ -28,23 +27,26 @@ class ServerUrl(NamedTuple):
     port: int
 
 
-def parse_url(url: str) -> ServerUrl:
+def parse_url(url: str, lumina_port: int = 8888) -> ServerUrl:
     """What ``url`` says.
 
+    :param lumina_port: of ``lumina://`` where none is written.
     :raises RequestError: if it is none of the two.
     """
+    ports = {**DEFAULT_PORTS, "lumina": lumina_port}
+    form = " or ".join(f"{scheme}://HOST[:{port}]" for scheme, port in ports.items())
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise RequestError(f"{url!r} is no URL of a server ({error}); expected {_FORM}") from None
+        raise RequestError(f"{url!r} is no URL of a server ({error}); expected {form}") from None
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-        raise RequestError(f"{url!r} is no URL of a server; expected {_FORM}")
+        raise RequestError(f"{url!r} is no URL of a server; expected {form}")
     if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
-        raise RequestError(f"{url!r} has more than a host and a port; expected {_FORM}")
+        raise RequestError(f"{url!r} has more than a host and a port; expected {form}")
     if port == 0:
-        raise RequestError(f"{url!r} has TCP port 0, where nobody listens; expected {_FORM}")
-    return ServerUrl(parts.scheme, parts.hostname, DEFAULT_PORTS[parts.scheme] if port is None else port)
+        raise RequestError(f"{url!r} has TCP port 0, where nobody listens; expected {form}")
+    return ServerUrl(parts.scheme, parts.hostname, ports[parts.scheme] if port is None else port)
 
 
 def check_place(host: str, port: int) -> None:
