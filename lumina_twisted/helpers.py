@@ -8,6 +8,7 @@ from collections.abc import Callable
 from lumina_twisted.bus import analytics
 from lumina_twisted.bus.monitor import PerformanceMonitor
 from lumina_twisted.devices.configuring import DeviceConfigManager
+from lumina_twisted.devices.parsing import ResponseParser
 from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.log import LuminaLogger
 from lumina_twisted.prioritizing import CommandPrioritizer
@@ -22,6 +23,7 @@ __all__ = [
     "LuminaLogger",
     "PerformanceMonitor",
     "QueueAnalytics",
+    "ResponseParser",
     "RetryManager",
 ]
 
