@@ -65,11 +65,14 @@ class DocumentReader:
             return number
         return None
 
-    def kind(self, data: Any, kinds: Mapping[str, type[T]], default: str, what: str, where: str) -> T | None:
+    def kind(
+        self, data: Any, kinds: Mapping[str, type[T]], default: str, what: str, where: str, apart: Iterable[str] = ()
+    ) -> T | None:
         """A table whose ``kind`` says which class it is of; None after a fault.
 
         :param default: the kind that need not be said; empty if there is none.
         :param what: they are kinds of.
+        :param apart: keys that are read apart.
         """
         kind = data.get("kind", default) if isinstance(data, Mapping) else default
         if not isinstance(data, Mapping):
@@ -79,7 +82,7 @@ class DocumentReader:
         elif not isinstance(kind, str) or kind not in kinds:
             self.faults.append(f"{where}.kind: there is no {what} {kind!r}; {nearest(kind, kinds)}")
         else:
-            return self.structured(data, kinds[kind], where, ("kind",))
+            return self.structured(data, kinds[kind], where, ("kind", *apart))
         return None
 
 

@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.config.compose import DEMO_LISTENER
 from lumina_twisted.config.configuration import Draft
+from lumina_twisted.config.simulation import settings_from_data
 from lumina_twisted.config.toml_file import add_document
-from lumina_twisted.simulator.document import simulation_settings
 from lumina_twisted.tap import Options
 from tests.twistd_process import Twistd, environment, free_tcp_port
 
@@ -131,7 +131,7 @@ class DocumentationTests(SynchronousTestCase):
         """Each TOML snippet is a configuration, or a simulation, without a fault."""
         for page, text in snippets("toml"):
             if page == "simulator.md":
-                self.assertTrue(simulation_settings(tomllib.loads(text)).buses)
+                self.assertTrue(settings_from_data(tomllib.loads(text)).buses)
                 continue
             draft = Draft()
             add_document(draft, tomllib.loads(text))

@@ -14,6 +14,7 @@ from lumina_twisted.devices.settings import SHORTEST_POLL, PointSettings
 from lumina_twisted.document import DocumentReader
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder
 from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.simulator.points import point_value
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 """Of a point, a device or a profile: DEVICE.POINT is the name of a value."""
@@ -60,7 +61,9 @@ class PointReader(DocumentReader):
             self.faults.append(f"{where}.address: {error}")
             return None
         point = _point(name, made, table, address, _codec(made, table, defaults, bits, enum), defaults)
-        self.faults += [f"{where}{key and '.' + key}: {sentence}" for key, sentence in _faults(point, made)]
+        self.faults += [f"{where}{key and '.' + key}: {sentence}" for key, sentence in _faults(point)]
+        if len(self.faults) == before and made.simulate is not None:
+            point_value(made.simulate, point.codec, f"{where}.simulate", self.faults)
         return point if len(self.faults) == before else None
 
     def _words(self, given: Mapping[str, str], where: str, lowest: int, highest: int) -> dict[int, str]:
@@ -99,19 +102,19 @@ def _point(
     )
 
 
-def _faults(point: Point, made: PointSettings) -> Iterator[tuple[str, str]]:
+def _faults(point: Point) -> Iterator[tuple[str, str]]:
     """What cannot be used together: pairs of a key and a sentence."""
     codec, entry = point.codec, ENTRY_OF[point.table]
-    yield from _faults_of_type(point)
+    of_type = dict(_faults_of_type(point))
+    yield from of_type.items()
+    yield from (fault for fault in codec.faults() if fault[0] not in of_type)
     if point.end > LAST_ADDRESS + 1:
         yield "address", f"{codec.type} takes {codec.width} registers, and the last one is {LAST_ADDRESS}"
     if point.writable and point.table not in WRITABLE_TABLES:
         yield "writable", f"{entry} cannot be written; take it away, or is it {_writable_in_place_of(point)}?"
     if point.write == "single" and codec.width > 1:
         yield "write", f'"single" sets one register, and {codec.type} takes {codec.width} here; write "multiple"'
-    if made.low is not None and made.high is not None and made.low > made.high:
-        yield "low", f"{made.low:g} is more than high, {made.high:g}"
-    if made.dead_band and codec.type in ("string", "bits", "bool"):
+    if point.dead_band and codec.type in ("string", "bits", "bool"):
         yield "dead_band", f"the type {codec.type} is no number, and every change counts; take it away"
 
 
@@ -125,8 +128,6 @@ def _faults_of_type(point: Point) -> Iterator[tuple[str, str]]:
         return
     if codec.type == "bool" and codec.bit is None:
         yield "bit", f"{entry} has 16 bits; say which one it is, as bit = 0 for the lowest"
-    if codec.type == "string" and codec.length is None:
-        yield "length", "this key is required for a string; say how many registers it takes, two characters each"
     if codec.bit is not None and codec.type != "bool":
         yield "bit", f'a single bit is a "bool", and the type is {codec.type!r}; write type = "bool", or take it away'
 

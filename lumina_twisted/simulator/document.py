@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
 
-from lumina_twisted.document import NUMBER, DocumentReader
+from lumina_twisted.document import NUMBER, DocumentReader, nearest
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.simulator.faults import KINDS, Fault
 from lumina_twisted.simulator.identity import LONGEST_OBJECT
 from lumina_twisted.simulator.settings import (
     VALUE_KINDS,
+    Bits,
     Constant,
     Count,
     IdentitySettings,
@@ -32,15 +34,20 @@ TABLES: Final = {"coils": True, "discrete_inputs": True, "holding_registers": Fa
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _TABLE_KEYS: Final = tuple(one.name for one in attrs.fields(TableSettings) if one.name != "values")
 _INPUT_KEYS: Final = tuple(key for key in _TABLE_KEYS if key not in ("read_only", "write_once"))
-_NOT_OF_BITS: Final = ("type", "word_order", "byte_order", "length", "encoding")
+_NOT_OF_BITS: Final = ("type", "word_order", "byte_order", "scale", "offset", "length", "encoding")
+_MOST_BITS: Final = 64
+_PLAIN: Final = SimulatedUnitSettings()
 
 
-def simulation_settings(data: Mapping[str, Any]) -> SimulationSettings:
+def simulation_settings(
+    data: Mapping[str, Any], profiles: Mapping[str, SimulatedUnitSettings] = MappingProxyType({})
+) -> SimulationSettings:
     """The simulation that ``data`` describes.
 
+    :param profiles: devices by the names that ``profile`` of a unit can have.
     :raises ConfigError: with one fault for each wrong, unknown or missing key.
     """
-    reader = _Reader([])
+    reader = _Reader(profiles)
     made = reader.simulation(data)
     if reader.faults:
         raise ConfigError(reader.faults)
@@ -48,6 +55,12 @@ def simulation_settings(data: Mapping[str, Any]) -> SimulationSettings:
 
 
 class _Reader(DocumentReader):
+    """Reads on after a fault; what it then returns nobody uses."""
+
+    def __init__(self, profiles: Mapping[str, SimulatedUnitSettings]) -> None:
+        super().__init__([])
+        self._profiles = profiles
+
     def simulation(self, data: Mapping[str, Any]) -> SimulationSettings:
         made = self.structured(data, SimulationSettings, "", ("buses",)) or SimulationSettings()
         tables = self.tables(data, "buses", "")
@@ -85,19 +98,30 @@ class _Reader(DocumentReader):
 
     def _unit(self, data: Any, where: str) -> SimulatedUnitSettings:
         apart = (*TABLES, "files", "fifo_queues", "faults")
-        made = self.structured(data, SimulatedUnitSettings, where, apart) or SimulatedUnitSettings()
+        made = self.structured(data, SimulatedUnitSettings, where, apart)
         if not isinstance(data, Mapping):
-            return made
-        self._check_identity(made.identity, f"{where}.identity")
+            return _PLAIN
+        said = () if made is None else data.get("identity", ())
+        made = made or _PLAIN
+        base = self._profile(made.profile, where)
+        identity = attrs.evolve(base.identity, **{key: getattr(made.identity, key) for key in said})
+        self._check_identity(identity, f"{where}.identity")
         tables: dict[str, Any] = {
-            name: self._table(data[name], name, f"{where}.{name}") for name in TABLES if name in data
+            name: self._table(data.get(name, {}), name, f"{where}.{name}", getattr(base, name)) for name in TABLES
         }
         made = attrs.evolve(
-            made, faults=self._faults(data, where), files=self._lists(data, "files", where, "a file number", 1),
+            made, identity=identity, faults=self._faults(data, where),
+            files=self._lists(data, "files", where, "a file number", 1),
             fifo_queues=self._lists(data, "fifo_queues", where, "an address", 0), **tables,
         )
         self._check_resets(made, where)
         return made
+
+    def _profile(self, name: str, where: str) -> SimulatedUnitSettings:
+        """What a unit is where it says nothing itself."""
+        if name and name not in self._profiles:
+            self.faults.append(f"{where}.profile: there is no profile {name!r}; {nearest(name, self._profiles)}")
+        return self._profiles.get(name, _PLAIN)
 
     def _check_resets(self, unit: SimulatedUnitSettings, where: str) -> None:
         size = unit.holding_registers.size
@@ -138,7 +162,7 @@ class _Reader(DocumentReader):
 
     # -- tables of values --------------------------------------------------------------------------------------------
 
-    def _table(self, data: Any, name: str, where: str) -> TableSettings:
+    def _table(self, data: Any, name: str, where: str, base: TableSettings) -> TableSettings:
         keys = _INPUT_KEYS if name.endswith(("inputs", "input_registers")) else _TABLE_KEYS
         if not isinstance(data, Mapping):
             self.faults.append(f"{where}: expected a table, got {data!r}")
@@ -155,19 +179,36 @@ class _Reader(DocumentReader):
             address = self.number(key, path, "an address", 0, 0xFFFF, values)
             if value is not None and address is not None:
                 values[address] = value
+        if "size" not in data:
+            made = attrs.evolve(made, size=base.size)
         self._check_places(values, made.size, TABLES[name], where)
-        return attrs.evolve(made, values=values)
+        kept = {at: one for at, one in _apart(base.values, values, TABLES[name]) if at < made.size}
+        return attrs.evolve(made, values={**kept, **values})
 
     def _value(self, data: Any, is_bits: bool, where: str) -> Value | None:
         if not isinstance(data, Mapping):
             made: Value | None = Constant(value=data)
         else:
-            made = self.kind(data, VALUE_KINDS, "constant", "kind of value", where)
+            made = self.kind(data, VALUE_KINDS, "constant", "kind of value", where, apart=("bits",))
+            if isinstance(made, Bits):
+                made = attrs.evolve(made, bits=self._bits(data, where))
+            elif "bits" in data and made is not None:
+                self.faults.append(f'{where}.bits: only kind = "bits" has them')
             unused = [key for key in _NOT_OF_BITS if is_bits and key in data]
             self.faults.extend(f"{where}.{key}: a bit has no {key}; take it away" for key in unused)
         if made is not None and (fault := value_fault(made, is_bits)):
             self.faults.append(f"{where}: {fault}")
             return None
+        return made
+
+    def _bits(self, data: Mapping[str, Any], where: str) -> dict[int, Value]:
+        made: dict[int, Value] = {}
+        for key, one in self.tables(data, "bits", where):
+            path = f"{where}.bits.{key}"
+            bit = self.number(key, path, "the number of a bit", 0, _MOST_BITS - 1, made)
+            value = self._value(one, True, path)
+            if bit is not None and value is not None:
+                made[bit] = value
         return made
 
     def _check_places(self, values: Mapping[int, Value], size: int, is_bits: bool, where: str) -> None:
@@ -179,3 +220,11 @@ class _Reader(DocumentReader):
             before, end = address, address + width_of(values[address], is_bits)
             if end > size:
                 self.faults.append(f"{where}.{address}: goes beyond the table's end; raise its size, which is {size}")
+
+
+def _apart(base: Mapping[int, Value], own: Mapping[int, Value], is_bits: bool) -> Iterator[tuple[int, Value]]:
+    """Those values that no other lies on."""
+    taken = {entry for at, one in own.items() for entry in range(at, at + width_of(one, is_bits))}
+    for at, one in base.items():
+        if taken.isdisjoint(range(at, at + width_of(one, is_bits))):
+            yield at, one

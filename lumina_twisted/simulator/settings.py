@@ -37,6 +37,10 @@ class Value:
     byte_order: ByteOrder = setting(
         "big", "which byte of a register comes first: big, as the specification says, or little"
     )
+    scale: Amount = setting(
+        1.0, "what the number in the registers is multiplied by to get the value: 0.1 if they hold tenths"
+    )
+    offset: Amount = setting(0.0, "what is then added")
 
 
 @frozen(kw_only=True, slots=False)
@@ -91,8 +95,15 @@ class RandomWalk(Value):
     every: Period = setting(1.0, "from one step to the next", unit="s")
 
 
+@frozen(kw_only=True, slots=False)
+class Bits(Value):
+    """A register, or several, of which each bit is a value of its own; those that are not given are 0."""
+
+    bits: Mapping[int, Value] = tables("true, false, or what moves, by number; 0 is the lowest bit")
+
+
 VALUE_KINDS: Mapping[str, type[Value]] = {
-    "constant": Constant, "ramp": Ramp, "wave": Wave, "counter": Count, "walk": RandomWalk,
+    "constant": Constant, "ramp": Ramp, "wave": Wave, "counter": Count, "walk": RandomWalk, "bits": Bits,
 }
 """The class of each ``kind``."""
 
@@ -143,6 +154,10 @@ class IdentitySettings:
 class SimulatedUnitSettings:
     """One device."""
 
+    profile: str = setting(
+        "", "what kind of device it is, one of Lumina's profiles or of this file's: it has that one's points, and what"
+        " else is said here replaces them",
+    )
     device_time: Seconds | None = setting(
         None, "from the silence after a request to the answer's first byte; not given: that of its bus", unit="s"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Final, Literal
 
@@ -39,6 +39,11 @@ def wave(shape: Shape, low: float, high: float, period: float, phase: float = 0.
 def ramp(start: float, end: float, seconds: float) -> Motion:
     """A value that goes from one to another in so many seconds, and stays."""
     return lambda now: start + (end - start) * min(now / seconds, 1.0) if seconds else end
+
+
+def together(bits: Mapping[int, Motion]) -> Motion:
+    """A number whose bits move, each on from a half up."""
+    return lambda now: sum((motion(now) >= 0.5) << bit for bit, motion in bits.items())
 
 
 class Counter:

@@ -265,7 +265,7 @@ class WrongPoints(SynchronousTestCase):
     def test_string(self) -> None:
         self.refused(
             'address = "40001", type = "string"',
-            ".length: this key is required for a string; say how many registers it takes, two characters each",
+            ".length: a string needs it: how many registers it takes, two characters each",
         )
 
     def test_words(self) -> None:
@@ -285,7 +285,7 @@ class WrongPoints(SynchronousTestCase):
         )
 
     def test_range(self) -> None:
-        self.refused('address = "40001", low = 80, high = 30', ".low: 80 is more than high, 30")
+        self.refused('address = "40001", low = 80, high = 30', ".low: 80 is above high, 30")
 
     def test_dead_band(self) -> None:
         self.refused(
@@ -305,6 +305,43 @@ class WrongPoints(SynchronousTestCase):
             'address = "40001", type = "f32", write = "single"',
             '.write: "single" sets one register, and f32 takes 2 here; write "multiple"',
         )
+
+    def test_what_the_codec_refuses(self) -> None:
+        """Its own sentences, below the same path."""
+        self.refused('address = "40001", length = 2', ".length: means nothing for u16; it is for string, bits")
+        self.refused(
+            'address = "40001", scale = 0',
+            ".scale: expected any number but 0: with 0 every register would mean the same",
+        )
+        self.refused(
+            'address = "40001", enum = { 0 = "off", 1 = "off" }', ".enum.1: 'off' is the word of 0 already"
+        )
+
+    def test_simulate(self) -> None:
+        for simulate, expected in {
+            '{ kind = "wabe" }': ".kind: there is no kind of value 'wabe'; did you mean 'wave'?",
+            '{ kind = "bits" }':
+                ".kind: there is no kind of value 'bits'; there are constant, ramp, wave, counter, walk",
+            '{ kind = "wave", hgih = 3 }': ".hgih: unknown key; did you mean 'high'?",
+            '{ kind = "wave", type = "u32" }': ".type: the point itself says that; take it away",
+            '{ kind = "wave", low = 3, high = 2 }': ": low is 3, which is more than high, 2",
+            '{ kind = "wave", high = 6554 }':
+                ": 6554 is 65540 in the registers: 65540 does not fit into u16, which holds 0 to 65535; u32 would hold"
+                " it",
+        }.items():
+            self.refused(f'address = "40001", scale = 0.1, simulate = {simulate}', f".simulate{expected}")
+
+    def test_simulate_that_does_not_fit(self) -> None:
+        """What the codec says, whatever that is."""
+        for point in (
+            'simulate = "on"', 'simulate = true', 'enum = { 0 = "off" }, simulate = "on"', "simulate = 70000",
+            'type = "string", length = 2, simulate = "too long"', 'type = "bits", bits = { 0 = "a" }, simulate = ["b"]',
+            'type = "bits", simulate = "a"', 'type = "bits", simulate = { kind = "wave" }',
+            'type = "string", length = 2, simulate = { kind = "ramp" }', 'type = "bool", bit = 3, simulate = 7',
+            'type = "bool", bit = 3, simulate = { kind = "counter" }',
+        ):
+            faults = faults_of(f'address = "40001", {point}')
+            self.assertEqual([one.partition(": ")[0] for one in faults], [f"{POINT}.simulate"], f"{point}: {faults}")
 
     def test_no_table(self) -> None:
         self.assertEqual(
@@ -451,7 +488,7 @@ class WrongDevices(SynchronousTestCase):
         )
         self.refused(
             self.boiler("points.set_point = { low = 90 }"),
-            "devices.boiler.points.set_point.low: 90 is more than high, 80"
+            "devices.boiler.points.set_point.low: 90 is above high, 80"
         )
         self.refused(self.boiler("points.flow = 3"), "devices.boiler.points.flow: expected a table, got 3")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pathlib
 import struct
 import tomllib
+from typing import ClassVar
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.config.simulation import settings_from_toml
@@ -16,7 +18,14 @@ from lumina_twisted.simulator.build import devices_of
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.document import simulation_settings
 from lumina_twisted.simulator.faults import KINDS
-from lumina_twisted.simulator.settings import SimulatedBusSettings, SimulationSettings
+from lumina_twisted.simulator.settings import (
+    Constant,
+    IdentitySettings,
+    SimulatedBusSettings,
+    SimulatedUnitSettings,
+    SimulationSettings,
+    TableSettings,
+)
 
 UNIT = "[buses.b.units.1]\n"
 HOLDING = "[buses.b.units.1.holding_registers]\n"
@@ -248,3 +257,142 @@ class FileTests(SynchronousTestCase):
     def test_not_there(self) -> None:
         error = self.assertRaises(ConfigError, settings_from_toml, "/nowhere.toml")
         self.assertEqual(str(error), "/nowhere.toml: cannot be read (No such file or directory)")
+
+
+class ScaledTests(SynchronousTestCase):
+    """Values told in their own unit of measure."""
+
+    def test_wave(self) -> None:
+        motion = 'kind = "wave", shape = "square", low = -5.5, high = 21.5, period = 10'
+        text = f'0 = {{ {motion}, scale = 0.1, type = "i16" }}'
+        self.assertEqual([holding(text, 1, now) for now in (1.0, 6.0)], [[215], [0x10000 - 55]])
+
+    def test_offset(self) -> None:
+        text = '0 = { kind = "ramp", start = -40, end = 60, seconds = 10, scale = 0.5, offset = -40 }'
+        self.assertEqual([holding(text, 1, now) for now in (0.0, 5.0, 20.0)], [[0], [100], [200]])
+
+    def test_constant(self) -> None:
+        self.assertEqual(holding("0 = { value = [21.5, 0.3], scale = 0.1 }", 2), [215, 3])
+
+    def test_counter_grows_in_steps_of_its_scale(self) -> None:
+        text = '0 = { kind = "counter", rate = 0.25, start = 10, scale = 0.1 }'
+        self.assertEqual([holding(text, 1, now) for now in (0.0, 2.0, 4.0)], [[100], [105], [110]])
+
+    def test_counter_that_is_written(self) -> None:
+        made = device(HOLDING + '0 = { kind = "counter", rate = 1, scale = 0.1 }')
+        made.holding_registers.write(0, [55], 10.0)
+        self.assertEqual(made.holding_registers.read(0, 1, 12.0), [75])
+
+    def test_large_whole_numbers_are_exact(self) -> None:
+        self.assertEqual(holding(f'0 = {{ value = {2**63 - 1}, type = "i64" }}', 4), [0x7FFF, 0xFFFF, 0xFFFF, 0xFFFF])
+
+    def refused(self, text: str, sentence: str) -> None:
+        faults = self.assertRaises(ConfigError, read, HOLDING + text).faults
+        self.assertEqual(list(faults), [f"{AT}.holding_registers.0: {sentence}"])
+
+    def test_what_the_registers_cannot_hold(self) -> None:
+        self.refused(
+            '0 = { kind = "wave", high = 6553.6, scale = 0.1 }',
+            "6553.6 is 65536 in the registers: 65536 does not fit into u16, which holds 0 to 65535; u32 would hold it",
+        )
+
+    def test_scale_of_zero(self) -> None:
+        self.refused("0 = { value = 1, scale = 0 }", "scale is 0, and nothing can be divided by that")
+
+
+class BitsTests(SynchronousTestCase):
+    """A register of which each bit is a value of its own."""
+
+    SQUARE = '{ kind = "wave", shape = "square", period = 10 }'
+
+    def test_bits(self) -> None:
+        text = f'0 = {{ kind = "bits", bits = {{ 0 = true, 1 = 0, 0xF = {self.SQUARE} }} }}'
+        self.assertEqual([holding(text, 1, now) for now in (1.0, 6.0)], [[0x8001], [0x0001]])
+
+    def test_of_a_longer_one(self) -> None:
+        text = f'0 = {{ kind = "bits", type = "u32", word_order = "little", bits = {{ 16 = {self.SQUARE} }} }}'
+        self.assertEqual(holding(text, 2, 1.0), [0, 1])
+
+    def test_random_ones_are_the_same_in_every_run(self) -> None:
+        walk = '{ kind = "walk", step = 1 }'
+        text = f'0 = {{ kind = "bits", bits = {{ 0 = {walk}, 1 = {walk}, 2 = {walk} }} }}'
+        often = device(HOLDING + text).holding_registers
+        for now in range(30):
+            often.read(0, 1, float(now))
+        self.assertEqual(often.read(0, 1, 30.0), holding(text, 1, 30.0))
+
+    def refused(self, text: str, *sentences: str, where: str = HOLDING) -> None:
+        faults = self.assertRaises(ConfigError, read, where + text).faults
+        name = "coils" if where == COILS else "holding_registers"
+        self.assertEqual(list(faults), [f"{AT}.{name}.0{one}" for one in sentences])
+
+    def test_wrong_ones(self) -> None:
+        self.refused('0 = { kind = "bits", bits = { 16 = true } }', ": u16 has no bit 16; write a longer type")
+        self.refused(
+            '0 = { kind = "bits", bits = { x = true } }',
+            ".bits.x: expected the number of a bit from 0 to 63 as the key, got 'x'",
+        )
+        self.refused(
+            '0 = { kind = "bits", bits = { 0 = 2 } }',
+            ".bits.0: expected true or false, 1 or 0, or a list of them, got 2",
+        )
+        self.refused('0 = { kind = "bits", bits = { 0 = [1, 1] } }', ": bit 0 is one value, and there are several")
+        self.refused(
+            '0 = { kind = "bits", type = "f32", bits = { 0 = true } }',
+            ": bits are those of u16, u32 or u64, without scale and offset",
+        )
+        self.refused('0 = { value = 3, bits = { 0 = true } }', '.bits: only kind = "bits" has them')
+        self.refused('0 = { kind = "bits", bits = 3 }', ".bits: expected tables, got 3")
+        self.refused('0 = { kind = "bits", bits = { 0 = true } }', ": a bit has no bits of its own", where=COILS)
+
+
+class ProfileTests(SynchronousTestCase):
+    """A unit of a known kind, and what is said beside that."""
+
+    KNOWN: ClassVar = {
+        "meter": SimulatedUnitSettings(
+            identity=IdentitySettings(vendor_name="ACME", product_code="meter"),
+            holding_registers=TableSettings(
+                size=12, values={0: Constant(value=[1, 2, 3, 4]), 10: Constant(value=7), 11: Constant(value=8)}
+            ),
+            coils=TableSettings(size=0),
+        )
+    }
+
+    def unit(self, text: str = "") -> SimulatedUnitSettings:
+        data = tomllib.loads(f'{UNIT}profile = "meter"\n{text}')
+        return simulation_settings(data, self.KNOWN).buses["b"].units[1]
+
+    def test_as_it_is(self) -> None:
+        self.assertEqual(self.unit(), attrs.evolve(self.KNOWN["meter"], profile="meter"))
+
+    def test_what_is_said_replaces_what_lies_there(self) -> None:
+        table = self.unit(HOLDING + "3 = 9\n10 = 70").holding_registers
+        self.assertEqual(
+            table.values, {3: Constant(value=9), 10: Constant(value=70), 11: Constant(value=8)},
+            "of four registers that are one value none is left",
+        )
+        self.assertEqual(table.size, 12)
+
+    def test_size(self) -> None:
+        """What then lies beyond is not there."""
+        self.assertEqual(list(self.unit(HOLDING + "size = 11").holding_registers.values), [0, 10])
+        self.assertEqual(self.unit(HOLDING + "size = 100\n50 = 3").holding_registers.values[50], Constant(value=3))
+        faults = self.assertRaises(ConfigError, self.unit, HOLDING + "12 = 3").faults
+        self.assertEqual(
+            list(faults), [f"{AT}.holding_registers.12: goes beyond the table's end; raise its size, which is 12"]
+        )
+
+    def test_identity(self) -> None:
+        identity = self.unit('identity = { product_code = "mine" }').identity
+        self.assertEqual((identity.vendor_name, identity.product_code), ("ACME", "mine"))
+
+    def test_no_such_profile(self) -> None:
+        data = tomllib.loads(f'{UNIT}profile = "metre"')
+        for known, hint in ((self.KNOWN, "did you mean 'meter'?"), ({}, "there are none")):
+            faults = self.assertRaises(ConfigError, simulation_settings, data, known).faults
+            self.assertEqual(list(faults), [f"{AT}.profile: there is no profile 'metre'; {hint}"])
+
+    def test_other_faults_beside_it(self) -> None:
+        faults = self.assertRaises(ConfigError, self.unit, "identity = 3\nx = 1").faults
+        self.assertEqual(len(faults), 2)

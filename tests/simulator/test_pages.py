@@ -7,7 +7,7 @@ import tomllib
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.simulator.document import simulation_settings
+from lumina_twisted.config.simulation import settings_from_data
 from lumina_twisted.simulator.faults import KINDS
 from tests.simulator.test_reference import ROOT
 
@@ -22,7 +22,7 @@ class PageTests(SynchronousTestCase):
         found = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
         self.assertGreater(len(found), 4)
         for text in found:
-            self.assertTrue(simulation_settings(tomllib.loads(text)).buses, text)
+            self.assertTrue(settings_from_data(tomllib.loads(text)).buses, text)
 
     def test_kinds(self) -> None:
         """Each kind of fault is in the table, with its keys and their defaults."""

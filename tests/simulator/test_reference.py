@@ -25,7 +25,7 @@ from tests.test_simulator import Gateway
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 FILE = ROOT / "etc" / "simulation.toml"
-TABLES = {"buses", "log", "units", "faults", "identity", "values", "files", "fifo_queues"} | set(document.TABLES)
+TABLES = {"buses", "log", "units", "faults", "identity", "values", "files", "fifo_queues", "bits", *document.TABLES}
 """Keys that are tables of their own."""
 CLASSES = (
     settings.SimulationSettings, settings.WireLogSettings, settings.SimulatedBusSettings,
