@@ -40,7 +40,7 @@ from lumina_twisted.testing import MemoryPort, MemoryPorts
 CONTEXT = Context(
     ports=MemoryPorts(MemoryPort()), reactor=Clock(), now=lambda: 0.0, stamp=lambda: 0.0, log=Logger("test")
 )
-KNOWN = "echo, line, modbus-tcp, rtu-pty, rtu-serial, rtu-tcp"
+KNOWN = "echo, line, modbus-tcp, rtu-pty, rtu-serial, rtu-tcp, values"
 REFERENCE = pathlib.Path(__file__).parent.parent / "etc" / "lumina.toml"
 
 
@@ -611,7 +611,8 @@ class Protocols(SynchronousTestCase):
     """The registry."""
 
     def test_ours(self) -> None:
-        self.assertEqual(list(front_ends()), ["echo", "line", "modbus-tcp", "rtu-pty", "rtu-serial", "rtu-tcp"])
+        ours = ["echo", "line", "modbus-tcp", "rtu-pty", "rtu-serial", "rtu-tcp", "values"]
+        self.assertEqual(list(front_ends()), ours)
         self.assertEqual({DEFAULT_PROTOCOL, *OTHERS}, set(front_ends()))
 
     def test_line(self) -> None:
@@ -690,4 +691,4 @@ class Reference(SynchronousTestCase):
     def test_it_works_with_every_key_taken_in(self) -> None:
         path = pathlib.Path(self.mktemp())
         path.write_text(self.KEY.sub("", REFERENCE.read_text()))
-        self.assertEqual(str(compose(Given(file=str(path)))), "1 port, 6 listeners, 1 device")
+        self.assertEqual(str(compose(Given(file=str(path)))), "1 port, 7 listeners, 1 device")

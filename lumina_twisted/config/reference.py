@@ -18,7 +18,7 @@ from lumina_twisted.log.settings import LogSettings
 from lumina_twisted.ports.settings import Limits, PortSettings
 
 _WIDTH: Final = 110
-OTHERS: Final = ("modbus-tcp", "rtu-tcp", "rtu-pty", "rtu-serial", "echo")
+OTHERS: Final = ("values", "modbus-tcp", "rtu-tcp", "rtu-pty", "rtu-serial", "echo")
 """Our protocols beside the first, in the order of the file; those that others add are told by `lumina protocols`."""
 _EXAMPLES: Final[dict[str, Any]] = {
     "PortSettings.path": "/dev/ttyUSB0", "default_unit": 1, "max_age": 2.0,

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 from twisted.logger import Logger
 
+from lumina_twisted.devices.interfaces import Values
 from lumina_twisted.ports.interfaces import Ports
 
 
@@ -21,6 +22,7 @@ class Context:
     :param stamp: the time of day, in seconds since 1970.
     :param log: its logger; what it tells is about this listener.
     :param others: what the other listeners have counted, by protocol and endpoint.
+    :param values: those of all devices; None where no device is described.
     """
 
     ports: Ports
@@ -29,3 +31,4 @@ class Context:
     stamp: Callable[[], float]
     log: Logger
     others: Callable[[], Mapping[str, Mapping[str, int]]] = dict
+    values: Values | None = None

@@ -1,5 +1,6 @@
 """The protocol ``echo``, floor 4 (S4): every chunk comes back with ``Echo: `` before it. It asks no port; it is what
-the client stub of the original Lumina Server talks to, and the smallest front-end to learn from."""
+the client stub of the original Lumina Server talks to, and the smallest front-end to learn from. That stub asks port
+5000 if it is told none, which is the place of ``values`` by default."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ class EchoFrontEnd(StreamFrontEnd):
 
     name = "echo"
     summary = "sends back what it gets, with `Echo: ` before it; to try a connection"
-    endpoint = "tcp:5000:interface=127.0.0.1"
+    endpoint = "tcp:5001:interface=127.0.0.1"
     options = EchoOptions
 
     def build(self, options: Any, context: Context) -> EchoListener:

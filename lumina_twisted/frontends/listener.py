@@ -162,15 +162,26 @@ class Connection(Protocol):
     def refused(self, reason: str) -> None:
         """It is not taken in; ``reason`` begins with a token. Its last words may be written."""
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something is still to be written to it."""
+        return bool(self.pending)
+
     # -- what a protocol uses
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it reads more slowly than it is written to: the transport's buffer is full."""
+        return self._unread is not None
 
     def write(self, data: bytes) -> None:
         """Sends bytes to the client, or drops it if it does not read; nothing if it is gone."""
         if self.state is GONE:
             return
+        unread = self._unread
         self.transport.write(data)
-        if self._unread is not None:
-            self._unread += len(data)
+        if unread is not None:  # else it has read all there was before: no sign that it does not
+            self._unread = unread + len(data)
             if self._unread > self.listener.options.max_buffered:
                 self._drop()
 
@@ -187,8 +198,13 @@ class Connection(Protocol):
 
     def close_if_done(self) -> None:
         """Ends the connection if nothing is to be answered any more."""
-        if not self.pending and self.state is not GONE:
+        if self.state is not GONE and not self.is_waiting:
             self._close()
+
+    def cut(self) -> None:
+        """Ends the connection at once; what was asked is taken back."""
+        self.transport.abortConnection()
+        self.let_go()
 
     # -- the connection
 
@@ -238,7 +254,7 @@ class Connection(Protocol):
             self._cut = self.listener.clock.callLater(LINGER, self.transport.abortConnection)
 
     def _on_idle(self) -> None:
-        if self.pending:
+        if self.is_waiting:
             self._idle = self.listener.clock.callLater(self.listener.options.idle_timeout, self._on_idle)
         elif self.state is not GONE:
             self._close()
@@ -249,8 +265,7 @@ class Connection(Protocol):
             "dropped {peer}: it does not read its answers, {unread} bytes wait for it",
             peer=peer_of(self.transport), unread=self._unread, fold="unread",
         )
-        self.transport.abortConnection()
-        self.let_go()
+        self.cut()
 
     # -- what the transport tells its producer
 

@@ -2,15 +2,17 @@
 
 :class:`MemoryPort` is a port without a wire, :class:`ScriptedDevice` a device that answers as it is told.
 :class:`MemoryServer` is the real line front-end over such ports, with real clients connected to it in memory;
-:class:`MemoryListener` any front-end, with whoever a test wants to be connected to it. Nothing waits and no thread
+:class:`MemoryListener` any front-end, with whoever a test wants to be connected to it; :class:`MemoryValues` are named
+values for it without a device. Nothing waits and no thread
 runs: what is asked is answered before the call returns, and time passes when ``clock.advance`` says so.
 """
 
 from lumina_twisted.testing.listener import MemoryConnection, MemoryListener, memory_context
 from lumina_twisted.testing.ports import Asked, Device, MemoryPort, MemoryPorts, Outcome, ScriptedDevice
 from lumina_twisted.testing.server import MemoryServer
+from lumina_twisted.testing.values import AskedValue, MemoryValues, ValueOutcome
 
 __all__ = [
-    "Asked", "Device", "MemoryConnection", "MemoryListener", "MemoryPort", "MemoryPorts", "MemoryServer", "Outcome",
-    "ScriptedDevice", "memory_context",
+    "Asked", "AskedValue", "Device", "MemoryConnection", "MemoryListener", "MemoryPort", "MemoryPorts", "MemoryServer",
+    "MemoryValues", "Outcome", "ScriptedDevice", "ValueOutcome", "memory_context",
 ]

@@ -11,15 +11,20 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lumina_twisted.devices.interfaces import Values
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.plugin import StreamFrontEnd
 from lumina_twisted.ports.interfaces import Ports
 from lumina_twisted.testing.ports import MemoryPort, MemoryPorts
 
 
-def memory_context(ports: Ports, clock: Any, name: str = "line", stamp: float = 1732467890.1234) -> Context:
+def memory_context(
+    ports: Ports, clock: Any, name: str = "line", stamp: float = 1732467890.1234, values: Values | None = None
+) -> Context:
     """What a front-end is given, where time passes when ``clock.advance`` says so."""
-    return Context(ports=ports, reactor=clock, now=clock.seconds, stamp=lambda: stamp, log=Logger(f"lumina.{name}"))
+    return Context(
+        ports=ports, reactor=clock, now=clock.seconds, stamp=lambda: stamp, log=Logger(f"lumina.{name}"), values=values
+    )
 
 
 class MemoryListener:
@@ -27,13 +32,16 @@ class MemoryListener:
 
     :param front_end: an instance of the plugin's class.
     :param ports: what it may ask; one :class:`MemoryPort` if none is given.
+    :param values: those it may ask for, such as :class:`~lumina_twisted.testing.values.MemoryValues`.
     :param options: those of the front-end, as ``readonly=True``.
     """
 
-    def __init__(self, front_end: StreamFrontEnd, *ports: MemoryPort, **options: Any) -> None:
+    def __init__(
+        self, front_end: StreamFrontEnd, *ports: MemoryPort, values: Values | None = None, **options: Any
+    ) -> None:
         self.clock = Clock()
         self.ports = MemoryPorts(*(ports or (MemoryPort(),)))
-        context = memory_context(self.ports, self.clock, front_end.name)
+        context = memory_context(self.ports, self.clock, front_end.name, values=values)
         self.factory: Any = front_end.build(front_end.options(**options), context)
 
     def connect(self) -> MemoryConnection:

@@ -122,7 +122,7 @@ class Protocols(CommandCase):
 
     def test_all(self) -> None:
         told = self.said("protocols")
-        for name in ("line", "modbus-tcp", "rtu-tcp", "rtu-pty", "rtu-serial", "echo"):
+        for name in ("line", "values", "modbus-tcp", "rtu-tcp", "rtu-pty", "rtu-serial", "echo"):
             self.assertRegex(told, rf"(?m)^{name}: .*\n  --listen {name}=")
         self.assertIn("  readonly = false\n      answer what is no read by exception 01\n", told)
 

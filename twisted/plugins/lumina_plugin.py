@@ -9,6 +9,7 @@ from lumina_twisted.frontends.modbus_tcp import ModbusTcpFrontEnd
 from lumina_twisted.frontends.rtu_pty import RtuPtyFrontEnd
 from lumina_twisted.frontends.rtu_serial import RtuSerialFrontEnd
 from lumina_twisted.frontends.rtu_tcp import RtuTcpFrontEnd
+from lumina_twisted.frontends.values import ValuesFrontEnd
 from lumina_twisted.ports.endpoint import SerialEndpointParser
 from lumina_twisted.ports.socket import SocketEndpointParser
 
@@ -20,6 +21,7 @@ modbus_tcp = ModbusTcpFrontEnd()
 rtu_tcp = RtuTcpFrontEnd()
 rtu_pty = RtuPtyFrontEnd()
 rtu_serial = RtuSerialFrontEnd()
+values = ValuesFrontEnd()
 echo = EchoFrontEnd()
 serial_endpoint = SerialEndpointParser()
 rtu_tcp_endpoint = SocketEndpointParser("rtu+tcp")

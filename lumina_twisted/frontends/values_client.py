@@ -1,0 +1,369 @@
+"""One client of a value listener, floor 4: lines in, answers out, and changes as they come.
+
+How its connection lives and ends: :mod:`lumina_twisted.frontends.listener`. Besides:
+
+- An answer without a tag waits for those of the lines before it, and is made when its turn comes, so that ``read`` says
+  what the ``write`` before it has set. Devices are asked at once.
+- While a client reads more slowly than it is written to, no further line of its is taken, and of the changes that it
+  is to be told only the last of each value is kept: it sees every last value, and holds one line a value at most.
+- A client that has not taken what was written for ``stalled_after`` is dropped; so is one for which more than
+  ``max_buffered`` waits, such as late answers of devices.
+- A client that has ended its side and watches (``echo 'watch *.*' | nc``) is told until it leaves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import define
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.interfaces import IDelayedCall
+from twisted.protocols.basic import LineOnlyReceiver
+
+from lumina_twisted.errors import LineError, LuminaError, Overloaded, Stopping
+from lumina_twisted.frontends.listener import DRAINING, FINISHING, GONE, TALKING, Connection
+from lumina_twisted.frontends.values_changes import ChangeLine
+from lumina_twisted.frontends.values_words import check_patterns, is_pattern, one_or_many
+from lumina_twisted.ports.peer import peer_of
+from lumina_twisted.valueproto import answer as answers
+from lumina_twisted.valueproto import command as commands
+from lumina_twisted.valueproto.answer import Answer, NamedReading, refused
+from lumina_twisted.valueproto.command import MAX_LINE, Command, Format, parse_command, tag_of
+from lumina_twisted.valueproto.json_lines import json_body, tag_json
+from lumina_twisted.valueproto.text_lines import tag_text, text_body
+
+if TYPE_CHECKING:
+    from lumina_twisted.frontends.values import ValuesListener
+
+MAX_ANSWER: Final = 1_048_576
+"""Bytes of the longest answer; a client may bound its lines at this. Four thousand values have room."""
+MOST_WAITING: Final = 200
+"""Lines of a client that may wait for their answers; further ones are not taken meanwhile."""
+MOST_TO_ASK: Final = 10_000
+"""Values of a client that may wait until they are asked for; no line is taken meanwhile."""
+MOUTHFUL: Final = 16_384
+"""Bytes of changes that are written at once to a client that was slow. Each that it has taken shows that it reads."""
+_TOO_LONG: Final = f"the line is longer than {MAX_LINE} bytes, and the connection ends; ask in several lines"
+Make = Callable[[], Answer | bytes]
+"""Makes an answer when its turn has come."""
+
+
+@define(eq=False)
+class _Turn:
+    """The answer to a line without a tag, in its place; None until it can be made."""
+
+    make: Make | None = None
+
+
+class ValuesProtocol(Connection, LineOnlyReceiver):
+    """One client."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_LINE
+    listener: ValuesListener
+
+    def __init__(self, listener: ValuesListener) -> None:
+        super().__init__(listener)
+        self._format: Format = "text"
+        self._lines: deque[bytes] = deque()  # that are not taken yet
+        self._turns: deque[_Turn] = deque()
+        self._asking = DeferredSemaphore(listener.options.max_asked)
+        self._watched: dict[str, str] = {}  # tags by name
+        self._untold: dict[str, bytes] = {}  # changes that wait, by name
+        self._goodbye: Make | None = None
+        self._is_advancing = False
+        self._is_deaf = False
+        self._full_since = 0.0
+        self._stall: IDelayedCall | None = None
+
+    # -- the connection
+
+    def refused(self, reason: str) -> None:
+        """Says why it is not taken in."""
+        self.write(self._made(lambda: answers.Refused(*reason.split(" ", 1)), ""))
+
+    def dataReceived(self, data: bytes) -> None:
+        """See :class:`twisted.protocols.basic.LineOnlyReceiver`."""
+        self.heard()
+        super().dataReceived(data)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Asks, or lets the line wait."""
+        if self.state not in {TALKING, DRAINING}:
+            return
+        self._lines.append(line)
+        self._advance()
+        if self._lines and self.state is TALKING and not self._is_deaf:
+            self._is_deaf = True
+            self.transport.pauseProducing()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Where such a line ends nobody knows, so the connection ends with it."""
+        if self.state in {TALKING, DRAINING}:
+            self.transport.pauseProducing()
+            self._lines.append(line[: MAX_LINE + 1])
+            self.state = FINISHING
+            self._advance()
+
+    @property
+    def is_waiting(self) -> bool:
+        """See :class:`lumina_twisted.frontends.listener.Connection`; a watcher waits for the next change."""
+        return bool(self.pending or self._turns or self._lines or self._watched or self._untold)
+
+    def drain(self) -> None:
+        """Answers what was asked, whether the client reads or not, and closes."""
+        if self.state in {TALKING, FINISHING}:
+            self.state = DRAINING
+            self._unwatch_all()
+            self._advance()
+
+    def close_if_done(self) -> None:
+        """``bye`` is answered when all else is."""
+        if self._goodbye is not None and self.state is not GONE and not self.is_waiting:
+            self.write(self._made(self._goodbye, ""))
+        super().close_if_done()
+
+    def let_go(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        for waiting in list(self._asking.waiting):  # first: what is taken back would let the next one begin
+            waiting.cancel()
+        super().let_go()
+        self._unwatch_all()
+        self._lines.clear()
+        self._turns.clear()
+        self._untold.clear()
+        if self._stall is not None and self._stall.active():
+            self._stall.cancel()
+
+    # -- as fast as the client reads
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether it has enough to read. Who stops waits for nobody; ``max_buffered`` is the bound then."""
+        return self.is_full and self.state is not DRAINING
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether it has asked enough."""
+        return len(self._turns) + len(self.pending) >= MOST_WAITING or len(self._asking.waiting) >= MOST_TO_ASK
+
+    def pauseProducing(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        if not self.is_full:
+            self._full_since = self.listener.now()
+            if self._stall is None:
+                self._look_in(self.listener.options.stalled_after)
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        super().resumeProducing()
+        self._advance()
+
+    def _look_in(self, seconds: float) -> None:
+        self._stall = self.listener.clock.callLater(seconds, self._look)
+
+    def _look(self) -> None:
+        """One delayed call serves many fillings, most of which are over within a millisecond."""
+        self._stall = None
+        if self.state is GONE or not self.is_full:
+            return
+        limit = self.listener.options.stalled_after
+        left = self._full_since + limit - self.listener.now()
+        if left > 0:
+            self._look_in(left)
+            return
+        self.log.warn("dropped {peer}: it has read nothing for {limit:g} s", peer=peer_of(self.transport), limit=limit)
+        self.cut()
+
+    def _advance(self) -> None:
+        """Writes what waits and takes the lines that wait, as far as the client follows."""
+        if self._is_advancing:  # what is asked in there may be answered before it returns
+            return
+        self._is_advancing = True
+        try:
+            self._tell()
+            self._answer()
+            while self._lines and not self._is_held and not self._is_busy:
+                self._take(self._lines.popleft())
+                self._answer()
+        finally:
+            self._is_advancing = False
+        if self.state is not TALKING:
+            self.close_if_done()
+        elif self._is_deaf and not self._lines:
+            self._is_deaf = False
+            self.transport.resumeProducing()
+
+    # -- lines in
+
+    def _take(self, line: bytes) -> None:
+        try:
+            if len(line) > MAX_LINE:
+                self._unwatch_all()
+                raise LineError(_TOO_LONG)
+            command = parse_command(line)
+        except LineError as error:
+            told = refused(error)
+            self._enqueue(tag_of(line), lambda: told)
+            return
+        if command is None:
+            return
+        self.listener.lines += 1
+        if self.state is DRAINING:
+            self._enqueue(command.tag, lambda: refused(Stopping("the service is stopping")))
+        elif isinstance(command, commands.Bye):
+            self._leave(command)
+        elif (asked := self.listener.words.ask(self, self._asking, command)) is not None:
+            self._await(command.tag, asked)
+        else:
+            self._enqueue(command.tag, partial(_AT_ONCE.get(type(command), ValuesProtocol._other), self, command))
+
+    def _leave(self, command: commands.Bye) -> None:
+        """Nothing is heard any more; what was asked before is answered, and what it watches is told until then."""
+        self._lines.clear()
+        self._goodbye = partial(self._say_goodbye, command.tag)
+        self._turns.append(_Turn(self._end))
+        self.state = FINISHING
+
+    def _end(self) -> bytes:
+        self._unwatch_all()
+        return b""
+
+    def _say_goodbye(self, tag: str) -> bytes:
+        self._goodbye = None
+        return self._encoded(answers.Goodbye(), tag)
+
+    # -- answers out, in their order
+
+    def _enqueue(self, tag: str, make: Make) -> None:
+        """Has an answer made and written: in its turn, or at once if it has a tag."""
+        if tag:
+            self.write(self._made(make, tag))
+        else:
+            self._turns.append(_Turn(make))
+
+    def _await(self, tag: str, asked: Deferred[Answer]) -> None:
+        turn = _Turn()
+        if not tag:
+            self._turns.append(turn)
+        self.pending.add(asked)
+        asked.addCallback(self._ended, tag, turn, asked)
+
+    def _ended(self, answer: Answer, tag: str, turn: _Turn, asked: Deferred[Answer]) -> None:
+        if asked not in self.pending:
+            return  # the client left, this may be our own cancelling
+        self.pending.remove(asked)
+        if tag:
+            self.write(self._made(lambda: answer, tag))
+        else:
+            turn.make = lambda: answer
+        self._advance()
+
+    def _answer(self) -> None:
+        """Writes the answers whose turn has come."""
+        while self._turns and not self._is_held and (make := self._turns[0].make) is not None:
+            self._turns.popleft()
+            self.write(self._made(make, ""))
+
+    def _made(self, make: Make, tag: str) -> bytes:
+        """Whatever goes wrong on the way, the line gets its answer."""
+        try:
+            made = make()
+            return made if isinstance(made, bytes) else self._encoded(made, tag)
+        except LuminaError as error:
+            return self._encoded(refused(error), tag)
+        except Exception as error:
+            self.log.failure("a value line failed within Lumina")
+            sentence = f"{type(error).__name__} within Lumina, its log says more"
+            return self._encoded(answers.Refused(LuminaError.token, sentence), tag)
+
+    def _encoded(self, answer: Answer, tag: str) -> bytes:
+        """The lines of an answer, in the client's format.
+
+        :raises Overloaded: if they are too long.
+        """
+        if isinstance(answer, answers.Refused):
+            self.listener.errors += 1
+        if self._format == "json":
+            line = tag_json(json_body(answer), tag)
+        else:
+            line = tag_text(text_body(answer, self.listener.words.text), tag)
+        if len(line) > MAX_ANSWER:
+            told = f"the answer would have {len(line)} bytes, and {MAX_ANSWER} is the most"
+            raise Overloaded(f"{told}; ask for fewer values, as with boiler.*")
+        return line
+
+    # -- what it says of itself
+
+    def _other(self, command: Command) -> Answer:
+        return self.listener.words.answer(command)
+
+    def _speak(self, command: commands.Speak) -> Answer:
+        self._format = command.format
+        return answers.Speaking(command.format)
+
+    def _watch(self, command: commands.Watch) -> Answer | bytes:
+        """What is known, and from then on what changes."""
+        answer = one_or_many(self.listener.words.readings(command.names))
+        if not isinstance(answer, answers.Readings):
+            return answer
+        names = [one.name for one in answer.values if isinstance(one, NamedReading)]
+        most = self.listener.options.max_watched
+        if len(self._watched.keys() | names) > most:
+            raise Overloaded(f"a client may watch {most} values; give patterns that match fewer, or unwatch some")
+        told = self._encoded(answer, command.tag)  # before anything is watched: it may be too long
+        self.listener.watchers.add(self, names)
+        self._watched.update(dict.fromkeys(names, command.tag))
+        return told
+
+    def _unwatch(self, command: commands.Unwatch) -> Answer:
+        """No more of these, or of any."""
+        check_patterns(command.names)
+        patterns = [name.replace("[", "[[]") for name in command.names or ("*",) if is_pattern(name)]
+        self._forget([
+            name for name in self._watched
+            if name in command.names or any(fnmatchcase(name, one) for one in patterns)
+        ])
+        return answers.Watching(len(self._watched))
+
+    def _unwatch_all(self) -> None:
+        self._forget(list(self._watched))
+
+    def _forget(self, names: Iterable[str]) -> None:
+        self.listener.watchers.remove(self, names)
+        for name in names:
+            del self._watched[name]
+
+    # -- changes out
+
+    def changed(self, name: str, change: ChangeLine) -> None:
+        """See :class:`lumina_twisted.frontends.values_changes.Watcher`."""
+        line = change.line(self._format, self._watched[name])
+        if self.is_full or self._untold:
+            self._untold[name] = line
+        else:
+            self.write(line)
+
+    def _tell(self) -> None:
+        """Writes the changes that had to wait."""
+        while self._untold and not self._is_held:
+            taken, size = [], 0
+            for name, line in self._untold.items():
+                taken.append(name)
+                size += len(line)
+                if size >= MOUTHFUL:
+                    break
+            self.write(b"".join(map(self._untold.pop, taken)))
+
+
+_AT_ONCE: Final[dict[type[Command], Callable[[ValuesProtocol, Any], Answer | bytes]]] = {
+    commands.Speak: ValuesProtocol._speak,
+    commands.Watch: ValuesProtocol._watch,
+    commands.Unwatch: ValuesProtocol._unwatch,
+}
+"""What is not asked of the values alone."""
