@@ -11,6 +11,7 @@ from lumina_twisted.devices.configuring import DeviceConfigManager
 from lumina_twisted.devices.parsing import ResponseParser
 from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.log import LuminaLogger
+from lumina_twisted.pooling import ConnectionPool
 from lumina_twisted.prioritizing import CommandPrioritizer
 from lumina_twisted.retrying import RetryManager
 from lumina_twisted.validating import CommandValidator
@@ -18,6 +19,7 @@ from lumina_twisted.validating import CommandValidator
 __all__ = [
     "CommandPrioritizer",
     "CommandValidator",
+    "ConnectionPool",
     "DeviceConfigManager",
     "DeviceStateManager",
     "LuminaLogger",

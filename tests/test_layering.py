@@ -14,19 +14,22 @@ ROOT = pathlib.Path(__file__).parent.parent / PACKAGE
 FLOORS = (
     {"__init__", "document", "errors", "modbus", "lineproto", "priority", "schema", "valueproto"},
     {"bus"},
-    {"ports", "simulator", "log", "prioritizing", "retrying", "validating"},
+    {"ports", "simulator", "log", "prioritizing", "retrying", "validating", "pooling"},
     {"devices", "client"},
     {"frontends", "testing", "helpers"},
     {"config", "tap", "cli"},
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
-SIDEWAYS = {("simulator", "ports"), ("prioritizing", "retrying"), ("validating", "retrying"), ("testing", "frontends")}
+SIDEWAYS = {
+    ("simulator", "ports"), ("prioritizing", "retrying"), ("validating", "retrying"), ("testing", "frontends"),
+    ("pooling", "ports"), ("pooling", "retrying"),
+}
 """What may be imported from the same floor, on the floors whose folders stand apart (2, 3 and 4)."""
 IMPURE = {"twisted", "zope", "serial", "time", "datetime", "socket", "select", "asyncio", "threading", "random"}
 """What floors 0 and 1 do without."""
-WITH_REACTOR = {"tap", "cli", "client", "retrying"}
-"""Who may know the global reactor. A client and a retry live in a user's program, and take its reactor if it names
-none."""
+WITH_REACTOR = {"tap", "cli", "client", "retrying", "pooling"}
+"""Who may know the global reactor. A client, a retry and a pool of connections live in a user's program, and take its
+reactor if it names none."""
 
 
 def violations(root: pathlib.Path) -> list[str]:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from attrs import frozen
 
-from lumina_twisted.client import calls
-from lumina_twisted.client.calls import Call
 from lumina_twisted.client.command import CommandSettings, request_frame
-from lumina_twisted.modbus import pdu
+from lumina_twisted.modbus import calls, pdu
+from lumina_twisted.modbus.calls import Call
 
 if TYPE_CHECKING:
     from lumina_twisted.client.aio_base import Client

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from attrs import frozen
 from twisted.internet.defer import Deferred, fail
 
-from lumina_twisted.client import calls
-from lumina_twisted.client.calls import Call
 from lumina_twisted.client.command import CommandSettings, request_frame
 from lumina_twisted.errors import LuminaError
-from lumina_twisted.modbus import pdu
+from lumina_twisted.modbus import calls, pdu
+from lumina_twisted.modbus.calls import Call
 
 if TYPE_CHECKING:
     from lumina_twisted.client.base import Client

@@ -44,24 +44,41 @@ class PortPool(MultiService):
         """How requests go, port by port."""
         self.analytics = QueueAnalytics(now)
         """What waits at each port."""
-        self._ports = [
-            PortService(name, one, reactor, now, self._admit, self._twin, self.monitor, self.analytics)
-            for name, one in settings.items()
-        ]
-        self._by_text: dict[str, Port] = {}
-        for port in self._ports:
-            port.setServiceParent(self)
-            self._by_text[port.path] = port
-        self._by_text.update({port.name: port for port in self._ports if port.name})
+        self._reactor = reactor
+        self._ports: list[PortService] = []
+        self._by_path: dict[str, Port] = {}
+        self._by_name: dict[str, Port] = {}
         self._look = LoopingCall(self._close_idle)
         self._look.clock = reactor
+        for name, one in settings.items():
+            self.add(name, one)
+
+    def add(self, name: str, settings: PortSettings) -> PortService:
+        """One more port, at any time; it is opened at once if the pool runs and ``settings`` do not leave that to its
+        first request.
+
+        :raises RequestError: if there is one of that name.
+        """
+        if name in self._by_name:
+            raise RequestError(f"there is a port {name!r} already; give this one another name")
+        port = PortService(
+            name, settings, self._reactor, self._now, self._admit, self._twin, self.monitor, self.analytics
+        )
+        self._ports.append(port)
+        self._by_path[port.path] = port
+        if name:
+            self._by_name[name] = port
+        port.setServiceParent(self)
+        if self.running:
+            self._look_if_needed()
+        return port
 
     def __iter__(self) -> Iterator[PortService]:
         return iter(self._ports)
 
     def find(self, text: str) -> Port:
         """See :meth:`lumina_twisted.ports.interfaces.Ports.find`."""
-        port = self._by_text.get(text)
+        port = self._by_name.get(text) or self._by_path.get(text)
         if port is None:
             known = ", ".join(f"{one.name} ({one.path})" for one in self._ports)
             near = difflib.get_close_matches(text.lower(), [one.name for one in self._ports], 1)
@@ -82,7 +99,10 @@ class PortPool(MultiService):
     def startService(self) -> None:
         """Opens the ports that are opened at the start."""
         super().startService()
-        if any(port.settings.idle_close for port in self._ports):
+        self._look_if_needed()
+
+    def _look_if_needed(self) -> None:
+        if not self._look.running and any(port.settings.idle_close for port in self._ports):
             self._look.start(_LOOK_EVERY, now=False)
 
     def stopService(self) -> Deferred[Any]:

@@ -84,8 +84,8 @@ class RTUProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """The port is open."""
-        self._tell("open")
         self._bus.port_opened(self._now())
+        self._tell("open")  # who is told may ask at once
         self._pump()
 
     def dataReceived(self, data: bytes) -> None:
@@ -136,8 +136,8 @@ class RTUProtocol(Protocol):
 
     def unavailable(self, why: str) -> None:
         """The port is not open, and this sentence says why."""
-        self._tell(why)
         self._bus.port_lost(self._now(), why)
+        self._tell(why)
         self._pump()
 
     def stop(self) -> Deferred[None]:

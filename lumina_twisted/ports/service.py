@@ -70,6 +70,8 @@ class PortService(Service):
         self._state = "it has not been opened yet"
         self._closing = False
         self._waiting_for_close: list[Deferred[None]] = []
+        self._waiting_for_open: list[Deferred[None]] = []
+        self._holders = 0
         self._observers: list[HealthObserver] = []
         self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state, self._on_failure, self._on_health)
         self._endpoint = self._make_endpoint(partial(twin, self))
@@ -105,8 +107,44 @@ class PortService(Service):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits for anything from it."""
-        return not self._bus.is_busy and not self._bus.waiting
+        """Whether nobody holds it, nor waits for anything from it."""
+        return not self._holders and not self._bus.is_busy and not self._bus.waiting
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody keeps it open."""
+        return self._holders > 0
+
+    def hold(self) -> Callable[[], None]:
+        """Keeps it open, once it is, however long nobody asks it for anything.
+
+        :return: ends that; to be called once.
+        """
+        self._holders += 1
+        return self._let_one_go
+
+    def _let_one_go(self) -> None:
+        self._holders -= 1
+        self.last_request = self._now()
+
+    def open(self) -> Deferred[None]:
+        """Opens it if it is not open.
+
+        :return: a Deferred that fires with None when it is; it fails with :class:`~lumina_twisted.errors.PortClosed` if
+            the next attempt fails (further ones follow all the same), if too many others are open, or if the service
+            does not run.
+        """
+        if self.is_open and not self._closing:
+            return succeed(None)
+        if not self.running:
+            return fail(PortClosed(f"{self.name} cannot be opened, for its service does not run"))
+        if self._closing:
+            return self._when_closed().addCallback(lambda _: self.open())
+        opened: Deferred[None] = Deferred(self._waiting_for_open.remove)
+        self._waiting_for_open.append(opened)
+        if not self._supervisor.running and (refused := self._open_for_request()):
+            self._tell_openers(refused)
+        return opened
 
     def request(
         self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, serial: SerialSettings | None = None,
@@ -218,10 +256,20 @@ class PortService(Service):
 
     def _on_state(self, state: str) -> None:
         """Tells the log about changes only: a device may be away for a night."""
-        if state != self._state:
-            self._state = state
+        was, self._state = self._state, state
+        if state != was:
             level = LogLevel.info if self.is_open or state.startswith(_CLOSED) else LogLevel.warn
             self._log.emit(level, "{port}: {state}", port=self.name, state=state)
+        self._tell_openers(state)
+
+    def _tell_openers(self, state: str) -> None:
+        waiting, self._waiting_for_open = self._waiting_for_open, []
+        while waiting:  # one that is told may cancel another
+            opened = waiting.pop(0)
+            if self.is_open:
+                opened.callback(None)
+            else:
+                opened.errback(PortClosed(f"{self.name} is not open, {state}"))
 
     def _on_failure(self, request: Request, error: ModbusError) -> None:
         """One line for what failed on the bus; ``fold`` says which lines are the same again, for a dead device that is

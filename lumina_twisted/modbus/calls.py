@@ -1,7 +1,8 @@
-"""The public functions as calls with values in and out, floor 3: each is a request and what to take from its reply.
+"""The public functions as calls with values in and out, floor 0: each is a request and what to take from its
+reply.
 
-Both faces of the client have a method of the same name for each. What breaks the specification's limits is refused
-with :class:`~lumina_twisted.errors.RequestError` before anything is sent.
+Both faces of the client, and the units of a connection pool, have a method of the same name for each. What breaks the
+specification's limits is refused with :class:`~lumina_twisted.errors.RequestError` before anything is sent.
 """
 
 from __future__ import annotations
@@ -70,22 +71,22 @@ def _listed(values: Any) -> list[Any]:
     return list(values)
 
 
-def read_coils(address: int, quantity: int) -> Call[tuple[bool, ...]]:
+def read_coils(address: int, quantity: int = 1) -> Call[tuple[bool, ...]]:
     """FC 01: 1 to 2000 coils from ``address`` on."""
     return Call(pdu.ReadCoilsRequest(address, quantity), lambda reply: _values(reply)[:quantity])
 
 
-def read_discrete_inputs(address: int, quantity: int) -> Call[tuple[bool, ...]]:
+def read_discrete_inputs(address: int, quantity: int = 1) -> Call[tuple[bool, ...]]:
     """FC 02: 1 to 2000 discrete inputs from ``address`` on."""
     return Call(pdu.ReadDiscreteInputsRequest(address, quantity), lambda reply: _values(reply)[:quantity])
 
 
-def read_holding_registers(address: int, quantity: int) -> Call[tuple[int, ...]]:
+def read_holding_registers(address: int, quantity: int = 1) -> Call[tuple[int, ...]]:
     """FC 03: 1 to 125 holding registers from ``address`` on, each 0 to 65535."""
     return Call(pdu.ReadHoldingRegistersRequest(address, quantity), _values)
 
 
-def read_input_registers(address: int, quantity: int) -> Call[tuple[int, ...]]:
+def read_input_registers(address: int, quantity: int = 1) -> Call[tuple[int, ...]]:
     """FC 04: 1 to 125 input registers from ``address`` on, each 0 to 65535."""
     return Call(pdu.ReadInputRegistersRequest(address, quantity), _values)
 

@@ -1,0 +1,6 @@
+"""Connections to buses for a program of its own: the mission's ``ConnectionPool``, floor 2."""
+
+from lumina_twisted.pooling.connection import Connection, PooledUnit
+from lumina_twisted.pooling.pool import ConnectionPool
+
+__all__ = ["Connection", "ConnectionPool", "PooledUnit"]
