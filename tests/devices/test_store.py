@@ -294,8 +294,27 @@ class Trouble(WithAFile):
         os.rmdir(self.path)
         self.assertTrue(await store.flush())
         self.assertIn("is written again; 10 changes of states were not kept", self.logged[3])
+        await store.save_configuration("boiler", "heater", {})
+        self.assertTrue(await store.flush())
         kept = await self.restarted(store)
         self.assertEqual([one.value for one in kept.changes[("boiler", "flow")]], list(range(10, 30)))
+        self.assertEqual(len(self.logged), 4)
+
+    async def test_what_comes_while_a_batch_fails(self) -> None:
+        """The newest stay, in their order."""
+        os.mkdir(self.path)
+        store = self.make(batch_rows=2)
+        await store.start()
+        for value in range(20):
+            store.add("boiler", "flow", good(value))
+        flushed = store.flush()
+        for value in range(20, 25):
+            store.add("boiler", "flow", good(value))
+        self.assertFalse(await flushed)
+        self.assertEqual((store.waiting, store.dropped), (20, 5))
+        os.rmdir(self.path)
+        kept = await self.restarted(store)
+        self.assertEqual([one.value for one in kept.changes[("boiler", "flow")]], list(range(5, 25)))
 
     async def test_a_full_disk(self) -> None:
         store = self.make()
@@ -308,6 +327,7 @@ class Trouble(WithAFile):
         self.assertFalse(await store.flush())
         self.assertEqual((store.waiting, count_of(self.path)), (300, 0))
         self.assertIn("database or disk is full", self.logged[0])
+        self.assertFalse(database._is_suspect, "the connection is good")
         await database.runQuery("PRAGMA max_page_count = 100000")
         self.assertTrue(await store.flush())
         self.assertEqual((store.waiting, count_of(self.path), len(self.logged)), (0, 300, 2))
@@ -370,7 +390,13 @@ class WithAClock(SynchronousTestCase):
         store._trouble = "the disk is full"
         store.add("boiler", "flow", good(3))
         store.add("boiler", "flow", good(4))
-        self.assertEqual([call.getTime() for call in clock.getDelayedCalls()], [RETRY])
+        (call,) = clock.getDelayedCalls()
+        self.assertEqual(call.getTime(), RETRY)
+        call.cancel()
+        store._timer = None
+        store._on_the_way = 1
+        store.add("boiler", "flow", good(5))
+        self.assertEqual(clock.getDelayedCalls(), [], "the end of a batch decides")
 
 
 class WithoutAReactor(SynchronousTestCase):
