@@ -77,6 +77,7 @@ class FileTests(DeviceConfigTests):
             "profiles.heater.points.flow.address: '0x1' is no number of the data model; if it counts from 0, take the"
             " quotes away: 0x1",
             "devices.boiler.poll: expected 0 to 86400, got -1.0",
+            "devices.boiler.port: there is no port 'bus2'; did you mean 'bus1'?",
         )
 
     def test_no_such_port(self) -> None:

@@ -99,7 +99,7 @@ class _Reader(PointReader):
         return Profile(
             name=name, points=points, summary=made.summary, source=made.source, maker=made.maker, model=made.model,
             hole=made.hole, most=made.most, word_order=made.word_order, byte_order=made.byte_order, poll=made.poll,
-            given=data,
+            given={**data, "points": given},
         )
 
     def device(
@@ -112,8 +112,9 @@ class _Reader(PointReader):
         profile = self._profile(data, profiles, where)
         made = made or DeviceSettings(port="", unit=1)
         self.check_poll(made.poll, where)
-        if made.port and ports is not None and made.port not in (ports := list(ports)):
-            self.faults.append(f"{where}.port: there is no port {made.port!r}; {nearest(made.port, ports)}")
+        port = data.get("port")
+        if isinstance(port, str) and ports is not None and port not in (ports := list(ports)):
+            self.faults.append(f"{where}.port: there is no port {port!r}; {nearest(port, ports)}")
         if profile is None:
             return None
         most = profile.most if made.most is None else made.most

@@ -50,21 +50,33 @@ class PointReader(DocumentReader):
         before = len(self.faults)
         self.check_name(name, where, "a point")
         made = self.structured(data, PointSettings, where)
+        place = self._place(data, where)
         if made is None:
             return None
         self.check_poll(made.poll, where)
         bits = self._words(made.bits, f"{where}.bits", 0, 16 * (made.length or 1) - 1)
         enum = self._words(made.enum, f"{where}.enum", -(2**63), 2**64 - 1)
+        if place is None:
+            return None
+        table, address = place
+        point = _point(name, made, table, address, _codec(made, table, defaults, bits, enum), defaults)
+        self.faults += [f"{where}.{key}: {sentence}" for key, sentence in _faults(point)]
+        if made.simulate is not None and not any(point.codec.faults()):
+            point_value(made.simulate, point.codec, f"{where}.simulate", self.faults)
+        return point if len(self.faults) == before else None
+
+    def _place(self, data: Any, where: str) -> tuple[TableName, int] | None:
+        """Where it lies, also beside faults of other keys; None after a fault."""
+        if not isinstance(data, Mapping) or "address" not in data:
+            return None  # told already
+        address, table = data["address"], data.get("table")
+        if table is not None and table not in tuple(ENTRY_OF):
+            table = None if isinstance(address, str) else "holding"  # told already; any will do
         try:
-            table, address = place_of(made.address, made.table)
+            return place_of(address, table)
         except ValueError as error:
             self.faults.append(f"{where}.address: {error}")
             return None
-        point = _point(name, made, table, address, _codec(made, table, defaults, bits, enum), defaults)
-        self.faults += [f"{where}{key and '.' + key}: {sentence}" for key, sentence in _faults(point)]
-        if len(self.faults) == before and made.simulate is not None:
-            point_value(made.simulate, point.codec, f"{where}.simulate", self.faults)
-        return point if len(self.faults) == before else None
 
     def _words(self, given: Mapping[str, str], where: str, lowest: int, highest: int) -> dict[int, str]:
         """Texts by number."""

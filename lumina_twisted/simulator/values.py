@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -47,7 +48,7 @@ class Number:
     def number(self, value: float) -> float:
         """What the registers hold for a value."""
         number = (value - self.offset) / self.scale if self.is_scaled else value
-        return round(number) if self.is_whole and self.is_scaled else number
+        return round(number) if self.is_whole and self.is_scaled and math.isfinite(number) else number
 
     def encode(self, value: float) -> Sequence[int]:
         """See :class:`~lumina_twisted.simulator.tables.Codec`."""

@@ -164,6 +164,13 @@ class MeaningTests(SynchronousTestCase):
         self.assertEqual(len(faults), 1)
         self.assertEqual(list(made["a"].points), ["y"])
 
+    def test_profile_whose_points_are_no_tables(self) -> None:
+        _, faults = devices(
+            '[devices.a]\nport = "north"\nunit = 3\nprofile = "p"\n[devices.a.points]\nx = { poll = 5 }',
+            "[profiles.p]\npoints = 3",
+        )
+        self.assertEqual(faults[0], "profiles.p.points: expected tables, got 3")
+
     def test_points_that_share_a_register_as_they_may(self) -> None:
         self.assertEqual(profiles(HEATING)[1], [])
         self.assertEqual(
@@ -304,6 +311,18 @@ class WrongPoints(SynchronousTestCase):
         self.refused(
             'address = "40001", type = "f32", write = "single"',
             '.write: "single" sets one register, and f32 takes 2 here; write "multiple"',
+        )
+
+    def test_all_at_once(self) -> None:
+        self.refused(
+            'address = "0x1", scael = 3, dead_band = "x"', ".dead_band: expected a number, got 'x'",
+            ".scael: unknown key; did you mean 'scale'?",
+            ".address: '0x1' is no number of the data model; if it counts from 0, take the quotes away: 0x1",
+        )
+        self.refused(
+            'address = "30001", writable = true, simulate = "x"',
+            ".writable: an input register cannot be written; take it away, or is it a holding register?",
+            ".simulate: 'x' is no number, as u16 needs",
         )
 
     def test_what_the_codec_refuses(self) -> None:
@@ -519,9 +538,11 @@ class WrongDevices(SynchronousTestCase):
         )
 
     def test_all_at_once(self) -> None:
-        _, faults = devices(self.boiler("pol = 3\n[devices.boiler.points]\nflow = { scale = [] }\nx = { address = 3 }"))
+        wrong = self.boiler("pol = 3\n[devices.boiler.points]\nflow = { scale = [] }\nx = { address = 3 }")
+        _, faults = devices(wrong.replace("north", "nord"))
         self.assertEqual([one.partition(":")[0] for one in faults], [
-            "devices.boiler.pol", "devices.boiler.points.flow.scale", "devices.boiler.points.x.address",
+            "devices.boiler.pol", "devices.boiler.port", "devices.boiler.points.flow.scale",
+            "devices.boiler.points.x.address",
         ])
 
     def tables(self, data: Any) -> list[str]:

@@ -296,6 +296,9 @@ class ScaledTests(SynchronousTestCase):
             "6553.6 is 65536 in the registers: 65536 does not fit into u16, which holds 0 to 65535; u32 would hold it",
         )
 
+    def test_no_number(self) -> None:
+        self.refused("0 = { value = inf, scale = 0.1 }", "inf is no whole number, as u16 needs; f32 and f64 hold fractions")
+
     def test_scale_of_zero(self) -> None:
         self.refused("0 = { value = 1, scale = 0 }", "scale is 0, and nothing can be divided by that")
 
