@@ -53,7 +53,7 @@ class FileTests(DeviceConfigTests):
         self.assertEqual(list(made.devices), ["boiler"])
         self.assertEqual(list(made.devices["boiler"].points), ["flow"])
         self.assertIn("heater", made.profiles)
-        self.assertEqual(str(made), "1 port, 1 listener, 1 device")
+        self.assertEqual(str(made), "1 port, 2 listeners, 1 device")
 
     def test_none(self) -> None:
         made = self.made(PORT)
@@ -96,7 +96,7 @@ class FileTests(DeviceConfigTests):
         options = ["--check", "--config", self.file(PORT + HEATER + BOILER)]
         with contextlib.redirect_stdout(io.StringIO()) as said:
             self.assertEqual(self.assertRaises(SystemExit, Options().parseOptions, options).code, 0)
-        self.assertIn("is fine: 1 port, 1 listener, 1 device", said.getvalue())
+        self.assertIn("is fine: 1 port, 2 listeners, 1 device", said.getvalue())
 
 
 class FolderTests(DeviceConfigTests):
@@ -235,7 +235,6 @@ class ListenerTests(DeviceConfigTests):
 
     def setUp(self) -> None:
         self.added: list[str] = []
-        self.patch(composing, "front_ends", lambda: {"values": None})
         self.patch(composing, "add_listen_word", lambda draft, word: self.added.append(word))
 
     def test_devices(self) -> None:

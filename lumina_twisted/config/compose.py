@@ -16,7 +16,6 @@ from attrs import frozen
 
 from lumina_twisted.config.configuration import Configuration, Draft
 from lumina_twisted.config.devices_folder import add_devices_folder
-from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.config.toml_file import add_document, read_toml
 from lumina_twisted.config.words import (
     add_limit_words,
@@ -92,7 +91,7 @@ def _add_defaults(draft: Draft, given: Given, file: str) -> None:
             add_port_word(draft, path)
     if not draft.listeners and not draft.faults:
         add_listen_word(draft, DEFAULT_LISTENER)
-        if draft.descriptions and "values" in front_ends():
+        if draft.descriptions:
             add_listen_word(draft, VALUES_LISTENER)
         if given.demo:
             add_listen_word(draft, DEMO_LISTENER)

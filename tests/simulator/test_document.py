@@ -297,7 +297,9 @@ class ScaledTests(SynchronousTestCase):
         )
 
     def test_no_number(self) -> None:
-        self.refused("0 = { value = inf, scale = 0.1 }", "inf is no whole number, as u16 needs; f32 and f64 hold fractions")
+        self.refused(
+            "0 = { value = inf, scale = 0.1 }", "inf is no whole number, as u16 needs; f32 and f64 hold fractions"
+        )
 
     def test_scale_of_zero(self) -> None:
         self.refused("0 = { value = 1, scale = 0 }", "scale is 0, and nothing can be divided by that")
