@@ -102,7 +102,11 @@ def _frame_of(command: Any) -> bytes:
         check_request_frame(body)
     except FrameError:
         if len(body) > OVERHEAD and request_length(body, 1) == len(body) - OVERHEAD and crc16(body):
-            raise  # it is as long as with a CRC, which is wrong
+            wrong, right = (one[-2:].hex().upper() for one in (body, append_crc(body[:-2])))
+            raise FrameError(
+                f"wrong CRC {wrong}, the right one of the bytes before it is {right}; it may be left out",
+                unit=body[0], function_code=body[1], frame=body,
+            ) from None
         check_request_frame(append_crc(body))
         return append_crc(body)
     return body
