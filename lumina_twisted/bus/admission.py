@@ -40,6 +40,11 @@ class Admission:
             request.cost = self._pace.data_time(request)
         return wait if now + wait + needed > request.deadline else 0.0
 
+    def cost_of(self, request: Request, now: float) -> float:
+        """Seconds for which a request would probably hold the bus, with the silence before it: as those of its shape
+        did a moment ago; the least that it can take if there were none."""
+        return self._estimates.cost(request, now)
+
     def _will_be_merged(self, request: Request) -> bool:
         """Whether it will probably be one block with a read that waits."""
         merges = self._settings.merge_hole_for(request.unit) is not None

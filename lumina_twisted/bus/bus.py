@@ -8,8 +8,8 @@ is due (:meth:`Bus.get_timer`). Times are seconds of any clock that never goes b
 Which module holds which rule: `wire` and `transaction` what runs, `queue` the turns, `admission` what comes too late,
 `sharing`, `merging` and `joining` who goes together, `freshness` the old values, `health` and `refusals` the dead
 units, `owed` the late replies, `echo` the echo, `retry` the retries, `pace` and `latency` the times, `ear` what is
-heard, `outcomes` how requests end, `figures` what is counted, `modbus.reply` what a reply must look like. This joins
-them.
+heard, `outcomes` how requests end, `samples` what is told of the devices, `figures` what is counted, `modbus.reply`
+what a reply must look like. This joins them.
 
 A bus outlives its port: what it learned of its units stays when an adapter is replugged.
 """
@@ -40,6 +40,7 @@ from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.bus.refusals import Refusals
 from lumina_twisted.bus.retry import BUSY, Backoff, allowed_busy_retries, allowed_retries
+from lumina_twisted.bus.samples import Samples
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.sharing import Sharing
 from lumina_twisted.bus.transaction import Attempt
@@ -73,6 +74,7 @@ class Bus:
     ) -> None:
         self.counters = Counters()
         self.figures = BusFigures(name, self.counters, monitor, analytics)
+        self.samples = Samples()
         self._name = name
         self._settings = settings
         self._pace = Pace(settings)
@@ -83,7 +85,7 @@ class Bus:
         self._sharing = Sharing(settings)
         self._freshness = Freshness()
         self._joining = Joining(settings, self._pace, self._queue, self._sharing, self._wire, self.counters)
-        self._admission = Admission(settings, self._pace, self._queue, self._sharing)
+        self.admission = Admission(settings, self._pace, self._queue, self._sharing)
         self._outcomes = Outcomes(self.counters, name, self._sharing, self._freshness)
         self._refusals = Refusals(settings.queue)
         self._closed: str | None = "it has not been opened yet"
@@ -131,7 +133,7 @@ class Bus:
 
     def _is_queued(self, request: Request, now: float) -> bool:
         """Puts it into the queue, if there is room and time for it."""
-        if wait := self._admission.wait_in_vain(request, now):
+        if wait := self.admission.wait_in_vain(request, now):
             self._refuse(request, failures.overloaded(request, self._name, wait), now)
             return False
         try:
@@ -208,7 +210,8 @@ class Bus:
         self._closed, self._renewal = why, Renewal.NONE
         self._frames.clear()
         live = self._wire.lost()
-        self._admission.came_to_nothing()
+        self.samples.in_doubt(live, now)
+        self.admission.came_to_nothing()
         self._freshness.forget()
         self.figures.interrupted(now)
         for request in [live, *self._queue] if live else list(self._queue):
@@ -220,7 +223,7 @@ class Bus:
     def frame_refused(self, error: ModbusError, now: float) -> None:
         """The frame just taken could not be sent: its request ends with ``error``, the next one's turn comes."""
         if request := self._wire.refused(now):
-            self._admission.came_to_nothing()
+            self.admission.came_to_nothing()
             self._remove(request)
             self.figures.refused()
             unsent = request.is_read or not request.attempts
@@ -308,8 +311,8 @@ class Bus:
         if self._outcomes.alone:
             self._take_back_riders(now)
         wire = self._wire
-        if wire.attempt is not self._admission.running:
-            self._admission.over(now)
+        if wire.attempt is not self.admission.running:
+            self.admission.over(now)
         self._wake = math.inf
         if wire.attempt is not None or not len(self._queue) or self._renewal is not Renewal.NONE:
             return
@@ -320,7 +323,7 @@ class Bus:
                 request, self._wake = self._joining.first(now)
                 continue
             silent = self._wire.quiet_from + self._pace.gap(request)
-            needed = self._admission.time_for(request, wire.echo.needs_probe(request), now)
+            needed = self.admission.time_for(request, wire.echo.needs_probe(request), now)
             if max(now, silent) + needed <= request.deadline:
                 self._go_or_wait(request, silent, now)
                 return
@@ -357,7 +360,9 @@ class Bus:
         if self._freshness.is_used:
             self._freshness.sent(request)
         self._frames.append(self._wire.send(request, now))
-        self._admission.running = self._wire.attempt
+        if self.samples.is_watched:
+            self.samples.sent(request, self._wire.quiet_from)
+        self.admission.running = self._wire.attempt
         self.figures.sent(request, silent)
 
     # -- how requests end ----------------------------------------------------------------------------------------
@@ -372,9 +377,11 @@ class Bus:
             if is_late and not request.done:
                 self._queue.remove(request)
             self.figures.answered(request, frame, is_late, now)
-            running = None if is_late else self._admission.running
+            if self.samples.is_watched:
+                self.samples.answered(request, frame, is_late, now)
+            running = None if is_late else self.admission.running
             if running is not None:
-                self._admission.answered(request, now)
+                self.admission.answered(request, now)
             if request.pattern.is_exception(frame):
                 if not is_late and self._asks_again(request, frame, now):
                     continue
@@ -402,6 +409,7 @@ class Bus:
         """What time alone does with the transaction that runs."""
         if attempt.request.is_broadcast:
             if now >= attempt.sent_until:
+                self.samples.broadcast(attempt.request)
                 self._outcomes.broadcast(attempt.request)  # all there is to know; the bus keeps still longer
             if now >= attempt.expires:
                 self._wire.turnaround_over()
@@ -412,6 +420,7 @@ class Bus:
                 request, debt = self._wire.response_timeout(attempt, now)
                 is_offline = not debt.is_damaged and self.health.is_offline(request)
                 self.figures.unanswered(now)
+                self.samples.in_doubt(request, now)
                 if not request.done:
                     self._retry_or_end(request, debt, now, is_offline)
                 elif request.riders:

@@ -1,4 +1,4 @@
-"""What goes into a bus and what comes out of it: requests, frames, and the one event that ends each request."""
+"""What goes into a bus and what comes out of it: requests, frames, samples, and one event that ends each request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Request:
     __slots__ = (
         "arrived", "attempts", "busy", "client", "cost", "deadline", "done", "ends_at", "epoch", "frame",
         "held", "is_block", "is_broadcast", "is_given_up", "is_read", "is_refused", "is_waiting", "lane",
-        "max_age", "not_before", "number", "pattern", "probe_for", "probed", "retries", "riders", "serial",
+        "left_at", "max_age", "not_before", "number", "pattern", "probe_for", "probed", "retries", "riders", "serial",
         "unit", "waited",
     )
 
@@ -69,6 +69,7 @@ class Request:
         self.epoch = (0, 0)  # how many writes came before it
         self.waited: float | None = None  # seconds until its first frame left; see `figures`
         self.held: float | None = None  # those for which the wire was its own
+        self.left_at: float | None = None  # when its first frame had left whole, if that is known; see `samples`
 
 
 class Frame(NamedTuple):
@@ -93,3 +94,22 @@ class Failure(NamedTuple):
 
 
 Event = Reply | Failure
+
+
+class Sample(NamedTuple):
+    """What the wire told of a device's state; see :mod:`lumina_twisted.bus.samples`.
+
+    :param request: the RTU frame that was sent.
+    :param reply: the RTU frame that answered it; empty if none did, or none is due.
+    :param sampled_after: in the bus's time. Of a read: the device looked at what it tells then or later. Of a write:
+        it was carried out then or later, and what was read before may be different now.
+    :param is_read: whether the request left the device as it was.
+    :param is_proven: whether the reply leaves no doubt. If not, what the request writes may have changed, and has to be
+        read again.
+    """
+
+    request: bytes
+    reply: bytes
+    sampled_after: float
+    is_read: bool
+    is_proven: bool = True

@@ -12,6 +12,7 @@ the last clients may live that nobody else knows any more.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from math import inf
 from typing import Any, Final
 
@@ -133,8 +134,21 @@ class BusFigures:
 
     def report(self, now: float) -> Report:
         """All of it."""
-        running = 0.0 if self._live is None else max(0.0, now - self._used_from)
-        return report_of(self.port, self.counters, now, running, self.waiting)
+        return report_of(self.port, self.counters, now, self._running(now), self.waiting)
+
+    def meter(self, client: Hashable) -> None:
+        """Keeps what this client used, however many others come."""
+        self.port.clients.of(client, self.now).is_kept = True
+
+    def used_by(self, client: Hashable, now: float) -> float:
+        """Seconds that transactions for this client have taken, with the silence before each."""
+        self.port.settle()
+        is_its_own = self._live is not None and self._live.client == client
+        return self.port.clients.of(client, now).wire + (self._running(now) if is_its_own else 0.0)
+
+    def _running(self, now: float) -> float:
+        """Seconds that the transaction which runs has taken."""
+        return 0.0 if self._live is None else max(0.0, now - self._used_from)
 
     # -- what comes of it ------------------------------------------------------------------------------------------
 

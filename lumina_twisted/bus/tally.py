@@ -89,12 +89,13 @@ class UnitTally(Tally):
 class ClientTally(Tally):
     """Those of one client."""
 
-    __slots__ = ("last", "name")
+    __slots__ = ("is_kept", "last", "name")
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
         self.last = 0.0
+        self.is_kept = False  # others are forgotten before it
 
 
 class Clients:
@@ -130,7 +131,8 @@ class Clients:
         return tally
 
     def _forget_one(self) -> None:
-        del self._tallies[min(self._tallies, key=lambda key: self._tallies[key].last)]
+        tallies = self._tallies
+        del tallies[min(tallies, key=lambda key: (tallies[key].is_kept, tallies[key].last))]
         self.forgotten += 1
 
 

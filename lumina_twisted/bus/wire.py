@@ -208,6 +208,8 @@ class Wire:
             self._counters.late += 1  # of several that are owed: nobody can tell whose it is
             return None
         self._counters.late += 1
+        if now > debt.lapses and not debt.is_open:
+            debt.owner.left_at = None  # it may be the reply to what was asked since
         self._owed.heard(debt.owner, debt.first)
         self._owed.settle(debt, now)
         self._wait_for_frames()

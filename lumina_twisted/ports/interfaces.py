@@ -9,6 +9,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from lumina_twisted.bus.counters import Counters
+from lumina_twisted.bus.events import Sample
 from lumina_twisted.bus.health import HealthChange
 from lumina_twisted.bus.report import Report
 from lumina_twisted.modbus.settings import SerialSettings
@@ -38,6 +39,8 @@ class PortDescription:
 
 HealthObserver = Callable[[HealthChange], None]
 """Told that a unit is offline, or online again."""
+SampleObserver = Callable[[Sample], None]
+"""Told what a reply says of a device."""
 
 
 class Port(Protocol):
@@ -103,6 +106,34 @@ class Port(Protocol):
         """Has ``observer`` told of each unit that goes offline or comes back.
 
         :return: ends that.
+        """
+        ...
+
+    def listen(self, observer: SampleObserver) -> Callable[[], None]:
+        """Has ``observer`` told what the wire tells of the devices, whoever asked: each normal reply, once for each
+        transaction, and each write that is proven or may have been carried out. See
+        :mod:`lumina_twisted.bus.samples`. It is told before the Deferred of the request fires; times are those of the
+        port's clock. What it raises is logged and harms nobody.
+
+        :return: ends that.
+        """
+        ...
+
+    def meter(self, client: Hashable) -> None:
+        """Has it kept how much of the bus this client uses, however many other clients come."""
+        ...
+
+    def used_by(self, client: Hashable) -> float:
+        """Seconds that transactions for this client have taken, with the silence before each, response timeouts,
+        retries, and what runs now. A read that others share is its whose turn it was. Counts from the client's first
+        request; a client that is not metered may be forgotten meanwhile."""
+        ...
+
+    def cost_of(self, unit: int, pdu: bytes) -> float:
+        """Seconds for which such a request would probably hold the bus, with the silence before it: as those of the
+        same unit, function and length did in the last seconds; if there were none, the least that its bytes take.
+
+        :raises RequestError: if it cannot be framed.
         """
         ...
 

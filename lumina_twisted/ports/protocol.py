@@ -14,7 +14,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure as TwistedFailure
 
 from lumina_twisted.bus.bus import Bus, Renewal
-from lumina_twisted.bus.events import Event, Frame, Reply, Request
+from lumina_twisted.bus.events import Event, Frame, Reply, Request, Sample
 from lumina_twisted.bus.health import HealthChange
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.errors import Cancelled, ModbusError, NotSent, OutcomeUnknown, PortError
@@ -63,18 +63,22 @@ class RTUProtocol(Protocol):
     :param tell: told each change of the port's state, as a word or a sentence.
     :param failed: told each request that ends without a normal reply, and its error.
     :param health: told which unit is offline, or online again.
+    :param sample: told each sample of the bus, if that is watched, before the event that it came with.
     """
 
     def __init__(
         self, bus: Bus, reactor: Any, now: Callable[[], float], tell: Callable[[str], None] = lambda state: None,
         failed: Callable[[Request, ModbusError], None] = lambda request, error: None,
         health: Callable[[HealthChange], None] = lambda change: None,
+        sample: Callable[[Sample], None] = lambda sample: None,
     ) -> None:
         self._bus = bus
         self._now = now
         self._tell = tell
         self._failed = failed
         self._health = health
+        self._sample = sample
+        self._telling = False
         self.trace: Callable[[str, bytes], None] | None = None
         """Told the bytes of each frame sent (``>``) and of each piece received (``<``), if anybody wants that."""
         self._timer = make_timer(reactor, now, self._on_timer)
@@ -177,6 +181,10 @@ class RTUProtocol(Protocol):
             self._cut_connection()
         while bus.health.changes:
             self._health(bus.health.changes.popleft())
+        if self._telling:
+            return
+        if bus.samples.told:
+            self._tell_samples()
         while (event := bus.next_event()) is not None:
             self._deliver(event)
         self._timer.set(bus.get_timer())
@@ -184,6 +192,16 @@ class RTUProtocol(Protocol):
             waiting, self._waiting_for_idle = self._waiting_for_idle, []
             for deferred in waiting:
                 deferred.callback(None)
+
+    def _tell_samples(self) -> None:
+        """Who is told may ask for something, and pump in turn. That pump only writes: the rest comes in its order,
+        each sample told to all before the next, all before the events."""
+        told, self._telling = self._bus.samples.told, True
+        try:
+            while told:
+                self._sample(told.popleft())
+        finally:
+            self._telling = False
 
     def _write(self, frame: Frame) -> None:
         try:

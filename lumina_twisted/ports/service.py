@@ -20,7 +20,7 @@ from twisted.logger import Logger, LogLevel
 
 from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.bus import Bus
-from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.events import Request, Sample
 from lumina_twisted.bus.health import LONGEST_INTERVAL, HealthChange, UnitState
 from lumina_twisted.bus.monitor import PerformanceMonitor
 from lumina_twisted.errors import ModbusError, ModbusException, NotAllowed, NotSent, PortClosed, RequestError
@@ -28,7 +28,7 @@ from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.endpoint import SerialEndpoint
-from lumina_twisted.ports.interfaces import HealthObserver, PortDescription
+from lumina_twisted.ports.interfaces import HealthObserver, PortDescription, SampleObserver
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import SocketEndpoint
@@ -73,7 +73,10 @@ class PortService(Service):
         self._waiting_for_open: list[Deferred[None]] = []
         self._holders = 0
         self._observers: list[HealthObserver] = []
-        self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state, self._on_failure, self._on_health)
+        self._listeners: list[SampleObserver] = []
+        self._protocol = RTUProtocol(
+            self._bus, reactor, now, self._on_state, self._on_failure, self._on_health, self._on_sample
+        )
         self._endpoint = self._make_endpoint(partial(twin, self))
         endpoint = Reporting(self._endpoint, self._protocol.unavailable)
         self._supervisor = Supervisor(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
@@ -192,6 +195,29 @@ class PortService(Service):
         self._observers.append(observer)
         return partial(self._observers.remove, observer)
 
+    def listen(self, observer: SampleObserver) -> Callable[[], None]:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.listen`."""
+        self._listeners.append(observer)
+        self._bus.samples.watch(True)
+        return partial(self._unlisten, observer)
+
+    def _unlisten(self, observer: SampleObserver) -> None:
+        self._listeners.remove(observer)
+        self._bus.samples.watch(bool(self._listeners))
+
+    def meter(self, client: Hashable) -> None:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.meter`."""
+        self._bus.figures.meter(client)
+
+    def used_by(self, client: Hashable) -> float:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.used_by`."""
+        return self._bus.figures.used_by(client, self._now())
+
+    def cost_of(self, unit: int, pdu: bytes) -> float:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.cost_of`."""
+        request = Request(self, encode_adu(unit, pdu), self.serial_for(unit), 0.0)
+        return self._bus.admission.cost_of(request, self._now())
+
     def _serial_told(self) -> str:
         if self._address is None:
             return str(self.serial)
@@ -296,6 +322,13 @@ class PortService(Service):
             try:
                 observer(change)
             except Exception:  # the port must not suffer from who watches it
+                self._log.failure("{port}: {observer} failed", port=self.name, observer=observer)
+
+    def _on_sample(self, sample: Sample) -> None:
+        for observer in list(self._listeners):
+            try:
+                observer(sample)
+            except Exception:  # as above
                 self._log.failure("{port}: {observer} failed", port=self.name, observer=observer)
 
     def trace_frames(self, wanted: bool) -> None:

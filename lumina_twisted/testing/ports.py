@@ -10,6 +10,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail
 
 from lumina_twisted.bus.counters import Counters
+from lumina_twisted.bus.events import Sample
 from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.errors import (
     LuminaError,
@@ -20,10 +21,10 @@ from lumina_twisted.errors import (
     exception_from_code,
 )
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG, is_read
+from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG, is_read
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.ports.interfaces import HealthObserver, Port, PortDescription
+from lumina_twisted.ports.interfaces import HealthObserver, Port, PortDescription, SampleObserver
 from lumina_twisted.priority import Priority, lane_of
 
 Outcome = bytes | pdu.Reply | Exception | None
@@ -81,6 +82,8 @@ class Asked:
     priority: Priority | None = None
     max_age: float | None = None
     cancelled: bool = False
+    tell: Callable[[Asked, bytes | None], None] = field(default=lambda asked, reply: None, repr=False)
+    """Told the reply's frame, or None if none comes."""
     answer: Deferred[bytes] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -90,9 +93,13 @@ class Asked:
         self.cancelled = True  # and does not fire: Deferred.cancel() does then, with CancelledError
 
     def end(self, outcome: Outcome) -> None:
-        """Fires the Deferred."""
+        """Fires the Deferred, unless its caller is gone."""
         if isinstance(outcome, pdu.Reply):
             outcome = encode_adu(self.unit, outcome.encode())
+        if isinstance(outcome, bytes | OutcomeUnknown | None):
+            self.tell(self, outcome if isinstance(outcome, bytes) else None)
+        if self.cancelled:
+            return
         if isinstance(outcome, bytes):
             self.answer.callback(outcome)
         else:
@@ -131,6 +138,12 @@ class MemoryPort:
         """What :meth:`describe` tells; its requests are counted, the rest is the test's to say."""
         self.observers: list[HealthObserver] = []
         """Those who watch; a test calls them with a :class:`~lumina_twisted.bus.health.HealthChange`."""
+        self.listeners: list[SampleObserver] = []
+        """Those who are told of each reply."""
+        self.used: dict[Hashable, float] = {}
+        """What :meth:`used_by` tells; 0 of anybody else."""
+        self.cost = 0.0
+        """What :meth:`cost_of` tells of any request."""
         self.figures = BusFigures(name, self.counters)
         """The rest of what it tells; nothing records into them but the test."""
         self._now = now
@@ -154,7 +167,7 @@ class MemoryPort:
             lane_of(priority)
         except RequestError as error:
             return fail(error)
-        asked = Asked(client, unit, pdu, timeout, serial, retries, response_length, priority, max_age)
+        asked = Asked(client, unit, pdu, timeout, serial, retries, response_length, priority, max_age, tell=self._tell)
         self.asked.append(asked)
         self.counters.requests += 1
         if self.closed:
@@ -169,6 +182,34 @@ class MemoryPort:
         """See :meth:`lumina_twisted.ports.interfaces.Port.watch`."""
         self.observers.append(observer)
         return lambda: self.observers.remove(observer)
+
+    def listen(self, observer: SampleObserver) -> Callable[[], None]:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.listen`. What it raises is the test's to see."""
+        self.listeners.append(observer)
+        return lambda: self.listeners.remove(observer)
+
+    def _tell(self, asked: Asked, reply: bytes | None) -> None:
+        if not self.listeners:
+            return
+        is_proven = reply is not None and asked.unit != BROADCAST
+        request, reading = encode_adu(asked.unit, asked.pdu), is_read(asked.pdu)
+        if (reply and reply[1] & EXCEPTION_FLAG) or (reading and not is_proven):
+            return
+        sample = Sample(request, reply or b"", self._now(), reading, is_proven)
+        for observer in list(self.listeners):
+            observer(sample)
+
+    def meter(self, client: Hashable) -> None:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.meter`."""
+        self.used.setdefault(client, 0.0)
+
+    def used_by(self, client: Hashable) -> float:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.used_by`."""
+        return self.used.get(client, 0.0)
+
+    def cost_of(self, unit: int, pdu: bytes) -> float:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.cost_of`."""
+        return self.cost
 
     def describe(self) -> PortDescription:
         """See :meth:`lumina_twisted.ports.interfaces.Port.describe`."""

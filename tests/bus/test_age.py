@@ -1,5 +1,6 @@
 """How old values are: each register holds the time at which its device looked. Whoever shares, merges, asks again, or
-is content with old values, nobody is given one from before its question, or older than it said; and none is torn."""
+is content with old values, nobody is given one from before its question, or older than it said; none is torn, and no
+sample claims to be younger than it is."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply, Request
+from lumina_twisted.bus.events import Reply, Request, Sample
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.modbus.rtu import encode_adu
 from tests.bus.test_sharing import SharedWorld
@@ -31,6 +32,16 @@ class Clockwork(SharedWorld):
         self.advance(max(0.0, sent.until - self.now) + 0.001)
         data = looked.to_bytes(2, "big") * int.from_bytes(sent.frame[4:6], "big")
         self.hear(encode_adu(sent.frame[0], bytes((3, len(data))) + data))
+
+    def _on_sample(self, sample: Sample) -> None:
+        self.samples.append(sample)
+        if sample.is_read and sample.sampled_after > until_of(sample.reply):
+            self.wrong.append(f"a sample of {until_of(sample.reply)} counts from {sample.sampled_after}")
+
+
+def until_of(reply: bytes) -> float:
+    """When the value that a reply tells was the device's last."""
+    return 100.0 + (int.from_bytes(reply[3:5], "big") + 1) * TICK
 
 
 class Ages(SynchronousTestCase):
@@ -82,9 +93,10 @@ class Ages(SynchronousTestCase):
         event = world.outcome(request)
         if not isinstance(event, Reply):
             return False
+        self.assertTrue(world.samples)
         values = {event.frame[at : at + 2] for at in range(3, len(event.frame) - 2, 2)}
         self.assertEqual(len(values), 1, "torn")
-        looked = 100.0 + (int.from_bytes(values.pop(), "big") + 1) * TICK
+        looked = until_of(event.frame)
         allowed = request.max_age
         if allowed is None:
             allowed = 0.2 if request.unit == 2 else 0.0

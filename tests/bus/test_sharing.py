@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Event, Reply, Request
+from lumina_twisted.bus.events import Event, Reply, Request, Sample
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.bus.sharing import covers, cut
@@ -52,7 +52,14 @@ class SharedWorld(World):
             self.written += 1
             self.hear(sent.frame)
         else:
-            self.hear(values(sent.frame, self.written))
+            self.hear(values(sent.frame, self.written), sent.until)
+
+    def _on_sample(self, sample: Sample) -> None:
+        self.samples.append(sample)
+        if sample.is_read and sample.sampled_after > self.looked:
+            self.wrong.append(f"a sample of {self.looked:.6f} counts from {sample.sampled_after:.6f}")
+        if sample.reply[1:2] == b"\x03" and sample.reply != values(sample.request, sample.reply[4]):
+            self.wrong.append(f"the sample of {sample.request.hex()} is {sample.reply.hex()}")
 
     def _on_event(self, event: Event) -> None:
         if event.request in self.ended:

@@ -71,7 +71,7 @@ class SharedWalk(Playing):
             world.answer(live, refuses=step == "refusal")
         elif step == "late" and (overdue := self.overdue):
             overdue.answered = True
-            world.hear(values(overdue.frame, world.written))
+            world.hear(values(overdue.frame, world.written), overdue.until)
         elif step == "timer":
             world.tick()
         elif step == "lost":

@@ -24,6 +24,7 @@ class Tunnel(World):
         settings = BusSettings(timeout=0.1, echo="off", frame_gap=0.0, retries=retries, share=False)
         super().__init__(settings, opened=False)
         self.bus = Bus(self.settings, "converter", over_stream=True)
+        self.bus.samples.watch(True)
         self.bus.port_opened(self.now)
 
     def _on_frame(self, frame: Frame) -> None:

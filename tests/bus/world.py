@@ -1,14 +1,16 @@
 """A bus and the world behind its port, for tests: devices that answer, late, foreign or not at all; time that moves.
 
 The world knows what the core cannot: which request each reply was made for. It checks, whatever happens, that no
-request gets another's answer, that none ends twice, that no write is confirmed which no device carried out, and that
-no frame begins before its silence.
+request gets another's answer, that none ends twice, that no write is confirmed which no device carried out, that
+no frame begins before its silence, and that no sample is another's or claims to be younger than it is.
 """
 
 from __future__ import annotations
 
+import math
+
 from lumina_twisted.bus.bus import Bus
-from lumina_twisted.bus.events import Event, Frame, Reply, Request
+from lumina_twisted.bus.events import Event, Frame, Reply, Request, Sample
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import ModbusException, OutcomeUnknown
@@ -70,6 +72,9 @@ class World:
         self.ended: dict[Request, Event] = {}
         self.wrong: list[str] = []
         self.order: list[Request] = []
+        self.samples: list[Sample] = []
+        self.looked = math.inf  # when the device that answers now did what it was asked
+        self.bus.samples.watch(True)
         if opened:
             self.bus.port_opened(self.now)
             self.now += 1
@@ -140,8 +145,9 @@ class World:
 
     # -- what the wire brings ----------------------------------------------------------------------------------
 
-    def hear(self, data: bytes) -> None:
-        """Bytes come off the wire, now."""
+    def hear(self, data: bytes, looked: float = math.inf) -> None:
+        """Bytes come off the wire, now; what their device tells it knows since ``looked``."""
+        self.looked = looked
         self.bus.receive_data(data, self.now)
         self.quiet_from = max(self.quiet_from, self.now)
         self.collect()
@@ -155,7 +161,7 @@ class World:
         answer = encode_adu(sent.frame[0], bytes((sent.frame[1] | 0x80, code))) if refuses else reply_to(sent.frame)
         self.echo(sent)
         self.advance(max(0.0, sent.until - self.now) + after)
-        self.hear(answer)
+        self.hear(answer, sent.until)
 
     def echo(self, sent: Sent | None = None) -> None:
         """The adapter hands back a frame of ours, if it is one that does."""
@@ -182,6 +188,8 @@ class World:
         """Takes frames and events out of the core and checks them."""
         while frame := self.bus.next_frame():
             self._on_frame(frame)
+        while self.bus.samples.told:
+            self._on_sample(self.bus.samples.told.popleft())
         while event := self.bus.next_event():
             self._on_event(event)
 
@@ -202,6 +210,17 @@ class World:
         until = self.now + timing.wire_time(frame.serial.baudrate, len(frame.data))
         self.quiet_from = until
         self.sent.append(Sent(frame.data, self.now, until))
+
+    def _on_sample(self, sample: Sample) -> None:
+        self.samples.append(sample)
+        if not sample.is_proven:
+            return
+        if sample.reply != reply_to(sample.request):
+            self.wrong.append(f"the sample of {sample.request.hex()} is {sample.reply.hex()}")
+        if not any(sent.answered and not sent.refused for sent in self.sent if sent.frame == sample.request):
+            self.wrong.append(f"a sample of {sample.request.hex()}, and no device answered it")
+        if sample.is_read and sample.sampled_after > self.looked + BIT:
+            self.wrong.append(f"a sample of {self.looked:.6f} counts from {sample.sampled_after:.6f}")
 
     def _on_event(self, event: Event) -> None:
         request = event.request
