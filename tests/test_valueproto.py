@@ -215,6 +215,7 @@ class Json(SynchronousTestCase):
         low = '{"ok": true, "point": {"name": "a", "type": "u16", "writable": false, "low": %s}}'
         self.assertRaises(LineError, parse_answer, (low % ("1" * 400)).encode())
         self.assertRaises(LineError, parse_answer, b"[" * 100_000)
+        self.assertRaises(LineError, parse_answer, b'{"ok": true, "device": "a", "config": {"b": NaN}}')
 
     def test_what_json_has_no_number_for_is_null(self) -> None:
         for value in (math.nan, math.inf, -math.inf):
@@ -306,7 +307,7 @@ class Text(SynchronousTestCase):
             (answers.Speaking("json"), ["# format json"]),
             (answers.Figures({"listener": {"clients": 1, "lines_in": 2}, "x": {}}), [
                 "# listener  clients 1, lines in 2", "# x  nothing yet", "#"]),
-            (answers.Hints(("a", "b")), ["# a", "# b", "#"]),
+            (answers.Hints(("a   b", "c\nd")), ["# a   b", "# c d", "#"]),
             (answers.Goodbye(), ["bye"]),
             (refused(ConfigError(["a.b: no", "c: no"]), "t"), ["@t error invalid a.b: no", "@t error invalid c: no"]),
         ):

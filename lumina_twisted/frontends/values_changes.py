@@ -78,5 +78,7 @@ class Watchers:
     def _changed(self, name: str, reading: Reading) -> None:
         self.changes += 1
         change = ChangeLine(NamedReading(name, reading, self._words.unit_of_measure(name)), self._words.text)
-        for watcher in tuple(self._by_name.get(name, ())):
-            watcher.changed(name, change)
+        watchers = self._by_name.get(name, {})
+        for watcher in tuple(watchers):
+            if watcher in watchers:  # else it went while others were told
+                watcher.changed(name, change)

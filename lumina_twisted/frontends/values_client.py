@@ -73,7 +73,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self._turns: deque[_Turn] = deque()
         self._asking = DeferredSemaphore(listener.options.max_asked)
         self._watched: dict[str, str] = {}  # tags by name
-        self._untold: dict[str, bytes] = {}  # changes that wait, by name
+        self._untold: dict[str, ChangeLine] = {}  # that wait, by name
         self._goodbye: Make | None = None
         self._is_advancing = False
         self._is_deaf = False
@@ -118,6 +118,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         """Answers what was asked, whether the client reads or not, and closes."""
         if self.state in {TALKING, FINISHING}:
             self.state = DRAINING
+            self._tell()
             self._unwatch_all()
             self._advance()
 
@@ -338,27 +339,30 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self.listener.watchers.remove(self, names)
         for name in names:
             del self._watched[name]
+            self._untold.pop(name, None)
 
     # -- changes out
 
     def changed(self, name: str, change: ChangeLine) -> None:
         """See :class:`lumina_twisted.frontends.values_changes.Watcher`."""
-        line = change.line(self._format, self._watched[name])
         if self.is_full or self._untold:
-            self._untold[name] = line
+            self._untold[name] = change
         else:
-            self.write(line)
+            self.write(change.line(self._format, self._watched[name]))
 
     def _tell(self) -> None:
-        """Writes the changes that had to wait."""
+        """Writes the changes that had to wait. No line was taken meanwhile, so format and tags are those of then."""
         while self._untold and not self._is_held:
-            taken, size = [], 0
-            for name, line in self._untold.items():
-                taken.append(name)
+            taken: dict[str, bytes] = {}
+            size = 0
+            for name, change in self._untold.items():
+                line = taken[name] = change.line(self._format, self._watched[name])
                 size += len(line)
                 if size >= MOUTHFUL:
                     break
-            self.write(b"".join(map(self._untold.pop, taken)))
+            for name in taken:
+                del self._untold[name]
+            self.write(b"".join(taken.values()))
 
 
 _AT_ONCE: Final[dict[type[Command], Callable[[ValuesProtocol, Any], Answer | bytes]]] = {

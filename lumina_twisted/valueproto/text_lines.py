@@ -39,6 +39,7 @@ ValueText = Callable[[str, Value], str]
 """How a value of a point is written for people: its name, the value."""
 NOTHING: Final = "-"
 _FIELD: Final = re.compile(r"(?!-$)[^\s\"\x00-\x1f\x7f-\x9f][^\s\x00-\x1f\x7f-\x9f]*")
+_BREAK: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BREAKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
@@ -82,7 +83,7 @@ def _lines(answer: Answer, value_text: ValueText) -> Iterable[str]:
         case Refused(error, message):
             return _error(error, message)
         case Hints(lines):
-            return [*(f"# {_one_line(line)}" for line in lines), "#"]
+            return [*(f"# {_BREAK.sub(' ', line)}" for line in lines), "#"]
         case Figures(stats):
             return [*(f"# {_one_line(name)}  {_counts(counts)}" for name, counts in stats.items()), "#"]
         case Watching(watched):

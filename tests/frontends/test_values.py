@@ -325,6 +325,20 @@ class Order(ValuesCase):
         self.assertEqual([line.split()[0] for line in self.told()], [f"@{number}" for number in range(300)])
         self.assertEqual(protocol.transport.producerState, "producing")
 
+    def test_no_line_is_taken_while_too_many_values_wait_to_be_asked(self) -> None:
+        self.patch(values_client, "MOST_TO_ASK", 2)
+        self.start(max_asked=1)
+        self.values.then(None)
+        self.assertEqual(self.say("@1 read! boiler.*", "@2 read boiler.pump"), [])
+        self.answers().callback(Reading(1.0, Quality.GOOD, 0))
+        self.assertEqual([line.split()[0] for line in self.told()], ["@1", "@1", "@1", "@2"])
+
+    def test_many_lines_that_are_answered_at_once(self) -> None:
+        self.client.protocol.pauseProducing()
+        self.say(*("write boiler.flow 1" for _ in range(1000)))
+        self.client.protocol.resumeProducing()
+        self.assertEqual(len(self.told()), 1000)
+
     @QUICK
     @given(st.lists(st.tuples(st.sampled_from(["read", "read!", "write", "bad"]), st.booleans()), max_size=12),
            st.randoms(use_true_random=False), st.booleans())
@@ -377,7 +391,8 @@ class Watching(ValuesCase):
 
     def test_tags(self) -> None:
         """The latest of a value's counts."""
-        self.say("@a watch boiler.*", "@b watch boiler.pump", "format json")
+        self.assertEqual(self.say("@a watch boiler.flow"), [f"@a {FLOW}"])
+        self.say("@b watch boiler.pump", "format json")
         self.values.tell("boiler.flow", 66.0)
         self.values.tell("boiler.pump", False)
         told = [parse_answer(line.encode()) for line in self.told()]
@@ -435,6 +450,14 @@ class Watching(ValuesCase):
         other.leave()
         self.assertEqual(self.values.watched(), [])
 
+    def test_one_that_leaves_while_others_are_told(self) -> None:
+        other = self.listener.connect()
+        self.say("watch boiler.flow")
+        self.say("watch boiler.flow", client=other)
+        self.client.protocol.transport.write = lambda _: other.leave()
+        self.values.tell("boiler.flow", 66.0)
+        self.assertEqual(self.told(other), [])
+
     def test_a_watcher_is_not_idle(self) -> None:
         self.start(idle_timeout=10)
         idle = self.listener.connect()
@@ -488,7 +511,7 @@ class Slow(ValuesCase):
             self.clock.advance(29)
             self.resume()
             more = self.told()
-            self.assertTrue(100 < len(more) < 200 or len(told) + len(more) == 1000, len(more))
+            self.assertLess(len(more), 200)
             told += more
         self.assertEqual(len({line.split()[0] for line in told}), 1000)
 
