@@ -98,6 +98,7 @@ class Values(Protocol):
     def configure(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
         """Changes what is configured for it, from now on and after a restart.
 
+        :param changes: a key with dots is one of a table within, as ``points.flow.poll``.
         :return: a Deferred that fires with None when that is in effect and saved; it fails with
             :class:`~lumina_twisted.errors.UnknownName` or :class:`~lumina_twisted.errors.ConfigError`, and then all is
             as it was.

@@ -222,8 +222,7 @@ class Words:
                 "this listener does not change what is configured; `configure = true` and `readonly = false` in its"
                 " configuration would let it"
             )
-        changes = nested(command.changes)
-        done = turns.run(self.known().configure, command.device, changes)
+        done = turns.run(self.known().configure, command.device, command.changes)
         return done.addCallback(lambda _: self._config(command))
 
     # -- what goes wrong
@@ -279,22 +278,3 @@ def one_or_many(values: Iterable[NamedReading | NamedFault]) -> Answer:
     if len(made) == 1 and isinstance(made[0], NamedFault):
         return answers.Refused(made[0].error, made[0].message)
     return answers.Readings(made)
-
-
-def nested(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys with dots as tables: ``points.flow.poll`` is ``poll`` of ``flow`` of ``points``.
-
-    :raises RequestError: if one key is within another that is no table.
-    """
-    made: dict[str, Any] = {}
-    for key, value in changes.items():
-        *path, last = key.split(".")
-        table = made
-        for step in path:
-            table = table.setdefault(step, {})
-            if not isinstance(table, dict):
-                raise RequestError(f"{key!r} is within another key of the same line; write one of the two")
-        if last in table:
-            raise RequestError(f"{key!r} is there as a table too; write one of the two")
-        table[last] = value
-    return made

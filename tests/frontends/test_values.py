@@ -18,7 +18,6 @@ from lumina_twisted.errors import ConfigError, IllegalDataAddress, NotTaken, Res
 from lumina_twisted.frontends import values_client
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.values import ValuesFrontEnd
-from lumina_twisted.frontends.values_words import nested
 from lumina_twisted.testing import MemoryConnection, MemoryListener, MemoryValues
 from lumina_twisted.valueproto.answer import Change, Readings
 from lumina_twisted.valueproto.command import MAX_LINE, WORDS
@@ -176,7 +175,7 @@ class Words(ValuesCase):
         self.assertEqual(self.say("config boiler"), ["boiler poll=1.0", "#"])
         self.assertEqual(self.say("config boiler poll=2.5 points.flow.dead_band=0.5"), [
             "boiler poll=2.5", "boiler points.flow.dead_band=0.5", "#"])
-        self.assertEqual(self.values.configs["boiler"], {"poll": 2.5, "points": {"flow": {"dead_band": 0.5}}})
+        self.assertEqual(self.values.configs["boiler"], {"poll": 2.5, "points.flow.dead_band": 0.5})
         self.values.then(ConfigError(["devices.boiler.pol: unknown key; did you mean 'poll'?", "x: y"]))
         self.assertEqual(self.say("config boiler pol=1 x=y"), [
             "error invalid devices.boiler.pol: unknown key; did you mean 'poll'?", "error invalid x: y"])
@@ -185,11 +184,6 @@ class Words(ValuesCase):
     def test_config_that_may_not_be_changed(self) -> None:
         self.start(configure=False)
         self.assertIn("error not_allowed this listener does not change", self.say("config boiler poll=2.5")[0])
-
-    def test_nested_keys(self) -> None:
-        self.assertEqual(nested({"a.b.c": 1, "a.b.d": 2, "e": 3}), {"a": {"b": {"c": 1, "d": 2}}, "e": 3})
-        for line in ("config boiler a=1 a.b=2", "config boiler a.b=2 a=1"):
-            self.assertIn("write one of the two", self.say(line)[0])
 
     def test_stats(self) -> None:
         self.assertEqual(self.say("stats"), [
