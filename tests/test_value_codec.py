@@ -179,6 +179,8 @@ class InDecimal(SynchronousTestCase):
         self.assertEqual(one.decode(codec(type="f32").encode(3.0)), 0.3)
         huge = codec(type="f64", scale=1.5)
         self.assertEqual(huge.decode(codec(type="f64").encode(1e308)), 1.5e308)
+        huge = codec(type="f64", scale=1.5, offset=1e307)
+        self.assertEqual(huge.decode(codec(type="f64").encode(1e308)), 1.6e308)
 
     def test_no_number(self) -> None:
         for kind in ("f32", "f64"):
@@ -218,6 +220,7 @@ class Refused(SynchronousTestCase):
         self.refused(-0.25, "-0.3 and -0.2", scale=-0.1)
         self.refused(1.5, "between two steps of u16: 1 and 2")
         self.refused(0.30001, "0.3 and 0.4", scale=0.1)
+        self.refused(3 + 1.5e-6, "3 and 4")
 
     def test_range(self) -> None:
         self.refused(95, "95 is not from 5 to 90", low=5, high=90)
@@ -258,6 +261,8 @@ class Refused(SynchronousTestCase):
         self.refused((), "registers as they are must be known", type="bits", length=2, bits={0: "alarm"})
         self.refused(True, "it takes 1 registers, not 2", [1, 2], type="bool", bit=3)
         self.refused((), "0 to 65535", [70000], type="bits", bits={0: "alarm"})
+        self.refused((), "0 to 65535", ["7"], type="bits", bits={0: "alarm"})
+        self.assertEqual(codec(type="bool", bit=0).encode(False, [65535]), (65534,))
 
     def test_entries(self) -> None:
         for keys in ({"type": "u32"}, {"type": "string", "length": 2}, {"type": "bits", "length": 2}):
@@ -289,12 +294,12 @@ class Typed(SynchronousTestCase):
     def test_typed(self) -> None:
         enum = {"enum": {0: "off", 1: "Eco mode"}}
         shut = {"type": "bool", "enum": {0: "shut", 1: "open"}}
-        bits = {"type": "bits", "bits": {0: "alarm", 3: "door open"}}
+        bits = {"type": "bits", "bits": {0: "alarm", 3: "Door open"}}
         cases: list[tuple[dict[str, Any], str, Value]] = [
             ({}, "65", 65), ({}, " -7 ", -7), ({}, "0x1F", 31), ({}, "6.55e2", 655.0), ({"scale": 0.1}, "21.5", 21.5),
             (enum, "eco MODE", "Eco mode"), (enum, "5", 5), (shut, "OPEN", "open"), (shut, "off", "shut"),
             ({"type": "bool"}, "on", True), ({"type": "bool"}, "No", False), ({"type": "bool"}, "1", True),
-            (bits, "door open, ALARM", ("alarm", "door open")), (bits, "bit7", ("bit7",)), (bits, "none", ()),
+            (bits, "door open, ALARM", ("alarm", "Door open")), (bits, "bit7", ("bit7",)), (bits, "none", ()),
             (bits, "", ()), ({"type": "string", "length": 2}, " a ", " a "),
         ]
         for keys, text, value in cases:
@@ -384,6 +389,7 @@ class Faults(SynchronousTestCase):
         for keys in (
             {}, {"type": "bits", "length": 2, "bits": {31: "a", 3: "bit3"}}, {"type": "bool", "bit": 15},
             {"type": "bool", "enum": {0: "shut", 1: "open"}}, {"scale": -0.1, "low": -5, "high": -1},
+            {"type": "string", "length": 125},
             {"type": "f32", "scale": 2, "low": 0}, {"enum": {65535: "broken"}, "scale": 0.1},
             {"type": "string", "length": 4, "encoding": "utf-8", "word_order": "little"},
         ):

@@ -107,6 +107,14 @@ class WhatIsGiven(Case):
             self.parsed([("id", "u8"), ("runs", "u8"), ("name", "bytes", 3)], encode_adu(1, named.encode())),
             {"id": 17, "runs": 255, "name": b"SDM"},
         )
+        for one in (
+            pdu.ReadExceptionStatusReply(200), pdu.ReadCoilsReply([True] * 8), pdu.ReadDiscreteInputsReply([True]),
+        ):
+            data = one.data_bytes()[-1:]
+            self.assertEqual(self.parsed([("states", "u8")], encode_adu(1, one.encode())), {"states": data[0]}, one)
+            self.assertEqual(self.parsed([("states", "u8")], one.encode()), {"states": data[0]}, one)
+        asked = pdu.DiagnosticsReply(0, b"abcd")
+        self.assertEqual(self.parsed([("back", "bytes", 6)], encode_adu(1, asked.encode())), {"back": b"\0\0abcd"})
         own = pdu.RawReply(65, b"\x00\x05\x00\x09")
         self.assertEqual(self.parsed(words, encode_adu(1, own.encode())), two)
         self.assertEqual(self.parsed(words, own.encode(), form="pdu"), two)
