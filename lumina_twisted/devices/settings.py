@@ -132,9 +132,9 @@ class ValuesSettings:
     save_every: Annotated[float, Between(0.05, 3600)] = setting(
         1.0, "what has changed is saved so often; what is younger is lost when the machine fails", unit="s"
     )
-    history: Annotated[int, Between(0, 1_000_000)] = setting(
+    history: Annotated[int, Between(1, 100_000)] = setting(
         100, "changes of a point that are kept in memory", unit="changes"
     )
-    history_rows: Annotated[int, Between(0, 10**12)] = setting(
-        1_000_000, "changes of all points that are kept in the database", unit="changes"
+    history_rows: Annotated[int, Between(0, 10_000_000)] = setting(
+        100_000, "changes of all points that are kept in the database, some 100 bytes each", unit="changes"
     )

@@ -1,0 +1,129 @@
+"""What is changed of devices while the service runs, floor 3: on top of what the files say, and kept across a restart.
+
+What is kept are the changes alone. So a file that is edited later counts, but for the keys that were changed here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Final
+
+import attrs
+from attrs import frozen
+from twisted.internet.defer import Deferred, fail
+
+from lumina_twisted.devices.configuring import DeviceConfigManager, KeepsConfigurations
+from lumina_twisted.devices.description import Device, Profile
+from lumina_twisted.devices.document import plain, read_device
+from lumina_twisted.devices.names import found
+from lumina_twisted.devices.settings import LINE_KEYS, Hole, Most, Poll
+from lumina_twisted.errors import ConfigError, LuminaError
+from lumina_twisted.modbus.registers import ByteOrder, WordOrder
+from lumina_twisted.schema import Between, setting
+
+NO_PROFILE: Final = "device"
+"""The type of a device that has no profile."""
+
+
+@frozen(kw_only=True, slots=False)
+class DeviceChanges:
+    """What of a device may be changed while it is used; what is not given stays as its file says."""
+
+    port: str | None = setting(None, "the name of the port behind which it is")
+    unit: Annotated[int, Between(1, 255)] | None = setting(None, "its unit identifier there")
+    profile: str | None = setting(None, "what kind of device it is")
+    summary: str | None = setting(None, "what it is")
+    word_order: WordOrder | None = setting(None, "in the place of its profile's")
+    byte_order: ByteOrder | None = setting(None, "in the place of its profile's")
+    poll: Poll | None = setting(None, "in the place of its profile's", unit="s")
+    hole: Hole | None = setting(None, "in the place of its profile's", unit="entries")
+    most: Most | None = setting(None, "in the place of its profile's", unit="registers")
+    points: Any = setting(None, "keys of its points, by name")
+
+
+class Changes:
+    """The changes of all devices. ``configs`` is the mission's ``DeviceConfigManager`` with a type for each profile.
+
+    :param devices: as the files describe them.
+    :param replace: brings a device as it is now described into effect.
+    :param store: keeps the changes; None for nobody.
+    """
+
+    def __init__(
+        self, devices: Iterable[Device], profiles: Mapping[str, Profile], ports: Iterable[str],
+        replace: Callable[[Device], None], store: KeepsConfigurations | None,
+    ) -> None:
+        self._described = {one.name: one for one in devices}
+        self._profiles = profiles
+        self._ports = list(ports)
+        self._replace = replace
+        self._now = dict(self._described)
+        self.configs = DeviceConfigManager(apply=self._apply, store=store)
+        for name in (NO_PROFILE, *profiles):
+            self.configs.register_device_config(name, DeviceChanges)
+
+    def config(self, device: str) -> dict[str, Any]:
+        """What is configured for a device now, changes included.
+
+        :raises UnknownName: with the nearest name there is.
+        """
+        return plain(found(device, self._now, "device"))
+
+    def change(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
+        """Changes more; see :meth:`lumina_twisted.devices.interfaces.Values.configure`.
+
+        :param changes: a key may have dots, as ``points.temperature.scale``.
+        """
+        try:
+            described = found(device, self._described, "device")
+            nested = _nested(changes)
+            if of_line := [key for key in LINE_KEYS if key in nested]:
+                raise ConfigError([
+                    f"devices.{device}.{key}: line settings are read when the service starts; write it into the file"
+                    for key in of_line
+                ])
+        except LuminaError:
+            return fail()
+        before = self.configs.given_device_config(device)
+        merged = merge({} if before is None else dict(before.config), nested)
+        ended: Deferred[None] = self.configs.set_device_config(device, described.profile or NO_PROFILE, merged)
+        return ended
+
+    def _apply(self, device: str, _: str, changes: DeviceChanges | None) -> None:
+        described = found(device, self._described, "device")
+        given = {} if changes is None else {
+            key: value for key, value in attrs.asdict(changes).items() if value is not None
+        }
+        faults: list[str] = []
+        path = f"devices.{device}"
+        made = read_device(device, merge(plain(described), given), self._profiles, faults, path, self._ports)
+        if made is None:
+            raise ConfigError(faults)
+        self._now[device] = made
+        self._replace(made)
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both tables as one, ``above`` where both say something; a copy."""
+    made = dict(copy.deepcopy(dict(below)))
+    for key, value in above.items():
+        inner = made.get(key)
+        both = isinstance(value, Mapping) and isinstance(inner, Mapping)
+        made[key] = merge(inner, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
+    return made
+
+
+def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """With a table for each dot."""
+    made: dict[str, Any] = {}
+    for key, value in changes.items():
+        *outer, last = key.split(".")
+        table = made
+        for step in outer:
+            inner = table.setdefault(step, {})
+            if not isinstance(inner, dict):
+                raise ConfigError([f"{key}: {step} is no table, for it is given a value of its own too"])
+            table = inner
+        table[last] = value
+    return made

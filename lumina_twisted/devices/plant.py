@@ -1,0 +1,239 @@
+"""All devices and their values, floor 3: implements :class:`lumina_twisted.devices.interfaces.Values`.
+
+State comes from one place: what is heard on the ports, whoever asked for it. Who reads a value anew, or writes one,
+goes to the port as every client does, in its own turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, fail
+
+from lumina_twisted.bus.events import Sample
+from lumina_twisted.devices.asking import read_point, write_point
+from lumina_twisted.devices.decoding import Run
+from lumina_twisted.devices.description import Device, Point
+from lumina_twisted.devices.hearing import Hearing
+from lumina_twisted.devices.interfaces import Observer, PointDescription
+from lumina_twisted.devices.names import found, matching
+from lumina_twisted.devices.poller import PortPoller
+from lumina_twisted.devices.settings import ValuesSettings
+from lumina_twisted.devices.state import DeviceStateManager
+from lumina_twisted.errors import LuminaError
+from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.ports.interfaces import Port, Ports
+from lumina_twisted.valueproto.reading import Reading
+
+
+class Configurable(Protocol):
+    """What :class:`lumina_twisted.devices.changing.Changes` does."""
+
+    def config(self, device: str) -> Mapping[str, Any]:
+        """See :meth:`lumina_twisted.devices.interfaces.Values.config`."""
+        ...
+
+    def change(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
+        """See :meth:`lumina_twisted.devices.interfaces.Values.configure`."""
+        ...
+
+
+class Plant:
+    """The devices behind the configured ports.
+
+    :param state: what is known of them.
+    :param clock: for delayed calls; ``now`` never goes back, ``stamp`` is the time of day; all in seconds.
+    """
+
+    def __init__(
+        self, devices: Iterable[Device], ports: Ports, state: DeviceStateManager, settings: ValuesSettings, clock: Any,
+        now: Callable[[], float], stamp: Callable[[], float],
+    ) -> None:
+        self.state = state
+        self._ports = ports
+        self._settings = settings
+        self._clock = clock
+        self._now = now
+        self._hearing = Hearing(state, settings.stale_after, now, stamp)
+        self._devices = {one.name: one for one in devices}
+        self._points: dict[str, tuple[Device, Point]] = {}
+        self._pollers: dict[str, PortPoller] = {}
+        self._listening: dict[str, Callable[[], None]] = {}
+        self._is_running = False
+        self.changes: Configurable | None = None
+        """Who knows what is configured of devices, and changes it."""
+        self._index()
+
+    # -- its life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Listens to the ports, and polls."""
+        self._is_running = True
+        for port in dict.fromkeys(one.port for one in self._devices.values()):
+            self._open(port)
+
+    def stop(self) -> None:
+        """Asks for nothing more."""
+        self._is_running = False
+        for poller in self._pollers.values():
+            poller.stop()
+        for end in self._listening.values():
+            end()
+        self._pollers.clear()
+        self._listening.clear()
+
+    def replace(self, device: Device) -> None:
+        """A device that is described anew, or a new one; from now on."""
+        before = self._devices.get(device.name)
+        if before is not None and before.port in self._pollers:
+            self._pollers[before.port].remove(before.name)
+        if before is not None and (before.port, before.unit) != (device.port, device.unit):
+            self._hearing.forget(before)
+        self._devices[device.name] = device
+        self._index()
+        if not self._is_running:
+            return
+        if device.port in self._pollers:
+            self._pollers[device.port].add(device)
+        else:
+            self._open(device.port)
+
+    def look(self) -> None:
+        """Tells of each point that has become stale; to be called about once a second."""
+        for name, (device, point) in self._points.items():
+            known = self.state.reading(device.name, point.name)
+            if known is not None and (aged := self._hearing.reading(name, device, point)) is not known:
+                self.state.update(device.name, {point.name: aged})
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """See :class:`~lumina_twisted.devices.interfaces.Values`, as for all that follow."""
+        return matching(self._points, pattern)
+
+    def devices(self) -> list[str]:
+        """Their names."""
+        return list(self._devices)
+
+    def device(self, name: str) -> Device:
+        """The device of that name.
+
+        :raises UnknownName: with the nearest name there is.
+        """
+        return found(name, self._devices, "device")
+
+    def describe(self, name: str) -> PointDescription:
+        """What a point is."""
+        device, point = self._find(name)
+        codec = point.codec
+        return PointDescription(
+            name=name, type=codec.type, unit_of_measure=point.unit_of_measure, writable=point.writable,
+            summary=point.summary, low=codec.low, high=codec.high,
+            words=tuple(codec.enum.values()) or tuple(codec.bits.values()), device=device.name, port=device.port,
+            unit=device.unit,
+        )
+
+    def text(self, name: str, value: Value | None) -> str:
+        """A value as a person reads it."""
+        return self._find(name)[1].codec.format(value)
+
+    # -- values --------------------------------------------------------------------------------------------------------
+
+    def reading(self, name: str) -> Reading:
+        """What is known of it."""
+        return self._hearing.reading(name, *self._find(name))
+
+    def read(self, client: Hashable, name: str, timeout: float) -> Deferred[Reading]:
+        """Asks the device."""
+        try:
+            device, point = self._find(name)
+            port = self._ports.find(device.port)
+        except LuminaError:
+            return fail()
+        asked = read_point(port, client, device.unit, point, timeout)
+        return asked.addCallback(lambda _: self.reading(name))
+
+    def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Reading]:
+        """Sets a point."""
+        try:
+            device, point = self._find(name)
+            port = self._ports.find(device.port)
+        except LuminaError:
+            return fail()
+        written = write_point(port, client, device.unit, point, name, value, timeout, self._now)
+        return written.addCallback(lambda _: self.reading(name))
+
+    def watch(self, observer: Observer, names: Iterable[str]) -> Callable[[], None]:
+        """Has it told of changes."""
+        wanted = [(name, *self._find(name)) for name in dict.fromkeys(names)]
+
+        def tell(device: str, point: str, reading: Reading) -> None:
+            observer(f"{device}.{point}", reading)
+
+        ends = [self.state.watch(tell, device.name, point.name) for _, device, point in wanted]
+
+        def end_all() -> None:
+            for end in ends:
+                end()
+
+        return end_all
+
+    def history(self, name: str) -> Sequence[Reading]:
+        """Its last changes."""
+        device, point = self._find(name)
+        return self.state.history(device.name, point.name)
+
+    # -- what is configured --------------------------------------------------------------------------------------------
+
+    def config(self, device: str) -> Mapping[str, Any]:
+        """What is configured for a device."""
+        assert self.changes is not None, "the service has said who knows"
+        return self.changes.config(device)
+
+    def configure(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
+        """Changes it."""
+        assert self.changes is not None, "the service has said who knows"
+        return self.changes.change(device, changes)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _on_sample(self, port: str, sample: Sample) -> None:
+        poller = self._pollers.get(port)
+        for run, devices in self._hearing.take(port, sample):
+            if poller is None:
+                continue
+            for device in devices if sample.is_read else ():
+                poller.heard(device, run.table, run.address, run.quantity)
+            if run.entries is None or not sample.is_read:
+                self._hurry(poller, sample.request[0], run)
+
+    def _hurry(self, poller: PortPoller, unit: int, run: Run) -> None:
+        """Something was written there: it is read as soon as there is room for that."""
+        for device in self._devices.values():
+            if device.port == poller.port.name and unit in (BROADCAST, device.unit):
+                poller.hurry(device.name, run.table, run.address, run.quantity)
+
+    def _find(self, name: str) -> tuple[Device, Point]:
+        return found(name, self._points, "value")
+
+    def _index(self) -> None:
+        """Makes what is looked up fast."""
+        self._points = {
+            f"{device.name}.{point.name}": (device, point)
+            for device in self._devices.values() for point in device.points.values()
+        }
+        self.state.dead_bands = {name: point.dead_band for name, (_, point) in self._points.items() if point.dead_band}
+        self._hearing.describe(self._devices.values())
+
+    def _open(self, name: str) -> None:
+        port: Port = self._ports.find(name)
+        if name not in self._listening:
+            self._listening[name] = port.listen(partial(self._on_sample, name))
+        if share := self._settings.poll_share:
+            there = [one for one in self._devices.values() if one.port == name]
+            poller = PortPoller(port, there, share, self._clock, self._now, self._hearing.failed)
+            self._pollers[name] = poller
+            poller.start()

@@ -1,0 +1,328 @@
+"""Reads the blocks of one port's devices, each at its interval, floor 3.
+
+It asks in the low lane, so that a client's read or write goes before all that waits here, and never takes more than its
+share of the bus: :mod:`lumina_twisted.devices.budget`. Clients that leave the low lane next to nothing would have it
+starve; so what has waited there in vain is asked for in the normal lane, where all clients take turns and the poller is
+one of them. Blocks of one interval are spread over it. At most one block of
+a unit is under way, and a few in all, so that a unit that does not answer delays the others little.
+
+What the replies say reaches the state by way of what is heard on the port, whoever asked; so a block that a client has
+just read is not read again before its interval is over. What is told from here is what went wrong.
+
+A unit that is offline is asked for one block only, which the bus makes its probe; all others wait until it is back.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any, Final
+
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lumina_twisted.bus.health import HealthChange, UnitState
+from lumina_twisted.devices.asking import READS
+from lumina_twisted.devices.budget import Budget
+from lumina_twisted.devices.description import Device, TableName
+from lumina_twisted.devices.plan import Block, blocks_of
+from lumina_twisted.errors import (
+    Cancelled,
+    Expired,
+    IllegalDataAddress,
+    IllegalDataValue,
+    LuminaError,
+    Overloaded,
+    QueueFull,
+    Stopping,
+)
+from lumina_twisted.ports.interfaces import Port
+from lumina_twisted.priority import Priority
+
+_log: Final = Logger(namespace="lumina.poller")
+
+UNDER_WAY: Final = 3
+"""Blocks that are asked for at a time, each of another unit."""
+PATIENCE: Final = 10.0
+"""Seconds that a block may take, its turn included. Who waits longer learns nothing: the reading is stale by then."""
+FIRST_WITHIN: Final = 2.0
+"""Seconds within which every block is read for the first time, if the bus allows; only then they spread."""
+GOLDEN: Final = 0.618034
+"""Multiples of the golden ratio spread any number of blocks evenly over an interval, however many there are already."""
+SHORTEST_PAUSE: Final = 0.0005
+"""Seconds between two looks, so that the sum of many small errors of a float is no endless loop."""
+LONGEST_WAIT: Final = 0.2
+"""Seconds that a block waits in the low lane, before the bus counts as crowded."""
+CROWDED: Final = 5.0
+"""Seconds for which it then does; afterwards the low lane is tried again."""
+OFFLINE_PAUSE: Final = 1.0
+"""Seconds between two questions to a unit that is offline; the bus refuses most of them at no cost."""
+_LATE: Final = (Cancelled, Expired, Overloaded, QueueFull, Stopping)
+"""Not the device's fault: what was known stays, and becomes stale in its time."""
+_TOO_MUCH: Final = (IllegalDataAddress, IllegalDataValue)
+"""How devices refuse a block that has an address, or a size, which they do not have."""
+
+Fault = Callable[[Device, Block, str], None]
+"""Told that a block gave no values, and why."""
+
+
+@define(eq=False)
+class _Task:
+    """A block and when it is due.
+
+    :param first_pause: seconds between its first read and its second, if not its interval.
+    """
+
+    device: Device
+    block: Block
+    due: float
+    request: bytes
+    cost: float = 0.01
+    first_pause: float = 0.0
+    is_under_way: bool = False
+    is_over: bool = False
+    version: int = 0
+    asked: Deferred[bytes] | None = None
+    patience: IDelayedCall | None = None
+
+
+class PortPoller:
+    """The poller of one port. It is the client that its requests belong to.
+
+    :param share: of the bus, above 0 and up to 1.
+    :param clock: for its delayed calls, and ``now`` for the time; both in seconds.
+    :param failed: told what went wrong.
+    """
+
+    def __init__(
+        self, port: Port, devices: Iterable[Device], share: float, clock: Any, now: Callable[[], float], failed: Fault
+    ) -> None:
+        self.port = port
+        self._clock = clock
+        self._now = now
+        self._failed = failed
+        self._budget = Budget(share, now())
+        self._used = 0.0
+        self._heap: list[tuple[float, int, int, _Task]] = []
+        self._numbers = count()
+        self._tasks: dict[str, list[_Task]] = {}
+        self._busy_units: set[int] = set()
+        self._offline: set[int] = set()
+        self._crowded_until = -math.inf
+        self._call: IDelayedCall | None = None
+        self._stop_watching: Callable[[], None] | None = None
+        self.reads = 0
+        """Blocks that were asked for."""
+        self._devices = list(devices)
+
+    def __str__(self) -> str:
+        """As the figures of a port name it."""
+        return "the poller"
+
+    # -- its life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begins to ask."""
+        self.port.meter(self)
+        self._used = self.port.used_by(self)
+        self._stop_watching = self.port.watch(self._on_health)
+        self._offline = set(self.port.describe().offline)
+        for device in self._devices:
+            self.add(device)
+
+    def stop(self) -> None:
+        """Asks no more, and takes back what it asked for."""
+        if self._stop_watching is not None:
+            self._stop_watching()
+            self._stop_watching = None
+        for name in list(self._tasks):
+            self.remove(name)
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def add(self, device: Device) -> None:
+        """Asks for the blocks of one more device from now on."""
+        blocks = blocks_of(device)
+        self._tasks[device.name] = []
+        now = self._now()
+        others = sum(len(tasks) for tasks in self._tasks.values())
+        for block in blocks:
+            others += 1
+            phase = others * GOLDEN % 1.0
+            task = self._put(device, block, now + phase * min(block.poll, FIRST_WITHIN))
+            task.first_pause = block.poll * (1.0 if block.poll <= FIRST_WITHIN else 0.5 + phase / 2)
+        self._wake()
+
+    def remove(self, name: str) -> None:
+        """Asks for none of a device's any more."""
+        for task in self._tasks.pop(name, []):
+            task.is_over = True
+            if task.asked is not None:
+                task.asked.cancel()
+
+    def hurry(self, name: str, table: TableName, address: int, quantity: int) -> None:
+        """What stands there may have changed: it is read as soon as that can be."""
+        now = self._now()
+        for task in self._tasks.get(name, []):
+            if task.due > now and not task.is_under_way and _overlaps(task.block, table, address, quantity):
+                self._schedule(task, now)
+        self._wake()
+
+    def heard(self, name: str, table: TableName, address: int, quantity: int) -> None:
+        """Somebody has read that much just now: blocks that lie in it have their next turn an interval later."""
+        for task in self._tasks.get(name, []):
+            if not task.is_under_way and _lies_in(task.block, table, address, quantity):
+                task.due = self._now() + task.block.poll
+
+    # -- turns ---------------------------------------------------------------------------------------------------------
+
+    def _put(self, device: Device, block: Block, due: float) -> _Task:
+        request = READS[block.table](block.address, block.quantity).encode()
+        task = _Task(device, block, due, request, self.port.cost_of(device.unit, request))
+        self._tasks[device.name].append(task)
+        self._schedule(task, due)
+        return task
+
+    def _schedule(self, task: _Task, due: float) -> None:
+        task.due = due
+        task.version += 1
+        heapq.heappush(self._heap, (due, next(self._numbers), task.version, task))
+
+    def _wake(self, wait: float = 0.0) -> None:
+        """Looks again after so many seconds."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        if self._stop_watching is not None:
+            self._call = self._clock.callLater(wait, self._turn)
+
+    def _turn(self) -> None:
+        """Asks for all that is due, as far as that may be now."""
+        self._call = None
+        now = self._now()
+        wait = PATIENCE
+        aside: list[tuple[float, int, int, _Task]] = []
+        while self._heap and len(self._busy_units) < UNDER_WAY:
+            entry = self._heap[0]
+            task = entry[3]
+            if entry[2] != task.version or task.is_over or task.is_under_way:
+                heapq.heappop(self._heap)
+            elif entry[0] < task.due:  # it was heard meanwhile
+                heapq.heapreplace(self._heap, (task.due, *entry[1:]))
+            elif entry[0] > now:
+                wait = entry[0] - now
+                break
+            elif task.device.unit in self._busy_units:
+                aside.append(heapq.heappop(self._heap))
+            elif pause := self._budget.wait(task.cost, now):
+                wait = pause
+                break
+            else:
+                heapq.heappop(self._heap)
+                self._ask(task, now)
+        for entry in aside:
+            heapq.heappush(self._heap, entry)
+        if self._heap:
+            self._wake(max(wait, SHORTEST_PAUSE))
+
+    def _ask(self, task: _Task, now: float) -> None:
+        unit = task.device.unit
+        if unit in self._offline and task is not self._tasks[task.device.name][0]:
+            self._schedule(task, now + max(task.block.poll, OFFLINE_PAUSE))
+            return
+        task.is_under_way = True
+        self.reads += 1
+        self._busy_units.add(unit)
+        self._budget.begin(task.cost)
+        is_low = now >= self._crowded_until
+        priority: Priority = "low" if is_low else "normal"
+        asked = self.port.request(self, unit, task.request, timeout=PATIENCE, priority=priority, max_age=0.0)
+        task.asked = asked
+        if is_low and not asked.called:
+            task.patience = self._clock.callLater(LONGEST_WAIT, self._press, task)
+        asked.addErrback(self._on_failure, task).addBoth(self._ended, task)
+
+    def _press(self, task: _Task) -> None:
+        """It has waited in the low lane for long: it is asked for in the normal one. If it is on the wire by now, what
+        is heard there counts all the same."""
+        task.patience = None
+        assert task.asked is not None, "it has not ended"
+        self._crowded_until = self._now() + CROWDED
+        task.due, task.first_pause = self._now(), SHORTEST_PAUSE
+        task.asked.cancel()
+
+    def _ended(self, result: object, task: _Task) -> None:
+        now = self._now()
+        task.asked, task.is_under_way = None, False
+        if task.patience is not None:
+            task.patience.cancel()
+            task.patience = None
+        self._busy_units.discard(task.device.unit)
+        used, self._used = self.port.used_by(self) - self._used, self.port.used_by(self)
+        self._budget.end(task.cost, used)
+        if isinstance(result, Failure) and not task.is_over:
+            _log.failure("polling failed within Lumina", result)
+        if not task.is_over:
+            pause, task.first_pause = task.first_pause or task.block.poll, 0.0
+            if task.device.unit in self._offline:
+                pause = max(pause, OFFLINE_PAUSE)
+            missed = task.due + pause < now
+            self._schedule(task, now if missed else task.due + pause)
+        self._wake()
+
+    # -- what goes wrong -----------------------------------------------------------------------------------------------
+
+    def _on_failure(self, failure: Failure, task: _Task) -> Failure | None:
+        error = failure.value
+        if not isinstance(error, LuminaError):
+            return failure
+        if isinstance(error, _LATE) or task.is_over or task.device.unit in self._offline:
+            return None
+        if isinstance(error, _TOO_MUCH) and (halves := task.block.halves()):
+            self._split(task, halves)
+            return None
+        self._failed(task.device, task.block, str(error))
+        return None
+
+    def _split(self, task: _Task, halves: tuple[Block, Block]) -> None:
+        """The device has not all of it: each half is asked for itself from now on."""
+        block, device = task.block, task.device
+        last = block.address + block.quantity - 1
+        _log.info(
+            "{device} refuses {table} {first} to {last} as one block; its halves are read apart from now on",
+            device=device.name, table=block.table, first=block.address, last=last,
+        )
+        task.is_over = True
+        self._tasks[device.name].remove(task)
+        for half in halves:
+            self._put(device, half, self._now())
+
+    def _on_health(self, change: HealthChange) -> None:
+        if change.state is UnitState.OFFLINE:
+            self._offline.add(change.unit)
+            for task in self._of_unit(change.unit):
+                self._failed(task.device, task.block, f"unit {change.unit} on {self.port.name} is offline")
+        else:
+            self._offline.discard(change.unit)
+            for task in self._of_unit(change.unit):
+                if not task.is_under_way:
+                    self._schedule(task, self._now())
+            self._wake()
+
+    def _of_unit(self, unit: int) -> list[_Task]:
+        return [task for tasks in self._tasks.values() for task in tasks if task.device.unit == unit]
+
+
+def _overlaps(block: Block, table: TableName, address: int, quantity: int) -> bool:
+    return block.table == table and block.address < address + quantity and address < block.address + block.quantity
+
+
+def _lies_in(block: Block, table: TableName, address: int, quantity: int) -> bool:
+    end = block.address + block.quantity
+    return block.table == table and address <= block.address and end <= address + quantity

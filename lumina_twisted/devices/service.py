@@ -1,0 +1,97 @@
+"""The devices as a service, floor 3: what was known before a restart, then the polling; at the stop, what is known is
+kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lumina_twisted.devices.changing import Changes
+from lumina_twisted.devices.database import Kept
+from lumina_twisted.devices.description import Device, Profile
+from lumina_twisted.devices.plant import Plant
+from lumina_twisted.devices.settings import ValuesSettings
+from lumina_twisted.devices.state import DeviceStateManager
+from lumina_twisted.devices.store import StateStore, StoreSettings
+from lumina_twisted.ports.interfaces import Ports
+
+_log: Final = Logger(namespace="lumina.values")
+
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks for readings that have become stale."""
+
+
+class PlantService(Service):
+    """All devices of a configuration. ``plant`` are their values, as front-ends see them.
+
+    :param reactor: for delayed calls and the database's thread.
+    :param now: a clock that never goes back; ``stamp`` is the time of day; both in seconds.
+    """
+
+    def __init__(
+        self, devices: Mapping[str, Device], profiles: Mapping[str, Profile], settings: ValuesSettings, ports: Ports,
+        reactor: Any, now: Callable[[], float], stamp: Callable[[], float],
+    ) -> None:
+        self.store = _store(settings, reactor, now)
+        self.state = DeviceStateManager(
+            history=settings.history, stamp=stamp, keep=None if self.store is None else self.store.add
+        )
+        described = list(devices.values())
+        self.plant = Plant(described, ports, self.state, settings, reactor, now, stamp)
+        self._changes = Changes(described, profiles, [one.name for one in ports], self.plant.replace, self.store)
+        self.plant.changes = self._changes
+        self._look = LoopingCall(self.plant.look)
+        self._look.clock = reactor
+        self._started: Deferred[None] = succeed(None)
+
+    def startService(self) -> None:
+        """Reads what was known and changed before, and begins to ask."""
+        super().startService()
+        loaded: Deferred[Any] = succeed(Kept()) if self.store is None else self.store.start()
+        self._started = loaded.addCallback(self._take_up).addErrback(self._log_failure)
+        self._started.addCallback(self._begin)
+
+    def stopService(self) -> Deferred[None]:
+        """Asks for nothing more, and keeps what is known.
+
+        :return: a Deferred that fires with None when it is kept; it does not fail.
+        """
+        super().stopService()
+        self.plant.stop()
+        if self._look.running:
+            self._look.stop()
+        kept: Deferred[None] = Deferred()
+        self._started.addCallback(self._keep, kept)
+        return kept
+
+    def _take_up(self, kept: Kept) -> Any:
+        self.state.restore(kept.readings, kept.changes)
+        return self._changes.configs.restore(kept.configurations)
+
+    def _begin(self, _: object) -> None:
+        if self.running:
+            self.plant.start()
+            self._look.start(LOOK_EVERY, now=False)
+
+    def _keep(self, _: object, kept: Deferred[None]) -> None:
+        stopped: Deferred[Any] = succeed(None) if self.store is None else self.store.stop(self.state.readings())
+        stopped.addErrback(self._log_failure).addCallback(lambda _: kept.callback(None))
+
+    def _log_failure(self, failure: Failure) -> None:
+        _log.failure("the devices did not start or stop cleanly", failure)
+
+
+def _store(settings: ValuesSettings, reactor: Any, now: Callable[[], float]) -> StateStore | None:
+    if not settings.database:
+        return None
+    kept = StoreSettings(
+        path=settings.database, save_every=settings.save_every, history_rows=settings.history_rows,
+        history=settings.history,
+    )
+    return StateStore(kept, reactor, now=now)

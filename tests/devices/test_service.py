@@ -1,0 +1,174 @@
+"""The devices as a service: what outlives it, and what is changed while it runs."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import TestCase
+
+from lumina_twisted.devices.document import read_devices, read_profiles
+from lumina_twisted.devices.service import PlantService
+from lumina_twisted.devices.settings import ValuesSettings
+from lumina_twisted.errors import ConfigError, UnknownName
+from lumina_twisted.simulator.device import SimulatedDevice
+from lumina_twisted.valueproto.reading import Quality
+from tests.devices.test_plant import Ports
+from tests.devices.timed_port import TimedPort
+
+PROFILES = {
+    "sensor": {
+        "points": {
+            "temperature": {"table": "input", "address": 0, "scale": 0.1, "dead_band": 0.15},
+            "humidity": {"table": "input", "address": 1},
+        },
+    },
+}
+DEVICES = {"hall": {"port": "p", "unit": 3, "profile": "sensor"}}
+
+
+class ServiceCase(TestCase):
+    """A sensor behind a port; the database's thread is real, the rest is a test's clock."""
+
+    def setUp(self) -> None:
+        self.file = pathlib.Path(self.mktemp()) / "values.db"
+        self.device = SimulatedDevice()
+        self.device.input_registers[0:2] = [215, 40]
+
+    def service(self, database: bool = True, described: Any = DEVICES) -> PlantService:
+        self.clock = Clock()
+        self.port = TimedPort(self.clock, {3: self.device, 4: SimulatedDevice()})
+        faults: list[str] = []
+        profiles = read_profiles(PROFILES, "profiles", faults)
+        devices = read_devices(described, "devices", profiles, ["p"], faults)
+        self.assertEqual(faults, [])
+        settings = ValuesSettings(database=str(self.file) if database else "", save_every=0.05)
+        made = PlantService(
+            devices, profiles, settings, Ports(self.port), Both(self.clock),  # type: ignore[arg-type]
+            self.clock.seconds, lambda: 1_000_000 + self.clock.seconds(),
+        )
+        self.addCleanup(made.stopService)
+        return made
+
+    async def started(self, **keys: Any) -> PlantService:
+        service = self.service(**keys)
+        service.startService()
+        await service._started
+        return service
+
+    def run_for(self, seconds: float) -> None:
+        for _ in range(round(seconds * 100)):
+            self.clock.advance(0.01)
+
+
+class Both:
+    """A reactor whose delayed calls are a clock's, and whose threads are real."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("callLater", "seconds", "getDelayedCalls"):
+            return getattr(self._clock, name)
+        return getattr(reactor, name)
+
+
+class Restarts(ServiceCase):
+    """What is there afterwards."""
+
+    async def test_the_last_values(self) -> None:
+        before = await self.started()
+        self.run_for(1.5)
+        self.device.input_registers[0] = 300
+        self.run_for(1.5)
+        told = before.plant.reading("hall.temperature")
+        self.assertEqual((told.value, told.quality), (30.0, Quality.GOOD))
+        await before.stopService()
+        after = await self.started()
+        reading = after.plant.reading("hall.temperature")
+        self.assertEqual((reading.value, reading.quality, reading.time), (30.0, Quality.STALE, told.time))
+        self.assertIn("restart", reading.why)
+        self.assertEqual([one.value for one in after.plant.history("hall.temperature")], [21.5, 30.0])
+        self.run_for(1.5)
+        self.assertEqual(after.plant.reading("hall.temperature").quality, Quality.GOOD)
+
+    async def test_what_was_changed(self) -> None:
+        before = await self.started()
+        await before.plant.configure("hall", {"points": {"temperature": {"scale": 0.01}}})
+        await before.plant.configure("hall", {"summary": "in the hall", "points.humidity.scale": 2})
+        await before.stopService()
+        after = await self.started()
+        self.run_for(1.5)
+        self.assertEqual(after.plant.reading("hall.temperature").value, 2.15)
+        self.assertEqual(after.plant.reading("hall.humidity").value, 80.0)
+        self.assertEqual(after.plant.config("hall"), {
+            "port": "p", "unit": 3, "profile": "sensor", "summary": "in the hall",
+            "points": {"temperature": {"scale": 0.01}, "humidity": {"scale": 2}},
+        })
+
+    async def test_what_was_changed_of_a_device_that_is_gone(self) -> None:
+        before = await self.started()
+        await before.plant.configure("hall", {"poll": 7})
+        await before.stopService()
+        after = await self.started(described={"yard": DEVICES["hall"]})
+        self.run_for(1.5)
+        self.assertEqual(after.plant.reading("yard.temperature").value, 21.5)
+
+    async def test_without_a_database(self) -> None:
+        service = await self.started(database=False)
+        self.run_for(1.5)
+        await service.plant.configure("hall", {"poll": 2.5})
+        self.assertEqual(service.plant.config("hall")["poll"], 2.5)
+        await service.stopService()
+        self.assertFalse(self.file.exists())
+
+    async def test_a_stop_at_once(self) -> None:
+        service = self.service()
+        service.startService()
+        await service.stopService()
+        self.assertEqual(self.port.asked, [])
+
+
+class Changed(ServiceCase):
+    """While it runs."""
+
+    async def test_where_it_is(self) -> None:
+        service = await self.started()
+        self.run_for(1.5)
+        self.port.devices[4].input_registers[0] = 77
+        await service.plant.configure("hall", {"unit": 4})
+        self.run_for(1.5)
+        self.assertEqual(service.plant.reading("hall.temperature").value, 7.7)
+
+    async def test_what_is_refused_changes_nothing(self) -> None:
+        service = await self.started()
+        for changes, fault in (
+            ({"unit": 300}, "hall.unit: expected 1 to 255, got 300"),
+            ({"poll": "soon"}, "hall.poll: expected a number, got 'soon'"),
+            ({"pol": 1}, "hall.pol: unknown key; did you mean 'poll'?"),
+            ({"port": "q"}, "devices.hall.port: there is no port 'q'"),
+            ({"profile": "senser"}, "devices.hall.profile: there is no profile 'senser'; did you mean 'sensor'?"),
+            ({"points.temperature.scale": 0}, "devices.hall.points.temperature.scale: "),
+            ({"points.temprature.scale": 1}, "devices.hall.points.temprature: "),
+            ({"baudrate": 4800}, "devices.hall.baudrate: line settings are read when the service starts"),
+        ):
+            error = await self.assertFailure(service.plant.configure("hall", changes), ConfigError)
+            self.assertIn(fault, str(error))
+        self.assertEqual(service.plant.config("hall"), DEVICES["hall"])
+        await self.assertFailure(service.plant.configure("hal", {"unit": 4}), UnknownName)
+        self.assertRaises(UnknownName, service.plant.config, "hal")
+
+    async def test_the_data_path_does_not_wait_for_the_disk(self) -> None:
+        service = await self.started()
+        assert service.store is not None
+        slow: Deferred[Any] = deferLater(reactor, 0.2)  # type: ignore[arg-type]
+        service.store._writing.run(lambda: slow)
+        began = time.monotonic()
+        self.run_for(3)
+        self.assertEqual(service.plant.reading("hall.temperature").quality, Quality.GOOD)
+        self.assertLess(time.monotonic() - began, 30)
+        await slow

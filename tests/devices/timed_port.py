@@ -1,0 +1,121 @@
+"""A port whose transactions take time on a test's clock: one at a time, the higher lane first, as on a bus."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Hashable, Mapping
+from itertools import count
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from lumina_twisted.bus.events import Sample
+from lumina_twisted.bus.health import HealthChange, UnitState
+from lumina_twisted.errors import Cancelled, UnitOffline, exception_from_code
+from lumina_twisted.modbus.codes import is_read
+from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.priority import lane_of
+from lumina_twisted.simulator.device import SimulatedDevice
+
+
+class TimedPort:
+    """Its ``devices`` answer after ``cost`` seconds, or raise what ``faults`` has for their unit."""
+
+    def __init__(
+        self, clock: Clock, devices: Mapping[int, SimulatedDevice], name: str = "p", cost: float = 0.01
+    ) -> None:
+        self.name = name
+        self.clock = clock
+        self.devices = dict(devices)
+        self.cost = cost
+        self.faults: dict[int, Exception] = {}
+        self.asked: list[tuple[float, Hashable, int, bytes]] = []
+        """When each transaction began, for whom, with which unit, and its request PDU."""
+        self.lanes: dict[Hashable, list[int]] = {}
+        """That of each request, by client."""
+        self.used: dict[Hashable, float] = {}
+        self.offline: set[int] = set()
+        self.silent = False
+        """Whether no request ends, nor begins."""
+        self._waiting: list[tuple[int, int, Any]] = []
+        self._numbers = count()
+        self._is_busy = False
+        self._health: list[Callable[[HealthChange], None]] = []
+        self._samples: list[Callable[[Sample], None]] = []
+
+    def request(
+        self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, priority: Any = None, max_age: Any = None,
+        **_: Any,
+    ) -> Deferred[bytes]:
+        """See :class:`lumina_twisted.ports.interfaces.Port`, as for all that follow."""
+        lane = lane_of(priority)
+        ended: Deferred[bytes] = Deferred(lambda one: one.errback(Cancelled("cancelled by its caller")))
+        self.lanes.setdefault(client, []).append(lane)
+        heapq.heappush(self._waiting, (lane, next(self._numbers), (client, unit, pdu, ended)))
+        self._next()
+        return ended
+
+    def watch(self, observer: Callable[[HealthChange], None]) -> Callable[[], None]:
+        self._health.append(observer)
+        return lambda: self._health.remove(observer)
+
+    def listen(self, observer: Callable[[Sample], None]) -> Callable[[], None]:
+        self._samples.append(observer)
+        return lambda: self._samples.remove(observer)
+
+    def meter(self, client: Hashable) -> None:
+        self.used[client] = 0.0
+
+    def used_by(self, client: Hashable) -> float:
+        return self.used.get(client, 0.0)
+
+    def cost_of(self, unit: int, pdu: bytes) -> float:
+        return self.cost
+
+    def describe(self) -> Any:
+        return self
+
+    def go_offline(self, unit: int) -> None:
+        """It does not answer any more, and everybody is told."""
+        self.offline.add(unit)
+        for observer in self._health:
+            observer(HealthChange(unit, SerialSettings(), UnitState.OFFLINE))
+
+    def come_back(self, unit: int) -> None:
+        self.offline.discard(unit)
+        for observer in self._health:
+            observer(HealthChange(unit, SerialSettings(), UnitState.ONLINE))
+
+    def _next(self) -> None:
+        while self._waiting and not self._is_busy and not self.silent:
+            client, unit, pdu, ended = heapq.heappop(self._waiting)[2]
+            if not ended.called:
+                self._is_busy = True
+                self.asked.append((self.clock.seconds(), client, unit, pdu))
+                took = 0 if unit in self.offline else self.cost
+                self.clock.callLater(took, self._end, self.clock.seconds(), client, unit, pdu, ended)
+
+    def _end(self, began: float, client: Hashable, unit: int, pdu: bytes, ended: Deferred[bytes]) -> None:
+        self._is_busy = False
+        now = self.clock.seconds()
+        if client in self.used:
+            self.used[client] += now - began
+        error = UnitOffline(f"unit {unit} is offline") if unit in self.offline else self.faults.get(unit)
+        reply = None if error else self.devices[unit].answer(pdu, now)
+        if reply is not None and not reply[0] & 0x80:
+            request, frame = encode_adu(unit, pdu), encode_adu(unit, reply)
+            reads = is_read(pdu)
+            sample = Sample(request, frame, began if reads else now, is_read=reads, is_proven=True)
+            for observer in list(self._samples):
+                observer(sample)
+        if not ended.called:
+            if error is not None:
+                ended.errback(error)
+            elif reply is not None and reply[0] & 0x80:
+                ended.errback(exception_from_code(reply[1], unit=unit, function_code=pdu[0]))
+            else:
+                assert reply is not None
+                ended.callback(encode_adu(unit, reply))
+        self._next()
