@@ -140,13 +140,20 @@ def makeService(options: Options) -> IService:
     log = None if _logs_itself(options) else DaemonLog(configuration.log, reactor)
     if not options["demo"]:
         return Daemon(configuration, reactor, operator=operator, log=log)
-    from lumina_twisted.simulator.demo import DemoService
+    from lumina_twisted.config.demo import DemoService
+    from lumina_twisted.config.demo_hints import hints
 
     demo = DemoService(reactor)
     whole = attrs.evolve(configuration, ports={**demo.ports, **configuration.ports})
-    addresses = [tcp_address(one.endpoint) for one in configuration.listeners if one.protocol == "line"]
-    hints = demo.hints(*next(filter(None, addresses), ("127.0.0.1", 8888)), modbus=_has_demo_listener(configuration))
-    return Daemon(whole, reactor, also=(demo,), hints=hints, operator=operator, log=log)
+    lines = _where(configuration, "line") or ("127.0.0.1", 8888)
+    told = hints(lines, _where(configuration, "values"), _has_demo_listener(configuration))
+    return Daemon(whole, reactor, also=(demo,), hints=told, operator=operator, log=log)
+
+
+def _where(configuration: Configuration, protocol: str) -> tuple[str, int] | None:
+    """Where the first listener of a protocol can be reached over TCP, if any can."""
+    addresses = (tcp_address(one.endpoint) for one in configuration.listeners if one.protocol == protocol)
+    return next(filter(None, addresses), None)
 
 
 def _has_demo_listener(configuration: Configuration) -> bool:

@@ -19,13 +19,14 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
+from lumina_twisted.config.demo import BAUDRATES, DemoService
+from lumina_twisted.config.demo_hints import hints
 from lumina_twisted.lineproto import parse_command
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu import decode_reply
 from lumina_twisted.modbus.rtu import decode_adu, encode_adu
 from lumina_twisted.modbus.timing import t3_5, wire_time
 from lumina_twisted.simulator.bus import FIFO, SimulatedBus
-from lumina_twisted.simulator.demo import BAUDRATES, DemoService
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.tables import TABLE_SIZE
 from tests.strategies import QUICK, REQUESTS
@@ -425,7 +426,7 @@ class DemoTests(TestCase):
             self.assertFalse(os.path.exists(os.path.dirname(one.path)))
 
     async def test_what_the_hints_say_is_answered(self) -> None:
-        lines = re.findall(r"printf '([^']*:[^']*)\\n' \| nc -q1 127\.0\.0\.1 8888", self.demo.hints())
+        lines = re.findall(r"printf '([^']*:[^']*)\\n' \| nc -q1 127\.0\.0\.1 8888", hints())
         self.assertGreater(len(lines), 3)
         for line in lines:
             command = parse_command(line.encode())
@@ -436,6 +437,6 @@ class DemoTests(TestCase):
             gateway.close()
 
     def test_help_is_among_them(self) -> None:
-        self.assertIn("help", self.demo.hints())
-        self.assertIn("\n  lumina read demo1 1 input 0\n", self.demo.hints())
-        self.assertIn("\n  lumina read demo1 1 input 0 --server [::1]:99\n", self.demo.hints("::1", 99))
+        self.assertIn("help", hints())
+        self.assertIn("\n  lumina read demo1 1 input 0\n", hints())
+        self.assertIn("\n  lumina read demo1 1 input 0 --server [::1]:99\n", hints(("::1", 99)))

@@ -12,6 +12,8 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from lumina_twisted.config.demo import DemoService
+from lumina_twisted.config.demo_hints import hints
 from lumina_twisted.errors import IllegalDataAddress, OutcomeUnknown, PortClosed, ResponseTimeout
 from lumina_twisted.lineproto import parse_command
 from lumina_twisted.modbus.rtu import encode_adu
@@ -21,7 +23,6 @@ from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.simulator.bus import SimulatedBus
-from lumina_twisted.simulator.demo import DemoService
 from lumina_twisted.simulator.device import SimulatedDevice
 
 READ = bytes.fromhex("0300050002")
@@ -169,7 +170,7 @@ class DemoPorts(SimulatedBusTestCase):
         demo.startService()
         self.addCleanup(demo.stopService)
         ports = self.pool(**demo.ports)
-        told = re.findall(r"printf '(1:.*?)\\n'.*\n  # 1:([0-9A-F]+):TIME", demo.hints())
+        told = re.findall(r"printf '(1:.*?)\\n'.*\n  # 1:([0-9A-F]+):TIME", hints())
         self.assertEqual(len(told), 2)
         for line, answer in told:
             command = parse_command(line.encode())

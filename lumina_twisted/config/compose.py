@@ -12,9 +12,11 @@ import pathlib
 from collections.abc import Sequence
 from typing import Final
 
+import attrs
 from attrs import frozen
 
 from lumina_twisted.config.configuration import Configuration, Draft
+from lumina_twisted.config.demo import DEVICES
 from lumina_twisted.config.devices_folder import add_devices_folder
 from lumina_twisted.config.toml_file import add_document, read_toml
 from lumina_twisted.config.words import (
@@ -70,6 +72,9 @@ def compose(given: Given, default_file: str = DEFAULT_FILE) -> Configuration:
     :raises ConfigError: with all its faults.
     """
     draft = Draft(DEMO_PORTS if given.demo else ())
+    if given.demo:
+        draft.descriptions.add({"devices": DEVICES}, "--demo: ")
+        draft.values = attrs.evolve(draft.values, database="")  # a demo leaves nothing behind
     file = file_used(given, default_file)
     if file:
         add_document(draft, read_toml(file))

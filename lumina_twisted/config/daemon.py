@@ -20,6 +20,7 @@ from lumina_twisted.config.logs import DaemonLog
 from lumina_twisted.config.process import Operator, collect_less, exit_with_failure, raise_open_files_limit
 from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.config.systemd import Notifier, Report
+from lumina_twisted.devices.service import PlantService
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.ports.pool import PortPool
@@ -48,14 +49,20 @@ class Daemon(Service):
         self._operator = operator or Operator()
         self._refused: list[str] = []
         self._pool = PortPool(configuration.ports, reactor, now, configuration.limits.open_ports)
+        self._plant = self._make_plant(now) if configuration.devices else None
         self._report = Report(Notifier(os.environ), reactor, self._pool.told, self._pool.stuck)
         self._fronts = [(one, self._front(one, now)) for one in configuration.listeners]
         self._starting: list[Deferred[Any]] = []
+
+    def _make_plant(self, now: Callable[[], float]) -> PlantService:
+        one = self._configuration
+        return PlantService(one.devices, one.profiles, one.values, self._pool, self._reactor, now, time.time)
 
     def _front(self, one: Any, now: Callable[[], float]) -> IService:
         context = Context(
             ports=self._pool, reactor=self._reactor, now=now, stamp=time.time, others=partial(self._counts, one),
             log=Logger(namespace=f"lumina.{one.protocol}"),
+            values=None if self._plant is None else self._plant.plant,
         )
         return front_ends()[one.protocol].make(one, context)
 
@@ -91,6 +98,8 @@ class Daemon(Service):
         if self._own_log is not None:
             self._own_log.start(self._pool)
         self._pool.startService()
+        if self._plant is not None:
+            self._plant.startService()
         for _, front in self._fronts:
             front.startService()
         signals.hold_back()
@@ -107,7 +116,9 @@ class Daemon(Service):
         super().stopService()
         self._report.stopping()
         # The pool before the fronts: from then on, what waits is being answered.
-        return self._all_of(self._pool.stopService, *(front.stopService for _, front in self._fronts)).addCallback(
+        plant = [] if self._plant is None else [self._plant.stopService]
+        fronts = (front.stopService for _, front in self._fronts)
+        return self._all_of(*plant, self._pool.stopService, *fronts).addCallback(
             lambda _: self._all_of(*(service.stopService for service in self._also), self._close_log)
         )
 
@@ -139,6 +150,9 @@ class Daemon(Service):
     def _tell(self) -> None:
         for port in self._pool:
             _log.info("port {name} is {path}, {serial}", name=port.name, path=port.path, serial=str(port.serial))
+        if count := len(self._configuration.devices):
+            points = sum(len(one.points) for one in self._configuration.devices.values())
+            _log.info("{count} devices with {points} points are described", count=count, points=points)
         for one, _ in self._fronts:
             _log.info("{protocol} on {endpoint}", protocol=one.protocol, endpoint=one.endpoint)
         if self._hints:
