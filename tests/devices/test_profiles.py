@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.devices.description import Point, Profile
+from lumina_twisted.devices.description import Device, Point, Profile
+from lumina_twisted.devices.plan import blocks_of
 from lumina_twisted.devices.shipped import shipped_profiles
 from lumina_twisted.modbus.value_codec import Value
 
@@ -98,6 +99,27 @@ WORKED: Final[tuple[tuple[str, str, tuple[int, ...], Value], ...]] = (
 )
 """Profile, point, entries, and the value that they are."""
 
+BLOCKS: Final[Mapping[str, tuple[tuple[float, str, int, int], ...]]] = {
+    "sdm630": (
+        (1, "input", 0, 72), (5, "input", 200, 8), (5, "input", 224, 2), (30, "input", 72, 12),
+        (30, "input", 342, 40), (60, "input", 84, 4), (60, "input", 100, 8), (60, "input", 234, 18),
+        (60, "input", 258, 12), (60, "input", 334, 8),
+    ),
+    "sdm120": (
+        (2, "input", 0, 32), (2, "input", 70, 2), (30, "input", 72, 8), (30, "input", 342, 4), (60, "input", 84, 12),
+        (60, "input", 258, 8),
+    ),
+    "sht20": ((5, "input", 1, 2),),
+    "relay8": ((1, "coil", 0, 8),),
+    "atv12": (
+        (1, "holding", 3201, 4), (1, "holding", 3211, 1), (1, "holding", 3240, 1), (1, "holding", 8604, 1),
+        (5, "holding", 3207, 1), (5, "holding", 3209, 1), (5, "holding", 5201, 1), (5, "holding", 7121, 1),
+        (5, "holding", 8501, 2), (5, "holding", 8602, 1), (5, "holding", 9630, 1), (60, "holding", 3104, 2),
+        (60, "holding", 9001, 2),
+    ),
+}
+"""What is read of each: interval, table, first address and how many."""
+
 
 def points() -> Iterator[tuple[str, Profile, Point]]:
     """Each point of each profile, after its path."""
@@ -152,6 +174,15 @@ class ShippedProfilesTests(SynchronousTestCase):
             cuts = point.name.startswith(("address", "baudrate", "parity"))
             self.assertFalse(cuts and point.writable, path)
             self.assertEqual(point.read_back, point.writable and path not in commands, path)
+
+    def test_the_fewest_reads(self) -> None:
+        """They go over no hole that nobody was seen to read over, and are no longer than the device gives."""
+        for name, profile in shipped_profiles().items():
+            device = Device(
+                name=name, port="bus", unit=1, points=profile.points, hole=profile.hole, most=profile.most
+            )
+            blocks = [(one.poll, one.table, one.address, one.quantity) for one in blocks_of(device)]
+            self.assertEqual(sorted(blocks), sorted(BLOCKS[name]), name)
 
     def test_meters_get_even_reads(self) -> None:
         """They refuse an odd number of registers, and an odd address."""
