@@ -313,6 +313,15 @@ class Watching(SampleCase):
             self.world.reply()
         self.assert_told()
 
+    def test_no_longer(self) -> None:
+        """What was under way when the last one left."""
+        for frame, answers in ((read(1, 10), True), (write(1, 5), True), (write(1, 5), False), (write(0, 5), False)):
+            self.make()
+            self.ask(frame)
+            self.world.bus.samples.watch(False)
+            self.world.reply() if answers else self.world.run_dry()
+            self.assert_told()
+
     def test_what_nobody_took(self) -> None:
         self.ask(read(1, 10))
         self.world.bus.receive_data(reply_to(read(1, 10)), self.world.now + 0.05)
