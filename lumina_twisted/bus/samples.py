@@ -1,17 +1,18 @@
 """What the wire tells of the devices, whoever asked: for those who keep the state of a plant. Floor 1.
 
-Each normal reply that came off the wire is told once: that to a block or to a read which others share with the frame
-that was sent; that to a request whose caller is gone; a late one. Exceptions say nothing of a state, and old values
-are told already. A write is told when it is proven; one that may have been carried out is told as a doubt: when its
-response timeout ends, when the port is lost, when a broadcast has left, and when an exception does not exclude it.
+Each normal reply that came off the wire is told once, with the frame that was sent: also a late one, that to a request
+whose caller is gone, and that to a block or a read for several, which is told as one. Exceptions say nothing of a
+state, and old values have been told. A write is told when it is proven. One that may have been carried out is told as a
+doubt: when its response timeout ends, when the port is lost, when a broadcast has left, and after an exception that
+does not exclude it.
 
-How old what a reply tells may be: a device cannot have looked before the last byte of the question had left, and what
-answers a retry may be the reply to the first attempt. So a read counts from the end of its first frame. The proof of a
-write that was sent once, and came in time, says how things are when it comes. Any other says that the write was carried
-out after its first frame, and no more: what was read meanwhile may be from before it, so a doubt is told with it.
+How old is what a reply tells? A device cannot have looked before the last byte of the question had left, and what
+answers a retry may be the reply to the first attempt. So a read counts from the end of its first frame. A write that
+was sent once and is proven in time counts from its proof. Any other proof says that the write was carried out after its
+first frame, and no more: what was read meanwhile may be from before it, so a doubt follows.
 
-Nobody can tell whose a reply is that came after its late window, for then others of its shape may have been asked: it
-is not told. Nor is what left before anybody watched.
+Nobody can tell whose reply it is that comes after its late window, for others of its shape may have been asked by then:
+it is not told. Nor is what left before anybody watched.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Who keeps a state by the samples alone is never wrong without knowing it.
 
-Devices hold registers and carry out what they hear in its order, at once or late; requests get lost, and replies are late
-or lost too. A mirror does with the samples what :class:`lumina_twisted.bus.events.Sample` says. Whenever the bus is free,
-what the mirror knows and does not doubt is what the device holds.
+Devices hold registers and carry out what they hear in its order, at once or late; requests get lost, and replies are
+late or lost too. A mirror does with the samples what :class:`lumina_twisted.bus.events.Sample` says. Whenever the bus
+is free, what the mirror knows and does not doubt is what the device holds.
 """
 
 from __future__ import annotations
