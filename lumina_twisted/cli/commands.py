@@ -38,6 +38,7 @@ COMMANDS: Final = {
         Command("read", "Reads values from a device"),
         Command("write", "Writes values to a device"),
         Command("send", "Sends a frame in hexadecimal digits, and shows the reply"),
+        Command("values", "Lists, reads, writes and watches values by name"),
         Command("scan", "Finds out which units answer"),
         Command("ports", "Tells the server's ports and their state"),
         Command("stats", "Tells what the server has counted"),

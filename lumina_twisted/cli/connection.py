@@ -10,10 +10,12 @@ from typing import Any
 from lumina_twisted.cli.arguments import DEFAULT_SERVER, Server, from_url, server
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import EXIT_OK, UsageError
-from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient
+from lumina_twisted.client.aio import LuminaModbusClient, LuminaValuesClient, ModbusTcpClient
 from lumina_twisted.client.aio_connecting import ReconnectingClient
+from lumina_twisted.client.value_place import PORT
 from lumina_twisted.errors import NotConnected
 
+AskValues = Callable[[Any, LuminaValuesClient, Output], Awaitable[int]]
 Ask = Callable[[Any, Any, Output], Awaitable[int | None]]
 
 
@@ -33,6 +35,45 @@ def run_asking(ask: Ask, options: Any, output: Output) -> int:
             await client.close()
 
     return asyncio.run(whole())
+
+
+def run_asking_values(ask: AskValues, options: Any, output: Output) -> int:
+    """Runs a command that asks for values by name."""
+    where = values_server_of(options)
+
+    async def whole() -> int:
+        client = LuminaValuesClient(where.host, where.port, timeout=options.timeout)
+        try:
+            await connect(client, where, options.timeout)
+            return await ask(options, client, output)
+        finally:
+            await client.close()
+
+    return asyncio.run(whole())
+
+
+def values_server_of(options: Any) -> Server:
+    """Where the server listens for values, as the options or the environment say.
+
+    Who has only said where commands are sent means the same machine.
+
+    :raises UsageError: if that is no place.
+    """
+    if options.url is not None:
+        where = from_url(options.url, PORT)
+    elif options.server is not None:
+        where = server(options.server, PORT)
+    elif named := os.environ.get("LUMINA_VALUES"):
+        try:
+            where = server(named, PORT)
+        except UsageError as error:
+            raise UsageError(f"LUMINA_VALUES: {error}") from None
+    else:
+        commands = server_of(options)
+        where = commands._replace(host="127.0.0.1" if commands.host.startswith("/") else commands.host, port=PORT)
+    if where.is_modbus:
+        raise UsageError(f"a Lumina server has values by name, and {where} is to speak Modbus TCP; write --server HOST")
+    return where
 
 
 def server_of(options: Any) -> Server:

@@ -2,7 +2,8 @@
 
 On a Lumina server, lines that begin with ``read``, ``write``, ``send`` or ``scan`` are those commands; they have a
 connection of their own, for the ids of lines that a person types may be any. Every other line is sent as it is, and
-what comes back is shown. Other servers get all lines as they are.
+what comes back is shown. Other servers get all lines as they are; words and names of a listener for values are
+completed.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import Any, Final
 
 from lumina_twisted.cli.arguments import DEFAULT_TIMEOUT, Server, add_where, server
 from lumina_twisted.cli.commands import command
-from lumina_twisted.cli.connection import ask_word, server_of
+from lumina_twisted.cli.connection import server_of
 from lumina_twisted.cli.far_end import FarEnd, reach
+from lumina_twisted.cli.far_kind import Kind, kind_of, words_of
 from lumina_twisted.cli.output import Output, wants_json
 from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded, nearest
-from lumina_twisted.cli.ports import parsed
 from lumina_twisted.cli.status import status_of
 from lumina_twisted.cli.tables import TABLES
 from lumina_twisted.cli.typed import edited, piped, prompted
@@ -33,13 +34,11 @@ from lumina_twisted.errors import LuminaError, NotConnected
 EXAMPLES: Final = """\
   lumina console
   lumina console 192.168.1.7 8888
-  lumina console localhost 5000                    any server that answers lines
+  lumina console localhost 5000                    values by name; or any server that answers lines
   echo ports | lumina console
 """
 OURS: Final = ("read", "write", "send", "scan")
 LEAVE: Final = frozenset({"bye", "quit", "exit"})
-GRAMMAR: Final = "id:device type:port"
-"""What the help of a Lumina server has, and no other's."""
 PROMPTLY: Final = 1.0
 """Seconds after which a person may type on, whether an answer has come or not."""
 HELP: Final = """\
@@ -47,6 +46,9 @@ read PORT UNIT TABLE ADDRESS      and write, send, scan: as `lumina read` and so
 ports, stats                      what the server says of itself
 bye                               leaves, as Ctrl-D does
 > line                            sends it as it is, whatever its first word
+Every other line is sent as it is. The server's own help:"""
+OTHER_HELP: Final = """\
+bye                               leaves, as Ctrl-D does
 Every other line is sent as it is. The server's own help:"""
 
 
@@ -109,14 +111,15 @@ class Console:
     """
 
     def __init__(self, where: Server, far: FarEnd, output: Output, timeout: float, is_person: bool) -> None:
-        self.words = [*OURS, "ports", "stats", "help", "bye", *(one.name for one in TABLES)]
+        self.words = ["help", "bye"]
         """What can be completed."""
+        self._where = where
         self._far = far
         self._output = output
         self._timeout = timeout
         self._is_person = is_person
         self._client = LuminaModbusClient(where.host, where.port)
-        self._is_lumina: bool | None = None
+        self._kind: asyncio.Future[Kind] | None = None
 
     async def talk(self, lines: AsyncIterator[str]) -> int:
         """Takes all lines.
@@ -125,6 +128,8 @@ class Console:
         :raises NotConnected: if the server leaves first.
         """
         worst = EXIT_OK
+        if self._is_person:
+            self._look()
         while (line := await self._next(lines)) is not None:
             if line.strip().lower() in LEAVE:
                 break
@@ -134,6 +139,9 @@ class Console:
 
     async def close(self) -> None:
         """Leaves the connection of the commands."""
+        if self._kind is not None:
+            self._kind.cancel()
+            await asyncio.gather(self._kind, return_exceptions=True)
         await self._client.close()
 
     async def _next(self, lines: AsyncIterator[str]) -> str | None:
@@ -152,10 +160,10 @@ class Console:
 
     async def _take(self, line: str) -> int:
         words = _split(line.removeprefix("lumina "))
-        if _is_meant_for_us(words[0], line) and await self._has_commands():
+        if _is_meant_for_us(words[0], line) and await self._look() is Kind.COMMANDS:
             return await self._run(words)
         if line.lower() == "help":
-            self._output.line(HELP)
+            self._output.line(HELP if await self._look() is Kind.COMMANDS else OTHER_HELP)
         self._far.say(line.removeprefix(">").lstrip() if line.startswith(">") else line)
         if await self._far.answered(PROMPTLY if self._is_person else self._timeout) or self._is_person:
             return EXIT_OK
@@ -199,19 +207,20 @@ class Console:
             return task.result()
         return EXIT_OK
 
-    async def _has_commands(self) -> bool:
-        """Whether the far end is a Lumina server; it is asked once."""
-        if self._is_lumina is None:
-            try:
-                told = await ask_word(self._client, "help", self._timeout)
-                self._is_lumina = any(GRAMMAR in line for line in told)
-                ports = [parsed(line) for line in await ask_word(self._client, "ports", self._timeout)]
-                self.words += [one.name for one in ports if one]
-            except LuminaError:
-                self._is_lumina = False
-            if not self._is_lumina:
-                await self._client.close()
-        return self._is_lumina
+    def _look(self) -> asyncio.Future[Kind]:
+        """What the far end is; it is asked once."""
+        if self._kind is None:
+            self._kind = asyncio.ensure_future(self._find_out())
+        return asyncio.shield(self._kind)
+
+    async def _find_out(self) -> Kind:
+        kind = await kind_of(self._client, self._timeout)
+        if kind is Kind.COMMANDS:
+            self.words += [*OURS, "ports", "stats", *(one.name for one in TABLES)]
+        self.words += await words_of(kind, self._where, self._client, self._timeout)
+        if kind is not Kind.COMMANDS:
+            await self._client.close()
+        return kind
 
 
 def _left() -> NotConnected:

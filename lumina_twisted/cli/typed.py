@@ -7,6 +7,7 @@ import codecs
 import contextlib
 import os
 import pathlib
+import re
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -51,11 +52,10 @@ async def edited(output: Output, words: Callable[[], list[str]]) -> AsyncIterato
     :raises ImportError: without prompt_toolkit.
     """
     from prompt_toolkit import PromptSession
-    from prompt_toolkit.completion import WordCompleter
     from prompt_toolkit.patch_stdout import patch_stdout
 
     session: Any = PromptSession(
-        PROMPT, history=_history(), completer=WordCompleter(words, ignore_case=True), complete_while_typing=False
+        PROMPT, history=_history(), completer=completer(words), complete_while_typing=False
     )
     while True:
         own = output.out, output.err
@@ -70,6 +70,16 @@ async def edited(output: Output, words: Callable[[], list[str]]) -> AsyncIterato
         finally:
             output.out, output.err = own
         yield line
+
+
+def completer(words: Callable[[], list[str]]) -> Any:
+    """Completes words and names, each up to a blank or a colon: fields of a line are words too.
+
+    :raises ImportError: without prompt_toolkit.
+    """
+    from prompt_toolkit.completion import WordCompleter
+
+    return WordCompleter(words, ignore_case=True, pattern=re.compile(r"[^\s:'\"]+"))
 
 
 def _history() -> Any:

@@ -102,6 +102,7 @@ class ValueSession:
         self._events: deque[Event | Unusable] = deque()
         self._open = OpenRequests()
         self._watches = Watches()
+        self._has_watched = False
 
     # -- what goes in ------------------------------------------------------------------------------------------
 
@@ -110,6 +111,7 @@ class ValueSession:
         name is told before the request's own event, and each change after it; if it fails, there is no watch."""
         if request.watch is not None:
             self._watches.add(request.watch)
+            self._has_watched = True
         self._open.wait(self._open.number(request))
         self._advance(now)
 
@@ -151,7 +153,10 @@ class ValueSession:
         self._tell(self._watches.disconnected(f"the connection to {self._server} was lost ({why})"))
 
     def close(self, now: float) -> None:
-        """Ends every request and every watch."""
+        """Ends every request and every watch. A listener goes on telling one who has only ended his side, as ``nc``
+        does at the end of its input, so it is told."""
+        if self._has_watched and self._state in (State.READY, State.STOPPING):
+            self._out.append(command.format_command(command.Unwatch()))
         self._end_all("the client was closed before its answer came", Cancelled)
         self._watches = Watches()
 

@@ -363,6 +363,13 @@ class Watching(WatchCase):
         self.session.unwatch(other, 0)
         self.assertEqual(self.sent(), ["unwatch boiler.flow"])
 
+    def test_closed(self) -> None:
+        """A listener would go on telling one whose side of the connection has ended."""
+        self.connect()
+        self.begin("boiler.flow", flow=3)
+        self.session.close(0)
+        self.assertEqual(self.session.data_to_send(), b"unwatch\n")
+
     def test_ended_while_another_begins(self) -> None:
         """Which may mean the same names."""
         self.connect()

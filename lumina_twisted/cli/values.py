@@ -1,0 +1,163 @@
+"""``lumina values``: values by name, floor 5."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
+
+import attrs
+
+from lumina_twisted.cli.arguments import add_asking
+from lumina_twisted.cli.connection import run_asking_values
+from lumina_twisted.cli.output import Output
+from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded, checked, nearest
+from lumina_twisted.cli.status import status_of
+from lumina_twisted.cli.value_rows import HISTORY, LIST, READING, Rows, settings, value_and_unit
+from lumina_twisted.client.aio import LuminaValuesClient, Quality, ValueReading
+from lumina_twisted.client.value_place import DEFAULT_TIMEOUT, PORT
+from lumina_twisted.errors import ConfigError, LuminaError
+
+EXAMPLES: Final = """\
+  lumina values list                               all there are; or 'boiler.*'
+  lumina values read boiler.flow_temperature       what the server knows of it
+  lumina values read 'boiler.*' --fresh            the device is asked
+  lumina values write boiler.set_point 65.5
+  lumina values watch 'boiler.*' meter.power       each change, until Ctrl-C
+  lumina values history meter.power --count 10
+  lumina values config boiler                      what is configured for it
+  lumina values config boiler poll=0.5             changes that, from now on
+"""
+PLACE: Final = f"LUMINA_VALUES, or port {PORT} of the host in LUMINA_SERVER, or of 127.0.0.1"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """See :mod:`lumina_twisted.cli.commands`."""
+    parser.add_argument(
+        "word", metavar="WORD", type=checked(_word, f"no word here; write one of {', '.join(WORDS)}"),
+        choices=tuple(WORDS), help=", ".join(WORDS),
+    )
+    parser.add_argument(
+        "values", metavar="NAME", nargs="*", default=[],
+        help="DEVICE.POINT, also with * and ?; for write, the VALUE behind it; for config, a device and KEY=VALUE",
+    )
+    parser.add_argument("--fresh", action="store_true", help="read: the devices are asked")
+    parser.add_argument(
+        "--count", type=bounded(1, 1_000_000, "count"), metavar="N",
+        help="history: how many changes (all that are kept)",
+    )
+    add_asking(parser, DEFAULT_TIMEOUT, modbus=False, place=PLACE, port=PORT)
+
+
+def run(options: Any, output: Output) -> int:
+    """Does what the word says."""
+    word, values = WORDS[options.word], options.values
+    if not word.fewest <= len(values) <= word.most:
+        raise UsageError(f"write `lumina values {word.usage}`, not {len(values)} words behind {options.word!r}")
+    for option in ("fresh", "count"):
+        if getattr(options, option) and option != word.option:
+            raise UsageError(f"`lumina values {options.word}` has no --{option}; leave it out")
+    return run_asking_values(word.ask, options, output)
+
+
+async def _list(options: Any, client: LuminaValuesClient, output: Output) -> int:
+    points = await client.list(*options.values)
+    Rows(output, LIST).show([(one, attrs.asdict(one)) for one in points])
+    return EXIT_OK
+
+
+async def _read(options: Any, client: LuminaValuesClient, output: Output) -> int:
+    """Each name is a question of its own, so that one that fails takes none with it."""
+    asked = (client.read(name, fresh=options.fresh) for name in options.values)
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    readings = [one for answer in answers if not isinstance(answer, BaseException) for one in answer]
+    Rows(output, READING).show([(one, _told(one)) for one in readings])
+    status = EXIT_OK if all(map(_has_value, readings)) else EXIT_REFUSED
+    for failure in (one for one in answers if isinstance(one, BaseException)):
+        if not isinstance(failure, LuminaError):
+            raise failure
+        output.error(failure)
+        status = max(status, status_of(failure))
+    return status
+
+
+async def _write(options: Any, client: LuminaValuesClient, output: Output) -> int:
+    name, value = options.values
+    now = await client.write(name, value)
+    output.result(f"{name} {value_and_unit(now)}: confirmed", **_told(now))
+    return EXIT_OK
+
+
+async def _watch(options: Any, client: LuminaValuesClient, output: Output) -> int:
+    rows = Rows(output, READING)
+    rows.measure(await client.read(*options.values))
+    async for one in client.changes(*options.values):
+        rows.show([(one, _told(one))])
+    return EXIT_OK
+
+
+async def _history(options: Any, client: LuminaValuesClient, output: Output) -> int:
+    changes = await client.history(options.values[0], options.count)
+    Rows(output, HISTORY).show([(one, _told(one)) for one in changes])
+    return EXIT_OK
+
+
+async def _config(options: Any, client: LuminaValuesClient, output: Output) -> int:
+    device, *changes = options.values
+    made = dict(map(_change, changes))
+    try:
+        config = await (client.configure(device, made) if made else client.config(device))
+    except ConfigError as error:
+        raise ConfigError([f"{device}: {fault}" for fault in error.faults]) from None
+    text = "\n".join(f"{key}={value}" for key, value in settings(config))
+    output.result(text, device=device, config=config)
+    return EXIT_OK
+
+
+class _Word(NamedTuple):
+    fewest: int
+    most: int
+    usage: str
+    ask: Callable[[Any, LuminaValuesClient, Output], Awaitable[int]]
+    option: str = ""
+
+
+MANY: Final = 1_000_000
+WORDS: Final = {
+    "list": _Word(0, 1, "list [PATTERN]", _list),
+    "read": _Word(1, MANY, "read NAME… [--fresh]", _read, "fresh"),
+    "write": _Word(2, 2, "write NAME VALUE", _write),
+    "watch": _Word(1, MANY, "watch NAME…", _watch),
+    "history": _Word(1, 1, "history NAME [--count N]", _history, "count"),
+    "config": _Word(1, MANY, "config DEVICE [KEY=VALUE…]", _config),
+}
+
+
+def _word(text: str) -> str:
+    if text not in WORDS:
+        raise UsageError(f"there is no {text!r} here; {nearest(text, tuple(WORDS))}; see `lumina values --help`")
+    return text
+
+
+def _change(text: str) -> tuple[str, Any]:
+    """KEY=VALUE, the value as JSON or as it is."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise UsageError(f"{text!r} is no change; write KEY=VALUE, as poll=2.5")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def _told(one: ValueReading) -> dict[str, Any]:
+    return {
+        "name": one.name, "value": one.value, "unit_of_measure": one.unit_of_measure, "quality": one.quality.value,
+        "time": one.time, "why": one.why,
+    }
+
+
+def _has_value(one: ValueReading) -> bool:
+    return one.value is not None and one.quality is not Quality.BAD
