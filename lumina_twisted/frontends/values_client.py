@@ -14,20 +14,20 @@ How its connection lives and ends: :mod:`lumina_twisted.frontends.listener`. Bes
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define
 from twisted.internet.defer import Deferred, DeferredSemaphore
-from twisted.internet.interfaces import IDelayedCall
 from twisted.protocols.basic import LineOnlyReceiver
 
 from lumina_twisted.errors import LineError, LuminaError, Overloaded, Stopping
 from lumina_twisted.frontends.listener import DRAINING, FINISHING, GONE, TALKING, Connection
+from lumina_twisted.frontends.stall import Stall
 from lumina_twisted.frontends.values_changes import ChangeLine
-from lumina_twisted.frontends.values_words import check_patterns, is_pattern, one_or_many
+from lumina_twisted.frontends.values_watched import Watched
+from lumina_twisted.frontends.values_words import check_patterns, one_or_many
 from lumina_twisted.ports.peer import peer_of
 from lumina_twisted.valueproto import answer as answers
 from lumina_twisted.valueproto import command as commands
@@ -45,8 +45,6 @@ MOST_WAITING: Final = 200
 """Lines of a client that may wait for their answers; further ones are not taken meanwhile."""
 MOST_TO_ASK: Final = 10_000
 """Values of a client that may wait until they are asked for; no line is taken meanwhile."""
-MOUTHFUL: Final = 16_384
-"""Bytes of changes that are written at once to a client that was slow. Each that it has taken shows that it reads."""
 _TOO_LONG: Final = f"the line is longer than {MAX_LINE} bytes, and the connection ends; ask in several lines"
 Make = Callable[[], Answer | bytes]
 """Makes an answer when its turn has come."""
@@ -72,13 +70,11 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self._lines: deque[bytes] = deque()  # that are not taken yet
         self._turns: deque[_Turn] = deque()
         self._asking = DeferredSemaphore(listener.options.max_asked)
-        self._watched: dict[str, str] = {}  # tags by name
-        self._untold: dict[str, ChangeLine] = {}  # that wait, by name
+        self._watched = Watched(listener.watchers, listener.options.max_watched)
         self._goodbye: Make | None = None
         self._is_advancing = False
         self._is_deaf = False
-        self._full_since = 0.0
-        self._stall: IDelayedCall | None = None
+        self._stall = Stall(listener, listener.options.stalled_after, self._give_up)
 
     # -- the connection
 
@@ -112,7 +108,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
     @property
     def is_waiting(self) -> bool:
         """See :class:`lumina_twisted.frontends.listener.Connection`; a watcher waits for the next change."""
-        return bool(self.pending or self._turns or self._lines or self._watched or self._untold)
+        return bool(self.pending or self._turns or self._lines or self._watched)
 
     def drain(self) -> None:
         """Answers what was asked, whether the client reads or not, and closes."""
@@ -136,9 +132,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self._unwatch_all()
         self._lines.clear()
         self._turns.clear()
-        self._untold.clear()
-        if self._stall is not None and self._stall.active():
-            self._stall.cancel()
+        self._stall.stop()
 
     # -- as fast as the client reads
 
@@ -155,30 +149,17 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
     def pauseProducing(self) -> None:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""
         if not self.is_full:
-            self._full_since = self.listener.now()
-            if self._stall is None:
-                self._look_in(self.listener.options.stalled_after)
+            self._stall.begin()
         super().pauseProducing()
 
     def resumeProducing(self) -> None:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""
         super().resumeProducing()
+        self._stall.end()
         self._advance()
 
-    def _look_in(self, seconds: float) -> None:
-        self._stall = self.listener.clock.callLater(seconds, self._look)
-
-    def _look(self) -> None:
-        """One delayed call serves many fillings, most of which are over within a millisecond."""
-        self._stall = None
-        if self.state is GONE or not self.is_full:
-            return
-        limit = self.listener.options.stalled_after
-        left = self._full_since + limit - self.listener.now()
-        if left > 0:
-            self._look_in(left)
-            return
-        self.log.warn("dropped {peer}: it has read nothing for {limit:g} s", peer=peer_of(self.transport), limit=limit)
+    def _give_up(self) -> None:
+        self.log.warn("dropped {peer}: it does not read what it is sent", peer=peer_of(self.transport), fold="unread")
         self.cut()
 
     def _advance(self) -> None:
@@ -314,55 +295,33 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         if not isinstance(answer, answers.Readings):
             return answer
         names = [one.name for one in answer.values if isinstance(one, NamedReading)]
-        most = self.listener.options.max_watched
-        if len(self._watched.keys() | names) > most:
-            raise Overloaded(f"a client may watch {most} values; give patterns that match fewer, or unwatch some")
+        self._watched.check(names)
         told = self._encoded(answer, command.tag)  # before anything is watched: it may be too long
-        self.listener.watchers.add(self, names)
-        self._watched.update(dict.fromkeys(names, command.tag))
+        self._watched.add(self, names, command.tag)
         return told
 
     def _unwatch(self, command: commands.Unwatch) -> Answer:
         """No more of these, or of any."""
         check_patterns(command.names)
-        patterns = [name.replace("[", "[[]") for name in command.names or ("*",) if is_pattern(name)]
-        self._forget([
-            name for name in self._watched
-            if name in command.names or any(fnmatchcase(name, one) for one in patterns)
-        ])
+        self._watched.remove(self, command.names or ("*",))
         return answers.Watching(len(self._watched))
 
     def _unwatch_all(self) -> None:
-        self._forget(list(self._watched))
-
-    def _forget(self, names: Iterable[str]) -> None:
-        self.listener.watchers.remove(self, names)
-        for name in names:
-            del self._watched[name]
-            self._untold.pop(name, None)
+        self._watched.remove(self, ("*",))
 
     # -- changes out
 
     def changed(self, name: str, change: ChangeLine) -> None:
         """See :class:`lumina_twisted.frontends.values_changes.Watcher`."""
-        if self.is_full or self._untold:
-            self._untold[name] = change
+        if self.is_full or self._watched.has_untold:
+            self._watched.keep(name, change)
         else:
-            self.write(change.line(self._format, self._watched[name]))
+            self.write(self._watched.line(name, change, self._format))
 
     def _tell(self) -> None:
-        """Writes the changes that had to wait. No line was taken meanwhile, so format and tags are those of then."""
-        while self._untold and not self._is_held:
-            taken: dict[str, bytes] = {}
-            size = 0
-            for name, change in self._untold.items():
-                line = taken[name] = change.line(self._format, self._watched[name])
-                size += len(line)
-                if size >= MOUTHFUL:
-                    break
-            for name in taken:
-                del self._untold[name]
-            self.write(b"".join(taken.values()))
+        """Writes the changes that had to wait."""
+        while self._watched.has_untold and not self._is_held:
+            self.write(self._watched.mouthful(self._format))
 
 
 _AT_ONCE: Final[dict[type[Command], Callable[[ValuesProtocol, Any], Answer | bytes]]] = {
