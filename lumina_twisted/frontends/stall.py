@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
+
+SOON: Final = 0.001
+"""Seconds that are not waited for any more; a rest of rounding is none."""
 
 
 class Stall:
@@ -46,7 +49,7 @@ class Stall:
         if self._since is None:
             return
         left = self._since + self._limit - self._listener.now()
-        if left > 0:
+        if left > SOON:
             self._call = self._listener.clock.callLater(left, self._look)
         else:
             self._given_up()

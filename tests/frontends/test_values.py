@@ -18,8 +18,10 @@ from lumina_twisted.errors import ConfigError, IllegalDataAddress, NotTaken, Res
 from lumina_twisted.frontends import values_client
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.values import ValuesFrontEnd
+from lumina_twisted.frontends.values_changes import ChangeLine
+from lumina_twisted.frontends.values_watched import Watched
 from lumina_twisted.testing import MemoryConnection, MemoryListener, MemoryValues
-from lumina_twisted.valueproto.answer import Change, Readings
+from lumina_twisted.valueproto.answer import Change, NamedReading, Readings
 from lumina_twisted.valueproto.command import MAX_LINE, WORDS
 from lumina_twisted.valueproto.json_lines import parse_answer
 from lumina_twisted.valueproto.point import PointDescription
@@ -598,6 +600,22 @@ class Slow(ValuesCase):
                     self.assertEqual(tag, f"@{number}")
                     seen[name] = int(value)
             self.assertEqual(seen, dict.fromkeys(self.values.names(), 3))
+
+
+class WatchedTests(ValuesCase):
+    """What one client watches."""
+
+    def test_what_is_watched_no_more_is_not_told(self) -> None:
+        watched = Watched(self.listener.factory.watchers, 10)
+        client = self.client.protocol
+        watched.add(client, ["boiler.flow", "boiler.pump"], "")
+        for name in ("boiler.flow", "boiler.pump"):
+            change = ChangeLine(NamedReading(name, self.values.reading(name)), self.values.text)
+            watched.keep(name, change)
+        watched.remove(client, ["boiler.f*"])
+        self.assertEqual((len(watched), watched.mouthful("text").decode()), (1, f"{PUMP}\n"))
+        self.assertFalse(watched.has_untold)
+        watched.remove(client, ["*"])
 
 
 class Ends(ValuesCase):
