@@ -32,6 +32,7 @@ _EXAMPLES: Final = """\
   lumina run --demo                                the service, on simulated buses
   lumina read demo1 1 input 0                      a value
   lumina write demo1 2 coil 3 on
+  lumina values read greenhouse.temperature        a value by its name
   lumina scan demo1 --units 1-10                   which units answer
   lumina console                                   type and see
 """

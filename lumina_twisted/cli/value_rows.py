@@ -14,6 +14,8 @@ from lumina_twisted.client.value_reading import value_text
 NOTHING: Final = "-"
 MOST_WORDS: Final = 40
 """Characters of the words that a value can be, of which a list shows no more."""
+WIDE: Final = 20
+"""Characters of a value that make room for themselves; a longer one, such as ten names of bits, stands out alone."""
 
 
 class Columns(NamedTuple):
@@ -37,13 +39,16 @@ class Rows:
     def measure(self, things: Iterable[Any]) -> None:
         """Makes room for some that come later."""
         for one in things:
-            self._widen([len(cell) for cell in self._columns.cells(one)])
+            self._widen([self._width(at, cell) for at, cell in enumerate(self._columns.cells(one))])
 
     def show(self, rows: Sequence[tuple[Any, dict[str, Any]]]) -> None:
         """A line for each, of the thing itself or of its data."""
         self.measure(one for one, _ in rows)
         for one, data in rows:
             self._output.result("  ".join(self._padded(self._columns.cells(one))).rstrip(), **data)
+
+    def _width(self, at: int, cell: str) -> int:
+        return len(cell) if at != self._columns.right or len(cell) <= WIDE else 1
 
     def _widen(self, widths: Sequence[int]) -> None:
         before = self._widths or [0] * len(widths)

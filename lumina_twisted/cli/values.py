@@ -18,7 +18,7 @@ from lumina_twisted.cli.status import status_of
 from lumina_twisted.cli.value_rows import HISTORY, LIST, READING, Rows, settings, value_and_unit
 from lumina_twisted.client.aio import LuminaValuesClient, Quality, ValueReading
 from lumina_twisted.client.value_place import DEFAULT_TIMEOUT, PORT
-from lumina_twisted.errors import ConfigError, LuminaError
+from lumina_twisted.errors import LuminaError
 
 EXAMPLES: Final = """\
   lumina values list                               all there are; or 'boiler.*'
@@ -107,10 +107,7 @@ async def _history(options: Any, client: LuminaValuesClient, output: Output) -> 
 async def _config(options: Any, client: LuminaValuesClient, output: Output) -> int:
     device, *changes = options.values
     made = dict(map(_change, changes))
-    try:
-        config = await (client.configure(device, made) if made else client.config(device))
-    except ConfigError as error:
-        raise ConfigError([f"{device}: {fault}" for fault in error.faults]) from None
+    config = await (client.configure(device, made) if made else client.config(device))
     text = "\n".join(f"{key}={value}" for key, value in settings(config))
     output.result(text, device=device, config=config)
     return EXIT_OK

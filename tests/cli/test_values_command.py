@@ -72,6 +72,13 @@ class Words(ValuesCommandCase):
         (flow,) = await self.told("read", "boiler.flow")
         self.assertEqual((flow["value"], flow["quality"], flow["why"]), (54.5, "good", ""))
 
+    async def test_a_long_value(self) -> None:
+        """It takes no room from the others."""
+        self.values.tell("boiler.mode", ("running", "alarm", "door_open", "maintenance"))
+        flow, _, mode = (await self.said("read", "boiler.*")).splitlines()
+        self.assertRegex(flow, r"^boiler.flow  54.5  °C  good")
+        self.assertRegex(mode, r"^boiler.mode  running,alarm,door_open,maintenance      good")
+
     async def test_read_of_several_kinds_of_ends(self) -> None:
         """What is known is told, then what failed."""
         self.values.then(55.0, ResponseTimeout("unit 1 does not answer"))
@@ -109,10 +116,10 @@ class Words(ValuesCommandCase):
         self.assertIn('poll=0.5\n', out)
         self.assertIn('summary="in the cellar"\n', out)
         self.assertEqual((await self.told("config", "boiler"))[0]["config"]["summary"], "in the cellar")
-        self.values.then(ConfigError(["poll: is 0 or more", "x: is no key"]))
+        self.values.then(ConfigError(["boiler.poll: is 0 or more", "boiler.x: is no key"]))
         status, out, err = await self.run_command("config", "boiler", "poll=-1", "x=1")
         self.assertEqual((status, out), (2, ""))
-        self.assertEqual(err, "lumina: boiler: poll: is 0 or more\nlumina: boiler: x: is no key\n")
+        self.assertEqual(err, "lumina: boiler.poll: is 0 or more\nlumina: boiler.x: is no key\n")
 
     async def test_watch(self) -> None:
         """Each change, in the columns of what was known; it ends when nobody reads any more."""

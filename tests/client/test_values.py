@@ -151,6 +151,22 @@ class Deferreds(ValuesCase):
         self.assertEqual(told, [54.5, 55.0])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
+    async def test_watching_over_a_lost_connection(self) -> None:
+        told: list[Any] = []
+        good_again: Deferred[None] = Deferred()
+
+        def observe(one: ValueReading) -> None:
+            told.append((one.value, str(one.quality)))
+            if len(told) == 3:
+                good_again.callback(None)
+
+        await self.boiler.watch(observe, "flow")
+        for connection in tuple(self.listener._clients):
+            connection.cut()
+        self.values.tell("boiler.flow", 55.0)
+        await good_again
+        self.assertEqual(told, [(54.5, "good"), (54.5, "stale"), (55.0, "good")])
+
     async def test_watching_what_is_not_there(self) -> None:
         await self.assertFailure(self.boiler.watch(print, "x"), UnknownName)
         await self.assertFailure(self.boiler.watch(print, "flow", "x"), UnknownName)
