@@ -61,14 +61,10 @@ class Watches:
     def began(self, watch: Watch, readings: Iterable[ValueReading]) -> Told:
         """It is on, and this is known of its names."""
         self._forget(watch)
-        before, watch.known, watch.is_on = watch.known, {}, True
-        told: Told = []
-        for reading in readings:
-            self._by_name.setdefault(reading.name, {})[watch] = None
-            watch.known[reading.name] = reading
-            if before.get(reading.name) != reading:
-                told.append((watch, reading))
-        return told
+        watch.known, watch.is_on = {one.name: one for one in readings}, True
+        for name in watch.known:
+            self._by_name.setdefault(name, {})[watch] = None
+        return [(watch, reading) for reading in watch.known.values()]
 
     def changed(self, reading: ValueReading) -> Told:
         """One name has changed."""

@@ -156,6 +156,27 @@ class Requests(SessionCase):
         self.connect()
         self.assertEqual(self.sent(), ["read boiler.flow", "list"])
 
+    def test_lost_connection_with_more_than_the_server_takes(self) -> None:
+        """All keep their places."""
+        self.session = ValueSession("here:5000", window=2)
+        self.connect()
+        for number in range(4):
+            self.ask(command.Describe(f"p.{number}"))
+        self.assertEqual(self.sent(), ["describe p.0", "describe p.1"])
+        self.session.connection_lost("cut", 0)
+        self.connect()
+        self.assertEqual(self.sent(), ["describe p.0", "describe p.1"])
+
+    def test_a_change_of_a_configuration_is_no_read(self) -> None:
+        self.connect()
+        self.ask(command.Config("boiler", {"poll": 2}))
+        self.ask(command.Config("boiler"))
+        self.sent()
+        self.session.connection_lost("cut", 0)
+        self.assertEqual(self.ended(), [OutcomeUnknown])
+        self.connect()
+        self.assertEqual(self.sent(), ["config boiler"])
+
     def test_a_write_that_was_not_sent_waits(self) -> None:
         self.session.connection_lost("nobody there", 0)
         self.ask(WRITE)
