@@ -142,9 +142,11 @@ def makeService(options: Options) -> IService:
         return Daemon(configuration, reactor, operator=operator, log=log)
     from lumina_twisted.config.demo import DemoService
     from lumina_twisted.config.demo_hints import hints
+    from lumina_twisted.config.descriptions import with_lines_of_devices
 
     demo = DemoService(reactor)
-    whole = attrs.evolve(configuration, ports={**demo.ports, **configuration.ports})
+    ports = with_lines_of_devices({**demo.ports, **configuration.ports}, configuration.devices)
+    whole = attrs.evolve(configuration, ports=ports)
     lines = _where(configuration, "line") or ("127.0.0.1", 8888)
     told = hints(lines, _where(configuration, "values"), _has_demo_listener(configuration))
     return Daemon(whole, reactor, also=(demo,), hints=told, operator=operator, log=log)

@@ -109,7 +109,7 @@ class Demo(LifecycleTests):
 
     def test_what_it_says_to_type_works(self) -> None:
         twistd = self.start("--demo")
-        twistd.wait_for("two simulated buses")
+        twistd.wait_for("a small plant")
         twistd.wait_for("help")
         pattern = rf"printf '(1:demo:.*)\\n' \| nc .* 127.0.0.1 {twistd.tcp_port}$"
         told = re.findall(pattern, twistd.printed, re.MULTILINE)

@@ -15,7 +15,9 @@ BAUDRATES: Final = {"demo1": 19200, "demo2": 9600}
 DEVICES: Final[dict[str, dict[str, Any]]] = {
     "greenhouse": {"port": "demo1", "unit": 3, "profile": "sht20", "poll": 1, "summary": "between the tomatoes"},
     "relays": {"port": "demo1", "unit": 2, "profile": "relay8", "summary": "lamps, fans and valves"},
-    "pump": {"port": "demo2", "unit": 3, "profile": "atv12", "summary": "a drive at the end of a bad cable"},
+    "pump": {
+        "port": "demo2", "unit": 3, "profile": "atv12", "timeout": 0.1, "summary": "a drive at the end of a bad cable",
+    },
 }
 """As the ``devices`` tables of a configuration have them."""
 
@@ -28,18 +30,21 @@ _THERMOMETER: Final = {
 }
 _RELAYS: Final = {
     "profile": "relay8", "identity": {"vendor_name": "Lumina", "product_code": "relay board"},
-    "holding_registers": {"0": 8, "forbidden": [{"first": 1, "last": 0x3FFF}, {"first": 0x4001, "last": 0x7FFF}]},
+    "coils": {"size": 1000}, "discrete_inputs": {"size": 1000}, "input_registers": {"size": 1000},
+    "holding_registers": {"0": 8, "forbidden": [{"first": 1000, "last": 0x3FFF}, {"first": 0x4001, "last": 0x7FFF}]},
 }
+"""With room for what people try."""
+_GREENHOUSE: Final = {"profile": "sht20", "holding_registers": {"0x0101": 3}}
 _ENERGY_METER: Final = {
     "identity": {"product_code": "energy meter"},
     "input_registers": {
         "0": {"kind": "counter", "type": "u32", "rate": 2.5, "start": 1_000_000, "reset_by": 0},
     },
 }
-_BAD_CABLE: Final = {"profile": "atv12", "faults": [{"kind": "silence", "rate": 0.4}]}
+_BAD_CABLE: Final = {"profile": "atv12", "faults": [{"kind": "silence", "rate": 0.25}]}
 _BUSES: Final = {
     "demo1": {
-        "baudrate": BAUDRATES["demo1"], "units": {"1": _THERMOMETER, "2": _RELAYS, "3": {"profile": "sht20"}},
+        "baudrate": BAUDRATES["demo1"], "units": {"1": _THERMOMETER, "2": _RELAYS, "3": _GREENHOUSE},
     },
     "demo2": {"baudrate": BAUDRATES["demo2"], "units": {"1": _ENERGY_METER, "2": {}, "3": _BAD_CABLE}},
 }

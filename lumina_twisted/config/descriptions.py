@@ -87,6 +87,17 @@ def _without_twins(table: Any, where: str, wheres: dict[str, str], faults: list[
     return single
 
 
+def with_lines_of_devices(
+    ports: Mapping[str, PortSettings], devices: Mapping[str, Device]
+) -> dict[str, PortSettings]:
+    """The same for ports that were added to a configuration which has been checked."""
+    made = dict(ports)
+    for device in devices.values():
+        if device.line and device.port in made:
+            made[device.port] = _with_unit(made[device.port], device)
+    return made
+
+
 def with_unit_lines(
     ports: Mapping[str, PortSettings], located: Located, faults: list[str]
 ) -> dict[str, PortSettings]:

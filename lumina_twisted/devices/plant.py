@@ -202,6 +202,8 @@ class Plant:
 
     def _on_sample(self, port: str, sample: Sample) -> None:
         poller = self._pollers.get(port)
+        if poller is not None:
+            poller.replies += 1
         for run, devices in self._hearing.take(port, sample):
             if poller is None:
                 continue

@@ -57,7 +57,9 @@ GOLDEN: Final = 0.618034
 SHORTEST_PAUSE: Final = 0.0005
 """Seconds between two looks, so that the sum of many small errors of a float is no endless loop."""
 LONGEST_WAIT: Final = 0.2
-"""Seconds that a block waits in the low lane, before the bus counts as crowded."""
+"""Seconds that a block waits in the low lane while others are answered, before the bus counts as crowded."""
+A_CROWD: Final = 3
+"""Replies to others in that time; fewer are no crowd, but slow devices."""
 CROWDED: Final = 5.0
 """Seconds for which it then does; afterwards the low lane is tried again."""
 OFFLINE_PAUSE: Final = 1.0
@@ -76,6 +78,7 @@ class _Task:
     """A block and when it is due.
 
     :param first_pause: seconds between its first read and its second, if not its interval.
+    :param begin: when it was asked for, how much of the bus the poller had used, and how many replies were heard.
     """
 
     device: Device
@@ -89,6 +92,7 @@ class _Task:
     version: int = 0
     asked: Deferred[bytes] | None = None
     patience: IDelayedCall | None = None
+    begin: tuple[float, int] = (0.0, 0)
 
 
 class PortPoller:
@@ -118,6 +122,8 @@ class PortPoller:
         self._stop_watching: Callable[[], None] | None = None
         self.reads = 0
         """Blocks that were asked for."""
+        self.replies = 0
+        """Those that were heard on the port, whoever asked; who listens counts them here."""
         self._devices = list(devices)
 
     def __str__(self) -> str:
@@ -245,12 +251,21 @@ class PortPoller:
         asked = self.port.request(self, unit, task.request, timeout=PATIENCE, priority=priority, max_age=0.0)
         task.asked = asked
         if is_low and not asked.called:
-            task.patience = self._clock.callLater(LONGEST_WAIT, self._press, task)
+            self._be_patient(task)
         asked.addErrback(self._on_failure, task).addBoth(self._ended, task)
 
+    def _be_patient(self, task: _Task) -> None:
+        task.begin = self.port.used_by(self), self.replies
+        task.patience = self._clock.callLater(LONGEST_WAIT, self._press, task)
+
     def _press(self, task: _Task) -> None:
-        """It has waited in the low lane for long: it is asked for in the normal one. If it is on the wire by now, what
-        is heard there counts all the same."""
+        """It waits in the low lane for long. If the poller got nothing meanwhile and others did, it is asked for in the
+        normal lane. A device of ours that takes its time is no reason."""
+        used, replies = task.begin
+        is_served = self.port.used_by(self) > used or self.replies < replies + A_CROWD
+        if is_served and self._now() >= self._crowded_until:
+            self._be_patient(task)
+            return
         task.patience = None
         assert task.asked is not None, "it has not ended"
         self._crowded_until = self._now() + CROWDED

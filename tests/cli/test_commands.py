@@ -130,8 +130,11 @@ class AboutTheServer(CommandCase):
 
     def test_scan(self) -> None:
         status, out, err = self.run_command("scan", "demo1", "--units", "1-3")
-        self.assertEqual((status, err), (0, "2 units found\n"))
-        self.assertEqual(out, "unit 1: answers, Lumina thermometer 1.0\nunit 2: answers, Lumina relay board 1.0\n")
+        self.assertEqual((status, err), (0, "3 units found\n"))
+        self.assertEqual(out.splitlines(), [
+            "unit 1: answers, Lumina thermometer 1.0", "unit 2: answers, Lumina relay board 1.0",
+            "unit 3: answers, XY XY-MD02 1.0",
+        ])
 
     def test_scan_settings(self) -> None:
         found = self.told("scan", "demo2", "--units", "1", "--baudrates", "4800,9600", "--function", "4")

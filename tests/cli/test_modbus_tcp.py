@@ -46,7 +46,7 @@ class ModbusTcpCommands(CommandCase):
     def test_scan(self) -> None:
         status, out, _ = run_main("scan", "--url", self.url, "--units", "1-3,102")
         self.assertEqual(status, 0)
-        self.assertEqual(re.findall(r"unit (\d+): answers", out), ["1", "2", "102"])
+        self.assertEqual(re.findall(r"unit (\d+): answers", out), ["1", "2", "3", "102"])
 
     def test_what_the_gateway_says(self) -> None:
         for words, status, sentence in (

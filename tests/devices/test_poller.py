@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.bus.events import Sample
 from lumina_twisted.devices.budget import CREDIT
 from lumina_twisted.devices.description import Device, Point
 from lumina_twisted.devices.plan import Block
@@ -37,7 +38,11 @@ class PollerCase(SynchronousTestCase):
         self.port = TimedPort(self.clock, {one.unit: SimulatedDevice() for one in devices}, cost=cost)
         self.failures: list[tuple[float, str, int, str]] = []
         self.poller = PortPoller(self.port, devices, share, self.clock, self.clock.seconds, self.failed)  # type: ignore[arg-type]
+        self.port.listen(self.heard)
         self.poller.start()
+
+    def heard(self, _: Sample) -> None:
+        self.poller.replies += 1
 
     def failed(self, device: Device, block: Block, why: str) -> None:
         self.failures.append((self.clock.seconds(), device.name, block.address, why))
@@ -173,11 +178,19 @@ class Crowded(PollerCase):
         self.run_for(10)
         self.assertEqual(self.port.lanes[self.poller][-1], 2)
 
-    def test_what_is_heard_meanwhile_counts(self) -> None:
-        self.poll(a_device())
+    def test_a_slow_device_is_no_crowd(self) -> None:
+        self.poll(a_device("a", 1), a_device("b", 2))
         self.port.cost = 0.3
         self.run_for(5)
-        self.assertLessEqual(len(self.times()), 6)
+        self.assertEqual(set(self.port.lanes[self.poller]), {2})
+
+    def test_nor_is_one_that_does_not_answer(self) -> None:
+        self.poll(a_device())
+        self.port.cost = 1.5
+        self.port.faults[1] = ResponseTimeout("unit 1 did not answer")
+        self.run_for(5)
+        self.assertEqual(set(self.port.lanes[self.poller]), {2})
+        self.assertGreaterEqual(len(self.failures), 2)
 
 
 class Faults(PollerCase):
