@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 
@@ -19,14 +20,14 @@ from lumina_twisted.config.configuration import Draft
 from lumina_twisted.config.simulation import settings_from_data
 from lumina_twisted.config.toml_file import add_document
 from lumina_twisted.tap import Options
-from tests.twistd_process import Twistd, environment, free_tcp_port
+from tests.twistd_process import Client, Twistd, environment, free_tcp_port
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LUMINA = re.compile(r"(?:echo '.*' \| )?(\.venv/bin/)?lumina (\S+)")
 MAIN = "import sys; from lumina_twisted.cli.main import main; sys.exit(main())"
-PRINTF = re.compile(r"printf '(.*)' \| nc -q1 127\.0\.0\.1 8888")
+PRINTF = re.compile(r"printf '(.*)' \| nc -q1 127\.0\.0\.1 (8888|5000)")
 
 
 def snippets(language: str) -> Iterator[tuple[str, str]]:
@@ -55,11 +56,13 @@ class DocumentationTests(SynchronousTestCase):
 
     def test_transcripts(self) -> None:
         """Each command sent to a real demo gets the lines shown; `…` stands for what moves."""
-        shown = [(page, match[1], lines) for page, command, lines in commands() if (match := PRINTF.fullmatch(command))]
-        self.assertGreater(len(shown), 8)
-        with Twistd("--demo") as twistd:
-            for page, typed, lines in shown:
-                client = twistd.connect()
+        shown = [(page, match, lines) for page, command, lines in commands() if (match := PRINTF.fullmatch(command))]
+        self.assertGreater(len(shown), 20)
+        with Twistd("--demo", *self.values()) as twistd:
+            self.wait_for_values()
+            for page, match, lines in shown:
+                typed = match[1]
+                client = twistd.connect() if match[2] == "8888" else Client(self.values_port)
                 client.write(*typed.encode().decode("unicode_escape").encode().splitlines())
                 for line in lines:
                     answer = client.read().decode().rstrip("\n")
@@ -71,8 +74,12 @@ class DocumentationTests(SynchronousTestCase):
         """Each prints the lines shown, errors included; `…` stands for what moves, a line of its own for any number."""
         shown = [one for one in commands() if (match := LUMINA.match(one[1])) and match[2] not in ("run", "simulate")]
         self.assertGreater(len(shown), 15)
-        with Twistd("--demo", *self.modbus_tcp()) as twistd:
-            variables = {**environment(), "LUMINA_SERVER": f"127.0.0.1:{twistd.tcp_port}"}
+        with Twistd("--demo", *self.values(), *self.modbus_tcp()) as twistd:
+            self.wait_for_values()
+            variables = {
+                **environment(), "LUMINA_SERVER": f"127.0.0.1:{twistd.tcp_port}",
+                "LUMINA_VALUES": f"127.0.0.1:{self.values_port}",
+            }
             for page, command, lines in shown:
                 typed, _, words = command.replace(":1502", f":{self.modbus_port}").rpartition("| ")
                 done = subprocess.run(
@@ -82,8 +89,24 @@ class DocumentationTests(SynchronousTestCase):
                 )
                 pattern = "\n".join(".*".join(map(re.escape, line.split("…"))) for line in lines if line != "…")
                 end = r"(\n.*)*" if "…" in lines else ""
-                said = done.stdout.rstrip("\n").removesuffix("2 units found").rstrip("\n")
+                said = re.sub(r"\n\d units found$", "", done.stdout.rstrip("\n"))
                 self.assertRegex(said, f"^{pattern}{end}$", f"{page}: {command}")
+
+    def values(self) -> tuple[str, ...]:
+        """A listener of values, at a port that is free."""
+        self.values_port = free_tcp_port()
+        return "--listen", f"values=tcp:{self.values_port}:interface=127.0.0.1"
+
+    def wait_for_values(self) -> None:
+        """Until the greenhouse and the relays have been read."""
+        client = Client(self.values_port)
+        answer = b"stale"
+        while b"stale" in answer:
+            client.write(b"format json", b"read greenhouse.temperature greenhouse.humidity relays.relay_1")
+            client.read()
+            answer = client.read()
+            time.sleep(0.05)
+        client.close()
 
     def modbus_tcp(self) -> tuple[str, ...]:
         """The demo's listener of Modbus TCP, at a port that is free."""
@@ -98,12 +121,15 @@ class DocumentationTests(SynchronousTestCase):
 
     def test_programs(self) -> None:
         """Each Python snippet runs, against the demo; one with tests is run by trial."""
-        with Twistd("--demo", *self.modbus_tcp()) as twistd:
+        with Twistd("--demo", *self.values(), *self.modbus_tcp()) as twistd:
+            self.wait_for_values()
+            ports = f"port={twistd.tcp_port}, values_port={self.values_port}"
             for page, text in snippets("python"):
                 folder = pathlib.Path(self.mktemp())
                 folder.mkdir()
                 (folder / "test_snippet.py").write_text(
-                    text.replace("LuminaModbusClient()", f"LuminaModbusClient(port={twistd.tcp_port})")
+                    text.replace("LuminaModbusClient()", f"LuminaModbusClient({ports})")
+                    .replace("LuminaValuesClient()", f"LuminaValuesClient(port={self.values_port})")
                     .replace(":1502", f":{self.modbus_port}")
                 )
                 run = ["-m", "twisted.trial", "test_snippet"] if "TestCase" in text else ["test_snippet.py"]
