@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import attrs
 from attrs import frozen
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, DeferredLock, fail
 
 from lumina_twisted.devices.configuring import DeviceConfigManager, KeepsConfigurations
 from lumina_twisted.devices.description import Device, Profile
@@ -59,6 +59,7 @@ class Changes:
         self._ports = list(ports)
         self._replace = replace
         self._now = dict(self._described)
+        self._turn = DeferredLock()  # each adds to what those before it have changed
         self.configs = DeviceConfigManager(apply=self._apply, store=store)
         for name in (NO_PROFILE, *profiles):
             self.configs.register_device_config(name, DeviceChanges)
@@ -85,9 +86,13 @@ class Changes:
                 ])
         except LuminaError:
             return fail()
+        ended: Deferred[None] = self._turn.run(self._add, device, described.profile or NO_PROFILE, nested)
+        return ended
+
+    def _add(self, device: str, type_: str, nested: Mapping[str, Any]) -> Deferred[None]:
         before = self.configs.given_device_config(device)
         merged = merge({} if before is None else dict(before.config), nested)
-        ended: Deferred[None] = self.configs.set_device_config(device, described.profile or NO_PROFILE, merged)
+        ended: Deferred[None] = self.configs.set_device_config(device, type_, merged)
         return ended
 
     def _apply(self, device: str, _: str, changes: DeviceChanges | None) -> None:
@@ -100,8 +105,8 @@ class Changes:
         made = read_device(device, merge(plain(described), given), self._profiles, faults, path, self._ports)
         if made is None:
             raise ConfigError(faults)
-        self._now[device] = made
         self._replace(made)
+        self._now[device] = made
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

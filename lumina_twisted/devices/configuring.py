@@ -77,7 +77,7 @@ class DeviceConfigManager:
         :return: something to await: it gives None when the configuration is in effect and, with a store, on the disk.
             It fails with :class:`~lumina_twisted.errors.ConfigError`, which has one ``path: sentence`` for each wrong,
             unknown or missing key, for a type that is not registered, or for a disk that does not take it; or with
-            whatever ``apply`` failed with. Then all is as it was.
+            whatever ``apply`` failed with. Then all is as it was; also if it is cancelled while it is being kept.
         """
         return in_callers_world(self._set(device, device_type, config))
 
@@ -125,10 +125,7 @@ class DeviceConfigManager:
         new = self._checked(device, device_type, config)
         await awaitable(self._turn.acquire())
         try:
-            await self._apply(device, device_type, new.checked)
-            if self.store is not None:
-                kept = self.store.save_configuration(device, device_type, new.given.config)
-                await self._or_undo(kept, device, device_type)
+            await self._change(device, device_type, new)
             self._configured[device] = new
         finally:
             self._turn.release()
@@ -136,13 +133,9 @@ class DeviceConfigManager:
     async def _remove(self, device: str) -> None:
         await awaitable(self._turn.acquire())
         try:
-            old = self._configured.get(device)
-            if old is None:
-                return
-            await self._apply(device, old.given.type, None)
-            if self.store is not None:
-                await self._or_undo(self.store.remove_configuration(device), device, old.given.type)
-            del self._configured[device]
+            if device in self._configured:
+                await self._change(device, self._configured[device].given.type, None)
+                del self._configured[device]
         finally:
             self._turn.release()
 
@@ -172,14 +165,33 @@ class DeviceConfigManager:
             if isinstance(result, Awaitable):
                 await awaitable(result)
 
-    async def _or_undo(self, kept: Deferred[None], device: str, device_type: str) -> None:
-        """Applies what was configured before, if the new one cannot be kept."""
+    async def _change(self, device: str, device_type: str, new: _Configured | None) -> None:
+        """Applies and keeps a configuration; applies what was before if it cannot be kept."""
+        await self._apply(device, device_type, new and new.checked)
         try:
-            await awaitable(kept)
-        except BaseException:
-            old = self._configured.get(device)
-            try:
-                await self._apply(device, old.given.type if old else device_type, old.checked if old else None)
-            except Exception:
-                self._log.failure("What was configured for {device} cannot be brought back", device=device)
+            await self._keep(device, new)
+        except BaseException as error:
+            await self._take_back(device, device_type, is_refused=isinstance(error, ConfigError))
             raise
+
+    async def _keep(self, device: str, configured: _Configured | None) -> None:
+        if self.store is None:
+            return
+        if configured is None:
+            await awaitable(self.store.remove_configuration(device))
+        else:
+            given = configured.given
+            await awaitable(self.store.save_configuration(device, given.type, given.config))
+
+    async def _take_back(self, device: str, device_type: str, is_refused: bool) -> None:
+        """Applies what was before.
+
+        :param is_refused: by the store. If not, its caller has left, and the new one may be on the disk by now.
+        """
+        old = self._configured.get(device)
+        try:
+            await self._apply(device, old.given.type if old else device_type, old and old.checked)
+            if not is_refused:
+                await self._keep(device, old)
+        except Exception:
+            self._log.failure("What was configured for {device} cannot be brought back", device=device)

@@ -10,7 +10,6 @@ sentence an hour says so, and it is tried again until it works.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import time
@@ -20,7 +19,6 @@ from itertools import chain
 from typing import Annotated, Any, Final
 
 from attrs import define, field, frozen
-from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -29,6 +27,7 @@ from lumina_twisted.devices import database
 from lumina_twisted.devices.database import Change, Database, Kept
 from lumina_twisted.devices.state import DEFAULT_HISTORY
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.pooling.loop_reactor import reactor_here
 from lumina_twisted.retrying import in_callers_world
 from lumina_twisted.schema import Between, required, setting
 from lumina_twisted.valueproto.reading import Reading
@@ -61,8 +60,8 @@ class StateStore:
 
     What is to be awaited is so in both worlds: a Deferred, or in a task of asyncio's an asyncio future.
 
-    :param reactor: whose program it is. An asyncio program has none and gives None: then :meth:`start` is called in a
-        task, and the rest in the same event loop.
+    :param reactor: that of the program, if it is not given when :meth:`start` is called; where asyncio runs, one on
+        its loop, in which the rest is called too.
     :param now: a clock that never goes back, in seconds.
     """
 
@@ -98,7 +97,7 @@ class StateStore:
             file that cannot be opened that is empty, the log says why, and it is tried again.
         """
         if self.reactor is None:
-            self.reactor = AsyncioSelectorReactor(asyncio.get_running_loop())
+            self.reactor = reactor_here()
         self._database = Database(self.settings.path, self.reactor)
         self._database.start()
         return in_callers_world(Deferred.fromCoroutine(self._load()))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -225,6 +225,33 @@ class Applying(SynchronousTestCase):
         self.disk.result = fail(ConfigError(["boiler: cannot be kept"]))
         self.failureResultOf(self.set(7), ConfigError)
         self.assertEqual([config for _, _, config in self.applied[-2:]], [{"poll": 7}, {"poll": 6}])
+        self.assertEqual(self.configs.get_device_config("boiler"), {"poll": 6})
+
+    def test_one_whose_caller_leaves_is_taken_back_on_the_disk_too(self) -> None:
+        """It may be there by then."""
+        for before in ({}, {"boiler": ("heater", {"poll": 6})}):
+            if before:
+                self.disk.result = succeed(None)
+                self.successResultOf(self.set(6))
+            writing: Deferred[None] = Deferred()
+            self.disk.result = writing
+            done = self.set(7)
+            self.disk.result = succeed(None)
+            self.disk.kept["boiler"] = ("heater", {"poll": 7})
+            done.cancel()
+            self.failureResultOf(done, CancelledError)
+            self.assertEqual(self.disk.kept, before)
+            self.assertEqual(self.applied[-1][2], {"poll": 6} if before else None)
+
+    def test_one_that_is_removed_while_its_caller_leaves(self) -> None:
+        self.successResultOf(self.set(6))
+        self.disk.result = Deferred()
+        done = self.configs.remove_device_config("boiler")
+        self.disk.result = succeed(None)
+        self.disk.kept.clear()
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertEqual(self.disk.kept, {"boiler": ("heater", {"poll": 6})})
         self.assertEqual(self.configs.get_device_config("boiler"), {"poll": 6})
 
     def test_what_cannot_be_taken_back_is_logged(self) -> None:

@@ -162,6 +162,14 @@ class Changed(ServiceCase):
         await self.assertFailure(service.plant.configure("hal", {"unit": 4}), UnknownName)
         self.assertRaises(UnknownName, service.plant.config, "hal")
 
+    async def test_two_at_the_same_time(self) -> None:
+        """Neither takes back what the other has changed."""
+        service = await self.started()
+        done = [service.plant.configure("hall", changes) for changes in ({"poll": 5.0}, {"hole": 3}, {"unit": 4})]
+        for one in done:
+            await one
+        self.assertEqual(service.plant.config("hall"), {**DEVICES["hall"], "poll": 5.0, "hole": 3, "unit": 4})
+
     async def test_the_data_path_does_not_wait_for_the_disk(self) -> None:
         service = await self.started()
         assert service.store is not None

@@ -399,6 +399,16 @@ class WithAClock(SynchronousTestCase):
         self.assertEqual(clock.getDelayedCalls(), [], "the end of a batch decides")
 
 
+class WithTheProgramsOwn(WithAFile):
+    """In a program of Twisted's that names no reactor."""
+
+    async def test_in_twisted(self) -> None:
+        store = StateStore(StoreSettings(path=str(self.path)))
+        await store.start()
+        self.assertIs(store.reactor, reactor)
+        await store.stop()
+
+
 class WithoutAReactor(SynchronousTestCase):
     """In a program of asyncio's."""
 
@@ -422,6 +432,19 @@ class WithoutAReactor(SynchronousTestCase):
         kept = asyncio.run(program())
         self.assertEqual(kept.readings[("device1", "temperature")].value, 21.5)
         self.assertEqual(kept.configurations, {"device1": Configuration("heater", {})})
+
+    def test_no_descriptor_stays(self) -> None:
+        path = self.mktemp()
+
+        async def program() -> None:
+            before = len(os.listdir("/proc/self/fd"))
+            for _ in range(3):
+                store = StateStore(StoreSettings(path=path))
+                await store.start()
+                await store.stop()
+            self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+        asyncio.run(program())
 
     def save(self, store: StateStore) -> Coroutine[Any, Any, None] | Any:
         return store.save_configuration("device1", "heater", {}).asFuture(asyncio.get_running_loop())
