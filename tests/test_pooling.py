@@ -381,6 +381,11 @@ class InAsyncio(SynchronousTestCase, Programs):
             self.run_program(program)
         self.assertIn("make one for each", str(caught.exception))
 
+        async def closing(_: object) -> None:
+            self.assertIn("close it there", await self.failed(pool.close(), RequestError))
+
+        self.run_program(closing)
+
     def test_names_are_looked_up_by_the_loop(self) -> None:
         async def unknown(*where: Any, **how: Any) -> Any:
             raise socket.gaierror("unknown")
@@ -421,6 +426,16 @@ class InAsyncio(SynchronousTestCase, Programs):
             self.assertEqual(connection.baudrate, 9600)
 
         self.run_program(program)
+
+
+class Wrong(SynchronousTestCase):
+    """What a pool cannot be."""
+
+    def test_how_many(self) -> None:
+        for most, why in ((0, "expected 1 to 10000, got 0"), ("3", "whole number"), (1.5, "whole number")):
+            error = self.assertRaises(ConfigError, ConnectionPool, most)
+            self.assertIn("max_connections: ", str(error))
+            self.assertIn(why, str(error))
 
 
 class AtRunTime(SynchronousTestCase):

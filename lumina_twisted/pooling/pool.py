@@ -12,10 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from lumina_twisted.errors import ConfigError, LuminaError, PortClosed, RequestError
 from lumina_twisted.modbus.settings import SerialSettings
@@ -26,9 +26,10 @@ from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.retrying import in_asyncio_task, in_callers_world
-from lumina_twisted.schema import structure
+from lumina_twisted.schema import Between, structure
 
 IDLE_CLOSE: Final = 60.0
+_Most = Annotated[int, Between(1, 10_000)]
 
 
 class ConnectionPool:
@@ -49,9 +50,7 @@ class ConnectionPool:
         self, max_connections: int = 10, *, idle_close: float = IDLE_CLOSE, reactor: Any = None,
         now: Callable[[], float] = time.monotonic, **settings: Any,
     ) -> None:
-        if max_connections < 1:
-            raise ConfigError(["max_connections: expected 1 or more"])
-        self.max_connections = max_connections
+        self.max_connections = structure(max_connections, _Most, "max_connections")
         self._settings = structure(
             {**settings, "idle_close": idle_close, "open": "request", "path": "/dev/null"}, PortSettings
         )
@@ -85,8 +84,13 @@ class ConnectionPool:
     def close(self) -> Any:
         """Closes all ports, and waits for what is on the wire.
 
-        :return: something to await: it gives None, and does not fail.
+        :return: something to await: it gives None, or fails with :class:`~lumina_twisted.errors.RequestError` (another
+            event loop runs here than the pool's own, which alone can close them).
         """
+        try:
+            self._check_loop()
+        except RequestError as error:
+            return in_callers_world(fail(error))
         self._is_closed = True
         waiting, self._waiting = list(self._waiting), deque()
         for _, turn in waiting:
@@ -123,8 +127,7 @@ class ConnectionPool:
         """The port of that path, and the settings of what this caller asks."""
         if self._is_closed:
             raise PortClosed("the pool is closed; make a new one")
-        if self._ports is not None and self._loop is not running_loop():
-            raise RequestError("the pool belongs to another event loop; make one for each")
+        self._check_loop()
         own = {one.name: getattr(self._settings, one.name) for one in attrs.fields(SerialSettings)}
         settings = structure({**own, **serial}, SerialSettings)
         path, place = _place(path)
@@ -135,6 +138,10 @@ class ConnectionPool:
                 raise ConfigError(faults)
             port = self._by_place[place] = self._pool().add(path, made)
         return port, settings
+
+    def _check_loop(self) -> None:
+        if self._ports is not None and self._loop is not running_loop():
+            raise RequestError("the pool belongs to another event loop; make one for each, and close it there")
 
     def _pool(self) -> PortPool:
         if self._ports is None:
