@@ -2,7 +2,7 @@
 
 Points of one interval that stand in one table are read together as far as the device gives them in one reply and no
 more lies between two of them than its ``hole``. From left to right this gives the least number of blocks. A point that
-lies in a block of a shorter interval rides along, and needs none of its own.
+lies in a block of a shorter interval rides along, and needs none of its own: it is one of that block's points.
 """
 
 from __future__ import annotations
@@ -42,12 +42,22 @@ def blocks_of(device: Device) -> list[Block]:
     """The blocks of a device, those of short intervals first; without the points that are read only when asked for."""
     polled = [one for one in device.points.values() if one.poll]
     blocks: list[Block] = []
+    riders: dict[Block, list[Point]] = {}
     for poll in sorted({one.poll for one in polled}):
-        own = [one for one in polled if one.poll == poll and not any(_covers(block, one) for block in blocks)]
+        own: list[Point] = []
+        for one in (one for one in polled if one.poll == poll):
+            faster = next((block for block in blocks if _covers(block, one)), None)
+            (own if faster is None else riders.setdefault(faster, [])).append(one)
         for table in dict.fromkeys(one.table for one in own):
-            there = sorted((one for one in own if one.table == table), key=lambda one: (one.address, one.end))
-            blocks += _joined(there, device, poll)
-    return blocks
+            blocks += _joined(sorted((one for one in own if one.table == table), key=_place), device, poll)
+    return [
+        _block(tuple(sorted((*one.points, *riders[one]), key=_place)), one.poll) if one in riders else one
+        for one in blocks
+    ]
+
+
+def _place(point: Point) -> tuple[int, int]:
+    return point.address, point.end
 
 
 def _covers(block: Block, point: Point) -> bool:

@@ -37,9 +37,11 @@ from lumina_twisted.errors import (
     IllegalDataAddress,
     IllegalDataValue,
     LuminaError,
+    ModbusException,
     Overloaded,
     QueueFull,
     Stopping,
+    UnitOffline,
 )
 from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.priority import Priority
@@ -64,6 +66,10 @@ CROWDED: Final = 5.0
 """Seconds for which it then does; afterwards the low lane is tried again."""
 OFFLINE_PAUSE: Final = 1.0
 """Seconds between two questions to a unit that is offline; the bus refuses most of them at no cost."""
+WHOLE_AGAIN: Final = 600.0
+"""Seconds after which a device is asked again for the blocks that it refused: many refuse all while they start."""
+_FEW: Final = 64
+"""Entries of the heap that are not worth a look for those that do not count any more."""
 _LATE: Final = (Cancelled, Expired, Overloaded, QueueFull, Stopping)
 """Not the device's fault: what was known stays, and becomes stale in its time."""
 _TOO_MUCH: Final = (IllegalDataAddress, IllegalDataValue)
@@ -113,10 +119,13 @@ class PortPoller:
         self._budget = Budget(share, now())
         self._used = 0.0
         self._heap: list[tuple[float, int, int, _Task]] = []
+        self._sweep_at = _FEW
         self._numbers = count()
         self._tasks: dict[str, list[_Task]] = {}
         self._busy_units: set[int] = set()
         self._offline: set[int] = set()
+        self._whole_again: dict[str, float] = {}
+        """When the devices that refused a block are asked for it again."""
         self._crowded_until = -math.inf
         self._call: IDelayedCall | None = None
         self._stop_watching: Callable[[], None] | None = None
@@ -137,7 +146,7 @@ class PortPoller:
         self.port.meter(self)
         self._used = self.port.used_by(self)
         self._stop_watching = self.port.watch(self._on_health)
-        self._offline = set(self.port.describe().offline)
+        self._offline = set()
         for device in self._devices:
             self.add(device)
 
@@ -154,19 +163,22 @@ class PortPoller:
 
     def add(self, device: Device) -> None:
         """Asks for the blocks of one more device from now on."""
-        blocks = blocks_of(device)
-        self._tasks[device.name] = []
         now = self._now()
         others = sum(len(tasks) for tasks in self._tasks.values())
-        for block in blocks:
+        made = self._tasks[device.name] = []
+        for block in blocks_of(device):
             others += 1
             phase = others * GOLDEN % 1.0
-            task = self._put(device, block, now + phase * min(block.poll, FIRST_WITHIN))
+            task = self._task(device, block, now + phase * min(block.poll, FIRST_WITHIN))
             task.first_pause = block.poll * (1.0 if block.poll <= FIRST_WITHIN else 0.5 + phase / 2)
+            made.append(task)
+        if device.unit in self._offline:
+            self._tell_offline(made)
         self._wake()
 
     def remove(self, name: str) -> None:
         """Asks for none of a device's any more."""
+        self._whole_again.pop(name, None)
         for task in self._tasks.pop(name, []):
             task.is_over = True
             if task.asked is not None:
@@ -188,10 +200,9 @@ class PortPoller:
 
     # -- turns ---------------------------------------------------------------------------------------------------------
 
-    def _put(self, device: Device, block: Block, due: float) -> _Task:
+    def _task(self, device: Device, block: Block, due: float) -> _Task:
         request = READS[block.table](block.address, block.quantity).encode()
         task = _Task(device, block, due, request, self.port.cost_of(device.unit, request))
-        self._tasks[device.name].append(task)
         self._schedule(task, due)
         return task
 
@@ -199,6 +210,14 @@ class PortPoller:
         task.due = due
         task.version += 1
         heapq.heappush(self._heap, (due, next(self._numbers), task.version, task))
+        if len(self._heap) > self._sweep_at:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Drops what does not count any more; else each write to what is read once a day is remembered for a day."""
+        self._heap = [one for one in self._heap if one[2] == one[3].version and not one[3].is_over]
+        heapq.heapify(self._heap)
+        self._sweep_at = 2 * len(self._heap) + _FEW
 
     def _wake(self, wait: float = 0.0) -> None:
         """Looks again after so many seconds."""
@@ -252,7 +271,8 @@ class PortPoller:
         task.asked = asked
         if is_low and not asked.called:
             self._be_patient(task)
-        asked.addErrback(self._on_failure, task).addBoth(self._ended, task)
+        asked.addCallbacks(lambda _: self._is_back(unit), self._on_failure, errbackArgs=(task,))
+        asked.addBoth(self._ended, task)
 
     def _be_patient(self, task: _Task) -> None:
         task.begin = self.port.used_by(self), self.replies
@@ -289,6 +309,9 @@ class PortPoller:
                 pause = max(pause, OFFLINE_PAUSE)
             missed = task.due + pause < now
             self._schedule(task, now if missed else task.due + pause)
+            if now >= self._whole_again.get(task.device.name, math.inf):
+                self.remove(task.device.name)
+                self.add(task.device)
         self._wake()
 
     # -- what goes wrong -----------------------------------------------------------------------------------------------
@@ -297,7 +320,12 @@ class PortPoller:
         error = failure.value
         if not isinstance(error, LuminaError):
             return failure
-        if isinstance(error, _LATE) or task.is_over or task.device.unit in self._offline:
+        unit = task.device.unit
+        if isinstance(error, UnitOffline) and not task.is_over:
+            self._is_gone(unit)
+        elif isinstance(error, ModbusException):
+            self._is_back(unit)
+        if isinstance(error, _LATE) or task.is_over or unit in self._offline:
             return None
         if isinstance(error, _TOO_MUCH) and (halves := task.block.halves()):
             self._split(task, halves)
@@ -307,28 +335,43 @@ class PortPoller:
 
     def _split(self, task: _Task, halves: tuple[Block, Block]) -> None:
         """The device has not all of it: each half is asked for itself from now on."""
-        block, device = task.block, task.device
+        block, device, now = task.block, task.device, self._now()
         last = block.address + block.quantity - 1
         _log.info(
             "{device} refuses {table} {first} to {last} as one block; its halves are read apart from now on",
             device=device.name, table=block.table, first=block.address, last=last,
         )
         task.is_over = True
-        self._tasks[device.name].remove(task)
-        for half in halves:
-            self._put(device, half, self._now())
+        tasks = self._tasks[device.name]
+        at = tasks.index(task)  # the first is what an offline unit is asked for, and of the shortest interval
+        tasks[at : at + 1] = [self._task(device, half, now) for half in halves]
+        self._whole_again.setdefault(device.name, now + WHOLE_AGAIN)
 
     def _on_health(self, change: HealthChange) -> None:
+        if change.serial != self.port.serial_for(change.unit):
+            return  # who asks at a wrong speed finds nobody
         if change.state is UnitState.OFFLINE:
-            self._offline.add(change.unit)
-            for task in self._of_unit(change.unit):
-                self._failed(task.device, task.block, f"unit {change.unit} on {self.port.name} is offline")
+            self._is_gone(change.unit)
         else:
-            self._offline.discard(change.unit)
-            for task in self._of_unit(change.unit):
+            self._is_back(change.unit)
+            self._wake()
+
+    def _is_gone(self, unit: int) -> None:
+        if unit not in self._offline:
+            self._offline.add(unit)
+            self._tell_offline(self._of_unit(unit))
+
+    def _tell_offline(self, tasks: Iterable[_Task]) -> None:
+        for task in tasks:
+            self._failed(task.device, task.block, f"unit {task.device.unit} on {self.port.name} is offline")
+
+    def _is_back(self, unit: int) -> None:
+        """It answered somebody; what was told of it before may have come late."""
+        if unit in self._offline:
+            self._offline.discard(unit)
+            for task in self._of_unit(unit):
                 if not task.is_under_way:
                     self._schedule(task, self._now())
-            self._wake()
 
     def _of_unit(self, unit: int) -> list[_Task]:
         return [task for tasks in self._tasks.values() for task in tasks if task.device.unit == unit]

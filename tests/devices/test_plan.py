@@ -59,6 +59,13 @@ class Blocks(SynchronousTestCase):
         points = point("a", 0), point("b", 1, poll=5.0), point("c", 2)
         self.assertEqual(ranges(blocks_of(device(*points, hole=1))), [("holding", 0, 3, 1.0)])
 
+    def test_and_belongs_to_it(self) -> None:
+        points = point("a", 0), point("b", 1, poll=5.0), point("c", 2)
+        (block,) = blocks_of(device(*points, hole=1))
+        self.assertEqual([one.name for one in block.points], ["a", "b", "c"])
+        left, right = block.halves() or (block, block)
+        self.assertEqual([one.name for one in (*left.points, *right.points)], ["a", "b", "c"])
+
     def test_several_points_of_one_register(self) -> None:
         points = [point(f"b{bit}", 7, type="bool", bit=bit) for bit in range(16)]
         self.assertEqual(ranges(blocks_of(device(*points))), [("holding", 7, 1, 1.0)])

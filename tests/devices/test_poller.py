@@ -12,9 +12,10 @@ from lumina_twisted.bus.events import Sample
 from lumina_twisted.devices.budget import CREDIT
 from lumina_twisted.devices.description import Device, Point
 from lumina_twisted.devices.plan import Block
-from lumina_twisted.devices.poller import PortPoller
+from lumina_twisted.devices.poller import WHOLE_AGAIN, PortPoller
 from lumina_twisted.errors import Expired, ResponseTimeout
 from lumina_twisted.modbus import pdu
+from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.modbus.value_codec import ValueCodec
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.tables import Range, Table
@@ -28,6 +29,11 @@ def a_device(
         f"p{at}": Point(name=f"p{at}", table="holding", address=at, poll=poll, codec=ValueCodec()) for at in addresses
     }
     return Device(name=name, port="p", unit=unit, points=points, **keys)
+
+
+def a_device_of(*parts: Device) -> Device:
+    """The points of all of them."""
+    return Device(name="d", port="p", unit=1, points={name: one for part in parts for name, one in part.points.items()})
 
 
 class PollerCase(SynchronousTestCase):
@@ -245,6 +251,56 @@ class Faults(PollerCase):
             (2, "unit 1 refused function 3: exception 2 illegal data address"),
         })
 
+    def test_offline_at_the_speed_of_somebody_else(self) -> None:
+        self.poll(a_device("a", 1, addresses=(0, 10)))
+        self.run_for(2)
+        self.port.tell_offline(1, SerialSettings(baudrate=4800))
+        begin = self.clock.seconds()
+        self.run_for(5)
+        self.assertEqual(self.failures, [])
+        for address in (0, 10):
+            self.assertGreaterEqual(len([at for at in self.times(1, address) if at > begin]), 4, address)
+
+    def test_a_unit_that_was_offline_before_anybody_watched(self) -> None:
+        self.poll(a_device("b", 2))
+        self.port.go_offline(1)
+        self.port.devices[1] = SimulatedDevice()
+        self.poller.add(a_device("a", 1, addresses=(0, 10, 20), poll=1.0))
+        self.run_for(10)
+        self.assertEqual({(name, at) for _, name, at, _ in self.failures}, {("a", 0), ("a", 10), ("a", 20)})
+        self.port.come_back(1)
+        begin = self.clock.seconds()
+        self.run_for(5)
+        self.assertGreaterEqual(len([at for at in self.times(1, 20) if at > begin]), 4)
+
+    def test_what_answers_is_not_offline(self) -> None:
+        """Whatever was told of it, for what was told may have been late."""
+        self.poll(a_device("a", 1, addresses=(0, 10), poll=1.0))
+        self.run_for(2)
+        self.port.tell_offline(1, SerialSettings())
+        begin = self.clock.seconds()
+        self.run_for(5)
+        self.assertGreaterEqual(len([at for at in self.times(1, 10) if at > begin]), 4)
+
+    def test_a_unit_is_asked_for_its_fastest_block_while_it_is_offline(self) -> None:
+        fast, slow = a_device(addresses=(0, 1)), a_device(addresses=(50,), poll=600.0)
+        self.poll(a_device_of(fast, slow))
+        self.port.devices[1].holding_registers = Table(forbidden=[Range(1, 1)])
+        self.run_for(5)
+        self.port.go_offline(1)
+        begin = self.clock.seconds()
+        self.run_for(10)
+        self.assertGreaterEqual(len([at for at in self.times() if at > begin]), 8)
+
+    def test_what_was_refused_for_a_while_is_one_block_again(self) -> None:
+        self.poll(a_device(addresses=(0, 1, 2, 3)))
+        self.port.devices[1].holding_registers = Table(forbidden=[Range(0, 9)])
+        self.run_for(10, 0.01)
+        self.port.devices[1].holding_registers = Table()
+        self.run_for(WHOLE_AGAIN + 5, 0.01)
+        end = self.clock.seconds()
+        self.assertEqual({request[4] for at, _, _, request in self.port.asked if at > end - 2}, {4})
+
     def test_a_device_that_is_taken_away(self) -> None:
         self.poll(a_device("a", 1), a_device("b", 2))
         self.run_for(1)
@@ -261,3 +317,12 @@ class Faults(PollerCase):
             self.poller.hurry("d", "holding", 0, 1)
             self.run_for(0.01)
         self.assertLess(len(self.poller._heap), 5)
+
+    def test_nor_what_is_due_in_a_long_time(self) -> None:
+        self.poll(a_device(poll=86400.0), *[a_device(f"d{unit}", unit) for unit in range(2, 9)])
+        self.run_for(3)
+        for _ in range(300):
+            self.poller.hurry("d", "holding", 0, 1)
+            self.run_for(0.05)
+        self.assertGreater(len(self.times()), 200)
+        self.assertLess(len(self.poller._heap), 100)

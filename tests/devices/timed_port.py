@@ -77,11 +77,18 @@ class TimedPort:
     def describe(self) -> Any:
         return self
 
+    def serial_for(self, unit: int) -> SerialSettings:
+        return SerialSettings()
+
+    def tell_offline(self, unit: int, serial: SerialSettings) -> None:
+        """Somebody asked with those settings, and it does not answer."""
+        for observer in self._health:
+            observer(HealthChange(unit, serial, UnitState.OFFLINE))
+
     def go_offline(self, unit: int) -> None:
         """It does not answer any more, and everybody is told."""
         self.offline.add(unit)
-        for observer in self._health:
-            observer(HealthChange(unit, SerialSettings(), UnitState.OFFLINE))
+        self.tell_offline(unit, SerialSettings())
 
     def come_back(self, unit: int) -> None:
         self.offline.discard(unit)
