@@ -50,7 +50,8 @@ class ConnectionPool:
         self, max_connections: int = 10, *, idle_close: float = IDLE_CLOSE, reactor: Any = None,
         now: Callable[[], float] = time.monotonic, **settings: Any,
     ) -> None:
-        self.max_connections = structure(max_connections, _Most, "max_connections")
+        most: Any = max_connections
+        self.max_connections: int = structure(most, _Most, "max_connections")
         self._settings = structure(
             {**settings, "idle_close": idle_close, "open": "request", "path": "/dev/null"}, PortSettings
         )
