@@ -26,6 +26,7 @@ from benchmarks.results import FOLDER, Results, new_results
 from benchmarks.sharing import measure_sharing
 from benchmarks.startup import measure_startup
 from benchmarks.tables import section
+from benchmarks.values import measure_values
 from benchmarks.wire import measure_wire
 from benchmarks.writes import measure_writes
 
@@ -34,7 +35,7 @@ Part = Callable[[Length], Figures]
 PARTS: dict[str, Part] = {
     "wire": measure_wire, "ports": measure_ports, "sharing": measure_sharing, "dead": measure_dead,
     "writes": measure_writes, "faults": measure_faults, "overhead": measure_overhead, "crowd": measure_crowd,
-    "startup": measure_startup,
+    "startup": measure_startup, "values": measure_values,
 }
 """In the order of a run."""
 

@@ -9,6 +9,7 @@ from benchmarks.bus_tables import dead, ports, sharing, writes
 from benchmarks.length import Figures
 from benchmarks.results import Results
 from benchmarks.summary import Spread, cpu, rates, ratios, utilisation
+from benchmarks.value_tables import values
 
 FIGURE = "docs/figures/bench.svg"
 SHARING_FIGURE = "docs/figures/sharing.svg"
@@ -19,7 +20,7 @@ def section(results: Results) -> str:
     """Everything between README's two markers. A part that failed says why in its table's place."""
     shown = {
         "wire": wire, "ports": ports, "sharing": shared, "dead": dead, "writes": writes, "faults": faults,
-        "overhead": overhead, "crowd": crowd, "startup": startup,
+        "overhead": overhead, "crowd": crowd, "startup": startup, "values": values,
     }
     blocks = [introduction(results.about), f"![{caption(results)}]({FIGURE})"]
     for name, table in shown.items():

@@ -1,7 +1,7 @@
 """2,000 points of 100 devices on four ports of 115200 baud, each read once a second, and a client on each port.
 
 The client reads a device's registers again and again, as fast as it is answered; what it waits says whether the poller
-is in its way. How old the readings are is asked of the front of values, all points at a time, twice a second; and the
+is in its way. How old the readings are is asked of the front of values, all points at a time, once a second; and the
 same while nobody else asks.
 """
 
@@ -17,11 +17,12 @@ from contextlib import ExitStack
 from functools import partial
 
 from benchmarks import ideal
+from benchmarks.arrival import measure_arrival
 from benchmarks.attempt import attempted, found
 from benchmarks.background import background
 from benchmarks.build import CannotMeasure
 from benchmarks.length import Figures, Length, say
-from benchmarks.rig import Busim, Lumina, free_port
+from benchmarks.rig import Busim, Lumina, free_port, wait_for
 
 BAUDRATE, PORTS, DEVICES, POINTS = 115200, 4, 25, 20
 """Devices of each port, and points of each device."""
@@ -29,28 +30,30 @@ REGISTERS = POINTS
 """That a client reads at a time: as many as the poller."""
 WARM_UP = 6.0
 """Seconds until every point was read and is read in its turn."""
-LOOK_EVERY = 0.5
+LOOK_EVERY = 1.0
+"""Seconds; to tell 2,000 values takes some 10 ms, for which nothing else is done."""
 
 
 def measure_values(length: Length) -> Figures:
-    """``alone`` while nobody but the poller asks, ``beside`` while a client of each port does; ``transaction_ms`` is
-    what a client's read takes on the wire at best."""
+    """``poller`` while nobody else asks, ``clients`` while nobody polls but a client of each port reads, ``both``;
+    ``arrival`` is how long a change takes to come to a watcher, ``transaction_ms`` what a client's read takes on the
+    wire at best."""
     told: Figures = {
         "points": PORTS * DEVICES * POINTS, "devices": PORTS * DEVICES, "ports": PORTS,
         "transaction_ms": 1000 * ideal.read(BAUDRATE, REGISTERS),
     }
-    for name, clients in (("alone", 0), ("beside", PORTS)):
-        told[name] = one = attempted(f"values {name}", partial(measured, length, clients))
+    for name in ("poller", "clients", "both"):
+        told[name] = one = attempted(f"values, {name}", partial(measured, length, name))
         if found(one):
-            say(f"  values {name}: oldest {one['oldest']:.2f} s, the poller takes {one['share']:.1%} of a wire")
+            age = f" oldest value {one['oldest']:.2f} s;" if "oldest" in one else ""
+            wait = f" p99 of a read {one['p99_ms']:.1f} ms;" if "p99_ms" in one else ""
+            say(f"  {name}:{age}{wait} the poller takes {one['share']:.1%} of a wire")
+    told["arrival"] = attempted("arrival of a change", partial(measure_arrival, length))
     return told
 
 
-def measured(length: Length, clients: int) -> Figures:
-    """Such a plant.
-
-    :param clients: connections that read as fast as they can, those of all ports together.
-    """
+def measured(length: Length, who: str) -> Figures:
+    """Such a plant, of which ``who`` asks."""
     seconds = max(10.0, 4 * length.seconds)
     with ExitStack() as ends:
         units = ("--first-unit", "1", "--last-unit", str(DEVICES))
@@ -58,39 +61,47 @@ def measured(length: Length, clients: int) -> Figures:
         ends.callback(bus.stop)
         values, tcp_ports = free_port(), [free_port() for _ in bus.paths]
         folder = pathlib.Path(ends.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "plant.toml").write_text("\n".join(plant(bus.paths, tcp_ports)))
+        (folder / "plant.toml").write_text("\n".join(plant(bus.paths, tcp_ports, who != "clients")))
         words = ("--config", str(folder / "plant.toml"), "--listen", f"values=tcp:{values}:interface=127.0.0.1")
         daemon = Lumina(bus.path, f":baudrate={BAUDRATE}", more=words)
         ends.callback(daemon.stop)
+        wait_for(values)
         time.sleep(WARM_UP)
         bus.reset()
         cpu, used, began = daemon.cpu_seconds(), polled(daemon.tcp_port), time.monotonic()
         report: Figures = {}
-        if clients:
-            targets = [word for at, port in enumerate(tcp_ports) for word in ("--target", f"127.0.0.1:{port}@{at}")]
-            load = (*targets, "--conns", str(clients), "--count", str(REGISTERS), "--units", f"1-{DEVICES}")
-            with background(seconds, *load) as reading:
-                ages = list(oldest(values, seconds))
-                report = reading.figures()
+        if who == "poller":
+            report = ages(values, seconds)
         else:
-            ages = list(oldest(values, seconds))
+            targets = [word for at, port in enumerate(tcp_ports) for word in ("--target", f"127.0.0.1:{port}@{at}")]
+            load = (*targets, "--conns", str(PORTS), "--count", str(REGISTERS), "--units", f"1-{DEVICES}")
+            with background(seconds, *load) as reading:
+                report = ages(values, seconds) if who == "both" else {}
+                report |= reading.figures()
         elapsed = time.monotonic() - began
         after = polled(daemon.tcp_port)
         return {
-            **report, "oldest": max(ages), "looks": len(ages), "cores": (daemon.cpu_seconds() - cpu) / elapsed,
-            "share": max(after[name] - used[name] for name in used) / elapsed,
+            **report, "cores": (daemon.cpu_seconds() - cpu) / elapsed,
+            "share": max([after[name] - used[name] for name in used], default=0.0) / elapsed,
             "early": sum(one["early"] for one in bus.reports()), "memory": daemon.memory(),
         }
 
 
-def plant(paths: list[str], tcp_ports: list[int]) -> Iterator[str]:
+def ages(tcp_port: int, seconds: float) -> Figures:
+    """The age of the ``oldest`` reading at any look, and how many ``looks`` there were."""
+    seen = list(oldest(tcp_port, seconds))
+    return {"oldest": max(seen), "looks": len(seen)}
+
+
+def plant(paths: list[str], tcp_ports: list[int], is_polled: bool) -> Iterator[str]:
     """The configuration: all ports but the first, which has its own option, the listeners and the devices."""
     names = ["bus", *(f"p{number}" for number in range(1, len(paths)))]
     for name, path in list(zip(names, paths, strict=True))[1:]:
         yield f'[ports.{name}]\npath = "{path}"\nbaudrate = {BAUDRATE}'
     for name, tcp_port in zip(names, tcp_ports, strict=True):
         yield f'[[listen]]\nprotocol = "modbus-tcp"\nport = "{name}"\nendpoint = "tcp:{tcp_port}:interface=127.0.0.1"'
-    yield "[values]\ndatabase = \"values.db\"\n[profiles.block]\npoll = 1.0"
+    yield f'[values]\ndatabase = "values.db"\npoll_share = {0.5 if is_polled else 0.0}'
+    yield "[profiles.block]\npoll = 1.0"
     for point in range(POINTS):
         yield f'[profiles.block.points.p{point}]\ntable = "holding"\naddress = {point}'
     for name in names:
@@ -99,7 +110,7 @@ def plant(paths: list[str], tcp_ports: list[int]) -> Iterator[str]:
 
 
 def oldest(tcp_port: int, seconds: float) -> Iterator[float]:
-    """Twice a second, how many seconds ago the device was asked for the oldest of all readings.
+    """Once a second, how many seconds ago the device was asked for the oldest of all readings.
 
     :raises CannotMeasure: one is not good.
     """

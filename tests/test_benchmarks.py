@@ -103,6 +103,16 @@ def canned() -> Results:
             },
             "crowd": {"clients": 1000, "base": 50 * 2**20, "full": 52 * 2**20, "talked": load()},
             "startup": {"lumina": [0.5, 0.7, 0.6], "python": [0.01, 0.03, 0.02]},
+            "values": {
+                "points": 2000, "devices": 100, "ports": 4, "transaction_ms": 9.56,
+                "poller": {"oldest": 1.234, "looks": 9, "cores": 0.1, "share": 0.25, "memory": 2**26},
+                "clients": {**load(p50_ms=9.8, p99_ms=12.3), "cores": 0.2, "share": 0.0, "memory": 2**26},
+                "both": {
+                    **load(p50_ms=10.1, p99_ms=22.2), "oldest": 1.5, "looks": 9, "cores": 0.3, "share": 0.25,
+                    "memory": 2**26,
+                },
+                "arrival": {"count": 17, "p50_ms": 501.2, "max_ms": 999.9, "poll_ms": 1000.0},
+            },
         },
     )
 
@@ -121,6 +131,9 @@ class TableTests(SynchronousTestCase):
         for row in (
             "| 19200 baud | 0.922 | 0.822 | 0 of 2,234 | 0 | 0 | 77 of 78 |",
             "| in smoke | 6 | 3 of 1,503 | 12.3 | 12.3 | 12.3 |",
+            "| the poller alone | 1.23 | 0.250 | - | - | 0.10 | 64 |",
+            "| a client of each port alone | - | - | 9.8 | 12.3 | 0.20 | 64 |",
+            "| both | 1.50 | 0.250 | 10.1 | 22.2 | 0.30 | 64 |",
             "| commands a second | 6,600 (6,000 to 7,000) | 7,500 (6,900 to 7,900)"
             " | 7,600 (7,000 to 8,000) | 3,000 (3,000 to 3,500)"
             " | 2.30 (2.26 to 2.50) |",

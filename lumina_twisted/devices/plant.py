@@ -60,6 +60,7 @@ class Plant:
         self._hearing = Hearing(state, settings.stale_after, now, stamp)
         self._devices = {one.name: one for one in devices}
         self._points: dict[str, tuple[Device, Point]] = {}
+        self._described: dict[str, PointDescription] = {}
         self._pollers: dict[str, PortPoller] = {}
         self._listening: dict[str, Callable[[], None]] = {}
         self._is_running = False
@@ -127,14 +128,10 @@ class Plant:
 
     def describe(self, name: str) -> PointDescription:
         """What a point is."""
-        device, point = self._find(name)
-        codec = point.codec
-        return PointDescription(
-            name=name, type=codec.type, unit_of_measure=point.unit_of_measure, writable=point.writable,
-            summary=point.summary, low=codec.low, high=codec.high,
-            words=tuple(codec.enum.values()) or tuple(codec.bits.values()), device=device.name, port=device.port,
-            unit=device.unit,
-        )
+        known = self._described.get(name)
+        if known is None:
+            known = self._described[name] = _description(name, *self._find(name))
+        return known
 
     def text(self, name: str, value: Value | None) -> str:
         """A value as a person reads it."""
@@ -223,6 +220,7 @@ class Plant:
 
     def _index(self) -> None:
         """Makes what is looked up fast."""
+        self._described.clear()
         self._points = {
             f"{device.name}.{point.name}": (device, point)
             for device in self._devices.values() for point in device.points.values()
@@ -239,3 +237,13 @@ class Plant:
             poller = PortPoller(port, there, share, self._clock, self._now, self._hearing.failed)
             self._pollers[name] = poller
             poller.start()
+
+
+def _description(name: str, device: Device, point: Point) -> PointDescription:
+    codec = point.codec
+    return PointDescription(
+        name=name, type=codec.type, unit_of_measure=point.unit_of_measure, writable=point.writable,
+        summary=point.summary, low=codec.low, high=codec.high,
+        words=tuple(codec.enum.values()) or tuple(codec.bits.values()), device=device.name, port=device.port,
+        unit=device.unit,
+    )

@@ -3,7 +3,8 @@
 It asks in the low lane, so that a client's read or write goes before all that waits here, and never takes more than its
 share of the bus: :mod:`lumina_twisted.devices.budget`. Clients that leave the low lane next to nothing would have it
 starve; so what has waited there in vain is asked for in the normal lane, where all clients take turns and the poller is
-one of them. Blocks of one interval are spread over it. At most one block of
+one of them: then it asks for one block at a time, and leaves as much time after it, so that a client waits for one at
+most. Blocks of one interval are spread over it. At most one block of
 a unit is under way, and a few in all, so that a unit that does not answer delays the others little.
 
 What the replies say reaches the state by way of what is heard on the port, whoever asked; so a block that a client has
@@ -127,6 +128,7 @@ class PortPoller:
         self._whole_again: dict[str, float] = {}
         """When the devices that refused a block are asked for it again."""
         self._crowded_until = -math.inf
+        self._begun_at = self._others_until = -math.inf
         self._call: IDelayedCall | None = None
         self._stop_watching: Callable[[], None] | None = None
         self.reads = 0
@@ -234,6 +236,9 @@ class PortPoller:
         wait = PATIENCE
         aside: list[tuple[float, int, int, _Task]] = []
         while self._heap and len(self._busy_units) < UNDER_WAY:
+            if pause := self._leave_to_others(now):
+                wait = pause
+                break
             entry = self._heap[0]
             task = entry[3]
             if entry[2] != task.version or task.is_over or task.is_under_way:
@@ -256,6 +261,13 @@ class PortPoller:
         if self._heap:
             self._wake(max(wait, SHORTEST_PAUSE))
 
+    def _leave_to_others(self, now: float) -> float:
+        """Seconds for which nothing more is asked for on a crowded bus; a block that takes long is not waited for."""
+        if now >= self._crowded_until:
+            return 0.0
+        busy = self._begun_at + LONGEST_WAIT if self._busy_units else -math.inf
+        return max(0.0, busy - now, self._others_until - now)
+
     def _ask(self, task: _Task, now: float) -> None:
         unit = task.device.unit
         if unit in self._offline and task is not self._tasks[task.device.name][0]:
@@ -265,6 +277,7 @@ class PortPoller:
         self.reads += 1
         self._busy_units.add(unit)
         self._budget.begin(task.cost)
+        self._begun_at = now
         is_low = now >= self._crowded_until
         priority: Priority = "low" if is_low else "normal"
         asked = self.port.request(self, unit, task.request, timeout=PATIENCE, priority=priority, max_age=0.0)
@@ -301,6 +314,7 @@ class PortPoller:
         self._busy_units.discard(task.device.unit)
         used, self._used = self.port.used_by(self) - self._used, self.port.used_by(self)
         self._budget.end(task.cost, used)
+        self._others_until = now + used
         if isinstance(result, Failure) and not task.is_over:
             _log.failure("polling failed within Lumina", result)
         if not task.is_over:
