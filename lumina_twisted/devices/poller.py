@@ -39,6 +39,7 @@ from lumina_twisted.errors import (
     IllegalDataValue,
     LuminaError,
     ModbusException,
+    NotAllowed,
     Overloaded,
     QueueFull,
     Stopping,
@@ -73,8 +74,9 @@ _FEW: Final = 64
 """Entries of the heap that are not worth a look for those that do not count any more."""
 _LATE: Final = (Cancelled, Expired, Overloaded, QueueFull, Stopping)
 """Not the device's fault: what was known stays, and becomes stale in its time."""
-_TOO_MUCH: Final = (IllegalDataAddress, IllegalDataValue)
-"""How devices refuse a block that has an address, or a size, which they do not have."""
+_TOO_MUCH: Final = (IllegalDataAddress, IllegalDataValue, NotAllowed)
+"""How devices refuse a block that has an address, or a size, which they do not have; and how a port does one with an
+address that its rules keep."""
 
 Fault = Callable[[Device, Block, str], None]
 """Told that a block gave no values, and why."""
@@ -342,18 +344,18 @@ class PortPoller:
         if isinstance(error, _LATE) or task.is_over or unit in self._offline:
             return None
         if isinstance(error, _TOO_MUCH) and (halves := task.block.halves()):
-            self._split(task, halves)
+            self._split(task, halves, str(error))
             return None
         self._failed(task.device, task.block, str(error))
         return None
 
-    def _split(self, task: _Task, halves: tuple[Block, Block]) -> None:
-        """The device has not all of it: each half is asked for itself from now on."""
+    def _split(self, task: _Task, halves: tuple[Block, Block], why: str) -> None:
+        """Not all of it is to be had: each half is asked for itself from now on."""
         block, device, now = task.block, task.device, self._now()
         last = block.address + block.quantity - 1
         _log.info(
-            "{device} refuses {table} {first} to {last} as one block; its halves are read apart from now on",
-            device=device.name, table=block.table, first=block.address, last=last,
+            "{device}: {table} {first} to {last} cannot be read as one block, {why}; its halves are read apart from now"
+            " on", device=device.name, table=block.table, first=block.address, last=last, why=why,
         )
         task.is_over = True
         tasks = self._tasks[device.name]

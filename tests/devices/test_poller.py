@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from twisted.internet.defer import fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Sample
+from lumina_twisted.bus.rules import Rules
 from lumina_twisted.devices.budget import CREDIT
 from lumina_twisted.devices.description import Device, Point
 from lumina_twisted.devices.plan import Block
 from lumina_twisted.devices.poller import WHOLE_AGAIN, PortPoller
-from lumina_twisted.errors import Expired, ResponseTimeout
+from lumina_twisted.errors import Expired, NotAllowed, ResponseTimeout
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.modbus.value_codec import ValueCodec
@@ -250,6 +252,22 @@ class Faults(PollerCase):
         self.assertEqual({(address, why) for _, _, address, why in self.failures}, {
             (2, "unit 1 refused function 3: exception 2 illegal data address"),
         })
+
+    def test_so_is_one_that_the_rules_of_its_port_do_not_allow(self) -> None:
+        """As a whole it is refused for one entry, which may be one that nobody gave a name."""
+        self.poll(a_device(addresses=(0, 2, 3), hole=4))
+        rules = Rules(deny=("read * holding 1", "read * holding 3"))
+        request = self.port.request
+
+        def ruled(client: Any, unit: int, pdu: bytes, **how: Any) -> Any:
+            fault = rules.fault(unit, pdu)
+            return fail(NotAllowed(fault)) if fault else request(client, unit, pdu, **how)
+
+        self.patch(self.port, "request", ruled)
+        self.run_for(5)
+        self.assertEqual({(asked[2], asked[4]) for _, _, _, asked in self.port.asked}, {(0, 1), (2, 1)})
+        self.assertEqual(len(self.times(1, 0)), 5)
+        self.assertEqual({address for _, _, address, _ in self.failures}, {3})
 
     def test_offline_at_the_speed_of_somebody_else(self) -> None:
         self.poll(a_device("a", 1, addresses=(0, 10)))
