@@ -19,6 +19,7 @@ from lumina_twisted.valueproto.reading import Quality, Reading
 
 NEVER: Final = Reading(None, Quality.STALE, None, "it has not been read yet")
 ONLY_WHEN_ASKED: Final = Reading(None, Quality.STALE, None, "it is read only when somebody asks, as read! does")
+DESCRIBED_ANEW: Final = Reading(None, Quality.STALE, None, "it was described anew, and has not been read since")
 UNPOLLED: Final = 20.0
 """Seconds that count as the interval of a point that is read only when it is asked for."""
 
@@ -53,11 +54,18 @@ class Hearing:
             places.setdefault((device.port, device.unit), []).append(device)
         self._units = {place: UnitIndex(there) for place, there in places.items()}
 
-    def forget(self, device: Device) -> None:
-        """It is somewhere else now: what was heard of it says nothing any more."""
-        for point in device.points:
-            self._sampled.pop(f"{device.name}.{point}", None)
-            self._doubted.pop(f"{device.name}.{point}", None)
+    def replaced(self, before: Device | None, device: Device) -> None:
+        """A device is described anew: what was heard of a point says nothing any more if it lies elsewhere now, or
+        means something else."""
+        has_moved = before is not None and (before.port, before.unit) != (device.port, device.unit)
+        for name, point in device.points.items():
+            was = None if before is None else before.points.get(name)
+            if was is not None and not has_moved and _means(was) == _means(point):
+                continue
+            self._sampled.pop(f"{device.name}.{name}", None)
+            self._doubted.pop(f"{device.name}.{name}", None)
+            if self._state.reading(device.name, name) is not None:
+                self._state.update(device.name, {name: DESCRIBED_ANEW})
 
     def take(self, port: str, sample: Sample) -> Iterator[tuple[Run, set[str]]]:
         """The state of what a sample tells.
@@ -117,3 +125,7 @@ class Hearing:
             if at == port and unit in (BROADCAST, there):
                 for device, point in index.touched(run.table, run.address, run.quantity):
                     self._doubted[f"{device}.{point.name}"] = since
+
+
+def _means(point: Point) -> tuple[object, ...]:
+    return point.table, point.address, point.codec

@@ -91,10 +91,9 @@ class Plant:
         before = self._devices.get(device.name)
         if before is not None and before.port in self._pollers:
             self._pollers[before.port].remove(before.name)
-        if before is not None and (before.port, before.unit) != (device.port, device.unit):
-            self._hearing.forget(before)
         self._devices[device.name] = device
         self._index()
+        self._hearing.replaced(before, device)
         if not self._is_running:
             return
         if device.port in self._pollers:

@@ -71,8 +71,13 @@ class PlantService(Service):
         return kept
 
     def _take_up(self, kept: Kept) -> Any:
+        """What was changed first: the last values are those of devices that were described so."""
+        configured: Deferred[None] = self._changes.configs.restore(kept.configurations)
+        return configured.addBoth(self._restore, kept)
+
+    def _restore(self, configured: Any, kept: Kept) -> Any:
         self.state.restore(kept.readings, kept.changes)
-        return self._changes.configs.restore(kept.configurations)
+        return configured
 
     def _begin(self, _: object) -> None:
         if self.running:

@@ -100,8 +100,10 @@ class Restarts(ServiceCase):
         before = await self.started()
         await before.plant.configure("hall", {"points": {"temperature": {"scale": 0.01}}})
         await before.plant.configure("hall", {"summary": "in the hall", "points.humidity.scale": 2})
+        self.run_for(1.5)
         await before.stopService()
         after = await self.started()
+        self.assertEqual(after.plant.reading("hall.humidity").value, 80.0)
         self.run_for(1.5)
         self.assertEqual(after.plant.reading("hall.temperature").value, 2.15)
         self.assertEqual(after.plant.reading("hall.humidity").value, 80.0)
@@ -143,6 +145,29 @@ class Changed(ServiceCase):
         await service.plant.configure("hall", {"unit": 4})
         self.run_for(1.5)
         self.assertEqual(service.plant.reading("hall.temperature").value, 7.7)
+
+    async def test_what_is_described_anew_is_not_known(self) -> None:
+        """A value of a moment ago would be told in the wrong unit of measure, or be another register's."""
+        service = await self.started()
+        self.run_for(1.5)
+        for changes in ({"points.temperature.scale": 0.01}, {"points.temperature.address": 7}, {"unit": 4}):
+            await service.plant.configure("hall", changes)
+            told = service.plant.reading("hall.temperature")
+            self.assertEqual((told.value, told.quality), (None, Quality.STALE), changes)
+            self.assertIn("described anew", told.why)
+            self.run_for(1.5)
+            self.assertEqual(service.plant.reading("hall.temperature").quality, Quality.GOOD)
+        await service.plant.configure("hall", {"poll": 7, "points.temperature.summary": "it is warm"})
+        self.assertEqual(service.plant.reading("hall.temperature").quality, Quality.GOOD)
+
+    async def test_nor_is_it_good_where_nobody_answers(self) -> None:
+        service = await self.started()
+        self.run_for(1.5)
+        self.port.go_offline(4)
+        await service.plant.configure("hall", {"unit": 4})
+        self.run_for(20)
+        told = service.plant.reading("hall.temperature")
+        self.assertEqual((told.value, told.quality), (None, Quality.BAD))
 
     async def test_what_is_refused_changes_nothing(self) -> None:
         service = await self.started()
