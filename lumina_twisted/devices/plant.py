@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, fail
 
 from lumina_twisted.bus.events import Sample
-from lumina_twisted.devices.asking import read_point, write_point
+from lumina_twisted.devices.asking import Turns, read_point, write_point
 from lumina_twisted.devices.decoding import Run
 from lumina_twisted.devices.description import Device, Point
 from lumina_twisted.devices.hearing import Hearing
@@ -63,6 +63,7 @@ class Plant:
         self._described: dict[str, PointDescription] = {}
         self._pollers: dict[str, PortPoller] = {}
         self._listening: dict[str, Callable[[], None]] = {}
+        self._turns = Turns(clock)
         self._is_running = False
         self.changes: Configurable | None = None
         """Who knows what is configured of devices, and changes it."""
@@ -159,7 +160,10 @@ class Plant:
             port = self._ports.find(device.port)
         except LuminaError:
             return fail()
-        written = write_point(port, client, device.unit, point, name, value, timeout, self._now)
+        until = self._now() + timeout
+        write = partial(write_point, port, client, device.unit, point, name, value, until, self._now)
+        place = device.port, device.unit
+        written = self._turns.run(place, timeout, write) if point.codec.needs_current else write()
         return written.addCallback(lambda _: self.reading(name))
 
     def watch(self, observer: Observer, names: Iterable[str]) -> Callable[[], None]:

@@ -13,7 +13,7 @@ from lumina_twisted.devices.description import Device, Point
 from lumina_twisted.devices.plant import Plant
 from lumina_twisted.devices.settings import ValuesSettings
 from lumina_twisted.devices.state import DeviceStateManager
-from lumina_twisted.errors import NotTaken, NotWritable, RequestError, ResponseTimeout, UnknownName
+from lumina_twisted.errors import Cancelled, Expired, NotTaken, NotWritable, RequestError, ResponseTimeout, UnknownName
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.value_codec import ValueCodec
@@ -37,6 +37,7 @@ BOILER = {
         a_point("setpoint", 10, writable=True, low=20.0, high=90.0, scale=0.1, read_back=True),
         a_point("mode", 11, writable=True, enum={0: "off", 1: "eco", 2: "full"}),
         a_point("pump", 12, writable=True, type="bool", bit=3),
+        a_point("fan", 12, writable=True, type="bool", bit=4),
         a_point("valve", 0, "coil", type="bool", writable=True),
         a_point("total", 20, type="u32", writable=True, poll=0.0),
     )
@@ -256,6 +257,29 @@ class Asked(PlantCase):
         self.boiler.holding_registers[12] = 0x8001
         self.successResultOf(self.write("pump", True))
         self.assertEqual(self.boiler.holding_registers[12], 0x8009)
+
+    def test_two_bits_at_once(self) -> None:
+        self.boiler.holding_registers[12] = 0x8001
+        first = self.plant.write("one", "boiler.pump", True, 5.0)
+        second = self.plant.write("another", "boiler.fan", True, 5.0)
+        self.run_for(0.2)
+        self.assertEqual([self.successResultOf(one).value for one in (first, second)], [True, True])
+        self.assertEqual(self.boiler.holding_registers[12], 0x8019)
+        self.assertEqual(self.plant._turns._locks, {})
+
+    def test_who_waits_for_a_bit_waits_no_longer_than_he_will(self) -> None:
+        self.port.silent = True
+        first = self.plant.write("one", "boiler.pump", True, 5.0)
+        second = self.plant.write("another", "boiler.fan", True, 0.5)
+        third = self.plant.write("a third", "boiler.fan", True, 5.0)
+        self.clock.advance(0.6)
+        self.failureResultOf(second, Expired)
+        first.cancel()
+        self.failureResultOf(first, Cancelled)
+        self.port.silent = False
+        self.run_for(1.1)
+        self.assertIs(self.successResultOf(third).value, True)
+        self.assertEqual(self.boiler.holding_registers[12], 0x10)
 
     def test_what_cannot_be_written(self) -> None:
         for point, value, error in (
