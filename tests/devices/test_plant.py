@@ -277,7 +277,8 @@ class Asked(PlantCase):
         first.cancel()
         self.failureResultOf(first, Cancelled)
         self.port.silent = False
-        self.run_for(1.1)
+        self.port._next()
+        self.run_for(0.2)
         self.assertIs(self.successResultOf(third).value, True)
         self.assertEqual(self.boiler.holding_registers[12], 0x10)
 
