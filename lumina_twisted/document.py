@@ -6,13 +6,12 @@ around such tables, goes on after a fault, and so collects all faults of a docum
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.schema import structure
+from lumina_twisted.schema import close_to, structure
 
 T = TypeVar("T")
 
@@ -89,5 +88,5 @@ class DocumentReader:
 def nearest(word: object, known: Iterable[str]) -> str:
     """The end of a sentence that says there is no ``word``: what was probably meant, or what there is."""
     known = list(known)
-    near = difflib.get_close_matches(str(word), known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}" if known else "there are none"
+    near = close_to(word, known)
+    return f"did you mean {near!r}?" if near else f"there are {', '.join(known)}" if known else "there are none"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
 
@@ -100,8 +101,15 @@ def _join(path: str, step: object) -> str:
 
 
 def _nearest(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
+    near = close_to(key, known) or next((one for one in known if one.startswith(f"{key.lower()}_")), "")
+    return f"did you mean {near!r}?" if near else f"known keys are {', '.join(known)}"
+
+
+def close_to(word: object, known: Iterable[str]) -> str:
+    """Which of the words that there are is probably meant, in whatever case; nothing if none is."""
+    lowered = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(str(word).lower(), lowered, 1)
+    return lowered[near[0]] if near else ""
 
 
 # -- values: strict ones, and the same from text ------------------------------------------------------------------
@@ -109,13 +117,13 @@ def _nearest(key: str, known: list[str]) -> str:
 
 def _strict_int(value: Any, _: object) -> int:
     if type(value) is not int:
-        raise TypeError(f"expected a whole number, got {value!r}")
+        raise TypeError(f"expected a whole number, got {value!r}{_unquoted(value, _WHOLE)}")
     return value
 
 
 def _strict_float(value: Any, _: object) -> float:
     if type(value) not in (int, float) or not math.isfinite(value):
-        raise TypeError(f"expected a number, got {value!r}")
+        raise TypeError(f"expected a number, got {value!r}{_unquoted(value, _NUMBER)}")
     return float(value)
 
 
@@ -127,9 +135,18 @@ def _strict_str(value: Any, _: object) -> str:
 
 def _strict_bool(value: Any, _: object) -> bool:
     if type(value) is not bool:
-        raise TypeError(f"expected true or false, got {value!r}")
+        raise TypeError(f"expected true or false, got {value!r}{_unquoted(value, _TRUTH)}")
     return value
 
+
+def _unquoted(value: Any, fits: re.Pattern[str]) -> str:
+    """A hint for a text that is what was expected, but for its quotes."""
+    return f"; take the quotes away: {value}" if isinstance(value, str) and fits.fullmatch(value) else ""
+
+
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?")
+_TRUTH = re.compile(r"true|false")
 
 _UNIT_IDS = frozenset(map(str, range(256)))
 """Without leading zeros, so that no two keys mean the same unit."""

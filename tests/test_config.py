@@ -187,7 +187,7 @@ class Files(ConfigTests):
                 " [profiles.NAME], [values], [limits] and [log]",
                 "ports.boiler.baudrat: unknown key; did you mean 'baudrate'?",
                 "ports.pump.path: ports.boiler is /dev/ttyUSB0 too; a device belongs to one port",
-                "ports.pump.timeout: expected a number, got '1'; 'auto' is possible too",
+                "ports.pump.timeout: expected a number, got '1'; take the quotes away: 1; 'auto' is possible too",
                 "ports.fan.path: this key is required",
                 "listen[0].dialect: expected one of 'v1', 'v2', got 'v3'",
                 "listen[1].protocol: there is no protocol 'modbus'; those that exist: " + KNOWN,
@@ -241,7 +241,7 @@ class Files(ConfigTests):
             ("[limits]\nopen_ports = 2\n", "limits.open_ports: 3 ports are opened at the start, which is more than 2;"
              ' raise it, or give some of them open = "request"'),
             ("[limits]\nopen_ports = 0\n", "limits.open_ports: expected 1 to 10000, got 0"),
-            ("[limits]\nopen = 3\n", "limits.open: unknown key; known keys are open_ports"),
+            ("[limits]\nopen = 3\n", "limits.open: unknown key; did you mean 'open_ports'?"),
             ("[[limits]]\n", "limits: expected a table, got [{}]"),
         ):
             self.assertEqual(self.faults_of_file(ports + text), [fault])

@@ -96,7 +96,17 @@ class FileTests(DeviceConfigTests):
         options = ["--check", "--config", self.file(PORT + HEATER + BOILER)]
         with contextlib.redirect_stdout(io.StringIO()) as said:
             self.assertEqual(self.assertRaises(SystemExit, Options().parseOptions, options).code, 0)
-        self.assertIn("is fine: 1 port, 2 listeners, 1 device", said.getvalue())
+        self.assertIn("is fine: 1 port, 2 listeners, 1 device\n", said.getvalue())
+
+    def test_values_that_nobody_can_ask_for(self) -> None:
+        """A file that has a listener of its own has no other, and so none for values."""
+        made = self.made('[[listen]]\nendpoint = "tcp:8888"\n' + PORT + HEATER + BOILER)
+        self.assertEqual(
+            str(made),
+            "1 port, 1 listener, 1 device; nobody can ask for values by name, for no [[listen]] has"
+            ' protocol = "values"',
+        )
+        self.assertEqual(made.unasked, str(made).partition("; ")[2])
 
 
 class FolderTests(DeviceConfigTests):
@@ -120,12 +130,14 @@ class FolderTests(DeviceConfigTests):
         self.refused(
             PORT,
             "devices.d/a.toml: this is not TOML: Expected '=' after a key in a key/value pair (at end of document)",
-            "devices.d/b.toml: ports: unknown key; there are profiles, devices, which are all that a file in"
-            " devices.d has",
+            "devices.d/b.toml: ports: unknown key; a file in devices.d has profiles and devices only",
             "devices.d/c.toml: x: a number of more than 64 bits",
+            "devices.d/e.toml: device: unknown key; did you mean 'devices'? A file in devices.d has profiles and"
+            " devices only",
             "devices.d/b.toml: devices.boiler.profile: there is no profile 'heaters'; did you mean 'heater'?",
             "devices.d/d.toml: devices: expected tables [devices.NAME], got 3",
             a="nonsense", b=PORT + BOILER.replace("heater", "heaters"), c=f"x = {2**70}", d="devices = 3\n" + HEATER,
+            e="[device.x]",
         )
 
     def test_two_with_one_name(self) -> None:

@@ -39,6 +39,13 @@ class Listed:
     speeds: tuple[Annotated[int, Between(1, 9)], ...] = setting((), "speeds")
 
 
+@frozen(kw_only=True)
+class Measured:
+    """A key of several words."""
+
+    unit_of_measure: str = setting("", "of the value")
+
+
 class SchemaTests(SynchronousTestCase):
     """What is common to both forms."""
 
@@ -90,15 +97,19 @@ class TypedValues(SchemaTests):
 
     def test_nothing_is_coerced(self) -> None:
         for key, value, sentence in (
-            ("speed", "9600", "expected a whole number, got '9600'"),
+            ("speed", "9600", "expected a whole number, got '9600'; take the quotes away: 9600"),
+            ("speed", "1_000", "expected a whole number, got '1_000'"),
             ("speed", 9600.0, "expected a whole number, got 9600.0"),
             ("speed", True, "expected a whole number, got True"),
-            ("timeout", "1", "expected a number, got '1'"),
+            ("timeout", "1", "expected a number, got '1'; take the quotes away: 1"),
+            ("timeout", "-0.5", "expected a number, got '-0.5'; take the quotes away: -0.5"),
+            ("timeout", "0,5", "expected a number, got '0,5'"),
             ("timeout", False, "expected a number, got False"),
             ("timeout", float("nan"), "expected a number, got nan"),
             ("timeout", float("inf"), "expected a number, got inf"),
             ("gap", "soon", "expected a number, got 'soon'"),
             ("exclusive", 1, "expected true or false, got 1"),
+            ("exclusive", "true", "expected true or false, got 'true'; take the quotes away: true"),
             ("exclusive", "yes", "expected true or false, got 'yes'"),
             ("bits", 8.0, "expected one of 7, 8, got 8.0"),
             ("bits", "8", "expected one of 7, 8, got '8'"),
@@ -147,6 +158,12 @@ class TypedValues(SchemaTests):
 
     def test_unknown_key_unlike_any(self) -> None:
         self.assertIn("unknown key; known keys are path, speed,", self.one_fault(zzz=1))
+
+    def test_unknown_key_like_one(self) -> None:
+        """In whatever case; or the beginning of one."""
+        self.assertIn("did you mean 'timeout'?", self.one_fault(TIMEOUT=1))
+        error = self.assertRaises(ConfigError, structure, {"unit": "m"}, Measured, "p")
+        self.assertEqual(list(error.faults), ["p.unit: unknown key; did you mean 'unit_of_measure'?"])
 
     def test_document_without_a_path(self) -> None:
         self.assertEqual(self.faults({}, ""), {"path: this key is required"})

@@ -25,6 +25,9 @@ from lumina_twisted.schema import structure_text
 _NAME: Final = re.compile(r"[!-9;-~]+")
 """A port's name: what a line's port field can hold. Its fields are parted by colons, and blanks around them go."""
 
+VALUES: Final = "values"
+"""The protocol of named values."""
+
 Structure = Callable[[Mapping[str, Any], type[Any], str], Any]
 """``schema.structure`` or ``schema.structure_text``."""
 
@@ -51,10 +54,17 @@ class Configuration:
     values: ValuesSettings = ValuesSettings()
 
     def __str__(self) -> str:
-        told = [_counted(len(self.ports), "port"), _counted(len(self.listeners), "listener")]
+        told = [counted(len(self.ports), "port"), counted(len(self.listeners), "listener")]
         if self.devices:
-            told.append(_counted(len(self.devices), "device"))
-        return ", ".join(told)
+            told.append(counted(len(self.devices), "device"))
+        return ", ".join(told) + (f"; {self.unasked}" if self.unasked else "")
+
+    @property
+    def unasked(self) -> str:
+        """A sentence if devices are described whose values nobody can ask for; it may be meant so."""
+        if not self.devices or any(one.protocol == VALUES for one in self.listeners):
+            return ""
+        return f'nobody can ask for values by name, for no [[listen]] has protocol = "{VALUES}"'
 
 
 class Draft:
@@ -228,7 +238,8 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """As ``1 port``, ``2 ports``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 

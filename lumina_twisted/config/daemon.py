@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lumina_twisted.config import signals
-from lumina_twisted.config.configuration import Configuration
+from lumina_twisted.config.configuration import Configuration, counted
 from lumina_twisted.config.listening import why_not_listening
 from lumina_twisted.config.logs import DaemonLog
 from lumina_twisted.config.process import Operator, collect_less, exit_with_failure, raise_open_files_limit
@@ -150,9 +150,11 @@ class Daemon(Service):
     def _tell(self) -> None:
         for port in self._pool:
             _log.info("port {name} is {path}, {serial}", name=port.name, path=port.path, serial=str(port.serial))
-        if count := len(self._configuration.devices):
-            points = sum(len(one.points) for one in self._configuration.devices.values())
-            _log.info("{count} devices with {points} points are described", count=count, points=points)
+        if devices := self._configuration.devices:
+            points = counted(sum(len(one.points) for one in devices.values()), "point")
+            _log.info("described: {devices} with {points}", devices=counted(len(devices), "device"), points=points)
+        if unasked := self._configuration.unasked:
+            _log.warn("{sentence}", sentence=unasked)
         for one, _ in self._fronts:
             _log.info("{protocol} on {endpoint}", protocol=one.protocol, endpoint=one.endpoint)
         if self._hints:

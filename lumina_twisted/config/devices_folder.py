@@ -9,8 +9,8 @@ from typing import Final
 from lumina_twisted.config.configuration import Draft
 from lumina_twisted.config.descriptions import TABLES
 from lumina_twisted.config.toml_file import read_toml
-from lumina_twisted.document import nearest
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.schema import close_to
 
 FOLDER: Final = "devices.d"
 _SUFFIX: Final = ".toml"
@@ -40,7 +40,7 @@ def _add_file(draft: Draft, path: pathlib.Path) -> None:
         return
     for key in data:
         if key not in TABLES:
-            draft.faults.append(
-                f"{shown}: {key}: unknown key; {nearest(key, TABLES)}, which are all that a file in {FOLDER} has"
-            )
+            near = close_to(key, TABLES)
+            meant = f"did you mean {near!r}? A" if near else "a"
+            draft.faults.append(f"{shown}: {key}: unknown key; {meant} file in {FOLDER} has profiles and devices only")
     draft.descriptions.add(data, f"{shown}: ")

@@ -38,7 +38,9 @@ def place_of(address: object, table: TableName | None) -> tuple[TableName, int]:
         meant = f'; if the data model\'s number is meant, write it in quotes: "{address}"' if address > 0 else ""
         raise ValueError(f"expected a number from 0 to {LAST_ADDRESS}, got {address}{meant}")
     if table is None:
-        raise ValueError(f"a number does not say which table it counts in; add table = {_choice()}")
+        is_like_one = _TEXT.fullmatch(str(address))
+        meant = f'; if it is the data model\'s, write it in quotes: "{address}"' if is_like_one else ""
+        raise ValueError(f"a number does not say which table it counts in; add table = {_choice()}{meant}")
     return table, address
 
 
@@ -57,4 +59,5 @@ def _from_text(text: str, table: TableName | None) -> tuple[TableName, int]:
 
 
 def _choice() -> str:
-    return ", ".join(f'"{one}"' for one in ENTRY_OF)
+    *others, last = (f'"{one}"' for one in ENTRY_OF)
+    return f"{', '.join(others)} or {last}"

@@ -1,17 +1,20 @@
 """What is changed of devices while the service runs, floor 3: on top of what the files say, and kept across a restart.
 
-What is kept are the changes alone. So a file that is edited later counts, but for the keys that were changed here.
+What is kept are the changes alone. So a file that is edited later counts, but for the keys that were changed here; None
+takes a change back.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final
 
 import attrs
 from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredLock, fail
+from twisted.logger import Logger
 
 from lumina_twisted.devices.configuring import DeviceConfigManager, KeepsConfigurations
 from lumina_twisted.devices.description import Device, Profile
@@ -21,6 +24,8 @@ from lumina_twisted.devices.settings import LINE_KEYS, Hole, Most, Poll
 from lumina_twisted.errors import ConfigError, LuminaError
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder
 from lumina_twisted.schema import Between, setting
+
+_log: Final = Logger(namespace="lumina.values")
 
 NO_PROFILE: Final = "device"
 """The type of a device that has no profile."""
@@ -91,9 +96,23 @@ class Changes:
 
     def _add(self, device: str, type_: str, nested: Mapping[str, Any]) -> Deferred[None]:
         before = self.configs.given_device_config(device)
-        merged = merge({} if before is None else dict(before.config), nested)
-        ended: Deferred[None] = self.configs.set_device_config(device, type_, merged)
-        return ended
+        merged = _without_none(merge({} if before is None else dict(before.config), nested))
+        ended: Deferred[None] = (
+            self.configs.set_device_config(device, type_, merged) if merged
+            else self.configs.remove_device_config(device)
+        )
+        told = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in _flat(nested))
+        return ended.addCallback(lambda _: _log.info("{device} is configured anew: {told}", device=device, told=told))
+
+    def tell(self) -> None:
+        """Says in the log which devices are not as their files say: who edits one must know."""
+        for device in self._described:
+            given = self.configs.given_device_config(device)
+            if given is not None and (keys := ", ".join(key for key, _ in _flat(given.config))):
+                _log.info(
+                    "{device} is as it was configured while Lumina ran, whatever its file says of {keys}",
+                    device=device, keys=keys,
+                )
 
     def _apply(self, device: str, _: str, changes: DeviceChanges | None) -> None:
         described = found(device, self._described, "device")
@@ -117,6 +136,25 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(inner, Mapping)
         made[key] = merge(inner, value) if both else copy.deepcopy(value)  # type: ignore[arg-type]
     return made
+
+
+def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is None, and without the tables of which nothing is left by that."""
+    made = {}
+    for key, value in table.items():
+        left = _without_none(value) if isinstance(value, Mapping) else value
+        if left is not None and (left != {} or value == {}):
+            made[key] = left
+    return made
+
+
+def _flat(table: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:
+    """With a dot for each table."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{outer}{key}.")
+        else:
+            yield f"{outer}{key}", value
 
 
 def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:

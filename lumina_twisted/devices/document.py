@@ -85,13 +85,14 @@ class _Reader(PointReader):
 
     def profile(self, name: str, data: Any, where: str) -> Profile:
         self.check_name(name, where, "a profile")
-        made = self.structured(data, ProfileSettings, where, ("points",)) or ProfileSettings()
+        stray = self._stray_points(data, where)
+        made = self.structured(data, ProfileSettings, where, ("points", *stray)) or ProfileSettings()
         if not isinstance(data, Mapping):
             return Profile(name=name, points={})
         self.check_poll(made.poll, where)
         defaults = Defaults(word_order=made.word_order, byte_order=made.byte_order, poll=made.poll)
         given = dict(self.tables(data, "points", where))
-        if not given and isinstance(data.get("points", {}), Mapping):
+        if not given and not stray and isinstance(data.get("points", {}), Mapping):
             self.faults.append(f"{where}.points: there is no point; add a table [{_key(where)}.points.NAME]")
         read = {one: self.point(one, table, defaults, f"{where}.points.{one}") for one, table in given.items()}
         points = {one: point for one, point in read.items() if point is not None}
@@ -102,11 +103,19 @@ class _Reader(PointReader):
             given={**data, "points": given},
         )
 
+    def _stray_points(self, data: Any, where: str) -> list[str]:
+        """The tables that stand beside ``points``, each told as a fault: none can, and points are what they are."""
+        if not isinstance(data, Mapping):
+            return []
+        stray = [key for key, value in data.items() if key != "points" and isinstance(value, Mapping)]
+        self.faults += [f"{where}.{key}: a point stands in [{_key(where)}.points.{key}]" for key in stray]
+        return stray
+
     def device(
         self, name: str, data: Any, profiles: Mapping[str, Profile], where: str, ports: Iterable[str] | None
     ) -> Device | None:
         self.check_name(name, where, "a device")
-        made = self.structured(data, DeviceSettings, where, ("points",))
+        made = self.structured(data, DeviceSettings, where, ("points", *self._stray_points(data, where)))
         if not isinstance(data, Mapping):
             return None
         profile = self._profile(data, profiles, where)

@@ -34,9 +34,17 @@ def found(name: str, known: Mapping[str, T], what: str) -> T:
 
 def _meant(name: str, known: Iterable[str]) -> str:
     every = list(known)
+    if "*" in name or "?" in name:
+        return "this takes one name, and no pattern; list tells all names"
+    if inside := [one for one in every if one.startswith(f"{name}.")]:
+        return f"it is a device, and its values are {_few(inside, 2)} ({name}.*)"
     near = difflib.get_close_matches(name.lower(), every, 1, 0.5) or [one for one in every if name and name in one][:1]
     if near:
         return f"did you mean {near[0]!r}?"
     if not every:
         return "there is none at all"
-    return f"there are {', '.join(every[:5])}{' and more' if len(every) > 5 else ''}"
+    return f"there are {_few(every, 5)}"
+
+
+def _few(names: list[str], most: int) -> str:
+    return ", ".join(names[:most]) + (" and more" if len(names) > most else "")

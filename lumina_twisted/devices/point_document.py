@@ -49,7 +49,8 @@ class PointReader(DocumentReader):
         """The point that ``data`` describes; None after a fault."""
         before = len(self.faults)
         self.check_name(name, where, "a point")
-        made = self.structured(data, PointSettings, where)
+        turned = [key for key in ("enum", "bits") if self._is_turned_round(data, key, where)]
+        made = self.structured(data, PointSettings, where, turned)
         place = self._place(data, where)
         if made is None:
             return None
@@ -77,6 +78,21 @@ class PointReader(DocumentReader):
         except ValueError as error:
             self.faults.append(f"{where}.address: {error}")
             return None
+
+    def _is_turned_round(self, data: Any, key: str, where: str) -> bool:
+        """Whether words stand before their numbers, or without any; that is then told."""
+        given = data.get(key) if isinstance(data, Mapping) else None
+        if isinstance(given, Mapping):
+            meant = {
+                number: word for word, number in given.items() if type(number) is int and not _WHOLE.match(word)
+            }
+        else:
+            words = given if isinstance(given, list) and all(isinstance(one, str) for one in given) else []
+            meant = dict(enumerate(words))
+        if meant:
+            shown = ", ".join(f'{number} = "{word}"' for number, word in list(meant.items())[:4])
+            self.faults.append(f"{where}.{key}: each word has its number before it; write {{ {shown} }}")
+        return bool(meant)
 
     def _words(self, given: Mapping[str, str], where: str, lowest: int, highest: int) -> dict[int, str]:
         """Texts by number."""

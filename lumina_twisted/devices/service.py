@@ -3,6 +3,7 @@ kept."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -80,6 +81,10 @@ class PlantService(Service):
         return configured
 
     def _begin(self, _: object) -> None:
+        if self.store is not None:
+            path = os.path.abspath(self.store.settings.path)
+            _log.info("values and changes of devices are kept in {path}", path=path)
+        self._changes.tell()
         if self.running:
             self.plant.start()
             self._look.start(LOOK_EVERY, now=False)

@@ -118,7 +118,8 @@ class Schemas(SynchronousTestCase):
             self.assertEqual(made, HeaterSettings(poll=5) if kind is HeaterSettings else value)
         for kind, value, sentence in (
             (int, True, "expected a whole number, got True"), (int, 5.0, "expected a whole number, got 5.0"),
-            (float, "5", "expected a number, got '5'"), (bool, 1, "expected true or false, got 1"),
+            (float, "5", "expected a number, got '5'; take the quotes away: 5"),
+            (bool, 1, "expected true or false, got 1"),
             (str, b"x", "expected a text in quotes, got b'x'"),
         ):
             self.assertEqual(self.faults({"key": kind}, {"key": value}), (f"boiler.key: {sentence}",))

@@ -213,10 +213,31 @@ class WrongPoints(SynchronousTestCase):
         }.items():
             self.refused(f"table = 'holding', address = {address}", f".address: {sentence}")
 
+    def test_words_and_points_in_the_wrong_place(self) -> None:
+        address = "address = '40001', "
+        self.refused(
+            address + "enum = { off = 0, eco = 1 }",
+            '.enum: each word has its number before it; write { 0 = "off", 1 = "eco" }',
+        )
+        self.refused(
+            address + "type = 'bits', bits = ['dry', 'broken']",
+            '.bits: each word has its number before it; write { 0 = "dry", 1 = "broken" }',
+        )
+        self.assertEqual(
+            profiles("[profiles.p.flow]\naddress = '30001'")[1],
+            ["profiles.p.flow: a point stands in [profiles.p.points.flow]"],
+        )
+        found = devices("[devices.d]\nport = 'north'\nunit = 1\nprofile = 'heating'\n[devices.d.flow]\nscale = 1")
+        self.assertEqual(found[1], ["devices.d.flow: a point stands in [devices.d.points.flow]"])
+
     def test_table(self) -> None:
         self.refused(
             "address = 3", '.address: a number does not say which table it counts in; add table = "coil", "discrete",'
-            ' "holding", "input"',
+            ' "holding" or "input"',
+        )
+        self.refused(
+            "address = 30001", '.address: a number does not say which table it counts in; add table = "coil",'
+            ' "discrete", "holding" or "input"; if it is the data model\'s, write it in quotes: "30001"',
         )
         self.refused(
             'address = "30001", table = "holding"',
@@ -237,7 +258,8 @@ class WrongPoints(SynchronousTestCase):
         self.refused(
             'address = "40001", scale = "0.1", writable = 1, bit = 16, length = 126, dead_band = -1',
             ".length: expected 1 to 125, got 126", ".bit: expected 0 to 15, got 16",
-            ".scale: expected a number, got '0.1'", ".writable: expected true or false, got 1",
+            ".scale: expected a number, got '0.1'; take the quotes away: 0.1",
+            ".writable: expected true or false, got 1",
             ".dead_band: expected 0 to 1e+20, got -1.0",
         )
 
@@ -281,7 +303,8 @@ class WrongPoints(SynchronousTestCase):
             ".enum.off: expected a number from -9223372036854775808 to 18446744073709551615 as the key, got 'off'",
         )
         self.refused('address = "40001", enum = { 0 = 1 }', ".enum.0: expected a text in quotes, got 1")
-        self.refused('address = "40001", enum = ["off", "on"]', ".enum: expected a table, got ['off', 'on']")
+        self.refused('address = "40001", enum = [1, 2]', ".enum: expected a table, got [1, 2]")
+        self.refused('address = "40001", enum = []', ".enum: expected a table, got []")
         self.refused(
             'address = "40001", enum = { 1 = "a", 0x1 = "b" }',
             ".enum.0x1: 1 stands there already, written in another way"

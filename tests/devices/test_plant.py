@@ -303,6 +303,11 @@ class Asked(PlantCase):
         error = self.assertRaises(UnknownName, self.plant.reading, "boiler.setpint")
         self.assertIn("did you mean 'boiler.setpoint'?", str(error))
         self.assertRaises(UnknownName, self.plant.watch, print, ["boiler.temperature", "kettle.x"])
+        error = self.assertRaises(UnknownName, self.plant.reading, "boiler")
+        self.assertIn("it is a device, and its values are boiler.temperature, boiler.", str(error))
+        self.assertIn(" and more (boiler.*)", str(error))
+        error = self.assertRaises(UnknownName, self.plant.describe, "boiler.*")
+        self.assertIn("this takes one name, and no pattern", str(error))
 
     def test_names(self) -> None:
         self.assertEqual(self.plant.names("boiler.p*"), ["boiler.pressure", "boiler.pump"])

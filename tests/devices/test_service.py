@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from lumina_twisted.devices.document import read_devices, read_profiles
@@ -168,6 +169,41 @@ class Changed(ServiceCase):
         self.run_for(20)
         told = service.plant.reading("hall.temperature")
         self.assertEqual((told.value, told.quality), (None, Quality.BAD))
+
+    async def test_null_takes_a_change_back(self) -> None:
+        """Then the file's counts again, at any depth."""
+        described = {"hall": {**DEVICES["hall"], "poll": 3, "points": {"humidity": {"scale": 2}}}}
+        before = await self.started(described=described)
+        await before.plant.configure("hall", {"poll": 1, "points.humidity.scale": 5, "points.humidity.offset": 1})
+        await before.plant.configure("hall", {"points.humidity.scale": None, "points.humidity.offset": None})
+        self.assertEqual(before.plant.config("hall"), {**described["hall"], "poll": 1})
+        await before.plant.configure("hall", {"poll": None})
+        self.assertEqual(before.plant.config("hall"), described["hall"])
+        await before.stopService()
+        after = await self.started(described={"hall": {**described["hall"], "poll": 4}})
+        self.assertEqual(after.plant.config("hall")["poll"], 4)
+
+    async def test_the_log_tells(self) -> None:
+        """What is changed, and at the next start that it is not as in the file: else nobody knew why."""
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+
+        def told() -> str:
+            texts = [formatEvent(one) for one in events if one["log_namespace"] == "lumina.values"]
+            events.clear()
+            return "\n".join(texts)
+
+        before = await self.started()
+        self.assertIn(f"values and changes of devices are kept in {self.file.absolute()}", told())
+        await before.plant.configure("hall", {"poll": 2, "points.humidity.scale": 5})
+        self.assertEqual(told(), "hall is configured anew: poll=2, points.humidity.scale=5")
+        await before.stopService()
+        await self.started()
+        self.assertIn(
+            "hall is as it was configured while Lumina ran, whatever its file says of poll, points.humidity.scale",
+            told(),
+        )
 
     async def test_what_is_refused_changes_nothing(self) -> None:
         service = await self.started()
