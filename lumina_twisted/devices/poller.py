@@ -1,11 +1,9 @@
 """Reads the blocks of one port's devices, each at its interval, floor 3.
 
 It asks in the low lane, so that a client's read or write goes before all that waits here, and never takes more than its
-share of the bus: :mod:`lumina_twisted.devices.budget`. Clients that leave the low lane next to nothing would have it
-starve; so what has waited there in vain is asked for in the normal lane, where all clients take turns and the poller is
-one of them: then it asks for one block at a time, and leaves as much time after it, so that a client waits for one at
-most. Blocks of one interval are spread over it. At most one block of
-a unit is under way, and a few in all, so that a unit that does not answer delays the others little.
+share of the bus: :mod:`lumina_twisted.devices.budget`. What it does where that is next to nothing says
+:mod:`lumina_twisted.devices.crowd`. Blocks of one interval are spread over it: :mod:`lumina_twisted.devices.agenda`. At
+most one block of a unit is under way, and a few in all, so that a unit that does not answer delays the others little.
 
 What the replies say reaches the state by way of what is heard on the port, whoever asked; so a block that a client has
 just read is not read again before its interval is over. What is told from here is what went wrong.
@@ -15,21 +13,19 @@ A unit that is offline is asked for one block only, which the bus makes its prob
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable, Iterable
-from itertools import count
 from typing import Any, Final
 
-from attrs import define
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lumina_twisted.bus.health import HealthChange, UnitState
+from lumina_twisted.devices.agenda import Agenda, Task
 from lumina_twisted.devices.asking import READS
 from lumina_twisted.devices.budget import Budget
+from lumina_twisted.devices.crowd import A_CROWD, LONGEST_WAIT, Crowd
 from lumina_twisted.devices.description import Device, TableName
 from lumina_twisted.devices.plan import Block, blocks_of
 from lumina_twisted.errors import (
@@ -60,18 +56,10 @@ GOLDEN: Final = 0.618034
 """Multiples of the golden ratio spread any number of blocks evenly over an interval, however many there are already."""
 SHORTEST_PAUSE: Final = 0.0005
 """Seconds between two looks, so that the sum of many small errors of a float is no endless loop."""
-LONGEST_WAIT: Final = 0.2
-"""Seconds that a block waits in the low lane while others are answered, before the bus counts as crowded."""
-A_CROWD: Final = 3
-"""Replies to others in that time; fewer are no crowd, but slow devices."""
-CROWDED: Final = 5.0
-"""Seconds for which it then does; afterwards the low lane is tried again."""
 OFFLINE_PAUSE: Final = 1.0
 """Seconds between two questions to a unit that is offline; the bus refuses most of them at no cost."""
 WHOLE_AGAIN: Final = 600.0
 """Seconds after which a device is asked again for the blocks that it refused: many refuse all while they start."""
-_FEW: Final = 64
-"""Entries of the heap that are not worth a look for those that do not count any more."""
 _LATE: Final = (Cancelled, Expired, Overloaded, QueueFull, Stopping)
 """Not the device's fault: what was known stays, and becomes stale in its time."""
 _TOO_MUCH: Final = (IllegalDataAddress, IllegalDataValue, NotAllowed)
@@ -80,28 +68,6 @@ address that its rules keep."""
 
 Fault = Callable[[Device, Block, str], None]
 """Told that a block gave no values, and why."""
-
-
-@define(eq=False)
-class _Task:
-    """A block and when it is due.
-
-    :param first_pause: seconds between its first read and its second, if not its interval.
-    :param begin: when it was asked for, how much of the bus the poller had used, and how many replies were heard.
-    """
-
-    device: Device
-    block: Block
-    due: float
-    request: bytes
-    cost: float = 0.01
-    first_pause: float = 0.0
-    is_under_way: bool = False
-    is_over: bool = False
-    version: int = 0
-    asked: Deferred[bytes] | None = None
-    patience: IDelayedCall | None = None
-    begin: tuple[float, int] = (0.0, 0)
 
 
 class PortPoller:
@@ -121,16 +87,13 @@ class PortPoller:
         self._failed = failed
         self._budget = Budget(share, now())
         self._used = 0.0
-        self._heap: list[tuple[float, int, int, _Task]] = []
-        self._sweep_at = _FEW
-        self._numbers = count()
-        self._tasks: dict[str, list[_Task]] = {}
+        self._crowd = Crowd()
+        self._agenda = Agenda()
+        self._tasks: dict[str, list[Task]] = {}
         self._busy_units: set[int] = set()
         self._offline: set[int] = set()
         self._whole_again: dict[str, float] = {}
         """When the devices that refused a block are asked for it again."""
-        self._crowded_until = -math.inf
-        self._begun_at = self._others_until = -math.inf
         self._call: IDelayedCall | None = None
         self._stop_watching: Callable[[], None] | None = None
         self.reads = 0
@@ -192,36 +155,23 @@ class PortPoller:
         """What stands there may have changed: it is read as soon as that can be."""
         now = self._now()
         for task in self._tasks.get(name, []):
-            if task.due > now and not task.is_under_way and _overlaps(task.block, table, address, quantity):
-                self._schedule(task, now)
+            if task.due > now and not task.is_under_way and task.overlaps(table, address, quantity):
+                self._agenda.schedule(task, now)
         self._wake()
 
     def heard(self, name: str, table: TableName, address: int, quantity: int) -> None:
         """Somebody has read that much just now: blocks that lie in it have their next turn an interval later."""
         for task in self._tasks.get(name, []):
-            if not task.is_under_way and _lies_in(task.block, table, address, quantity):
-                task.due = self._now() + task.block.poll
+            if not task.is_under_way and task.lies_in(table, address, quantity):
+                task.due = max(task.due, self._now() + task.block.poll)
 
     # -- turns ---------------------------------------------------------------------------------------------------------
 
-    def _task(self, device: Device, block: Block, due: float) -> _Task:
+    def _task(self, device: Device, block: Block, due: float) -> Task:
         request = READS[block.table](block.address, block.quantity).encode()
-        task = _Task(device, block, due, request, self.port.cost_of(device.unit, request))
-        self._schedule(task, due)
+        task = Task(device, block, due, request, self.port.cost_of(device.unit, request))
+        self._agenda.schedule(task, due)
         return task
-
-    def _schedule(self, task: _Task, due: float) -> None:
-        task.due = due
-        task.version += 1
-        heapq.heappush(self._heap, (due, next(self._numbers), task.version, task))
-        if len(self._heap) > self._sweep_at:
-            self._sweep()
-
-    def _sweep(self) -> None:
-        """Drops what does not count any more; else each write to what is read once a day is remembered for a day."""
-        self._heap = [one for one in self._heap if one[2] == one[3].version and not one[3].is_over]
-        heapq.heapify(self._heap)
-        self._sweep_at = 2 * len(self._heap) + _FEW
 
     def _wake(self, wait: float = 0.0) -> None:
         """Looks again after so many seconds."""
@@ -236,51 +186,28 @@ class PortPoller:
         self._call = None
         now = self._now()
         wait = PATIENCE
-        aside: list[tuple[float, int, int, _Task]] = []
-        while self._heap and len(self._busy_units) < UNDER_WAY:
-            if pause := self._leave_to_others(now):
+        while len(self._busy_units) < UNDER_WAY and (task := self._agenda.first(now, self._busy_units)) is not None:
+            pause = max(task.due - now, self._crowd.wait(now, bool(self._busy_units)))
+            if pause <= 0:
+                pause = self._budget.wait(task.cost, now)
+            if pause > 0:
                 wait = pause
                 break
-            entry = self._heap[0]
-            task = entry[3]
-            if entry[2] != task.version or task.is_over or task.is_under_way:
-                heapq.heappop(self._heap)
-            elif entry[0] < task.due:  # it was heard meanwhile
-                heapq.heapreplace(self._heap, (task.due, *entry[1:]))
-            elif entry[0] > now:
-                wait = entry[0] - now
-                break
-            elif task.device.unit in self._busy_units:
-                aside.append(heapq.heappop(self._heap))
-            elif pause := self._budget.wait(task.cost, now):
-                wait = pause
-                break
-            else:
-                heapq.heappop(self._heap)
-                self._ask(task, now)
-        for entry in aside:
-            heapq.heappush(self._heap, entry)
-        if self._heap:
+            self._ask(task, now)
+        if self._agenda:
             self._wake(max(wait, SHORTEST_PAUSE))
 
-    def _leave_to_others(self, now: float) -> float:
-        """Seconds for which nothing more is asked for on a crowded bus; a block that takes long is not waited for."""
-        if now >= self._crowded_until:
-            return 0.0
-        busy = self._begun_at + LONGEST_WAIT if self._busy_units else -math.inf
-        return max(0.0, busy - now, self._others_until - now)
-
-    def _ask(self, task: _Task, now: float) -> None:
+    def _ask(self, task: Task, now: float) -> None:
         unit = task.device.unit
         if unit in self._offline and task is not self._tasks[task.device.name][0]:
-            self._schedule(task, now + max(task.block.poll, OFFLINE_PAUSE))
+            self._agenda.schedule(task, now + max(task.block.poll, OFFLINE_PAUSE))
             return
         task.is_under_way = True
         self.reads += 1
         self._busy_units.add(unit)
         self._budget.begin(task.cost)
-        self._begun_at = now
-        is_low = now >= self._crowded_until
+        self._crowd.begin(now)
+        is_low = not self._crowd.is_there(now)
         priority: Priority = "low" if is_low else "normal"
         asked = self.port.request(self, unit, task.request, timeout=PATIENCE, priority=priority, max_age=0.0)
         task.asked = asked
@@ -289,25 +216,25 @@ class PortPoller:
         asked.addCallbacks(lambda _: self._is_back(unit), self._on_failure, errbackArgs=(task,))
         asked.addBoth(self._ended, task)
 
-    def _be_patient(self, task: _Task) -> None:
+    def _be_patient(self, task: Task) -> None:
         task.begin = self.port.used_by(self), self.replies
         task.patience = self._clock.callLater(LONGEST_WAIT, self._press, task)
 
-    def _press(self, task: _Task) -> None:
+    def _press(self, task: Task) -> None:
         """It waits in the low lane for long. If the poller got nothing meanwhile and others did, it is asked for in the
         normal lane. A device of ours that takes its time is no reason."""
         used, replies = task.begin
         is_served = self.port.used_by(self) > used or self.replies < replies + A_CROWD
-        if is_served and self._now() >= self._crowded_until:
+        if is_served and not self._crowd.is_there(self._now()):
             self._be_patient(task)
             return
         task.patience = None
         assert task.asked is not None, "it has not ended"
-        self._crowded_until = self._now() + CROWDED
+        self._crowd.noticed(self._now())
         task.due, task.first_pause = self._now(), SHORTEST_PAUSE
         task.asked.cancel()
 
-    def _ended(self, result: object, task: _Task) -> None:
+    def _ended(self, result: object, task: Task) -> None:
         now = self._now()
         task.asked, task.is_under_way = None, False
         if task.patience is not None:
@@ -316,7 +243,7 @@ class PortPoller:
         self._busy_units.discard(task.device.unit)
         used, self._used = self.port.used_by(self) - self._used, self.port.used_by(self)
         self._budget.end(task.cost, used)
-        self._others_until = now + used
+        self._crowd.end(now, used)
         if isinstance(result, Failure) and not task.is_over:
             _log.failure("polling failed within Lumina", result)
         if not task.is_over:
@@ -324,7 +251,7 @@ class PortPoller:
             if task.device.unit in self._offline:
                 pause = max(pause, OFFLINE_PAUSE)
             missed = task.due + pause < now
-            self._schedule(task, now if missed else task.due + pause)
+            self._agenda.schedule(task, now if missed else task.due + pause)
             if now >= self._whole_again.get(task.device.name, math.inf):
                 self.remove(task.device.name)
                 self.add(task.device)
@@ -332,7 +259,7 @@ class PortPoller:
 
     # -- what goes wrong -----------------------------------------------------------------------------------------------
 
-    def _on_failure(self, failure: Failure, task: _Task) -> Failure | None:
+    def _on_failure(self, failure: Failure, task: Task) -> Failure | None:
         error = failure.value
         if not isinstance(error, LuminaError):
             return failure
@@ -349,7 +276,7 @@ class PortPoller:
         self._failed(task.device, task.block, str(error))
         return None
 
-    def _split(self, task: _Task, halves: tuple[Block, Block], why: str) -> None:
+    def _split(self, task: Task, halves: tuple[Block, Block], why: str) -> None:
         """Not all of it is to be had: each half is asked for itself from now on."""
         block, device, now = task.block, task.device, self._now()
         last = block.address + block.quantity - 1
@@ -377,7 +304,7 @@ class PortPoller:
             self._offline.add(unit)
             self._tell_offline(self._of_unit(unit))
 
-    def _tell_offline(self, tasks: Iterable[_Task]) -> None:
+    def _tell_offline(self, tasks: Iterable[Task]) -> None:
         for task in tasks:
             self._failed(task.device, task.block, f"unit {task.device.unit} on {self.port.name} is offline")
 
@@ -387,16 +314,7 @@ class PortPoller:
             self._offline.discard(unit)
             for task in self._of_unit(unit):
                 if not task.is_under_way:
-                    self._schedule(task, self._now())
+                    self._agenda.schedule(task, self._now())
 
-    def _of_unit(self, unit: int) -> list[_Task]:
+    def _of_unit(self, unit: int) -> list[Task]:
         return [task for tasks in self._tasks.values() for task in tasks if task.device.unit == unit]
-
-
-def _overlaps(block: Block, table: TableName, address: int, quantity: int) -> bool:
-    return block.table == table and block.address < address + quantity and address < block.address + block.quantity
-
-
-def _lies_in(block: Block, table: TableName, address: int, quantity: int) -> bool:
-    end = block.address + block.quantity
-    return block.table == table and address <= block.address and end <= address + quantity

@@ -334,7 +334,7 @@ class Faults(PollerCase):
             self.poller.heard("d", "holding", 0, 1)
             self.poller.hurry("d", "holding", 0, 1)
             self.run_for(0.01)
-        self.assertLess(len(self.poller._heap), 5)
+        self.assertLess(len(self.poller._agenda), 5)
 
     def test_nor_what_is_due_in_a_long_time(self) -> None:
         self.poll(a_device(poll=86400.0), *[a_device(f"d{unit}", unit) for unit in range(2, 9)])
@@ -343,4 +343,4 @@ class Faults(PollerCase):
             self.poller.hurry("d", "holding", 0, 1)
             self.run_for(0.05)
         self.assertGreater(len(self.times()), 200)
-        self.assertLess(len(self.poller._heap), 100)
+        self.assertLess(len(self.poller._agenda), 100)
