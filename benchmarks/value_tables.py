@@ -32,9 +32,9 @@ def values(measured: Figures) -> Iterator[str]:
     arrival = measured["arrival"]
     if found(arrival):
         yield (
-            f"A client's read takes {measured['transaction_ms']:.1f} ms on the wire at best. A value that changes on the"
-            f" bus, and is read each {arrival['poll_ms']:.0f} ms, is told to a watcher {arrival['p50_ms']:.0f} ms later,"
-            f" {arrival['max_ms']:.0f} ms at most ({arrival['count']} changes)."
+            f"A client's read takes {measured['transaction_ms']:.1f} ms on the wire at best. A value that is read each"
+            f" {arrival['poll_ms']:.0f} ms, and changes on the bus, is told to a watcher {arrival['p50_ms']:.0f} ms"
+            f" later, {arrival['max_ms']:.0f} ms at most ({arrival['count']} changes)."
         )
         yield ""
     yield from reasons(measured)
