@@ -11,6 +11,7 @@ a commit survives the death of the process in any case. What a power cut may tak
 
 from __future__ import annotations
 
+import codecs
 import json
 import pathlib
 import sqlite3
@@ -51,7 +52,7 @@ class Damaged(Exception):
 
 
 class NotOurs(sqlite3.OperationalError):
-    """Another program's database, which is left alone."""
+    """Another program's database, or a text, which is left alone."""
 
 
 @frozen
@@ -89,6 +90,7 @@ class Database(adbapi.ConnectionPool):
         )
         self._path = pathlib.Path(path)
         self._is_suspect = False
+        self._was_ours = False
         self.told: deque[str] = deque(maxlen=100)
 
     def connect(self) -> Any:
@@ -117,14 +119,25 @@ class Database(adbapi.ConnectionPool):
     def _opened(self, connection: sqlite3.Connection) -> None:
         try:
             _prepare(connection)
+            self._was_ours = True
         except Exception as error:
             try:
                 if _is_damage(error):
+                    self._leave_alone_a_text()
                     self._set_aside(str(error))
                     raise Damaged(str(error)) from None
                 raise
             finally:
                 connection.close()
+
+    def _leave_alone_a_text(self) -> None:
+        """Damage makes no text of a database: whoever named this file was mistaken, and others need it where it is.
+
+        :raises NotOurs: if it is one, and was not this program's until now.
+        """
+        has_log = self._path.with_name(f"{self._path.name}-wal").exists()
+        if not self._was_ours and not has_log and _is_text(self._path):
+            raise NotOurs("it is a text, and no database; name another file")
 
     def _set_aside(self, why: str) -> None:
         """With what belongs to it: a new file would take the old one's log for its own. It is still open, for closing
@@ -150,6 +163,17 @@ def _code(error: BaseException) -> int:
 
 def _is_damage(error: BaseException) -> bool:
     return isinstance(error, Damaged) or _code(error) in _DAMAGE
+
+
+def _is_text(path: pathlib.Path) -> bool:
+    """Whether it begins as UTF-8 without a NUL; its first characters tell."""
+    with path.open("rb") as file:
+        begin = file.read(4096)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(begin)  # the last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return bool(begin) and b"\0" not in begin
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -81,7 +81,7 @@ class PlantService(Service):
         return configured
 
     def _begin(self, _: object) -> None:
-        if self.store is not None:
+        if self.store is not None and not self.store.trouble:
             path = os.path.abspath(self.store.settings.path)
             _log.info("values and changes of devices are kept in {path}", path=path)
         self._changes.tell()

@@ -151,6 +151,11 @@ class StateStore:
         """How many changes are not in the file yet: what is lost if the process is killed now."""
         return len(self._waiting) + self._on_the_way
 
+    @property
+    def trouble(self) -> str:
+        """Why the file cannot be used just now; nothing if it can."""
+        return self._trouble
+
     # -- in the reactor's thread ----------------------------------------------------------------------------------
 
     async def _run(self, work: Callable[..., Any], *args: Any) -> str:

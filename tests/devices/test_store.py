@@ -221,8 +221,21 @@ class Trouble(WithAFile):
         self.assertEqual(count_of(self.path), 2000)
 
     async def test_no_database(self) -> None:
-        pathlib.Path(self.path).write_text("this is no database" * 100)
+        pathlib.Path(self.path).write_bytes(b"this is no database\0\xa5" * 100)
         await self.assert_begun_anew("file is not a database")
+
+    async def test_a_text_is_left_alone(self) -> None:
+        """It was named by mistake, as a configuration or a file of the system, and somebody needs it where it is."""
+        for text in ("[ports.boiler]\n", "root:x:0:0:root:/root:/bin/bash\n" * 40, "x" * 4095 + "°C"):
+            pathlib.Path(self.path).write_text(text)
+            self.logged.clear()
+            store = self.make()
+            self.assertEqual(await store.start(), Kept())
+            self.assertIn("it is a text, and no database; name another file", self.logged[0])
+            store.add("boiler", "flow", good(1))
+            self.assertFalse(await store.flush())
+            await store.stop()
+            self.assertEqual((self.aside(), pathlib.Path(self.path).read_text()), ([], text))
 
     async def test_damaged(self) -> None:
         await self.made()
