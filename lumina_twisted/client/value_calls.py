@@ -13,6 +13,7 @@ from lumina_twisted.errors import RequestError, ServerError
 from lumina_twisted.modbus.value_codec import Value
 from lumina_twisted.valueproto import command
 from lumina_twisted.valueproto.answer import Answer, Configured, Described, Past, Points, Readings, Written
+from lumina_twisted.valueproto.command_lines import MAX_COUNT
 from lumina_twisted.valueproto.point import PointDescription
 
 T = TypeVar("T")
@@ -66,8 +67,8 @@ def watch(names: tuple[str, ...]) -> command.Watch:
 
 def history(name: str, count: int | None) -> ValueCall[tuple[ValueReading, ...]]:
     """What a point was before."""
-    if count is not None and (not isinstance(count, int) or not 0 < count <= command.MAX_COUNT):
-        raise RequestError(f"{count!r} is no count of changes; give a whole number from 1 to {command.MAX_COUNT}")
+    if count is not None and (not isinstance(count, int) or not 0 < count <= MAX_COUNT):
+        raise RequestError(f"{count!r} is no count of changes; give a whole number from 1 to {MAX_COUNT}")
     asked = command.History(_one(name), count)
     return ValueCall(asked, lambda answer: tuple(map(ValueReading.of, _is(Past, answer).history)))
 

@@ -13,6 +13,7 @@ from lumina_twisted.client.value_watches import Watch
 from lumina_twisted.errors import LineError, RequestError
 from lumina_twisted.valueproto import command
 from lumina_twisted.valueproto.command import Command
+from lumina_twisted.valueproto.command_lines import format_command
 
 _SLACK: Final = 1000
 """Deadlines of ended requests that are kept before they are swept out."""
@@ -56,7 +57,7 @@ def check_line(asked: Command) -> None:
     :raises RequestError: if so.
     """
     try:
-        command.format_command(evolve(asked, tag="f" * 8))
+        format_command(evolve(asked, tag="f" * 8))
     except LineError as error:
         raise RequestError(str(error)) from None
 

@@ -38,6 +38,7 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.valueproto import command
 from lumina_twisted.valueproto.answer import Answer, Change, Readings, Refused
+from lumina_twisted.valueproto.command_lines import format_command
 from lumina_twisted.valueproto.json_lines import parse_answer
 
 WINDOW: Final = 64
@@ -48,7 +49,6 @@ PATIENCE: Final = 5.0
 """Seconds within which a listener says that it speaks these lines, or that it is there still."""
 SILENCE: Final = 20.0
 """Seconds without a byte, after which one who watches asks whether anybody is there."""
-
 
 
 class Answered(NamedTuple):
@@ -156,7 +156,7 @@ class ValueSession:
         """Ends every request and every watch. A listener goes on telling one who has only ended his side, as ``nc``
         does at the end of its input, so it is told."""
         if self._has_watched and self._state in (State.READY, State.STOPPING):
-            self._out.append(command.format_command(command.Unwatch()))
+            self._out.append(format_command(command.Unwatch()))
         self._end_all("the client was closed before its answer came", Cancelled)
         self._watches = Watches()
 
@@ -212,7 +212,7 @@ class ValueSession:
             self._send(request, now)
 
     def _send(self, request: ValueRequest, now: float) -> None:
-        self._out.append(command.format_command(self._open.begin(request, now)))
+        self._out.append(format_command(self._open.begin(request, now)))
 
     def _ask_own(self, asked: command.Command, now: float, watch: Watch | None = None) -> None:
         """A request that no caller waits for."""

@@ -1,5 +1,6 @@
 """The grammar of the value lines, floor 0: names, readings, what is asked and what is answered.
 
-:mod:`~lumina_twisted.valueproto.command` has the lines that a client sends, :mod:`~lumina_twisted.valueproto.answer`
-those that it gets, in JSON both ways and as text for people; ``docs/values.md`` tells all of it to those.
+:mod:`~lumina_twisted.valueproto.command` has what a client asks, and :mod:`~lumina_twisted.valueproto.command_lines` the
+lines that say it; :mod:`~lumina_twisted.valueproto.answer` has what it is answered, in JSON both ways and as text for
+people. ``docs/values.md`` tells all of it to those.
 """

@@ -31,7 +31,7 @@ from lumina_twisted.valueproto.answer import (
     Watching,
     Written,
 )
-from lumina_twisted.valueproto.command import quote, text_of
+from lumina_twisted.valueproto.command_lines import quote, text_of
 from lumina_twisted.valueproto.instant import iso_time
 from lumina_twisted.valueproto.point import PointDescription
 
