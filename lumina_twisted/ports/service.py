@@ -16,14 +16,12 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
-from twisted.logger import Logger, LogLevel
 
 from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.bus import Bus
-from lumina_twisted.bus.events import Request, Sample
-from lumina_twisted.bus.health import LONGEST_INTERVAL, HealthChange, UnitState
+from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.monitor import PerformanceMonitor
-from lumina_twisted.errors import ModbusError, ModbusException, NotAllowed, NotSent, PortClosed, RequestError
+from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
@@ -33,6 +31,7 @@ from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import SocketEndpoint
 from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
+from lumina_twisted.ports.telling import PortTeller
 from lumina_twisted.priority import Priority, lane_of
 
 _CLOSED: Final = "it is closed"
@@ -64,7 +63,7 @@ class PortService(Service):
         self._now = now
         self._admit = admit
         self._reactor = reactor
-        self._log = Logger(namespace=f"lumina.port.{name}")
+        self._tell = PortTeller(name)
         over_stream = self._address is not None and self._address.framing == "rtu"
         self._bus = Bus(settings, name, over_stream=over_stream, monitor=monitor, analytics=analytics)
         self._state = "it has not been opened yet"
@@ -72,11 +71,8 @@ class PortService(Service):
         self._waiting_for_close: list[Deferred[None]] = []
         self._waiting_for_open: list[Deferred[None]] = []
         self._holders = 0
-        self._observers: list[HealthObserver] = []
-        self._listeners: list[SampleObserver] = []
-        self._protocol = RTUProtocol(
-            self._bus, reactor, now, self._on_state, self._on_failure, self._on_health, self._on_sample
-        )
+        tell = self._tell
+        self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state, tell.failed, tell.health, tell.sample)
         self._endpoint = self._make_endpoint(partial(twin, self))
         endpoint = Reporting(self._endpoint, self._protocol.unavailable)
         self._supervisor = Supervisor(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
@@ -192,18 +188,18 @@ class PortService(Service):
 
     def watch(self, observer: HealthObserver) -> Callable[[], None]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.watch`."""
-        self._observers.append(observer)
-        return partial(self._observers.remove, observer)
+        self._tell.health_observers.append(observer)
+        return partial(self._tell.health_observers.remove, observer)
 
     def listen(self, observer: SampleObserver) -> Callable[[], None]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.listen`."""
-        self._listeners.append(observer)
+        self._tell.sample_observers.append(observer)
         self._bus.samples.watch(True)
         return partial(self._unlisten, observer)
 
     def _unlisten(self, observer: SampleObserver) -> None:
-        self._listeners.remove(observer)
-        self._bus.samples.watch(bool(self._listeners))
+        self._tell.sample_observers.remove(observer)
+        self._bus.samples.watch(bool(self._tell.sample_observers))
 
     def meter(self, client: Hashable) -> None:
         """See :meth:`lumina_twisted.ports.interfaces.Port.meter`."""
@@ -224,12 +220,8 @@ class PortService(Service):
         return "Modbus TCP" if self._address.framing == "modbus" else f"RTU at {self.serial.baudrate}"
 
     def _not_allowed(self, fault: str, frame: bytes) -> NotAllowed:
-        """Told to the log too: who asks for it again and again may be a program with a fault, or worse."""
         error = NotAllowed(f"not on {self.name}, {fault}", unit=frame[0], function_code=frame[1], frame=frame)
-        self._log.info(
-            "{port}: refused, {fault}", port=self.name, fault=fault, unit=frame[0], function=frame[1],
-            kind=error.token, fold=(frame[0], frame[1], error.token),
-        )
+        self._tell.refused(fault, error)
         return error
 
     def _refused_baudrate(self, baudrate: int) -> str:
@@ -284,8 +276,7 @@ class PortService(Service):
         """Tells the log about changes only: a device may be away for a night."""
         was, self._state = self._state, state
         if state != was:
-            level = LogLevel.info if self.is_open or state.startswith(_CLOSED) else LogLevel.warn
-            self._log.emit(level, "{port}: {state}", port=self.name, state=state)
+            self._tell.state(state, is_in_order=self.is_open or state.startswith(_CLOSED))
         self._tell_openers(state)
 
     def _tell_openers(self, state: str) -> None:
@@ -297,46 +288,9 @@ class PortService(Service):
             else:
                 opened.errback(PortClosed(f"{self.name} is not open, {state}"))
 
-    def _on_failure(self, request: Request, error: ModbusError) -> None:
-        """One line for what failed on the bus; ``fold`` says which lines are the same again, for a dead device that is
-        asked every second must not fill a disk. Mistakes of callers are theirs, and they are told."""
-        if isinstance(error, RequestError):
-            return
-        function = request.frame[1]
-        self._log.emit(
-            LogLevel.info if isinstance(error, NotSent | ModbusException) else LogLevel.warn, "{port}: {error}",
-            port=self.name, error=str(error), unit=request.unit, function=function, kind=error.token,
-            fold=(request.unit, function, error.token),
-        )
-
-    def _on_health(self, change: HealthChange) -> None:
-        """Tells the log once, and whoever watches."""
-        if change.state is UnitState.OFFLINE:
-            self._log.warn(
-                "{port}: unit {unit} is offline, it does not answer; until it does only one request in"
-                " {interval:g} s is let through to it", port=self.name, unit=change.unit, interval=LONGEST_INTERVAL,
-            )
-        else:
-            self._log.info("{port}: unit {unit} is online again", port=self.name, unit=change.unit)
-        for observer in list(self._observers):
-            try:
-                observer(change)
-            except Exception:  # the port must not suffer from who watches it
-                self._log.failure("{port}: {observer} failed", port=self.name, observer=observer)
-
-    def _on_sample(self, sample: Sample) -> None:
-        for observer in list(self._listeners):
-            try:
-                observer(sample)
-            except Exception:  # as above
-                self._log.failure("{port}: {observer} failed", port=self.name, observer=observer)
-
     def trace_frames(self, wanted: bool) -> None:
         """Logs each frame in hex at debug, or does not: that costs more than all else that is done for a frame."""
-        self._protocol.trace = self._on_frame if wanted else None
-
-    def _on_frame(self, direction: str, data: bytes) -> None:
-        self._log.debug("{port} {direction} {frame}", port=self.name, direction=direction, frame=data.hex(" "))
+        self._protocol.trace = self._tell.frame if wanted else None
 
     def _let_go(self, _: object) -> Deferred[None] | None:
         self._protocol.close()

@@ -1,0 +1,77 @@
+"""What a port tells the log, and those who watch it, floor 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.logger import Logger, LogLevel
+
+from lumina_twisted.bus.events import Request, Sample
+from lumina_twisted.bus.health import LONGEST_INTERVAL, HealthChange, UnitState
+from lumina_twisted.errors import ModbusError, ModbusException, NotAllowed, NotSent, RequestError
+from lumina_twisted.ports.interfaces import HealthObserver, SampleObserver
+
+
+class PortTeller:
+    """The log of one port, and its observers. None of these can do it harm: what one raises is logged.
+
+    ``fold`` says which lines of the log are the same again, for a dead device that is asked every second must not fill
+    a disk.
+
+    :param name: of the port.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._log = Logger(namespace=f"lumina.port.{name}")
+        self.health_observers: list[HealthObserver] = []
+        self.sample_observers: list[SampleObserver] = []
+
+    def state(self, state: str, is_in_order: bool) -> None:
+        """It has another state."""
+        self._log.emit(LogLevel.info if is_in_order else LogLevel.warn, "{port}: {state}", port=self._name, state=state)
+
+    def refused(self, fault: str, error: NotAllowed) -> None:
+        """Its rules refused a request: who asks for it again and again may be a program with a fault, or worse."""
+        self._log.info(
+            "{port}: refused, {fault}", port=self._name, fault=fault, unit=error.unit, function=error.function_code,
+            kind=error.token, fold=(error.unit, error.function_code, error.token),
+        )
+
+    def failed(self, request: Request, error: ModbusError) -> None:
+        """Something failed on the bus. Mistakes of callers are theirs, and they are told."""
+        if isinstance(error, RequestError):
+            return
+        function = request.frame[1]
+        self._log.emit(
+            LogLevel.info if isinstance(error, NotSent | ModbusException) else LogLevel.warn, "{port}: {error}",
+            port=self._name, error=str(error), unit=request.unit, function=function, kind=error.token,
+            fold=(request.unit, function, error.token),
+        )
+
+    def health(self, change: HealthChange) -> None:
+        """A unit is offline, or online again."""
+        if change.state is UnitState.OFFLINE:
+            self._log.warn(
+                "{port}: unit {unit} is offline, it does not answer; until it does only one request in"
+                " {interval:g} s is let through to it", port=self._name, unit=change.unit, interval=LONGEST_INTERVAL,
+            )
+        else:
+            self._log.info("{port}: unit {unit} is online again", port=self._name, unit=change.unit)
+        self._tell(self.health_observers, change)
+
+    def sample(self, sample: Sample) -> None:
+        """The wire told something of a device."""
+        self._tell(self.sample_observers, sample)
+
+    def frame(self, direction: str, data: bytes) -> None:
+        """Bytes were sent (``>``) or received (``<``)."""
+        self._log.debug("{port} {direction} {frame}", port=self._name, direction=direction, frame=data.hex(" "))
+
+    def _tell(self, observers: Iterable[Callable[[Any], object]], what: Any) -> None:
+        for observer in list(observers):
+            try:
+                observer(what)
+            except Exception:
+                self._log.failure("{port}: {observer} failed", port=self._name, observer=observer)
