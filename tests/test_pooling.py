@@ -7,6 +7,8 @@ import asyncio
 import os
 import pathlib
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -35,6 +37,7 @@ from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.timer import FineTimer
 from lumina_twisted.simulator.bus import SimulatedBus
 from lumina_twisted.simulator.device import SimulatedDevice
+from tests.twistd_process import environment
 
 READ = bytes.fromhex("0300050002")
 FAST = {"baudrate": 115200, "timeout": 0.2, "echo": "off", "retries": 0}
@@ -416,6 +419,26 @@ class InAsyncio(SynchronousTestCase, Programs):
 
         self.run_program(program)
 
+    def test_no_reactor_is_installed(self) -> None:
+        """A program may want to install one that suits it, later on."""
+        program = """if True:
+            import asyncio, sys
+            from lumina_twisted.errors import PortClosed
+            from lumina_twisted.helpers import ConnectionPool
+
+            async def main():
+                async with ConnectionPool() as pool:
+                    try:
+                        await pool.get_connection("/dev/nowhere")
+                    except PortClosed:
+                        print("asked")
+
+            asyncio.run(main())
+            print("twisted.internet.reactor" in sys.modules)
+        """
+        printed = subprocess.check_output([sys.executable, "-c", program], env=environment(), text=True)
+        self.assertEqual(printed.split(), ["asked", "False"])
+
     def test_as_the_mission_prints_it(self) -> None:
         """But for its imports and the device."""
 
@@ -450,7 +473,7 @@ class AtRunTime(SynchronousTestCase):
         self.assertIs(pool.find("b"), port)
         self.assertIs(pool.find("/dev/nothing"), port)
         self.assertTrue(port.running)
-        self.assertTrue(pool._look.running)
+        self.assertIsNotNone(pool._look)
         self.assertIn("'a' already", str(self.assertRaises(RequestError, pool.add, "a", PortSettings(path="/dev/x"))))
         pool.stopService()
         self.assertIn("does not run", self.failureResultOf(port.open(), PortClosed).getErrorMessage())

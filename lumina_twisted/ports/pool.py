@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IDelayedCall
 
 from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.monitor import MOST_PORTS, PerformanceMonitor
@@ -48,8 +48,8 @@ class PortPool(MultiService):
         self._ports: list[PortService] = []
         self._by_path: dict[str, Port] = {}
         self._by_name: dict[str, Port] = {}
-        self._look = LoopingCall(self._close_idle)
-        self._look.clock = reactor
+        self._look: IDelayedCall | None = None
+        """No LoopingCall: that installs Twisted's own reactor, also in a program of asyncio's."""
         for name, one in settings.items():
             self.add(name, one)
 
@@ -102,16 +102,22 @@ class PortPool(MultiService):
         self._look_if_needed()
 
     def _look_if_needed(self) -> None:
-        if not self._look.running and any(port.settings.idle_close for port in self._ports):
-            self._look.start(_LOOK_EVERY, now=False)
+        if self._look is None and any(port.settings.idle_close for port in self._ports):
+            self._look = self._reactor.callLater(_LOOK_EVERY, self._on_look)
+
+    def _on_look(self) -> None:
+        self._look = None
+        self._look_if_needed()
+        self._close_idle()
 
     def stopService(self) -> Deferred[Any]:
         """Stops all ports at the same time.
 
         :return: a Deferred that fires when the last one is closed, within the longest ``stop_timeout``.
         """
-        if self._look.running:
-            self._look.stop()
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         stopped: Deferred[Any] = super().stopService()
         return stopped
 
