@@ -122,7 +122,7 @@ class Programs:
             await again.close()
             third = await third
             await third.request(1, READ)
-            test.assertFalse(pool._by_place[os.path.realpath(self.path("a"))].is_supervised)
+            test.assertFalse(pool._by_path[self.path("a")].is_supervised)
             test.assertTrue(second.is_open)
             await second.close()
             fourth = await pool.get_connection(self.path("a"))
@@ -183,7 +183,7 @@ class Programs:
         async with ConnectionPool(1, **FAST) as pool:
             told = await self.failed(pool.get_connection(self.path("x")), PortClosed)
             test.assertIn("is not open, there is no", told)
-            test.assertFalse(pool._by_place[self.path("x")].is_supervised, "nobody goes on trying")
+            test.assertFalse(pool._by_path[self.path("x")].is_supervised, "nobody goes on trying")
             self.bus("a")
             connection = await pool.get_connection(self.path("a"))
             test.assertTrue(connection.is_open, "the one that failed takes no place")
@@ -201,6 +201,25 @@ class Programs:
             again = await pool.get_connection(self.path("a"))
             test.assertEqual(len(await again.request(1, READ)), 9)
             test.assertEqual(len(await connection.request(1, READ)), 9)
+
+    async def back_elsewhere(self, test: Any) -> None:
+        """A link by which a device is always found, under another name since it was plugged in anew."""
+        for name in "ab":
+            self.bus(name)
+        link = pathlib.Path(self.path("by-id"))
+        link.symlink_to(self.path("a"))
+        async with ConnectionPool(1, **FAST) as pool:
+            before = await pool.get_connection(str(link))
+            self.buses[0].unplug()
+            while before.is_open:
+                await test.later(0.01)
+            await before.close()
+            link.unlink()
+            link.symlink_to(self.path("b"))
+            connection = await pool.get_connection(str(link))
+            test.assertEqual(len(await connection.request(1, READ)), 9)
+            same = await pool.get_connection(self.path("b"))
+            test.assertIs(same._port, connection._port)
 
     async def idle(self, test: Any) -> None:
         """Its time is the test's."""
@@ -264,7 +283,7 @@ class Programs:
 
 PROGRAMS = (
     "reads_and_writes", "speeds", "bounded", "first_come", "cancelled", "given_back_when_done", "not_there",
-    "back_again", "idle", "rules", "wrong_uses", "closed_meanwhile",
+    "back_again", "back_elsewhere", "idle", "rules", "wrong_uses", "closed_meanwhile",
 )
 
 
@@ -365,7 +384,7 @@ class InAsyncio(SynchronousTestCase, Programs):
                 doomed = asyncio.ensure_future(pool.get_connection(self.path("b")))
                 await self.turn()
                 one.close()
-                self.assertTrue(pool._by_place[os.path.realpath(self.path("b"))].is_held)
+                self.assertTrue(pool._by_path[self.path("b")].is_held)
                 doomed.cancel()
                 await self.ends(doomed)
                 again = await pool.get_connection(self.path("a"), timeout=0.2)

@@ -59,7 +59,7 @@ class ConnectionPool:
         self._now = now
         self._ports: PortPool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._by_place: dict[str, PortService] = {}
+        self._by_path: dict[str, PortService] = {}
         self._waiting: deque[tuple[PortService, Deferred[None]]] = deque()
         self._is_closed = False
 
@@ -132,13 +132,19 @@ class ConnectionPool:
         own = {one.name: getattr(self._settings, one.name) for one in attrs.fields(SerialSettings)}
         settings = structure({**own, **serial}, SerialSettings)
         path, place = _place(path)
-        port = self._by_place.get(place)
+        port = self._known(path, place)
         if port is None:
             made = attrs.evolve(self._settings, path=path, **attrs.asdict(settings))
             if faults := [f"{key}: {sentence}" for key, sentence in made.faults()]:
                 raise ConfigError(faults)
-            port = self._by_place[place] = self._pool().add(path, made)
+            port = self._by_path[path] = self._pool().add(path, made)
         return port, settings
+
+    def _known(self, path: str, place: str) -> PortService | None:
+        """The port of that path, or of another that leads there. Where a link leads may be elsewhere when the device
+        was plugged in anew."""
+        there = (one for one in self._by_path.values() if (same_place(one.path) or one.path) == place)
+        return self._by_path.get(path) or next(there, None)
 
     def _check_loop(self) -> None:
         if self._ports is not None and self._loop is not running_loop():
@@ -167,10 +173,10 @@ class ConnectionPool:
         return partial(self._let_go, port.hold())
 
     def _has_place_for(self, port: PortService) -> bool:
-        return port.is_held or sum(one.is_held for one in self._by_place.values()) < self.max_connections
+        return port.is_held or sum(one.is_held for one in self._by_path.values()) < self.max_connections
 
     def _in_use(self) -> str:
-        return ", ".join(one.path for one in self._by_place.values() if one.is_held)
+        return ", ".join(one.path for one in self._by_path.values() if one.is_held)
 
     def _let_go(self, let_go: Callable[[], None]) -> None:
         """Who waited longest is the next."""
