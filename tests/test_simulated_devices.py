@@ -8,10 +8,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.config.simulated import simulated_unit, simulated_units
+from lumina_twisted.config.simulated import simulated_unit
 from lumina_twisted.config.simulation import settings_from_data, settings_from_toml
-from lumina_twisted.devices.description import Device, Point, Profile
-from lumina_twisted.devices.document import read_devices, read_profiles
+from lumina_twisted.devices.description import Point, Profile
+from lumina_twisted.devices.document import read_profiles
 from lumina_twisted.devices.shipped import shipped_profiles
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.modbus.value_codec import Value
@@ -191,30 +191,3 @@ class FileTests(SynchronousTestCase):
     def test_fault_of_a_profile_alone(self) -> None:
         data = tomllib.loads(self.TEXT.replace('"40001"', "400001"))
         self.assertEqual(len(self.assertRaises(ConfigError, settings_from_data, data).faults), 1)
-
-
-class DevicesTests(SynchronousTestCase):
-    """The units of described devices, for a bus that plays them."""
-
-    def devices(self, text: str, profiles: dict[str, Profile]) -> list[Device]:
-        faults: list[str] = []
-        made = read_devices(tomllib.loads(text), "devices", profiles, ["a", "b"], faults)
-        self.assertEqual(faults, [])
-        return list(made.values())
-
-    def test_units(self) -> None:
-        profiles = {"p": profile('x = { address = "40001", simulate = 7 }', 'maker = "ACME"')}
-        devices = self.devices(
-            'one = { port = "a", unit = 3, profile = "p" }\n'
-            'other = { port = "a", unit = 3, points = { y = { address = "40002", simulate = 8 } } }\n'
-            'third = { port = "b", unit = 3, profile = "p", points = { x = { simulate = 9 } } }', profiles,
-        )
-        units = simulated_units(devices, profiles)
-        self.assertEqual({port: list(of_port) for port, of_port in units.items()}, {"a": [3], "b": [3]})
-        self.assertEqual(device(units["a"][3]).holding_registers.read(0, 2, 0.0), [7, 8], "both are of one unit")
-        self.assertEqual(device(units["b"][3]).holding_registers.read(0, 1, 0.0), [9])
-        self.assertEqual(units["a"][3].identity.vendor_name, "ACME")
-
-    def test_without_profiles(self) -> None:
-        devices = self.devices('one = { port = "a", unit = 3, points = { y = { address = "40002" } } }', {})
-        self.assertEqual(simulated_units(devices)["a"][3].identity.vendor_name, "Lumina")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from lumina_twisted.devices.description import Device, Point, Profile, TableName
+from lumina_twisted.devices.description import Point, Profile, TableName
 from lumina_twisted.errors import RequestError
 from lumina_twisted.simulator.identity import LONGEST_OBJECT
 from lumina_twisted.simulator.points import constant_of, point_value
@@ -28,8 +28,6 @@ _USUAL: Final[Mapping[str, float]] = {
     "s": 10.0, "ppm": 600.0,
 }
 """What a device may well say, by unit of measure."""
-
-
 _NAMELESS: Final = IdentitySettings()
 
 
@@ -53,29 +51,7 @@ class SimulatedProfiles(Mapping[str, SimulatedUnitSettings]):
         return len(self._profiles)
 
 
-def simulated_units(
-    devices: Iterable[Device], profiles: Mapping[str, Profile] | None = None
-) -> dict[str, dict[int, SimulatedUnitSettings]]:
-    """The units that have all points of these devices, by port and unit identifier.
-
-    :param profiles: that devices may have; they tell what a unit says of itself.
-    """
-    points: dict[tuple[str, int], list[Point]] = {}
-    identities: dict[tuple[str, int], IdentitySettings] = {}
-    for one in devices:
-        points.setdefault((one.port, one.unit), []).extend(one.points.values())
-        if profiles is not None and one.profile in profiles:
-            identities.setdefault((one.port, one.unit), identity_of(profiles[one.profile]))
-    made: dict[str, dict[int, SimulatedUnitSettings]] = {}
-    for (port, unit), of_unit in points.items():
-        identity = identities.get((port, unit), _NAMELESS)
-        made.setdefault(port, {})[unit] = simulated_unit(of_unit, identity)
-    return made
-
-
-def simulated_unit(
-    points: Iterable[Point], identity: IdentitySettings = _NAMELESS
-) -> SimulatedUnitSettings:
+def simulated_unit(points: Iterable[Point], identity: IdentitySettings = _NAMELESS) -> SimulatedUnitSettings:
     """A unit that has these points and nothing else: what their ``simulate`` says, or a value such as may well be."""
     by_table: dict[TableName, list[Point]] = {name: [] for name in _TABLES}
     for point in points:

@@ -30,11 +30,11 @@ class KeepsConfigurations(Protocol):
     """What :class:`lumina_twisted.devices.store.StateStore` does for configurations."""
 
     def save_configuration(self, device: str, type_: str, config: Mapping[str, Any]) -> Deferred[None]:
-        """Fires when it is on the disk."""
+        """Fires with None when it is on the disk; fails with ConfigError if it cannot be."""
         ...
 
     def remove_configuration(self, device: str) -> Deferred[None]:
-        """Fires when that is on the disk."""
+        """Fires with None when that is on the disk; fails likewise."""
         ...
 
 
