@@ -64,7 +64,8 @@ class Changes:
         self._ports = list(ports)
         self._replace = replace
         self._now = dict(self._described)
-        self._turn = DeferredLock()  # each adds to what those before it have changed
+        self.turn = DeferredLock()
+        """Who changes anything holds it: each change is added to those before it, and to what was kept."""
         self.configs = DeviceConfigManager(apply=self._apply, store=store)
         for name in (NO_PROFILE, *profiles):
             self.configs.register_device_config(name, DeviceChanges)
@@ -91,7 +92,7 @@ class Changes:
                 ])
         except LuminaError:
             return fail()
-        ended: Deferred[None] = self._turn.run(self._add, device, described.profile or NO_PROFILE, nested)
+        ended: Deferred[None] = self.turn.run(self._add, device, described.profile or NO_PROFILE, nested)
         return ended
 
     def _add(self, device: str, type_: str, nested: Mapping[str, Any]) -> Deferred[None]:

@@ -54,8 +54,7 @@ class PlantService(Service):
     def startService(self) -> None:
         """Reads what was known and changed before, and begins to ask."""
         super().startService()
-        loaded: Deferred[Any] = succeed(Kept()) if self.store is None else self.store.start()
-        self._started = loaded.addCallback(self._take_up).addErrback(self._log_failure)
+        self._started = self._changes.turn.run(self._load).addErrback(self._log_failure)
         self._started.addCallback(self._begin)
 
     def stopService(self) -> Deferred[None]:
@@ -70,6 +69,10 @@ class PlantService(Service):
         kept: Deferred[None] = Deferred()
         self._started.addCallback(self._keep, kept)
         return kept
+
+    def _load(self) -> Deferred[Any]:
+        loaded: Deferred[Any] = succeed(Kept()) if self.store is None else self.store.start()
+        return loaded.addCallback(self._take_up)
 
     def _take_up(self, kept: Kept) -> Any:
         """What was changed first: the last values are those of devices that were described so."""

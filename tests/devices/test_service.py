@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
@@ -112,6 +112,25 @@ class Restarts(ServiceCase):
             "port": "p", "unit": 3, "profile": "sensor", "summary": "in the hall",
             "points": {"temperature": {"scale": 0.01}, "humidity": {"scale": 2}},
         })
+
+    async def test_what_two_change_at_once(self) -> None:
+        before = await self.started()
+        changed = [before.plant.configure("hall", one) for one in ({"poll": 7}, {"summary": "here"}, {"hole": 3})]
+        await gatherResults(changed)
+        all_of_it = {"port": "p", "unit": 3, "profile": "sensor", "poll": 7, "summary": "here", "hole": 3}
+        self.assertEqual(before.plant.config("hall"), all_of_it)
+        await before.stopService()
+        after = await self.started()
+        self.assertEqual(after.plant.config("hall"), all_of_it)
+
+    async def test_what_is_changed_before_it_is_read(self) -> None:
+        before = await self.started()
+        await before.plant.configure("hall", {"poll": 7})
+        await before.stopService()
+        after = self.service()
+        after.startService()
+        await after.plant.configure("hall", {"hole": 3})
+        self.assertEqual((after.plant.config("hall")["poll"], after.plant.config("hall")["hole"]), (7, 3))
 
     async def test_what_was_changed_of_a_device_that_is_gone(self) -> None:
         before = await self.started()
