@@ -19,13 +19,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.protocols.basic import LineOnlyReceiver
 
 from lumina_twisted.errors import LineError, LuminaError, Overloaded, Stopping
 from lumina_twisted.frontends.listener import DRAINING, FINISHING, GONE, TALKING, Connection
 from lumina_twisted.frontends.stall import Stall
 from lumina_twisted.frontends.values_changes import ChangeLine
+from lumina_twisted.frontends.values_turns import Turns
 from lumina_twisted.frontends.values_watched import Watched
 from lumina_twisted.frontends.values_words import check_patterns, one_or_many
 from lumina_twisted.ports.peer import peer_of
@@ -70,7 +71,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self._format: Format = "text"
         self._lines: deque[bytes] = deque()  # that are not taken yet
         self._turns: deque[_Turn] = deque()
-        self._asking = DeferredSemaphore(listener.options.max_asked)
+        self._asking = Turns(listener.options.max_asked)
         self._watched = Watched(listener.watchers, listener.options.max_watched)
         self._goodbye: Make | None = None
         self._is_advancing = False
@@ -127,8 +128,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     def let_go(self) -> None:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""
-        for waiting in list(self._asking.waiting):  # first: what is taken back would let the next one begin
-            waiting.cancel()
+        self._asking.cancel()  # first: what is taken back would let the next one begin
         super().let_go()
         self._unwatch_all()
         self._lines.clear()
@@ -145,7 +145,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
     @property
     def _is_busy(self) -> bool:
         """Whether it has asked enough."""
-        return len(self._turns) + len(self.pending) >= MOST_WAITING or len(self._asking.waiting) >= MOST_TO_ASK
+        return len(self._turns) + len(self.pending) >= MOST_WAITING or len(self._asking) >= MOST_TO_ASK
 
     def pauseProducing(self) -> None:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""

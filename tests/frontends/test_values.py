@@ -139,6 +139,17 @@ class Words(ValuesCase):
             "error timeout boiler.flow: no reply",
             "error expired boiler.pump had no turn within 5 s; ask for fewer at a time"])
 
+    def test_thousands_that_had_no_turn_in_time(self) -> None:
+        """Each has its answer: where all end at once, none begins on another's stack."""
+        names = [f"hall.lamp_{number}" for number in range(3000)]
+        self.start(MemoryValues(dict.fromkeys(names, 0)), max_asked=1)
+        self.values.then(None)
+        self.say("read! *")
+        self.clock.advance(5)
+        self.answers().errback(ResponseTimeout("no reply"))
+        self.assertEqual(len(self.told()), 3000)
+        self.assertEqual(self.say("read! hall.lamp_1"), ["hall.lamp_1 0 - good " + TIME])
+
     def test_write(self) -> None:
         self.assertEqual(self.say("write boiler.flow 70"), [f"boiler.flow 70.0 °C confirmed {TIME}"])
         self.assertEqual(self.say("write boiler.mode 'eco mode'"), [f'boiler.mode "eco mode" - confirmed {TIME}'])
