@@ -27,6 +27,7 @@ from lumina_twisted.frontends.listener import DRAINING, FINISHING, GONE, TALKING
 from lumina_twisted.frontends.stall import Stall
 from lumina_twisted.frontends.values_changes import ChangeLine
 from lumina_twisted.frontends.values_turns import Turns
+from lumina_twisted.frontends.values_unfinished import FirstLine, fault, hint
 from lumina_twisted.frontends.values_watched import Watched
 from lumina_twisted.frontends.values_words import check_patterns, one_or_many
 from lumina_twisted.ports.peer import peer_of
@@ -77,6 +78,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self._is_advancing = False
         self._is_deaf = False
         self._stall = Stall(listener, listener.options.stalled_after, self._give_up)
+        self._first_line = FirstLine(listener.clock, lambda: self.write(hint(self._buffer)))
 
     # -- the connection
 
@@ -88,9 +90,12 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         """See :class:`twisted.protocols.basic.LineOnlyReceiver`."""
         self.heard()
         super().dataReceived(data)
+        if self._buffer.strip() and self.state is TALKING:
+            self._first_line.begun()
 
     def lineReceived(self, line: bytes) -> None:
         """Asks, or lets the line wait."""
+        self._first_line.over()
         if self.state not in {TALKING, DRAINING}:
             return
         self._lines.append(line)
@@ -106,6 +111,15 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             self._lines.append(line[: MAX_LINE + 1])
             self.state = FINISHING
             self._advance()
+
+    def readConnectionLost(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`; what was no whole line is not carried out."""
+        if self._buffer.strip() and self.state in {TALKING, DRAINING}:
+            self._first_line.over()
+            told = refused(LineError(fault(self._buffer)))
+            self._enqueue("", lambda: told)
+            self._advance()
+        super().readConnectionLost()
 
     @property
     def is_waiting(self) -> bool:
@@ -134,6 +148,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self._lines.clear()
         self._turns.clear()
         self._stall.stop()
+        self._first_line.over()
 
     # -- as fast as the client reads
 

@@ -320,6 +320,39 @@ class Order(ValuesCase):
         self.assertEqual(len(self.told()), 2)
         self.assertTrue(self.client.is_closed)
 
+    def test_a_client_that_ends_its_side_within_a_line(self) -> None:
+        """What came may be a part of what was meant: of ``write boiler.flow 65``, say."""
+        self.values.then(None)
+        self.say("read! boiler.pump")
+        self.client.send(b"write boiler.flow 6")
+        self.client.protocol.readConnectionLost()
+        self.answers().callback(Reading(True, Quality.GOOD, 0))
+        self.assertEqual(self.told()[1:], [
+            "error invalid the last line, 'write boiler.flow 6', has no newline at its end, and was not carried out;"
+            " send one"])
+        self.assertEqual(len(self.values.asked), 1)
+        self.assertTrue(self.client.is_closed)
+
+    def test_a_stub_that_knows_of_no_lines(self) -> None:
+        self.client.send(b"hel")
+        self.client.send(b"lo")
+        self.clock.advance(2.9)
+        self.assertEqual(self.told(), [])
+        self.clock.advance(0.2)
+        [told] = self.told()
+        self.assertTrue(told.startswith("# a line ends with a newline, and 'hello' has none yet"), told)
+        self.assertIn("`echo`", told)
+        self.clock.advance(60)
+        self.assertEqual(self.say(" boiler.flow", "read boiler.flow")[1:], [FLOW])
+
+    def test_who_knows_of_lines_may_take_its_time(self) -> None:
+        self.client.send(b"read boil")
+        self.clock.advance(2)
+        self.assertEqual(self.say("er.flow"), [FLOW])
+        self.client.send(b"read boil")
+        self.clock.advance(60)
+        self.assertEqual(self.say("er.flow"), [FLOW])
+
     def test_only_so_many_lines_wait(self) -> None:
         """The others are taken, and their devices asked, when there is room."""
         self.values.then(*(None for _ in range(300)))
