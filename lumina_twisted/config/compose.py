@@ -16,7 +16,6 @@ import attrs
 from attrs import frozen
 
 from lumina_twisted.config.configuration import Configuration, Draft
-from lumina_twisted.config.demo import DEVICES
 from lumina_twisted.config.devices_folder import add_devices_folder
 from lumina_twisted.config.toml_file import add_document, read_toml
 from lumina_twisted.config.words import (
@@ -73,6 +72,8 @@ def compose(given: Given, default_file: str = DEFAULT_FILE) -> Configuration:
     """
     draft = Draft(DEMO_PORTS if given.demo else ())
     if given.demo:
+        from lumina_twisted.config.demo import DEVICES  # brings the simulator
+
         draft.descriptions.add({"devices": DEVICES}, "--demo: ")
         draft.values = attrs.evolve(draft.values, database="")  # a demo leaves nothing behind
     file = file_used(given, default_file)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults, maybeDeferred
@@ -20,10 +20,12 @@ from lumina_twisted.config.logs import DaemonLog
 from lumina_twisted.config.process import Operator, collect_less, exit_with_failure, raise_open_files_limit
 from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.config.systemd import Notifier, Report
-from lumina_twisted.devices.service import PlantService
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.ports.pool import PortPool
+
+if TYPE_CHECKING:
+    from lumina_twisted.devices.service import PlantService
 
 _log: Final = Logger(namespace="lumina")
 
@@ -55,6 +57,8 @@ class Daemon(Service):
         self._starting: list[Deferred[Any]] = []
 
     def _make_plant(self, now: Callable[[], float]) -> PlantService:
+        from lumina_twisted.devices.service import PlantService  # brings a database, which a plain gateway does without
+
         one = self._configuration
         return PlantService(one.devices, one.profiles, one.values, self._pool, self._reactor, now, time.time)
 

@@ -14,7 +14,6 @@ from lumina_twisted.devices.settings import SHORTEST_POLL, PointSettings
 from lumina_twisted.document import DocumentReader
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder
 from lumina_twisted.modbus.value_codec import ValueCodec
-from lumina_twisted.simulator.points import point_value
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 """Of a point, a device or a profile: DEVICE.POINT is the name of a value."""
@@ -63,6 +62,8 @@ class PointReader(DocumentReader):
         point = _point(name, made, table, address, _codec(made, table, defaults, bits, enum), defaults)
         self.faults += [f"{where}.{key}: {sentence}" for key, sentence in _faults(point)]
         if made.simulate is not None and not any(point.codec.faults()):
+            from lumina_twisted.simulator.points import point_value  # few need a simulator
+
             point_value(made.simulate, point.codec, f"{where}.simulate", self.faults)
         return point if len(self.faults) == before else None
 
