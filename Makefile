@@ -13,7 +13,7 @@ run: $(VENV)/run.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	LUMINA_EXPLORER_DEPTH=6 $(BIN)/pytest -n 2
 	LUMINA_EXPLORER_DEPTH=5 $(BIN)/trial --temp-directory=$(VENV)/trial tests
 
 # The same tests with the oldest of what setup.cfg allows.
