@@ -260,7 +260,8 @@ class PlantWorld:
                 continue
             if not unit.held(point, reading.value, since - slack):
                 self.wrong.append(f"{now:.3f}: {name} was never {reading.value!r} since {since:.3f}")
-            if seen[0] is not None and seen[1:] == (point, unit) and (reading.time or 0.0) < (seen[0].time or 0.0):
+            before = 0.0 if seen[0] is None or seen[1:] != (point, unit) else (seen[0].time or 0.0) - WALL
+            if since < before - 1e-6:
                 self.wrong.append(f"{now:.3f}: {name} was told as of {since:.3f} after a younger one")
             self._checked[name] = reading, point, unit
 
