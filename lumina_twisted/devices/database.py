@@ -18,6 +18,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 from attrs import Factory, frozen
@@ -70,11 +71,13 @@ class Kept:
     :param readings: the last one of each point, by device and point.
     :param changes: the last ones of each point, the oldest first.
     :param configurations: by device.
+    :param unreadable: what each row holds that cannot be read, for a person.
     """
 
     readings: Mapping[tuple[str, str], Reading] = Factory(dict)
     changes: Mapping[tuple[str, str], list[Reading]] = Factory(dict)
     configurations: Mapping[str, Configuration] = Factory(dict)
+    unreadable: tuple[str, ...] = ()
 
 
 class Database(adbapi.ConnectionPool):
@@ -192,6 +195,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     found = _one(connection, "PRAGMA quick_check(1)")
     if found != "ok":
         raise Damaged(f"the check found: {found}")
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     connection.execute("PRAGMA journal_mode = WAL")
     if is_empty:
         connection.executescript(SCHEMA)
@@ -243,15 +247,17 @@ def delete_configuration(cursor: Any, device: str) -> None:
 def load(cursor: Any, history: int) -> Kept:
     """All that the file holds, ``history`` changes a point at most."""
     changes: dict[tuple[str, str], deque[Reading]] = {}
-    for key, reading in _readings(cursor.execute(f"SELECT {_NAMES} FROM changes ORDER BY id")):
+    lost: list[str] = []
+    for key, reading in _readings(cursor.execute(f"SELECT {_NAMES} FROM changes ORDER BY id"), lost):
         changes.setdefault(key, deque(maxlen=history)).append(reading)
-    readings = dict(_readings(cursor.execute(f"SELECT {_NAMES} FROM readings")))
-    configured = cursor.execute("SELECT device, type, config FROM configurations")
-    return Kept(
-        readings,
-        {key: list(kept) for key, kept in changes.items()},
-        {device: Configuration(type_, json.loads(config)) for device, type_, config in configured},
-    )
+    readings = dict(_readings(cursor.execute(f"SELECT {_NAMES} FROM readings"), lost))
+    configured = {}
+    for device, type_, config in cursor.execute("SELECT device, type, config FROM configurations"):
+        try:
+            configured[device] = Configuration(type_, json.loads(config))
+        except ValueError:
+            lost.insert(0, f"what was configured of {device}")
+    return Kept(readings, {key: list(kept) for key, kept in changes.items()}, configured, tuple(lost))
 
 
 _NAMES: Final = "device, point, value, quality, time, why"
@@ -263,8 +269,11 @@ def _rows(changes: Iterable[Change]) -> Iterator[tuple[Any, ...]]:
         yield device, point, json.dumps(reading.value), reading.quality.value, reading.time, reading.why
 
 
-def _readings(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[tuple[str, str], Reading]]:
+def _readings(rows: Iterable[tuple[Any, ...]], lost: list[str]) -> Iterator[tuple[tuple[str, str], Reading]]:
     for device, point, text, quality, when, why in rows:
-        value = json.loads(text)
-        value = tuple(value) if isinstance(value, list) else value
-        yield (device, point), Reading(value, Quality(quality), when, why)
+        try:
+            value = json.loads(text)
+            value = tuple(value) if isinstance(value, list) else value
+            yield (device, point), Reading(value, Quality(quality), when, why)
+        except ValueError:  # a bit has flipped; SQLite has no sums to tell
+            lost.append(f"a value of {device}.{point}")

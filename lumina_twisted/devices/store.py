@@ -179,7 +179,13 @@ class StateStore:
         loaded: list[Kept] = []
         self._judge(await self._run(lambda cursor: loaded.append(database.load(cursor, self.settings.history))))
         self._schedule()
-        return loaded[0] if loaded else Kept()
+        kept = loaded[0] if loaded else Kept()
+        if kept.unreadable:
+            self._log.error(
+                "{path} is damaged: {n} rows cannot be read, and are left out, such as {first}",
+                path=self.settings.path, n=len(kept.unreadable), first=kept.unreadable[0],
+            )
+        return kept
 
     async def _configure(self, device: str, work: Callable[..., Any], *args: Any) -> None:
         if self._database is None:

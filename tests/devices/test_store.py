@@ -244,6 +244,29 @@ class Trouble(WithAFile):
             file.write(b"\xa5" * 20_000)
         await self.assert_begun_anew("")
 
+    async def test_a_bit_that_flipped_takes_its_row_alone(self) -> None:
+        """No check of SQLite's sees that."""
+        store = self.make()
+        await store.start()
+        for point in ("flow", "return", "mode", "fan"):
+            store.add("boiler", point, good(7))
+        await store.save_configuration("boiler", "heater", {"poll": 5})
+        await store.save_configuration("pump", "pump", {"poll": 1})
+        await store.stop()
+        with sqlite3.connect(self.path) as connection:
+            connection.execute("UPDATE readings SET value = '{' WHERE point = 'flow'")
+            connection.execute("UPDATE readings SET value = CAST(x'C3' AS TEXT) WHERE point = 'return'")
+            connection.execute("UPDATE changes SET quality = 'gooe' WHERE point = 'mode'")
+            connection.execute("UPDATE configurations SET config = '[' WHERE device = 'pump'")
+        connection.close()
+        kept = await self.restarted()
+        self.assertEqual(list(kept.readings), [("boiler", "fan"), ("boiler", "mode")])
+        self.assertEqual(list(kept.changes), [("boiler", "flow"), ("boiler", "return"), ("boiler", "fan")])
+        self.assertEqual(kept.configurations, {"boiler": Configuration("heater", {"poll": 5})})
+        (told,) = self.logged
+        self.assertIn("4 rows cannot be read", told)
+        self.assertIn("what was configured of pump", told)
+
     async def test_its_log_goes_with_it(self) -> None:
         """Else the new file would take it for its own."""
         pathlib.Path(self.path).write_text("no" * 1000)
