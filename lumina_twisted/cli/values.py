@@ -55,7 +55,8 @@ def run(options: Any, output: Output) -> int:
     """Does what the word says."""
     word, values = WORDS[options.word], options.values
     if not word.fewest <= len(values) <= word.most:
-        raise UsageError(f"write `lumina values {word.usage}`, not {len(values)} words behind {options.word!r}")
+        what = "there is too little" if len(values) < word.fewest else "there is too much"
+        raise UsageError(f"{what} behind {options.word!r}; write `lumina values {word.usage}`")
     for option in ("fresh", "count"):
         if getattr(options, option) and option != word.option:
             raise UsageError(f"`lumina values {options.word}` has no --{option}; leave it out")

@@ -79,7 +79,8 @@ def _devices() -> Iterator[str]:
     """What they are, of what kinds, and how their values are read and kept."""
     yield _title(
         "A device behind a port, whose points have names. Further ones are further [devices.NAME], here or in files\n#"
-        " devices.d/*.toml beside this one. Take the `#` of port and unit away too"
+        " devices.d/*.toml beside this one. Take the `#` of port and unit away too, and those of a listener of the\n#"
+        " protocol values above"
     )
     yield from ("#[devices.boiler]\n", *map(_commented, _keys(DeviceSettings)))
     yield _title("A point of a device that differs from its profile's, or that its profile does not have")

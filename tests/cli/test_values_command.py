@@ -166,9 +166,9 @@ class WrongUses(ValuesCommandCase):
         for words, sentence in (
             ((), "WORD is missing; write `lumina values WORD NAME`"),
             (("reed", "x"), "there is no 'reed' here; did you mean 'read'?"),
-            (("read",), "write `lumina values read NAME… [--fresh]`, not 0 words behind 'read'"),
+            (("read",), "there is too little behind 'read'; write `lumina values read NAME… [--fresh]`"),
             (("write", "boiler.set"), "write `lumina values write NAME VALUE`"),
-            (("write", "boiler.set", "1", "2"), "not 3 words behind 'write'"),
+            (("write", "boiler.set", "1", "2"), "there is too much behind 'write'; write `lumina values"),
             (("list", "--fresh"), "`lumina values list` has no --fresh; leave it out"),
             (("read", "x", "--count", "3"), "has no --count"), (("history", "x", "--count", "0"), "no count"),
             (("config", "boiler", "poll"), "'poll' is no change; write KEY=VALUE, as poll=2.5"),
