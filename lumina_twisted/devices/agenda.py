@@ -1,7 +1,7 @@
 """Which block a poller reads next, floor 3.
 
-A heap by time; an entry whose task has been given another time since does not count any more, and is dropped when it
-comes up, or when there are many.
+A heap by time for each unit, so that the thousand blocks of one that is busy cost nobody anything. An entry whose task
+has been given another time since does not count any more, and is dropped when it comes up, or when there are many.
 """
 
 from __future__ import annotations
@@ -63,44 +63,50 @@ class Agenda:
     """The tasks of one port."""
 
     def __init__(self) -> None:
-        self._heap: list[_Entry] = []
+        self._heaps: dict[int, list[_Entry]] = {}
+        self._size = 0
         self._sweep_at = _FEW
         self._numbers = count()
 
     def __len__(self) -> int:
         """Entries, those that do not count included."""
-        return len(self._heap)
+        return self._size
 
     def schedule(self, task: Task, due: float) -> None:
         """It is due then, and not when it was before. Where it comes later, to set its ``due`` will do."""
         task.due = due
         task.version += 1
-        heapq.heappush(self._heap, (due, next(self._numbers), task.version, task))
-        if len(self._heap) > self._sweep_at:
+        heap = self._heaps.setdefault(task.device.unit, [])
+        heapq.heappush(heap, (due, next(self._numbers), task.version, task))
+        self._size += 1
+        if self._size > self._sweep_at:
             self._sweep()
 
-    def first(self, now: float, busy_units: Container[int]) -> Task | None:
-        """What is due first, or was; of that whose time has come, only what is of none of these units. None if there
-        is nothing else."""
-        heap = self._heap
-        aside: list[_Entry] = []
-        found = None
-        while heap and found is None:
+    def first(self, busy_units: Container[int]) -> Task | None:
+        """What is due first, or was, of all but these units. None if there is nothing else."""
+        first: _Entry | None = None
+        for unit, heap in self._heaps.items():
+            if unit not in busy_units and self._is_left(heap) and (first is None or heap[0][:2] < first[:2]):
+                first = heap[0]
+        return None if first is None else first[3]
+
+    def _is_left(self, heap: list[_Entry]) -> bool:
+        """Brings the first entry that counts to its top; False if there is none."""
+        while heap:
             due, _, version, task = entry = heap[0]
             if version != task.version or task.is_over or task.is_under_way:
                 heapq.heappop(heap)
+                self._size -= 1
             elif due < task.due:  # it was heard meanwhile
                 heapq.heapreplace(heap, (task.due, *entry[1:]))
-            elif due <= now and task.device.unit in busy_units:
-                aside.append(heapq.heappop(heap))
             else:
-                found = task
-        for entry in aside:
-            heapq.heappush(heap, entry)
-        return found
+                return True
+        return False
 
     def _sweep(self) -> None:
         """Drops what does not count; else each write to what is read once a day is remembered for a day."""
-        self._heap = [one for one in self._heap if one[2] == one[3].version and not one[3].is_over]
-        heapq.heapify(self._heap)
-        self._sweep_at = 2 * len(self._heap) + _FEW
+        for heap in self._heaps.values():
+            heap[:] = [one for one in heap if one[2] == one[3].version and not one[3].is_over]
+            heapq.heapify(heap)
+        self._size = sum(map(len, self._heaps.values()))
+        self._sweep_at = 2 * self._size + _FEW

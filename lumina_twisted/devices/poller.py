@@ -186,7 +186,7 @@ class PortPoller:
         self._call = None
         now = self._now()
         wait = PATIENCE
-        while len(self._busy_units) < UNDER_WAY and (task := self._agenda.first(now, self._busy_units)) is not None:
+        while len(self._busy_units) < UNDER_WAY and (task := self._agenda.first(self._busy_units)) is not None:
             pause = max(task.due - now, self._crowd.wait(now, bool(self._busy_units)))
             if pause <= 0:
                 pause = self._budget.wait(task.cost, now)

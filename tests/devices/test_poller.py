@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.bus.rules import Rules
+from lumina_twisted.devices.agenda import Task
 from lumina_twisted.devices.budget import CREDIT
 from lumina_twisted.devices.description import Device, Point
 from lumina_twisted.devices.plan import Block
@@ -344,3 +345,18 @@ class Faults(PollerCase):
             self.run_for(0.05)
         self.assertGreater(len(self.times()), 200)
         self.assertLess(len(self.poller._agenda), 100)
+
+    def test_a_thousand_blocks_of_a_busy_unit_cost_nothing(self) -> None:
+        self.poll(a_device(addresses=tuple(range(0, 2000, 2))), a_device("b", 2))
+        self.run_for(3, 0.01)
+        calls = 0
+
+        def looked(task: Any) -> bool:
+            nonlocal calls
+            calls += 1
+            return False
+
+        self.patch(Task, "is_over", property(looked, lambda task, _: None))
+        asked = self.poller.reads
+        self.run_for(1, 0.01)
+        self.assertLess(calls, 100 * (self.poller.reads - asked))
