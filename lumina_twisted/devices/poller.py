@@ -58,6 +58,10 @@ SHORTEST_PAUSE: Final = 0.0005
 """Seconds between two looks, so that the sum of many small errors of a float is no endless loop."""
 OFFLINE_PAUSE: Final = 1.0
 """Seconds between two questions to a unit that is offline; the bus refuses most of them at no cost."""
+TOO_LATE: Final = 2.0
+"""Intervals by which a block may be late before that is told; then its points are stale, or about to be."""
+TELL_EVERY: Final = 3600.0
+"""Seconds until that is told again."""
 WHOLE_AGAIN: Final = 600.0
 """Seconds after which a device is asked again for the blocks that it refused: many refuse all while they start."""
 _LATE: Final = (Cancelled, Expired, Overloaded, QueueFull, Stopping)
@@ -92,6 +96,7 @@ class PortPoller:
         self._tasks: dict[str, list[Task]] = {}
         self._busy_units: set[int] = set()
         self._offline: set[int] = set()
+        self._late_told = -math.inf
         self._whole_again: dict[str, float] = {}
         """When the devices that refused a block are asked for it again."""
         self._call: IDelayedCall | None = None
@@ -202,6 +207,8 @@ class PortPoller:
         if unit in self._offline and task is not self._tasks[task.device.name][0]:
             self._agenda.schedule(task, now + max(task.block.poll, OFFLINE_PAUSE))
             return
+        if now > max(task.due + TOO_LATE * task.block.poll, self._late_told + TELL_EVERY):
+            self._tell_late(task, now)
         task.is_under_way = True
         self.reads += 1
         self._busy_units.add(unit)
@@ -233,6 +240,14 @@ class PortPoller:
         self._crowd.noticed(self._now())
         task.due, task.first_pause = self._now(), SHORTEST_PAUSE
         task.asked.cancel()
+
+    def _tell_late(self, task: Task, now: float) -> None:
+        self._late_told = now
+        _log.warn(
+            "{port}: what is read at intervals comes late, {device} by {late:.1f} s: it takes more of the bus than"
+            " poll_share allows, or than others leave; poll less often, or see which unit does not answer",
+            port=self.port.name, device=task.device.name, late=now - task.due,
+        )
 
     def _ended(self, result: object, task: Task) -> None:
         now = self._now()

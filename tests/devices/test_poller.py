@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import fail
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Sample
@@ -149,6 +150,23 @@ class Shares(PollerCase):
             counts = [len(self.times(unit)) for unit in range(1, 11)]
             self.assertLessEqual(max(counts) - min(counts), 2, counts)
             self.poller.stop()
+
+    def test_too_many_intervals_are_told_once_an_hour(self) -> None:
+        told: list[str] = []
+
+        def log(event: LogEvent) -> None:
+            told.extend([formatEvent(event)] if event.get("log_namespace") == "lumina.poller" else [])
+
+        globalLogPublisher.addObserver(log)
+        self.addCleanup(globalLogPublisher.removeObserver, log)
+        self.poll(*[a_device(f"d{unit}", unit, poll=0.5) for unit in range(1, 11)], cost=0.02)
+        self.run_for(20, 0.01)
+        self.assertEqual(told, [])
+        self.poller.add(a_device("d11", 11, tuple(range(0, 200, 2)), poll=0.5))
+        self.port.devices[11] = SimulatedDevice()
+        self.run_for(60, 0.01)
+        (sentence,) = told
+        self.assertRegex(sentence, r"^p: what is read at intervals comes late, d\d+ by 1\.\d s: .*poll_share")
 
     def test_clients_come_first(self) -> None:
         self.poll(*[a_device(f"d{unit}", unit, poll=0.05) for unit in range(1, 11)], cost=0.02, share=0.9)
