@@ -44,8 +44,10 @@ def runs_of(request: bytes, reply: bytes, is_proven: bool = True) -> Iterator[Ru
         return
     try:
         asked = pdu.decode_request(request[1:-2])
-    except LuminaError:
-        return  # nobody judges what clients send to devices; what it means, the device alone knows
+    except LuminaError:  # nobody judges what clients send to devices; what it means, the device alone knows
+        if code == 5 and len(request) == 8:  # as 5500, by which many relay boards turn a relay over
+            yield Run("coil", int.from_bytes(request[2:4], "big"), 1, None)
+        return
     if code in _READS:
         if reply:
             yield _read(_TABLES[code], asked, reply)

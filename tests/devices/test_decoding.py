@@ -55,12 +55,18 @@ class Runs(SynchronousTestCase):
         found = runs(pdu.MaskWriteRegisterRequest(9, 0, 1), pdu.MaskWriteRegisterReply(9, 0, 1))
         self.assertEqual(found, [Run("holding", 9, 1, None)])
 
+    def test_a_relay_that_is_turned_over_is_open_too(self) -> None:
+        """By a value that the specification has not, and many boards have."""
+        request = encode_adu(3, bytes.fromhex("0500075500"))
+        self.assertEqual(list(runs_of(request, request)), [Run("coil", 7, 1, None)])
+
     def test_others_say_nothing(self) -> None:
         self.assertEqual(runs(pdu.ReadExceptionStatusRequest(), pdu.ReadExceptionStatusReply(1)), [])
 
     def test_what_a_client_makes_up(self) -> None:
-        frame = encode_adu(3, bytes.fromhex("0500011234"))
-        self.assertEqual(list(runs_of(frame, frame)), [])
+        for made_up in ("05000112", "0f00010003", "10000100020400"):
+            frame = encode_adu(3, bytes.fromhex(made_up))
+            self.assertEqual(list(runs_of(frame, frame)), [], made_up)
 
 
 class Index(SynchronousTestCase):
