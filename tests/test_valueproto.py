@@ -163,6 +163,8 @@ class Commands(SynchronousTestCase):
             ("history a.b ²", "'²' is no count"),
             ("config a b", "'b' is no change; write KEY=VALUE, as poll=2.5"),
             ("config a b=1 b=2", "'b' is there twice"),
+            ("config a " + 12 * "b." + "c=1", "'b.b.b.b.b.b.b.b.b.b.b.b.c=1' has more than 8 tables in each other"),
+            ("config a b=" + 600 * "[" + "1" + 600 * "]", f"'b={35 * '['}...' has more than 8 tables"),
             ("format xml", "there is no format 'xml'; write format text or format json"),
             ("bye now", "'now' is too much for bye"),
             ("read a\x07b", "the line has the control character '\\x07'; leave it out"),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import attrs
@@ -19,6 +18,7 @@ from lumina_twisted.cli.value_rows import HISTORY, LIST, READING, Rows, settings
 from lumina_twisted.client.aio import LuminaValuesClient, Quality, ValueReading
 from lumina_twisted.client.value_place import DEFAULT_TIMEOUT, PORT
 from lumina_twisted.errors import LuminaError
+from lumina_twisted.valueproto.command_lines import changes_of
 
 EXAMPLES: Final = """\
   lumina values list                               all there are; or 'boiler.*'
@@ -107,7 +107,7 @@ async def _history(options: Any, client: LuminaValuesClient, output: Output) -> 
 
 async def _config(options: Any, client: LuminaValuesClient, output: Output) -> int:
     device, *changes = options.values
-    made = dict(map(_change, changes))
+    made = _changes(changes)
     config = await (client.configure(device, made) if made else client.config(device))
     text = "\n".join(f"{key}={value}" for key, value in settings(config))
     output.result(text, device=device, config=config)
@@ -139,15 +139,12 @@ def _word(text: str) -> str:
     return text
 
 
-def _change(text: str) -> tuple[str, Any]:
-    """KEY=VALUE, the value as JSON or as it is."""
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise UsageError(f"{text!r} is no change; write KEY=VALUE, as poll=2.5")
+def _changes(texts: Sequence[str]) -> dict[str, Any]:
+    """Each KEY=VALUE, the value as JSON or as it is."""
     try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
+        return changes_of(texts)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _told(one: ValueReading) -> dict[str, Any]:

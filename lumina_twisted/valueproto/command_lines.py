@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, get_args
 
 from attrs import evolve
@@ -39,6 +39,8 @@ MAX_LINE: Final = 4096
 MAX_TAG: Final = 32
 """Characters of the longest tag: a UUID without its dashes."""
 MAX_COUNT: Final = 1_000_000
+MOST_TABLES: Final = 8
+"""Tables and lists in each other in a change of a configuration, which has three: points, a point, its words."""
 
 _TAG: Final = re.compile(rb"@([!-~]{1,%d})(?![^ \t\r])" % MAX_TAG)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
@@ -178,15 +180,34 @@ def _history(name: str, count: str = "") -> History:
 
 
 def _config(device: str, *changes: str) -> Config:
+    return Config(device, changes_of(changes))
+
+
+def changes_of(texts: Iterable[str]) -> dict[str, Any]:
+    """What several ``KEY=VALUE`` say.
+
+    :raises ValueError: with a sentence, if one says nothing, or cannot be meant.
+    """
     made = {}
-    for change in changes:
-        key, equals, text = change.partition("=")
+    for text in texts:
+        key, equals, said = text.partition("=")
         if not key or not equals:
-            raise ValueError(f"{_shown(change)} is no change; write KEY=VALUE, as poll=2.5")
+            raise ValueError(f"{_shown(text)} is no change; write KEY=VALUE, as poll=2.5")
         if key in made:
             raise ValueError(f"{_shown(key)} is there twice; write it once")
-        made[key] = _from_text(text)
-    return Config(device, made)
+        value = made[key] = _from_text(said)
+        if key.count(".") + _depth(value) > MOST_TABLES:
+            raise ValueError(f"{_shown(text)} has more than {MOST_TABLES} tables in each other; leave some out")
+    return made
+
+
+def _depth(value: Any) -> int:
+    """How many tables and lists are in each other, at most one more than there may be."""
+    level, depth = [value], 0
+    while depth <= MOST_TABLES and (level := [one for one in level if isinstance(one, dict | list) and one]):
+        depth += 1
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return depth
 
 
 def _from_text(text: str) -> Any:

@@ -172,6 +172,8 @@ class WrongUses(ValuesCommandCase):
             (("list", "--fresh"), "`lumina values list` has no --fresh; leave it out"),
             (("read", "x", "--count", "3"), "has no --count"), (("history", "x", "--count", "0"), "no count"),
             (("config", "boiler", "poll"), "'poll' is no change; write KEY=VALUE, as poll=2.5"),
+            (("config", "boiler", "poll=1", "poll=2"), "'poll' is there twice; write it once"),
+            (("config", "boiler", f"points={600 * '['}1{600 * ']'}"), "more than 8 tables in each other"),
             (("read", "a.b", "--server", "a:b:c"), "'a:b:c' is no server; write HOST, HOST:PORT as 127.0.0.1:5000"),
             (("read", "a.b", "--url", "modbus://h"), "h:502 is to speak Modbus TCP"),
             (("read", "a.b", "--url", "http://h"), "expected lumina://HOST[:5000]"),
