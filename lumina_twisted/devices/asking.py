@@ -6,9 +6,10 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredLock, TimeoutError, inlineCallbacks
+from twisted.internet.defer import Deferred, TimeoutError, inlineCallbacks
 
 from lumina_twisted.devices.description import Point
+from lumina_twisted.devices.turnstile import Turnstile
 from lumina_twisted.errors import Expired, NotTaken, NotWritable
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.value_codec import Value
@@ -44,7 +45,7 @@ class Turns:
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
-        self._locks: dict[Hashable, DeferredLock] = {}
+        self._locks: dict[Hashable, Turnstile] = {}
 
     @inlineCallbacks
     def run(self, place: Hashable, timeout: float, work: Callable[[], Deferred[None]]) -> Any:
@@ -53,7 +54,7 @@ class Turns:
         :return: a Deferred that ends as the work does, or fails with :class:`~lumina_twisted.errors.Expired` if it did
             not come within so many seconds.
         """
-        lock = self._locks.setdefault(place, DeferredLock())
+        lock = self._locks.setdefault(place, Turnstile())
         try:
             yield lock.acquire().addTimeout(timeout, self._clock)
         except TimeoutError:
@@ -62,7 +63,7 @@ class Turns:
             yield work()
         finally:
             lock.release()
-            if not lock.locked:
+            if lock.is_empty:
                 self._locks.pop(place, None)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import attrs
 from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredLock, fail
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
 from lumina_twisted.devices.configuring import DeviceConfigManager, KeepsConfigurations
@@ -21,7 +21,8 @@ from lumina_twisted.devices.description import Device, Profile
 from lumina_twisted.devices.document import plain, read_device
 from lumina_twisted.devices.names import found
 from lumina_twisted.devices.settings import LINE_KEYS, Hole, Most, Poll
-from lumina_twisted.errors import ConfigError, LuminaError
+from lumina_twisted.devices.turnstile import Turnstile
+from lumina_twisted.errors import ConfigError, LuminaError, Stopping
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder
 from lumina_twisted.schema import Between, setting
 
@@ -64,7 +65,8 @@ class Changes:
         self._ports = list(ports)
         self._replace = replace
         self._now = dict(self._described)
-        self.turn = DeferredLock()
+        self._is_stopping = False
+        self.turn = Turnstile()
         """Who changes anything holds it: each change is added to those before it, and to what was kept."""
         self.configs = DeviceConfigManager(apply=self._apply, store=store)
         for name in (NO_PROFILE, *profiles):
@@ -95,7 +97,13 @@ class Changes:
         ended: Deferred[None] = self.turn.run(self._add, device, described.profile or NO_PROFILE, nested)
         return ended
 
+    def stop(self) -> None:
+        """Changes nothing any more; what is being kept is kept."""
+        self._is_stopping = True
+
     def _add(self, device: str, type_: str, nested: Mapping[str, Any]) -> Deferred[None]:
+        if self._is_stopping:
+            raise Stopping("the service is stopping")
         before = self.configs.given_device_config(device)
         merged = _without_none(merge({} if before is None else dict(before.config), nested))
         ended: Deferred[None] = (
@@ -169,5 +177,7 @@ def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
             if not isinstance(inner, dict):
                 raise ConfigError([f"{key}: {step} is no table, for it is given a value of its own too"])
             table = inner
-        table[last] = value
+        if last in table:
+            raise ConfigError([f"{key}: it is changed twice; write it once"])
+        table[last] = copy.deepcopy(value)
     return made

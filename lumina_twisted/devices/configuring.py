@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lumina_twisted.devices.config_schema import Check, checker
 from lumina_twisted.devices.database import Configuration
+from lumina_twisted.devices.turnstile import Turnstile
 from lumina_twisted.document import nearest
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.retrying import awaitable, in_callers_world
@@ -58,7 +59,7 @@ class DeviceConfigManager:
     store: KeepsConfigurations | None = field(default=None, kw_only=True)
     _types: dict[str, Check] = field(factory=dict, init=False)
     _configured: dict[str, _Configured] = field(factory=dict, init=False)
-    _turn: DeferredLock = field(factory=DeferredLock, init=False)
+    _turn: Turnstile = field(factory=Turnstile, init=False)
     """One at a time: what is applied last is kept last."""
     _log = Logger()
 

@@ -63,6 +63,7 @@ class PlantService(Service):
         :return: a Deferred that fires with None when it is kept; it does not fail.
         """
         super().stopService()
+        self._changes.stop()
         self.plant.stop()
         if self._look.running:
             self._look.stop()

@@ -19,13 +19,14 @@ from itertools import chain
 from typing import Annotated, Any, Final
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from lumina_twisted.devices import database
 from lumina_twisted.devices.database import Change, Database, Kept
 from lumina_twisted.devices.state import DEFAULT_HISTORY
+from lumina_twisted.devices.turnstile import Turnstile
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.pooling.loop_reactor import reactor_here
 from lumina_twisted.retrying import in_callers_world
@@ -73,7 +74,7 @@ class StateStore:
     _database: Database | None = field(default=None, init=False)
     _waiting: deque[Change] = field(init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
-    _writing: DeferredLock = field(factory=DeferredLock, init=False)
+    _writing: Turnstile = field(factory=Turnstile, init=False)
     _on_the_way: int = field(default=0, init=False)
     """Changes of the batch that is being written."""
     _most_waiting: int = field(default=0, init=False)
@@ -188,11 +189,15 @@ class StateStore:
         return kept
 
     async def _configure(self, device: str, work: Callable[..., Any], *args: Any) -> None:
-        if self._database is None:
-            raise ConfigError([f"{device}: cannot be kept, for {self.settings.path} is not open"])
-        if trouble := await self._run(work, *args):
-            self._judge(trouble)
-            raise ConfigError([f"{device}: cannot be kept: {trouble}"])
+        await self._writing.acquire()  # who closes the file waits for it
+        try:
+            if self._database is None:
+                raise ConfigError([f"{device}: cannot be kept, for {self.settings.path} is not open"])
+            if trouble := await self._run(work, *args):
+                self._judge(trouble)
+                raise ConfigError([f"{device}: cannot be kept: {trouble}"])
+        finally:
+            self._writing.release()
 
     def _schedule(self) -> None:
         """Has the next batch written in its time: at once if it is full."""

@@ -1,7 +1,7 @@
-"""How many values are asked for one client at a time, floor 4.
+"""So many at a time, the others in their order, floor 3.
 
-Twisted's ``DeferredSemaphore`` begins the next one on the stack of the one that ended. Where hundreds end at once, for
-a unit is offline or their time is over, the stack ends, and they are never answered.
+Twisted's ``DeferredLock`` and ``DeferredSemaphore`` begin the next one on the stack of the one that ended. Where
+hundreds end at once, for a unit is offline, their time is over or the service stops, the stack ends, and they never do.
 """
 
 from __future__ import annotations
@@ -15,57 +15,64 @@ from twisted.internet.defer import Deferred, maybeDeferred
 T = TypeVar("T")
 
 
-class Turns:
-    """Begins in order what is to be done, so many at a time.
+class Turnstile:
+    """Lets so many in at a time.
 
     :param most: how many.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int = 1) -> None:
         self._most = most
-        self._running = 0
-        self._waiting: OrderedDict[Deferred[Any], None] = OrderedDict()
-        self._is_beginning = False
+        self._inside = 0
+        self._waiting: OrderedDict[Deferred[None], None] = OrderedDict()
+        self._is_advancing = False
 
     def __len__(self) -> int:
         """How many wait."""
         return len(self._waiting)
 
-    def run(self, begin: Callable[..., Deferred[T]], *args: Any) -> Deferred[T]:
-        """Calls ``begin`` when its turn has come.
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is in, and nobody waits."""
+        return not self._inside and not self._waiting
 
-        :return: a Deferred that ends as that of ``begin``, or fails with what that raises. Cancelling it gives its turn
-            away.
+    def run(self, work: Callable[..., Deferred[T]], *args: Any) -> Deferred[T]:
+        """Calls ``work`` when its turn has come; the next one's comes when its Deferred has ended.
+
+        :return: a Deferred that ends as that of ``work``, or fails with what that raises. Cancelling it gives the turn
+            away, or cancels the work.
         """
-        turn: Deferred[Any] = Deferred(self._give_up)
-        turn.addCallback(lambda _: self._begin(begin, args))
+        return self.acquire().addCallback(lambda _: maybeDeferred(work, *args).addBoth(self._release_and_return))
+
+    def acquire(self) -> Deferred[None]:
+        """A Deferred that fires with None when one is let in, who then calls :meth:`release`. Cancelling it gives the
+        turn away."""
+        turn: Deferred[None] = Deferred(lambda gone: self._waiting.pop(gone, None))
         self._waiting[turn] = None
         self._advance()
         return turn
 
+    def release(self) -> None:
+        """One leaves."""
+        self._inside -= 1
+        self._advance()
+
     def cancel(self) -> None:
-        """Gives away all turns that have not come."""
+        """Cancels all that wait."""
         for turn in list(self._waiting):
             turn.cancel()
 
-    def _give_up(self, turn: Deferred[Any]) -> None:
-        self._waiting.pop(turn, None)
-
-    def _begin(self, begin: Callable[..., Deferred[T]], args: tuple[Any, ...]) -> Deferred[T]:
-        self._running += 1
-        return maybeDeferred(begin, *args).addBoth(self._end)
-
-    def _end(self, result: Any) -> Any:
-        self._running -= 1
-        self._advance()
+    def _release_and_return(self, result: Any) -> Any:
+        self.release()
         return result
 
     def _advance(self) -> None:
-        if self._is_beginning:  # what begins below may end before it returns
+        if self._is_advancing:  # one that is let in below may leave before that returns
             return
-        self._is_beginning = True
+        self._is_advancing = True
         try:
-            while self._waiting and self._running < self._most:
+            while self._waiting and self._inside < self._most:
+                self._inside += 1
                 self._waiting.popitem(last=False)[0].callback(None)
         finally:
-            self._is_beginning = False
+            self._is_advancing = False

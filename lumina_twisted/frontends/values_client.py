@@ -22,11 +22,11 @@ from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.protocols.basic import LineOnlyReceiver
 
+from lumina_twisted.devices.turnstile import Turnstile
 from lumina_twisted.errors import LineError, LuminaError, Overloaded, Stopping
 from lumina_twisted.frontends.listener import DRAINING, FINISHING, GONE, TALKING, Connection
 from lumina_twisted.frontends.stall import Stall
 from lumina_twisted.frontends.values_changes import ChangeLine
-from lumina_twisted.frontends.values_turns import Turns
 from lumina_twisted.frontends.values_unfinished import FirstLine, fault, hint
 from lumina_twisted.frontends.values_watched import Watched
 from lumina_twisted.frontends.values_words import check_patterns, one_or_many
@@ -72,7 +72,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self._format: Format = "text"
         self._lines: deque[bytes] = deque()  # that are not taken yet
         self._turns: deque[_Turn] = deque()
-        self._asking = Turns(listener.options.max_asked)
+        self._asking = Turnstile(listener.options.max_asked)
         self._watched = Watched(listener.watchers, listener.options.max_watched)
         self._goodbye: Make | None = None
         self._is_advancing = False

@@ -12,9 +12,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lumina_twisted.devices.interfaces import Values
+from lumina_twisted.devices.turnstile import Turnstile
 from lumina_twisted.errors import Cancelled, Expired, LuminaError, NotAllowed, RequestError, UnknownName
 from lumina_twisted.frontends.values_options import ValuesOptions
-from lumina_twisted.frontends.values_turns import Turns
 from lumina_twisted.valueproto import answer as answers
 from lumina_twisted.valueproto import command as commands
 from lumina_twisted.valueproto.answer import Answer, NamedFault, NamedReading, reason_of, refused
@@ -168,7 +168,7 @@ class Words:
 
     # -- answered by a device, or by whoever keeps the configuration
 
-    def ask(self, client: Hashable, turns: Turns, command: Command) -> Deferred[Answer] | None:
+    def ask(self, client: Hashable, turns: Turnstile, command: Command) -> Deferred[Answer] | None:
         """What becomes of a command that takes its time, and None for any other.
 
         :param client: whose it is.
@@ -187,7 +187,7 @@ class Words:
                 return None
         return asked.addErrback(self._refusal)
 
-    def _ask(self, client: Hashable, turns: Turns, command: commands.Read) -> Deferred[Answer]:
+    def _ask(self, client: Hashable, turns: Turnstile, command: commands.Read) -> Deferred[Answer]:
         values = self.known()
         asked: list[Deferred[NamedReading | NamedFault]] = []
         for name in self._found(command.names):
@@ -198,14 +198,14 @@ class Words:
                 asked.append(one.addErrback(partial(self._fault, name)))
         return gatherResults(asked).addCallback(one_or_many)
 
-    def _write(self, client: Hashable, turns: Turns, command: commands.Write) -> Deferred[Answer]:
+    def _write(self, client: Hashable, turns: Turnstile, command: commands.Write) -> Deferred[Answer]:
         if self.options.readonly:
             raise NotAllowed("this listener only reads; `readonly = false` in its configuration would let it write")
         written = self._in_turn(turns, command.name, partial(self.known().write, client, command.name, command.value))
         return written.addCallback(answers.Written)
 
     def _in_turn(
-        self, turns: Turns, name: str, ask: Callable[[float], Deferred[Reading]]
+        self, turns: Turnstile, name: str, ask: Callable[[float], Deferred[Reading]]
     ) -> Deferred[NamedReading]:
         """Asks when the client's others let it, with the time that is left then."""
         until = self.now() + self.options.timeout
@@ -218,7 +218,7 @@ class Words:
 
         return turns.run(begin).addCallback(partial(self._named, name))
 
-    def _configure(self, turns: Turns, command: commands.Config) -> Deferred[Answer]:
+    def _configure(self, turns: Turnstile, command: commands.Config) -> Deferred[Answer]:
         if self.options.readonly or not self.options.configure:
             raise NotAllowed(
                 "this listener does not change what is configured; `configure = true` and `readonly = false` in its"

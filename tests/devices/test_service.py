@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pathlib
 import time
 from typing import Any
@@ -15,7 +16,7 @@ from twisted.trial.unittest import TestCase
 from lumina_twisted.devices.document import read_devices, read_profiles
 from lumina_twisted.devices.service import PlantService
 from lumina_twisted.devices.settings import ValuesSettings
-from lumina_twisted.errors import ConfigError, UnknownName
+from lumina_twisted.errors import ConfigError, Stopping, UnknownName
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.valueproto.reading import Quality
 from tests.devices.test_plant import Ports
@@ -131,6 +132,28 @@ class Restarts(ServiceCase):
         after.startService()
         await after.plant.configure("hall", {"hole": 3})
         self.assertEqual((after.plant.config("hall")["poll"], after.plant.config("hall")["hole"]), (7, 3))
+
+    async def test_changes_that_wait_when_it_stops(self) -> None:
+        """The one on its way to the disk is kept, the others are not made, and each is told so."""
+        before = await self.started()
+        changed = [before.plant.configure("hall", {"summary": f"the {number}th"}) for number in range(500)]
+        await before.stopService()
+        self.assertIsNone(await changed[0])
+        for one in changed[1:]:
+            await self.assertFailure(one, Stopping)
+        after = await self.started()
+        self.assertEqual(after.plant.config("hall")["summary"], "the 0th")
+
+    async def test_a_key_that_is_changed_twice(self) -> None:
+        service = await self.started()
+        for changes in (
+            {"points.humidity.scale": 2, "points": {}},
+            {"points": {"humidity": {"scale": 3}}, "points.humidity.scale": 2},
+        ):
+            kept = copy.deepcopy(changes)
+            with self.assertRaisesRegex(ConfigError, "it is changed twice; write it once"):
+                await service.plant.configure("hall", changes)
+            self.assertEqual(changes, kept)
 
     async def test_what_was_changed_of_a_device_that_is_gone(self) -> None:
         before = await self.started()
