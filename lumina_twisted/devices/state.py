@@ -241,4 +241,6 @@ def _reading(name: str, value: Any, now: float) -> Reading:
             f"{name}: expected true or false, a number, a text or a list of texts, got {value!r}; give each of its"
             " parts a name of its own"
         )
+    elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        raise RequestError(f"{name}: a whole number has 64 bits at most")  # a longer one spoils what is kept beside it
     return Reading(value, Quality.GOOD, now)

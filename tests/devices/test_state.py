@@ -230,6 +230,15 @@ class Restoring(States):
 class TheMissionsCalls(SynchronousTestCase):
     """Alone, in memory, without a reactor."""
 
+    def test_what_no_database_can_keep(self) -> None:
+        """It would be lost, and what waits beside it too."""
+        states = DeviceStateManager()
+        for value in (2**64 - 1, -(2**63)):
+            self.successResultOf(states.update_state("device1", {"total": value}))
+        for value in (2**64, -(2**63) - 1, 10**5000):
+            error = self.failureResultOf(states.update_state("device1", {"total": value}), RequestError)
+            self.assertIn("device1.total: a whole number has 64 bits", str(error.value))
+
     def test_as_printed(self) -> None:
         """But for its imports."""
         new_state_data = {"temperature": 21.5, "pump": True, "mode": "eco", "alarms": ["door", "fan"], "fault": None}
