@@ -129,7 +129,7 @@ class Packaging(unittest.TestCase):
             said = []
             for told in served.stdout:
                 said.append(told)
-                if "ready. In another terminal" in told:
+                if "In another terminal" in told:
                     with socket.create_connection(("127.0.0.1", tcp_port), 10) as client:
                         client.sendall(line)
                         return client.recv(100)
