@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.testing import MemoryReactorClock
@@ -252,6 +252,19 @@ class DaemonTests(SynchronousTestCase):
         self.drained.errback(ValueError("draining"))
         self.assertIsNone(self.successResultOf(stopped))
         self.assertEqual([str(one.value) for one in self.flushLoggedErrors(ValueError)], ["closing", "draining"])
+
+    def test_what_never_stops_is_left_behind(self) -> None:
+        made = self.make(succeed(StubListening(self.order)), also=(Recording(self.order, "demo"),))
+        made.privilegedStartService()
+        made.startService()
+        stopped = made.stopService()
+        self.reactor.advance(9.9)
+        self.assertNoResult(stopped)
+        self.reactor.advance(0.2)
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertEqual(self.order[-1], "demo stopped")
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_every_endpoint_that_cannot_be_listened_on_is_told(self) -> None:
         error = CannotListenError("", 1, OSError(98, "taken"))

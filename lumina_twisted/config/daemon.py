@@ -22,12 +22,16 @@ from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.config.systemd import Notifier, Report
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.context import Context
+from lumina_twisted.frontends.listener import LINGER
 from lumina_twisted.ports.pool import PortPool
 
 if TYPE_CHECKING:
     from lumina_twisted.devices.service import PlantService
 
 _log: Final = Logger(namespace="lumina")
+
+GRACE: Final = 3.0
+"""Seconds by which stopping may be late; systemd itself waits for 20 in all."""
 
 
 class Daemon(Service):
@@ -115,7 +119,7 @@ class Daemon(Service):
         """No new connection, no new request: what is on the wire ends, what waits is answered, what is written leaves.
 
         :return: a Deferred that fires with None within the longest ``stop_timeout`` and the two seconds that clients
-            have to read their last answers; it does not fail.
+            have to read their last answers; what has not stopped :data:`GRACE` later is left behind. It does not fail.
         """
         super().stopService()
         self._report.stopping()
@@ -132,8 +136,15 @@ class Daemon(Service):
 
     def _all_of(self, *calls: Callable[[], Any]) -> Deferred[None]:
         """Fires when all have ended; what fails is logged, and keeps nobody from stopping."""
-        ended = [maybeDeferred(call).addErrback(self._log_failure) for call in calls]
+        ended = [self._bounded(maybeDeferred(call)).addErrback(self._log_failure) for call in calls]
         return gatherResults(ended).addCallback(lambda _: None)
+
+    def _bounded(self, stopping: Deferred[Any]) -> Deferred[Any]:
+        """A disk that hangs, or a fault of ours, must not keep the process for ever."""
+        if stopping.called and stopping.paused == 0:
+            return stopping
+        longest = max((one.stop_timeout for one in self._configuration.ports.values()), default=0.0)
+        return stopping.addTimeout(longest + LINGER + GRACE, self._reactor)
 
     def _log_failure(self, failure: Failure) -> None:
         _log.failure("stopping was not clean", failure)
