@@ -90,3 +90,12 @@ def nearest(word: object, known: Iterable[str]) -> str:
     known = list(known)
     near = close_to(word, known)
     return f"did you mean {near!r}?" if near else f"there are {', '.join(known)}" if known else "there are none"
+
+
+def flat(table: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:
+    """What a table and those within it hold, with a dot for each; an empty one within it holds itself."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{outer}{key}.")
+        else:
+            yield f"{outer}{key}", value

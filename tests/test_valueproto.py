@@ -17,10 +17,10 @@ from lumina_twisted.valueproto import command as commands
 from lumina_twisted.valueproto.answer import NamedFault, NamedReading, reason_of, refused
 from lumina_twisted.valueproto.command_lines import MAX_LINE, WORDS, format_command, parse_command, tag_of
 from lumina_twisted.valueproto.instant import iso_time
-from lumina_twisted.valueproto.json_lines import format_json, json_body, parse_answer, tag_json
+from lumina_twisted.valueproto.json_lines import json_body, parse_answer, tag_json
 from lumina_twisted.valueproto.point import PointDescription
 from lumina_twisted.valueproto.reading import Quality, Reading
-from lumina_twisted.valueproto.text_lines import format_text, tag_text, text_body
+from lumina_twisted.valueproto.text_lines import ValueText, tag_text, text_body
 from tests.strategies import QUICK
 
 TAGS = st.just("") | st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=32)
@@ -187,16 +187,25 @@ class Commands(SynchronousTestCase):
         self.assertEqual(self.parsed(line), commands.Config("a", {"b": 3000 * "["}))
 
 
+def json_line(answer: answers.Answer) -> bytes:
+    """As the front makes it."""
+    return tag_json(json_body(answer), answer.tag)
+
+
+def text_lines(answer: answers.Answer, value_text: ValueText) -> bytes:
+    """As the front makes them."""
+    return tag_text(text_body(answer, value_text), answer.tag)
+
+
 class Json(SynchronousTestCase):
     """Answers in JSON."""
 
     @QUICK
     @given(ANSWERS)
     def test_round_trip(self, answer: answers.Answer) -> None:
-        line = format_json(answer)
+        line = json_line(answer)
         self.assertEqual((line.count(b"\n"), line[-1:]), (1, b"\n"))
         self.assertEqual(parse_answer(line), answer)
-        self.assertEqual(tag_json(json_body(answer), answer.tag), line)
 
     @QUICK
     @given(st.binary(max_size=60) | st.recursive(
@@ -222,9 +231,9 @@ class Json(SynchronousTestCase):
     def test_what_json_has_no_number_for_is_null(self) -> None:
         for value in (math.nan, math.inf, -math.inf):
             answer = answers.Change(NamedReading("a.b", Reading(value, Quality.GOOD, T)))
-            self.assertEqual(json.loads(format_json(answer))["change"]["value"], None)
+            self.assertEqual(json.loads(json_line(answer))["change"]["value"], None)
         odd = answers.Configured("a", {"low": math.nan, "b": [{"low": math.inf}]})
-        self.assertIn(b'{"low": null, "b": [{"low": null}]}', format_json(odd))
+        self.assertIn(b'{"low": null, "b": [{"low": null}]}', json_line(odd))
 
     def test_examples(self) -> None:
         told = '{"name": "boiler.flow", "value": 65.5, "unit_of_measure": "°C", "quality": "good", "time": %s, '
@@ -238,7 +247,7 @@ class Json(SynchronousTestCase):
             (answers.Refused("unknown_name", "no"), '{"ok": false, "error": "unknown_name", "message": "no"}'),
             (answers.Goodbye(), '{"ok": true, "bye": true}'),
         ):
-            self.assertEqual(format_json(answer).decode(), line + "\n")
+            self.assertEqual(json_line(answer).decode(), line + "\n")
 
     def test_a_newer_server_may_say_more(self) -> None:
         line = b'{"ok": true, "new": 1, "values": [{"name": "a", "value": 1, "quality": "bad", "time": null, "x": 2}]}'
@@ -249,13 +258,13 @@ class Text(SynchronousTestCase):
     """Answers for people."""
 
     def told(self, answer: answers.Answer) -> list[str]:
-        return format_text(answer, plain).decode().splitlines()
+        return text_lines(answer, plain).decode().splitlines()
 
     @QUICK
     @given(ANSWERS)
     def test_lines(self, answer: answers.Answer) -> None:
         """Each ends, has its tag, and no other answer needs more lines than it has parts."""
-        told = format_text(answer, plain)
+        told = text_lines(answer, plain)
         *lines, last = told.split(b"\n")
         self.assertTrue(lines and not last)
         mark = f"@{answer.tag} ".encode() if answer.tag else b""
@@ -282,7 +291,7 @@ class Text(SynchronousTestCase):
         self.assertEqual(fields[2:4], [named.unit_of_measure or "-", named.reading.quality])
 
     def told_of(self, named: NamedReading) -> list[str]:
-        return format_text(answers.Change(named), plain).decode().removesuffix("\n").split("\n")
+        return text_lines(answers.Change(named), plain).decode().removesuffix("\n").split("\n")
 
     def test_examples(self) -> None:
         bad = Reading(None, Quality.BAD, None, "unit 3 did not\nanswer")

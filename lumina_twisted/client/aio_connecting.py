@@ -11,12 +11,12 @@ from typing import Any, Self
 
 from lumina_twisted.client.backoff import wait_before_attempt
 from lumina_twisted.client.command import check_timeout
-from lumina_twisted.client.conversation import Conversation, Unusable
+from lumina_twisted.client.conversation import Conversation, Pump
 from lumina_twisted.client.url import check_place
 from lumina_twisted.errors import NotConnected, RequestError
 
 
-class ReconnectingClient:
+class ReconnectingClient(Pump):
     """A client of one server, for one event loop. It connects when it is told to or first used, and again whenever the
     connection is lost, until it is closed. ``async with`` connects and closes it.
 
@@ -165,25 +165,8 @@ class ReconnectingClient:
 
     # -- the pump ------------------------------------------------------------------------------------------------------
 
-    def _pump(self) -> None:
-        if self._transport is not None and (data := self._session.data_to_send()):
-            self._transport.write(data)
-        while (event := self._session.next_event()) is not None:
-            if isinstance(event, Unusable):
-                self._cut(event.why)
-            else:
-                self._deliver(event)
-        self._set_timer()
-
-    def _deliver(self, event: Any) -> None:
-        """Tells whoever waits for it what the conversation brought."""
-        raise NotImplementedError
-
-    def _cut(self, why: str) -> None:
-        if self._transport is not None:
-            transport = self._transport
-            self._on_lost(why)
-            transport.abort()
+    def _abort(self, transport: Any) -> None:
+        transport.abort()
 
     def _set_timer(self) -> None:
         wanted = self._session.get_timer()

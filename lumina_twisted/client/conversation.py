@@ -46,3 +46,73 @@ class Conversation(Protocol):
     def next_event(self) -> Any:
         """What has happened, one by one; None if nothing has. :class:`Unusable` is one of these."""
         ...
+
+
+class Pump:
+    """Drives a conversation over whatever connection there is; what both faces of the client have in common.
+
+    A subclass has a ``_transport`` while there is a connection, and says how that is cut and how it is timed.
+    """
+
+    _session: Any
+    _transport: Any = None
+
+    def _pump(self) -> None:
+        """Takes from the conversation what came of the last call; a callback may ask for more and pump in turn."""
+        if self._transport is not None and (data := self._session.data_to_send()):
+            self._transport.write(data)
+        while (event := self._session.next_event()) is not None:
+            if isinstance(event, Unusable):
+                self._cut(event.why)
+            else:
+                self._deliver(event)
+        self._set_timer()
+
+    def _cut(self, why: str) -> None:
+        if self._transport is not None:
+            transport = self._transport
+            self._on_lost(why)
+            self._abort(transport)
+
+    def _deliver(self, event: Any) -> None:
+        """Tells whoever waits for it what the conversation brought."""
+        raise NotImplementedError
+
+    def _on_lost(self, why: str) -> None:
+        """The connection is gone; the sentence says why."""
+        raise NotImplementedError
+
+    def _abort(self, transport: Any) -> None:
+        """Cuts a connection."""
+        raise NotImplementedError
+
+    def _set_timer(self) -> None:
+        """Has the conversation called when it wants to be."""
+        raise NotImplementedError
+
+
+class LineBuffer:
+    """Bytes as lines.
+
+    :param most: bytes that the beginning of a line may have.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._rest = b""
+
+    def clear(self) -> None:
+        """A new connection begins with a new line."""
+        self._rest = b""
+
+    def lines(self, data: bytes) -> list[bytes]:
+        """Those that end in ``data``, without their newlines."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return lines
+
+    def overflows(self) -> bool:
+        """Whether the line that has begun is too long; it is forgotten then."""
+        if len(self._rest) <= self._most:
+            return False
+        self.clear()
+        return True

@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final
 
 from lumina_twisted.client.command import CommandSettings, PendingCommand, check_name
-from lumina_twisted.client.conversation import Unusable
+from lumina_twisted.client.conversation import LineBuffer, Unusable
 from lumina_twisted.client.session import Session, Told, by_number
 from lumina_twisted.errors import LineError, NotConnected, RequestError, Stopping, error_from_reason
 from lumina_twisted.lineproto import Answer, format_command, parse_answer
@@ -26,7 +26,7 @@ class LineSession(Session):
 
     def __init__(self, server: str, window: int = WINDOW) -> None:
         super().__init__(server, window)
-        self._buffer = b""
+        self._buffer = LineBuffer(MAX_ANSWER)
         self._ids = 0
         self._asked: deque[object] = deque()
         self._told: list[str] = []
@@ -46,7 +46,7 @@ class LineSession(Session):
 
     def connected(self, now: float) -> None:
         """There is a connection, and nothing has been said on it."""
-        self._buffer = b""
+        self._buffer.clear()
         super().connected(now)
 
     def connection_lost(self, why: str, now: float) -> None:
@@ -59,11 +59,9 @@ class LineSession(Session):
     def receive_data(self, data: bytes, now: float) -> None:
         """Bytes came from the server."""
         self._heard_at = now
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in lines:
+        for line in self._buffer.lines(data):
             self._on_line(line, now)
-        if len(self._buffer) > MAX_ANSWER:
-            self._buffer = b""
+        if self._buffer.overflows():
             self._events.append(Unusable(f"{self._server} sends no lines; is it a Lumina server?"))
 
     def _next_id(self) -> bytes:

@@ -18,7 +18,7 @@ from collections import deque
 from enum import Enum
 from typing import Final, NamedTuple
 
-from lumina_twisted.client.conversation import Unusable
+from lumina_twisted.client.conversation import LineBuffer, Unusable
 from lumina_twisted.client.value_place import PORT
 from lumina_twisted.client.value_reading import ValueReading
 from lumina_twisted.client.value_request import OpenRequests, ValueRequest
@@ -97,7 +97,7 @@ class ValueSession:
         self._state = State.APART
         self._why_not = "it has not been tried yet"
         self._heard_at = 0.0
-        self._buffer = b""
+        self._buffer = LineBuffer(MAX_ANSWER)
         self._out: list[bytes] = []
         self._events: deque[Event | Unusable] = deque()
         self._open = OpenRequests()
@@ -140,7 +140,8 @@ class ValueSession:
 
     def connected(self, now: float) -> None:
         """There is a connection, and nothing has been said on it."""
-        self._state, self._buffer = State.GREETING, b""
+        self._state = State.GREETING
+        self._buffer.clear()
         self._why_not = "it has not said yet what it speaks"
         self._heard_at = now
         self._ask_own(command.Speak("json"), now)
@@ -163,11 +164,9 @@ class ValueSession:
     def receive_data(self, data: bytes, now: float) -> None:
         """Bytes came from the server."""
         self._heard_at = now
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in lines:
+        for line in self._buffer.lines(data):
             self._on_line(line, now)
-        if len(self._buffer) > MAX_ANSWER:
-            self._buffer = b""
+        if self._buffer.overflows():
             self._misfit("sends no lines")
 
     def handle_timer(self, now: float) -> None:

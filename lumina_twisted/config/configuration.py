@@ -15,6 +15,7 @@ from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, faults_of, front_e
 from lumina_twisted.config.table import table_of
 from lumina_twisted.devices.description import Device, Profile
 from lumina_twisted.devices.settings import ValuesSettings
+from lumina_twisted.document import flat
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import Place
 from lumina_twisted.log.settings import LogSettings
@@ -127,7 +128,8 @@ class Draft:
     def add_log(self, data: Any, where: str, structure: Structure) -> None:
         """The ``[log]`` table, or the ``--log`` words, which win."""
         if isinstance(data, Mapping) and isinstance(data.get("levels"), Mapping):
-            data = {**data, "levels": dict(_flat(data["levels"]))}
+            # `port.boiler = "debug"` without quotes is a table in a table to TOML
+            data = {**data, "levels": {key: level for key, level in flat(data["levels"]) if level != {}}}
         log = self._structured(data, LogSettings, where, structure)
         if log is not None:
             given = {key: getattr(log, key) for key in data}
@@ -241,12 +243,3 @@ def _listed(names: Iterable[str]) -> str:
 def counted(number: int, noun: str) -> str:
     """As ``1 port``, ``2 ports``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _flat(levels: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """``port.boiler = "debug"`` without quotes is a table in a table to TOML."""
-    for key, value in levels.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{key}.")
-        else:
-            yield before + key, value

@@ -110,7 +110,6 @@ def with_unit_lines(
         for name, port in ports.items() for unit, settings in port.units.items() for key in LINE_KEYS
         if getattr(settings, key) is not None
     }
-    made = dict(ports)
     for name, device in located.devices.items():
         where = located.wheres[name]
         for key, value in device.line.items():
@@ -120,10 +119,9 @@ def with_unit_lines(
                     f"{where}.{key}: {value!r} here, and {there!r} in {other}, for unit {device.unit} of port"
                     f" {device.port}; a unit has one"
                 )
-        if device.line and device.port in made:
-            made[device.port] = _with_unit(made[device.port], device)
+        if device.line and device.port in ports:
             faults += _new_faults(ports[device.port], device, where)
-    return made
+    return with_lines_of_devices(ports, located.devices)
 
 
 def _with_unit(port: PortSettings, device: Device) -> PortSettings:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from lumina_twisted.devices.description import Point, Profile, TableName
+from lumina_twisted.devices.description import Point, Profile
 from lumina_twisted.errors import RequestError
+from lumina_twisted.modbus.access import Table
 from lumina_twisted.simulator.identity import LONGEST_OBJECT
 from lumina_twisted.simulator.points import constant_of, point_value
 from lumina_twisted.simulator.settings import (
@@ -18,7 +19,7 @@ from lumina_twisted.simulator.settings import (
     Value,
 )
 
-_TABLES: Final[Mapping[TableName, str]] = {
+_TABLES: Final[Mapping[Table, str]] = {
     "coil": "coils", "discrete": "discrete_inputs", "holding": "holding_registers", "input": "input_registers",
 }
 """What the simulator calls each."""
@@ -53,7 +54,7 @@ class SimulatedProfiles(Mapping[str, SimulatedUnitSettings]):
 
 def simulated_unit(points: Iterable[Point], identity: IdentitySettings = _NAMELESS) -> SimulatedUnitSettings:
     """A unit that has these points and nothing else: what their ``simulate`` says, or a value such as may well be."""
-    by_table: dict[TableName, list[Point]] = {name: [] for name in _TABLES}
+    by_table: dict[Table, list[Point]] = {name: [] for name in _TABLES}
     for point in points:
         by_table[point.table].append(point)
     tables: dict[str, Any] = {_TABLES[name]: _table(of_table) for name, of_table in by_table.items()}

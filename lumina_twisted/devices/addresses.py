@@ -9,21 +9,21 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from lumina_twisted.devices.description import TableName
+from lumina_twisted.modbus.access import Table
 
 LAST_ADDRESS: Final = 0xFFFF
-ENTRY_OF: Final[dict[TableName, str]] = {
+ENTRY_OF: Final[dict[Table, str]] = {
     "coil": "a coil", "discrete": "a discrete input", "holding": "a holding register", "input": "an input register",
 }
 """What an entry of each table is called."""
 
-_TABLES: Final[dict[str, TableName]] = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
+_TABLES: Final[dict[str, Table]] = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
 _TEXT: Final = re.compile(r"([0134])([0-9]{4,5})|([134])x([0-9]{1,5})")
 _FORM: Final = 'or one of the data model in quotes, as "40001", "400001" or "4x0001"'
 _NUMBER: Final = re.compile("[0-9]+")
 
 
-def place_of(address: object, table: TableName | None) -> tuple[TableName, int]:
+def place_of(address: object, table: Table | None) -> tuple[Table, int]:
     """The table of a point and its address from 0.
 
     :param address: as a file has it.
@@ -44,7 +44,7 @@ def place_of(address: object, table: TableName | None) -> tuple[TableName, int]:
     return table, address
 
 
-def _from_text(text: str, table: TableName | None) -> tuple[TableName, int]:
+def _from_text(text: str, table: Table | None) -> tuple[Table, int]:
     if re.fullmatch("0x[0-9a-fA-F]+", text):
         raise ValueError(f"{text!r} is no number of the data model; if it counts from 0, take the quotes away: {text}")
     if not (found := _TEXT.fullmatch(text)):

@@ -15,8 +15,9 @@ from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from lumina_twisted.devices.description import Device, TableName
+from lumina_twisted.devices.description import Device
 from lumina_twisted.devices.plan import Block
+from lumina_twisted.modbus.access import Table
 
 _FEW: Final = 64
 """Entries of the heap that are not worth a look for those that do not count any more."""
@@ -43,12 +44,12 @@ class Task:
     patience: IDelayedCall | None = None
     begin: tuple[float, int] = (0.0, 0)
 
-    def overlaps(self, table: TableName, address: int, quantity: int) -> bool:
+    def overlaps(self, table: Table, address: int, quantity: int) -> bool:
         """Whether some of these entries are of its block."""
         block = self.block
         return block.table == table and block.address < address + quantity and address < block.address + block.quantity
 
-    def lies_in(self, table: TableName, address: int, quantity: int) -> bool:
+    def lies_in(self, table: Table, address: int, quantity: int) -> bool:
         """Whether its block is among these entries."""
         block = self.block
         end = block.address + block.quantity

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Final
 
 import attrs
@@ -22,6 +22,7 @@ from lumina_twisted.devices.document import plain, read_device
 from lumina_twisted.devices.names import found
 from lumina_twisted.devices.settings import LINE_KEYS, Hole, Most, Poll
 from lumina_twisted.devices.turnstile import Turnstile
+from lumina_twisted.document import flat
 from lumina_twisted.errors import ConfigError, LuminaError, Stopping
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder
 from lumina_twisted.schema import Between, setting
@@ -110,14 +111,14 @@ class Changes:
             self.configs.set_device_config(device, type_, merged) if merged
             else self.configs.remove_device_config(device)
         )
-        told = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in _flat(nested))
+        told = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flat(nested))
         return ended.addCallback(lambda _: _log.info("{device} is configured anew: {told}", device=device, told=told))
 
     def tell(self) -> None:
         """Says in the log which devices are not as their files say: who edits one must know."""
         for device in self._described:
             given = self.configs.given_device_config(device)
-            if given is not None and (keys := ", ".join(key for key, _ in _flat(given.config))):
+            if given is not None and (keys := ", ".join(key for key, _ in flat(given.config))):
                 _log.info(
                     "{device} is as it was configured while Lumina ran, whatever its file says of {keys}",
                     device=device, keys=keys,
@@ -155,15 +156,6 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
         if left is not None and (left != {} or value == {}):
             made[key] = left
     return made
-
-
-def _flat(table: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:
-    """With a dot for each table."""
-    for key, value in table.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{outer}{key}.")
-        else:
-            yield f"{outer}{key}", value
 
 
 def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:

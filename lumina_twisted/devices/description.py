@@ -7,10 +7,10 @@ from typing import Any, Final, Literal
 
 from attrs import Factory, field, frozen
 
+from lumina_twisted.modbus.access import Table
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder
 from lumina_twisted.modbus.value_codec import ValueCodec
 
-TableName = Literal["coil", "discrete", "holding", "input"]
 BIT_TABLES: Final = ("coil", "discrete")
 WRITABLE_TABLES: Final = ("coil", "holding")
 MOST_REGISTERS: Final = 125
@@ -33,7 +33,7 @@ class Point:
     """
 
     name: str
-    table: TableName
+    table: Table
     address: int
     codec: ValueCodec = ValueCodec()
     unit_of_measure: str = ""
@@ -102,6 +102,6 @@ class Device:
     line: Mapping[str, Any] = field(default=Factory(dict))
     given: Mapping[str, Any] = field(default=Factory(dict))
 
-    def most_entries(self, table: TableName) -> int:
+    def most_entries(self, table: Table) -> int:
         """How many entries of a table may be read at a time."""
         return min(16 * self.most, MOST_BITS) if table in BIT_TABLES else self.most

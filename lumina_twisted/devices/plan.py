@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
-from lumina_twisted.devices.description import Device, Point, TableName
+from lumina_twisted.devices.description import Device, Point
+from lumina_twisted.modbus.access import Table
 
 
 @frozen(eq=False)
@@ -22,7 +23,7 @@ class Block:
     :param poll: seconds between two reads.
     """
 
-    table: TableName
+    table: Table
     address: int
     quantity: int
     points: tuple[Point, ...]

@@ -119,13 +119,6 @@ class Plant:
         """Their names."""
         return list(self._devices)
 
-    def device(self, name: str) -> Device:
-        """The device of that name.
-
-        :raises UnknownName: with the nearest name there is.
-        """
-        return found(name, self._devices, "device")
-
     def describe(self, name: str) -> PointDescription:
         """What a point is."""
         known = self._described.get(name)

@@ -9,9 +9,10 @@ from typing import Any, Final
 from attrs import frozen
 
 from lumina_twisted.devices.addresses import ENTRY_OF, LAST_ADDRESS, place_of
-from lumina_twisted.devices.description import BIT_TABLES, DEFAULT_POLL, WRITABLE_TABLES, Point, TableName
+from lumina_twisted.devices.description import BIT_TABLES, DEFAULT_POLL, WRITABLE_TABLES, Point
 from lumina_twisted.devices.settings import SHORTEST_POLL, PointSettings
 from lumina_twisted.document import DocumentReader
+from lumina_twisted.modbus.access import Table
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder
 from lumina_twisted.modbus.value_codec import ValueCodec
 
@@ -67,7 +68,7 @@ class PointReader(DocumentReader):
             point_value(made.simulate, point.codec, f"{where}.simulate", self.faults)
         return point if len(self.faults) == before else None
 
-    def _place(self, data: Any, where: str) -> tuple[TableName, int] | None:
+    def _place(self, data: Any, where: str) -> tuple[Table, int] | None:
         """Where it lies, also beside faults of other keys; None after a fault."""
         if not isinstance(data, Mapping) or "address" not in data:
             return None  # told already
@@ -111,7 +112,7 @@ class PointReader(DocumentReader):
 
 
 def _codec(
-    made: PointSettings, table: TableName, defaults: Defaults, bits: Mapping[int, str], enum: Mapping[int, str]
+    made: PointSettings, table: Table, defaults: Defaults, bits: Mapping[int, str], enum: Mapping[int, str]
 ) -> ValueCodec:
     return ValueCodec(
         type=made.type or ("bool" if table in BIT_TABLES else "u16"), word_order=made.word_order or defaults.word_order,
@@ -121,7 +122,7 @@ def _codec(
 
 
 def _point(
-    name: str, made: PointSettings, table: TableName, address: int, codec: ValueCodec, defaults: Defaults
+    name: str, made: PointSettings, table: Table, address: int, codec: ValueCodec, defaults: Defaults
 ) -> Point:
     return Point(
         name=name, table=table, address=address, codec=codec, unit_of_measure=made.unit_of_measure,

@@ -26,7 +26,7 @@ from lumina_twisted.devices.agenda import Agenda, Task
 from lumina_twisted.devices.asking import READS
 from lumina_twisted.devices.budget import Budget
 from lumina_twisted.devices.crowd import A_CROWD, LONGEST_WAIT, Crowd
-from lumina_twisted.devices.description import Device, TableName
+from lumina_twisted.devices.description import Device
 from lumina_twisted.devices.plan import Block, blocks_of
 from lumina_twisted.errors import (
     Cancelled,
@@ -41,6 +41,7 @@ from lumina_twisted.errors import (
     Stopping,
     UnitOffline,
 )
+from lumina_twisted.modbus.access import Table
 from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.priority import Priority
 
@@ -156,7 +157,7 @@ class PortPoller:
             if task.asked is not None:
                 task.asked.cancel()
 
-    def hurry(self, name: str, table: TableName, address: int, quantity: int) -> None:
+    def hurry(self, name: str, table: Table, address: int, quantity: int) -> None:
         """What stands there may have changed: it is read as soon as that can be."""
         now = self._now()
         for task in self._tasks.get(name, []):
@@ -164,7 +165,7 @@ class PortPoller:
                 self._agenda.schedule(task, now)
         self._wake()
 
-    def heard(self, name: str, table: TableName, address: int, quantity: int) -> None:
+    def heard(self, name: str, table: Table, address: int, quantity: int) -> None:
         """Somebody has read that much just now: blocks that lie in it have their next turn an interval later."""
         for task in self._tasks.get(name, []):
             if not task.is_under_way and task.lies_in(table, address, quantity):

@@ -8,7 +8,8 @@ import attrs
 from attrs import Factory, field, frozen
 
 from lumina_twisted.bus.settings import UnitWireSettings
-from lumina_twisted.devices.description import DEFAULT_POLL, MOST_REGISTERS, TableName
+from lumina_twisted.devices.description import DEFAULT_POLL, MOST_REGISTERS
+from lumina_twisted.modbus.access import Table
 from lumina_twisted.modbus.registers import ByteOrder, Encoding, WordOrder
 from lumina_twisted.modbus.value_codec import ValueType
 from lumina_twisted.schema import Between, required, setting
@@ -37,7 +38,7 @@ class PointSettings:
         'where it begins: a number counts from 0, as on the wire; a text is the data model\'s number, as "40001",'
         ' "400001" or "4x0001", and says the table too'
     )
-    table: TableName | None = setting(
+    table: Table | None = setting(
         None, "where it lies: holding, input, coil or discrete; needed where the address is a number"
     )
     type: ValueType | None = setting(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from lumina_twisted.errors import RequestError
+from lumina_twisted.schema import close_to
 
 Value = bool | int | float | str | tuple[str, ...]
 """A coil or a single bit; a number; a text or the word of a number; the names of the bits that are set."""
@@ -67,10 +67,8 @@ class Words:
 def nearest(text: str, known: Iterable[str]) -> str:
     """What to say after a word that nobody knows: the nearest, or those that there are."""
     words = list(known)
-    lowered = {word.casefold(): word for word in words}
-    near = difflib.get_close_matches(text.casefold(), lowered, 1)
-    if near:
-        return f"did you mean {lowered[near[0]]!r}?"
+    if near := close_to(text, words):
+        return f"did you mean {near!r}?"
     more = ", …" if len(words) > _MOST_NAMED else ""
     return f"known are {', '.join(words[:_MOST_NAMED])}{more}"
 

@@ -38,11 +38,6 @@ from lumina_twisted.valueproto.point import PointDescription
 from lumina_twisted.valueproto.reading import Quality, Reading
 
 
-def format_json(answer: Answer) -> bytes:
-    """The line of ``answer``, its newline included."""
-    return tag_json(json_body(answer), answer.tag)
-
-
 def tag_json(body: bytes, tag: str) -> bytes:
     """A line of :func:`json_body` with a tag; without one if that is empty."""
     return b'{"tag": %b, %b' % (_dumped(tag), body[1:]) if tag else body

@@ -43,14 +43,6 @@ _BREAK: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BREAKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
-def format_text(answer: Answer, value_text: ValueText) -> bytes:
-    """The lines of ``answer``, newlines included.
-
-    :param value_text: writes its values.
-    """
-    return tag_text(text_body(answer, value_text), answer.tag)
-
-
 def tag_text(body: bytes, tag: str) -> bytes:
     """Lines of :func:`text_body` with a tag; without one if that is empty."""
     if not tag:

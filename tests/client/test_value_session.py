@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.client.conversation import Unusable
 from lumina_twisted.client.value_reading import ValueReading
 from lumina_twisted.client.value_request import ValueRequest
-from lumina_twisted.client.value_session import PATIENCE, SILENCE, Answered, Failed, Told, ValueSession
+from lumina_twisted.client.value_session import MAX_ANSWER, PATIENCE, SILENCE, Answered, Failed, Told, ValueSession
 from lumina_twisted.client.value_watches import Watch
 from lumina_twisted.errors import (
     Cancelled,
@@ -310,9 +310,10 @@ class OtherFarEnds(SessionCase):
             self.assertIsInstance(unusable, Unusable)
 
     def test_no_lines_at_all(self) -> None:
-        self.patch(__import__("lumina_twisted.client.value_session").client.value_session, "MAX_ANSWER", 100)
         self.session.connected(0)
-        self.session.receive_data(b"x" * 101, 0)
+        self.session.receive_data(b"x" * MAX_ANSWER, 0)
+        self.assertEqual(self.ended(), [])
+        self.session.receive_data(b"x", 0)
         self.assertEqual(self.ended(), [Unusable])
 
     def test_one_that_says_nothing(self) -> None:
