@@ -7,9 +7,10 @@ is due (:meth:`Bus.get_timer`). Times are seconds of any clock that never goes b
 
 Which module holds which rule: `wire` and `transaction` what runs, `queue` the turns, `admission` what comes too late,
 `sharing`, `merging` and `joining` who goes together, `freshness` the old values, `health` and `refusals` the dead
-units, `owed` the late replies, `echo` the echo, `retry` the retries, `pace` and `latency` the times, `ear` what is
-heard, `outcomes` how requests end, `samples` what is told of the devices, `figures` what is counted, `modbus.reply`
-what a reply must look like. This joins them.
+units, `late_replies` and `canary` what may still come, and what proves that it does not, `surplus` what comes twice,
+`echo` the echo, `retry` the retries, `pace` and `latency` the times, `ear` what is heard, `outcomes` how requests end,
+`samples` what is told of the devices, `figures` what is counted, `modbus.reply` what a reply must look like. This joins
+them.
 
 A bus outlives its port: what it learned of its units stays when an adapter is replugged.
 """
@@ -27,24 +28,24 @@ from lumina_twisted.bus.admission import Admission
 from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.echo import probe_for
-from lumina_twisted.bus.events import Event, Frame, Request
+from lumina_twisted.bus.events import Event, Findings, Frame, Request
 from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.joining import Joining
+from lumina_twisted.bus.late_replies import LateReply
 from lumina_twisted.bus.merging import Block
 from lumina_twisted.bus.monitor import PerformanceMonitor
 from lumina_twisted.bus.outcomes import Outcomes
-from lumina_twisted.bus.owed import Debt
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.bus.refusals import Refusals
-from lumina_twisted.bus.retry import BUSY, Backoff, allowed_busy_retries, allowed_retries
+from lumina_twisted.bus.retry import BUSY, Backoff, allowed_busy_retries, allowed_canaries, allowed_retries
 from lumina_twisted.bus.samples import Samples
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.sharing import Sharing
 from lumina_twisted.bus.transaction import Attempt
-from lumina_twisted.bus.wire import Answered, Wire
+from lumina_twisted.bus.wire import Answered, Unanswered, Wire
 from lumina_twisted.errors import ModbusError, Overloaded, PortClosed, QueueFull, UnitOffline
 
 _PACED: Final = (PortClosed, UnitOffline, Overloaded)
@@ -64,12 +65,13 @@ class Bus:
 
     :param settings: how it takes turns, waits and retries.
     :param name: what its sentences call it.
-    :param over_stream: whether its bytes come over a stream (a socket), which delays and never loses.
+    :param over_stream: whether its bytes come over a stream (a socket), where the baud rate says nothing of their time.
+    :param is_numbered: whether only replies come that carry the number of an open request (Modbus TCP).
     :param monitor: which keeps its figures, and ``analytics`` those of its queue; its own if none are given.
     """
 
     def __init__(
-        self, settings: BusSettings, name: str = "the port", *, over_stream: bool = False,
+        self, settings: BusSettings, name: str = "the port", *, over_stream: bool = False, is_numbered: bool = False,
         monitor: PerformanceMonitor | None = None, analytics: QueueAnalytics | None = None,
     ) -> None:
         self.counters = Counters()
@@ -79,7 +81,10 @@ class Bus:
         self._settings = settings
         self._pace = Pace(settings)
         self.health = Health(settings)
-        self._wire = Wire(settings, self._pace, self.counters, self.health, over_stream)
+        self.findings = Findings()
+        self._wire = Wire(
+            settings, self._pace, self.counters, self.health, self.findings, over_stream or is_numbered, is_numbered
+        )
         self._queue: RequestQueue[Request] = RequestQueue(settings.queue, settings.queue_per_client)
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._sharing = Sharing(settings)
@@ -322,8 +327,11 @@ class Bus:
                 self._let_go(request, now)
                 request, self._wake = self._joining.first(now)
                 continue
+            needs_canary = wire.needs_canary(request)
+            if needs_canary and (other := self._instead_of_a_canary(request, now)) is not None:
+                request, needs_canary = other, False
             silent = self._wire.quiet_from + self._pace.gap(request)
-            needed = self.admission.time_for(request, wire.echo.needs_probe(request), now)
+            needed = self.admission.time_for(request, needs_canary or wire.echo.needs_probe(request), now)
             if max(now, silent) + needed <= request.deadline:
                 self._go_or_wait(request, silent, now)
                 return
@@ -340,15 +348,23 @@ class Bus:
             self._queue.remove(request)
             self._outcomes.failed(request, failures.expired(request, self._name))
 
+    def _instead_of_a_canary(self, request: Request, now: float) -> Request | None:
+        """A request of somebody's to the same unit that proves as much as a canary."""
+        return next((
+            one for one in self._queue
+            if one.unit == request.unit and one.serial == request.serial and not one.is_given_up
+            and self._joining.ready_at(one) <= now and not self._wire.needs_canary(one)
+            and not self._wire.echo.needs_probe(one) and self._queue.is_next_of_its_own(one, ())
+        ), None)
+
     def _go_or_wait(self, request: Request, silent: float, now: float) -> None:
         if silent > now:
             self._wake = silent
             return
-        if self._wire.needs_renewal(request):
-            self._renewal = Renewal.WANTED
-            self.counters.renewals += 1
-            return
-        if self._wire.echo.needs_probe(request):
+        if self._wire.needs_canary(request):
+            self._queue.pass_turn(request)
+            request = self._wire.canary_for(request)
+        elif self._wire.echo.needs_probe(request):
             request.probed = True
             self._queue.pass_turn(request)
             request = probe_for(request)
@@ -357,10 +373,10 @@ class Bus:
             if self._settings.merges:
                 request = self._joining.block_of(request, now) or request
                 self._earliest_end = min(self._earliest_end, request.ends_at)
-        if self._freshness.is_used:
+        if self._freshness.is_used and not request.is_canary:
             self._freshness.sent(request)
         self._frames.append(self._wire.send(request, now))
-        if self.samples.is_watched:
+        if self.samples.is_watched and not request.is_canary:
             self.samples.sent(request, self._wire.quiet_from)
         self.admission.running = self._wire.attempt
         self.figures.sent(request, silent)
@@ -390,6 +406,8 @@ class Bus:
             elif self._freshness.is_used and running is not None and request.attempts == 1:  # else: whose reply is it?
                 self._freshness.keep(request, frame, running.sent_until)
             self._outcomes.answered(request, frame)
+        if self._wire.hopeless:
+            self._end_hopeless()
 
     def _asks_again(self, request: Request, frame: bytes, now: float) -> bool:
         """Whether the device is only busy, and there is time to ask it again."""
@@ -417,43 +435,81 @@ class Bus:
         elif now >= attempt.expires:
             self._take_answers(self._wire.end_of_burst(now), now)
             if self._wire.attempt is attempt:
-                request, debt = self._wire.response_timeout(attempt, now)
-                is_offline = not debt.is_damaged and self.health.is_offline(request)
-                self.figures.unanswered(now)
-                self.samples.in_doubt(request, now)
-                if not request.done:
-                    self._retry_or_end(request, debt, now, is_offline)
-                elif request.riders:
-                    self._outcomes.failed(request, failures.no_reply(request, self._name))
-                if is_offline:
-                    self._refuse_offline(request.unit, now)
+                self._end_of_wait(attempt, now)
 
-    def _retry_or_end(self, request: Request, debt: Debt, now: float, is_offline: bool) -> None:
+    def _end_of_wait(self, attempt: Attempt, now: float) -> None:
+        """No reply was accepted in time."""
+        if (held := self._wire.end_of_hold(attempt)) is not None:
+            self._take_answers((held,), now)
+            return
+        unanswered = self._wire.response_timeout(attempt, now)
+        request = unanswered.request
+        if attempt.held is not None:  # it counts, if a canary proves that nothing else comes
+            self.figures.over(now)
+            if not request.done:
+                self._queue.put_back(request, now)
+            return
+        is_offline = not unanswered.is_damaged and self.health.is_offline(request)
+        self.figures.unanswered(now)
+        if request.is_canary:
+            self._canary_failed(request, now)
+        else:
+            self.samples.in_doubt(request, now)
+        if not request.done:
+            self._retry_or_end(unanswered, now, is_offline)
+        elif request.riders:
+            self._outcomes.failed(request, failures.no_reply(request, self._name))
+        if is_offline:
+            self._refuse_offline(request.unit, now)
+
+    def _canary_failed(self, canary: Request, now: float) -> None:
+        """What it went ahead of is given up when it went ahead as often as that would be asked for itself, unless what
+        is in doubt may well be only late."""
+        waiting = canary.probe_for
+        assert waiting is not None, "a canary goes ahead of something"
+        waiting.canaries += 1
+        self._wire.canary_failed(canary, now, self._backoff.delay(waiting.canaries))
+        too_often = waiting.canaries > allowed_canaries(waiting, self._settings)
+        if too_often and waiting.is_waiting and not waiting.attempts and now >= self._wire.may_be_late_until(waiting):
+            self._queue.remove(waiting)
+            self._outcomes.failed(waiting, failures.silent(waiting, self._name))
+
+    def _end_hopeless(self) -> None:
+        """Their replies are proven not to come, and they were asked for as often as they may be."""
+        hopeless, self._wire.hopeless = self._wire.hopeless, []
+        for request in hopeless:
+            if request.is_waiting:
+                self._queue.remove(request)
+                self._outcomes.failed(request, failures.no_reply(request, self._name))
+
+    def _retry_or_end(self, unanswered: Unanswered, now: float, is_offline: bool) -> None:
         """Asks again if that is allowed; else waits for the late reply as long as one is reckoned with."""
+        request, late, is_damaged = unanswered
         if self._stopping:
             request.is_given_up = True  # those who ride with it are not asked for either
             self._outcomes.failed(request, failures.no_reply(request, self._name))
         elif not is_offline and request.attempts <= allowed_retries(request, self._settings):
             self.counters.retries += 1
-            request.not_before = self._retry_at(request, debt, now)
+            request.not_before = self._retry_at(request, late, now)
             self._queue.put_back(request, now)
-        elif debt.is_damaged:
+        elif is_damaged or late is None:
             request.is_given_up = True
             self._outcomes.failed(request, failures.no_reply(request, self._name))
         else:
             request.is_given_up = True
             request.not_before = math.inf
-            request.ends_at = min(request.deadline, debt.lapses)
+            request.ends_at = min(request.deadline, late.lapses)
             request.cost = 0.0  # it takes nobody's time
             self._earliest_end = min(self._earliest_end, request.ends_at)
             self._queue.put_back(request, now)
 
-    def _retry_at(self, request: Request, debt: Debt, now: float) -> float:
-        """After the late window, if the caller can wait for that: a second request inside it costs the bus a
-        transaction when the first reply is only late, and leaves in doubt which of the two a reply answers."""
+    def _retry_at(self, request: Request, late: LateReply | None, now: float) -> float:
+        """When it is worth it to ask again, if the caller can wait for that: a second request while the first reply is
+        only late costs the bus a transaction, and leaves in doubt which of the two a reply answers."""
         pause = self._backoff.delay(request.attempts)
-        if not debt.is_damaged and debt.lapses + pause + self._pace.least_time(request) < request.deadline:
-            return debt.lapses + pause
+        when = now if late is None else max(now, self._wire.look_at(late))
+        if when + pause + self._pace.least_time(request) < request.deadline:
+            return when + pause
         return now + pause
 
     def _end_overdue(self, now: float) -> None:

@@ -32,6 +32,9 @@ class Counters:
     junk_bytes: int = 0
     frames: int = 0
     renewals: int = 0
+    canaries: int = 0
+    doubled: int = 0
+    other_master: int = 0
 
     def drop(self, kind: Literal["late", "foreign"]) -> None:
         """Counts a reply that the bus does not hear, for its number says that it is not the one waited for."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lumina_twisted.bus.transaction import Attempt
-from lumina_twisted.modbus.lengths import UNKNOWN
+from lumina_twisted.modbus.lengths import UNKNOWN, request_length
 from lumina_twisted.modbus.reply import ReplyPattern
 from lumina_twisted.modbus.rtu import Decoded, Decoder, Pattern
 
@@ -19,7 +19,7 @@ class Ear:
     """The decoder of a bus, the frames that are waited for, and when silence may end one of them."""
 
     def __init__(self) -> None:
-        self._decoder = Decoder()
+        self._decoder = Decoder(or_length=request_length)
         self._patterns: tuple[Pattern, ...] = ()
         self._heard_at = -math.inf
         self.silence_at = math.inf

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from lumina_twisted.errors import ModbusError
 from lumina_twisted.modbus.codes import BROADCAST, is_read
@@ -26,10 +27,10 @@ class Request:
     """
 
     __slots__ = (
-        "arrived", "attempts", "busy", "client", "cost", "deadline", "done", "ends_at", "epoch", "frame",
-        "held", "is_block", "is_broadcast", "is_given_up", "is_read", "is_refused", "is_waiting", "lane",
-        "left_at", "max_age", "not_before", "number", "pattern", "probe_for", "probed", "retries", "riders", "serial",
-        "unit", "waited",
+        "arrived", "attempts", "busy", "canaries", "client", "cost", "deadline", "done", "ends_at", "epoch", "frame",
+        "held", "is_block", "is_broadcast", "is_canary", "is_foreign", "is_given_up", "is_read", "is_refused",
+        "is_waiting", "lane", "left_at", "max_age", "misanswered", "not_before", "number", "pattern", "probe_for",
+        "probed", "retries", "riders", "serial", "unit", "waited",
     )
 
     arrived: float
@@ -51,6 +52,9 @@ class Request:
         self.is_broadcast = frame[0] == BROADCAST
         self.probe_for: Request | None = None  # this is the bus's own read, which goes ahead of that request
         self.probed = False  # such a read has gone ahead of this one
+        self.is_canary = False  # this is the bus's own, for a proof; see `canary`
+        self.is_foreign = False  # another master's, which we only heard
+        self.canaries = 0  # how many went ahead of it and were not answered
         self.lane = lane
         self.max_age = max_age
         self.cost = 0.0  # seconds of bus time that it will probably take
@@ -64,6 +68,7 @@ class Request:
         self.is_given_up = False  # it was sent as often as it may be
         self.is_block = False  # the bus's own, for those who ride with it; see `merging`
         self.is_refused = False  # it is told so in a moment
+        self.misanswered = b""  # what came instead of its reply: of its unit and function, and of another length
         self.busy = b""  # the device's exception, if it was too busy when it was asked last
         self.riders: list[Request] = []  # those of others that its reply answers too
         self.epoch = (0, 0)  # how many writes came before it
@@ -94,6 +99,31 @@ class Failure(NamedTuple):
 
 
 Event = Reply | Failure
+
+
+class Finding(NamedTuple):
+    """What was found out about the devices of a bus.
+
+    :param kind: ``doubled``: the unit answers requests twice; ``other_master``: somebody else asks it on the same wire.
+    """
+
+    unit: int
+    kind: Literal["doubled", "other_master"]
+
+
+class Findings:
+    """Each finding once, until somebody takes it."""
+
+    def __init__(self) -> None:
+        self._known: set[Finding] = set()
+        self.new: deque[Finding] = deque()
+        """Not yet taken, oldest first."""
+
+    def add(self, finding: Finding) -> None:
+        """It was found out, perhaps again."""
+        if finding not in self._known:
+            self._known.add(finding)
+            self.new.append(finding)
 
 
 class Sample(NamedTuple):

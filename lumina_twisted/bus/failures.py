@@ -45,6 +45,12 @@ def no_reply(request: Request, port: str) -> ModbusError:
     times = "once" if request.attempts == 1 else f"{request.attempts} times"
     if not request.is_read:
         return _unknown(request, f"no reply came (sent {times})")
+    if request.misanswered:
+        return _ended(
+            ResponseTimeout, request,
+            f"unit {request.unit} on {port} answered function {request.frame[1]} by a frame of"
+            f" {len(request.misanswered)} bytes, which is none to what was asked; does the device have all of it?",
+        )
     return _ended(
         ResponseTimeout, request,
         f"unit {request.unit} on {port} did not answer function {request.frame[1]}, asked {times};"
@@ -79,6 +85,15 @@ def unit_offline(request: Request, port: str) -> ModbusError:
         UnitOffline, request,
         f"not sent, unit {request.unit} on {port} does not answer; it is tried again every few seconds; check"
         " its power, its address, its settings and the wiring",
+    )
+
+
+def silent(request: Request, port: str) -> ModbusError:
+    """It was not sent, for its unit answers neither what was asked before nor whether it is there."""
+    return _ended(
+        ResponseTimeout if request.is_read else UnitOffline, request,
+        f"not sent, unit {request.unit} on {port} does not answer, neither what it was asked before nor whether it is"
+        " there; check its power, its address, its settings and the wiring",
     )
 
 

@@ -77,9 +77,9 @@ class Joining:
 
     def first(self, now: float) -> tuple[Request | None, float]:
         """The request whose turn it is, or None and when to ask again."""
-        return self._queue.first(now, self._ready_at if self._sharing.riders else self._wire.ready_at)
+        return self._queue.first(now, self.ready_at if self._sharing.riders else self._wire.ready_at)
 
-    def _ready_at(self, request: Request) -> float:
+    def ready_at(self, request: Request) -> float:
         """When it may go, but for the silence before it. What its client asked that unit before, and rides with
         another's, comes first."""
         riding = not request.is_block and self._sharing.is_riding(request.client, request.unit)
@@ -108,7 +108,7 @@ class Joining:
             return None
         waiting = self._sharing.waiting(leader.unit, leader.frame[1])
         block = self.merging.block_for(leader, waiting, self._may_join, now)
-        if block is None or self._wire.ready_at(block) > now or self._wire.needs_renewal(block):
+        if block is None or self._wire.ready_at(block) > now or self._wire.needs_canary(block):
             return None  # another reply could be taken for the block's
         self._counters.blocks += 1
         for member in block.members:

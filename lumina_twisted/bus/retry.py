@@ -48,3 +48,10 @@ def allowed_busy_retries(request: Request, settings: BusSettings) -> int:
     if not request.is_read or request.retries == 0:
         return 0
     return settings.busy_retries
+
+
+def allowed_canaries(request: Request, settings: BusSettings) -> int:
+    """How many canaries may go unanswered ahead of a request, but for one, before it ends: what reads are given as
+    retries."""
+    own = request.retries if request.is_read else None
+    return (settings.for_unit(request.unit).retries or 0) if own is None else own

@@ -18,6 +18,7 @@ Retries = Annotated[int, Between(0, 100)]
 Entries = Annotated[int, Between(0, 2000)]
 Silences = Annotated[int, Between(0, 1000)]
 EchoMode = Literal["off", "on", "auto"]
+CanaryMode = Literal["diagnostics", "read", "off"]
 
 
 @frozen(kw_only=True, slots=False)
@@ -40,6 +41,7 @@ class UnitSettings(UnitWireSettings):
     max_age: Seconds | None = setting(
         None, "how old a value of this unit may be that answers a read which does not say itself", unit="s"
     )
+    canary: CanaryMode | None = setting(None, "what the bus itself asks this unit after a missing reply")
     offline_after: Silences | None = setting(None, "attempts in vain after which this unit is offline; 0: never")
     merge: bool | None = setting(None, "whether neighbouring reads of this unit are one block")
     merge_hole: Entries | None = setting(None, "what nobody asked for and may lie between two reads of a block of it")
@@ -84,6 +86,11 @@ class BusSettings(SerialSettings):
     offline_after: Silences = setting(
         4, "attempts in vain, one after the other, after which a unit is offline: until it answers one request that is"
         " let through every 10 s or sooner, the others are refused at once; 0: never",
+    )
+    canary: CanaryMode = setting(
+        "diagnostics", "what the bus itself asks after a missing reply, to prove that it does not come any more:"
+        " diagnostics (function 8, which touches no register), read (a register), or off: then a reply that is later"
+        " than its late window is taken for another's",
     )
     writes_first: bool = setting(True, "whether a write goes before reads of its own priority")
     echo: EchoMode = setting("auto", "whether the adapter hears what it sends: off, on, or auto to find out")
@@ -152,6 +159,11 @@ class BusSettings(SerialSettings):
         """After how many attempts in vain that unit is offline; 0 for never."""
         attempts: int = self._of(unit, "offline_after")
         return attempts
+
+    def canary_for(self, unit: int) -> CanaryMode:
+        """What the bus itself asks that unit."""
+        mode: CanaryMode = self._of(unit, "canary")
+        return mode
 
     def merge_hole_for(self, unit: int) -> int | None:
         """How large a hole may be in a block of that unit's; None if its reads are not merged."""

@@ -72,7 +72,10 @@ class Attempt:
     :param number: how many frames had left before.
     """
 
-    __slots__ = ("began", "echo", "echo_pattern", "echoed", "expires", "junk", "number", "request", "sent_until")
+    __slots__ = (
+        "began", "echo", "echo_pattern", "echoed", "expires", "held", "held_took", "junk", "number", "request",
+        "sent_until",
+    )
 
     def __init__(
         self, request: Request, began: float, sent_until: float, expires: float, echo: bool | None, junk: int,
@@ -86,6 +89,8 @@ class Attempt:
         self.junk = junk
         self.number = number
         self.echoed = False
+        self.held: bytes | None = None  # a reply that came too soon
+        self.held_took = 0.0  # seconds
         self.echo_pattern = request.pattern.echo
         if request.is_broadcast or (self.lacks_echo and request.pattern.length == UNKNOWN):
             self.echo_pattern = WholeFrame(request.frame)

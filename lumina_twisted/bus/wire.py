@@ -6,19 +6,24 @@ got no reply, is the bus's business.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from lumina_twisted.bus.canary import Canaries
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.ear import Ear
 from lumina_twisted.bus.echo import Echo, probe_shape
-from lumina_twisted.bus.events import Frame, Request
+from lumina_twisted.bus.events import Finding, Findings, Frame, Request
 from lumina_twisted.bus.health import Health
-from lumina_twisted.bus.owed import Debt, OwedReplies
+from lumina_twisted.bus.late_replies import LateReplies, LateReply
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.bus.transaction import TABLE, Attempt, Signal, State
 from lumina_twisted.errors import GatewayTargetDeviceFailedToRespond
+from lumina_twisted.modbus.codes import EXCEPTION_FLAG
+from lumina_twisted.modbus.lengths import is_request
 from lumina_twisted.modbus.rtu import Decoded
 
 
@@ -31,30 +36,45 @@ class Answered(NamedTuple):
 
 
 class Unanswered(NamedTuple):
-    """A request whose response timeout is over, and what it is owed."""
+    """A transaction that ended without a reply.
+
+    :param late: the reply that may still come; None if what came instead ends the matter.
+    :param is_damaged: whether something came, in a state that proves nothing: there is no point in waiting for more.
+    """
 
     request: Request
-    debt: Debt
+    late: LateReply | None
+    is_damaged: bool
 
 
 class Wire:
     """The transaction that runs, and all that was learned from those before.
 
-    :param health: told of each frame that a unit sends.
-    :param over_stream: whether replies come over a stream, which delays and never loses.
+    :param health: hears of each frame that a unit sends.
+    :param findings: takes what is found out about the devices of the bus.
+    :param over_stream: whether bytes come over a stream, which takes no wire time that could be reckoned with.
+    :param is_numbered: whether only replies get here that carry the number of an open request.
     """
 
     def __init__(
-        self, settings: BusSettings, pace: Pace, counters: Counters, health: Health, over_stream: bool = False
+        self, settings: BusSettings, pace: Pace, counters: Counters, health: Health, findings: Findings,
+        over_stream: bool = False, is_numbered: bool = False,
     ) -> None:
         self.attempt: Attempt | None = None
         self.echo = Echo(settings.echo)
         self.quiet_from = 0.0  # the end of the last byte on the wire
+        self.hopeless: list[Request] = []
+        """Requests that wait for a late reply of which it is known now that it will not come."""
         self._pace = pace
         self._counters = counters
         self._health = health
+        self._findings = findings
         self._serial = settings.serial  # of the last frame
-        self._owed = OwedReplies(over_stream)
+        self._is_numbered = is_numbered
+        self._proves = tuple(not is_numbered and settings.canary_for(unit) != "off" for unit in range(256))
+        self._late = LateReplies(self._proves, is_numbered)
+        self._canaries = Canaries(settings)
+        self._surplus = Surplus(has_wire_time=not over_stream and settings.frame_gap != 0)
         self._ear = Ear()
         self._state = State.IDLE
         self._last_frame = b""
@@ -63,26 +83,54 @@ class Wire:
     # -- what is sent --------------------------------------------------------------------------------------------
 
     def ready_at(self, request: Request) -> float:
-        """When a request may go, but for the silence before it: to wait for that is part of its turn, or those that
-        need less of it would always be first."""
-        if not self._owed.debts:
-            return request.not_before
-        ready = max(request.not_before, self._owed.blocks_until(request))
-        if self.echo.needs_probe(request):
-            ready = max(ready, self._owed.lapse_of(probe_shape(request)))
+        """From when on a request may have its turn, or a canary on its behalf; but for the silence before it: to wait
+        for that is part of its turn, or those that need less of it would always be first."""
+        ready = request.not_before
+        if self._late.count:
+            late = self._in_doubt(request)
+            if late is not None:
+                ready = max(ready, self._late.ready_at(late))
+        if self._surplus.convicted:
+            ready = max(ready, self._surplus.blocked_until(request))
         return ready
 
-    def needs_renewal(self, request: Request) -> bool:
-        """Whether ``request`` may go over a new connection only: on this one its reply could be another's."""
-        return bool(self._owed.debts) and self._owed.is_open(request)
+    def needs_canary(self, request: Request) -> bool:
+        """Whether something must be proven before ``request`` goes on the wire: that nothing comes any more which could
+        be taken for its reply, that its own reply, which came too soon, was its own, or that the stream of its shape
+        is not shifted."""
+        if not self._proves[request.unit] or request.is_broadcast:
+            return False
+        if self._late.count and (self._in_doubt(request) is not None or self._late.needs_proof(request)):
+            return True
+        return self._surplus.needs_proof(request)
+
+    def canary_for(self, request: Request) -> Request:
+        """The bus's own question that goes ahead of ``request``."""
+        self._counters.canaries += 1
+        return self._canaries.make(request, self._late.in_doubt(request.unit), self.echo.known)
+
+    def look_at(self, late: LateReply) -> float:
+        """When it is time to ask again for what did not come."""
+        return self._late.look_at(late)
+
+    def may_be_late_until(self, request: Request) -> float:
+        """Until when what keeps ``request`` from the wire may well come."""
+        late = self._in_doubt(request)
+        return 0.0 if late is None else late.lapses
+
+    def _in_doubt(self, request: Request) -> LateReply | None:
+        late = self._late.doubt(request)
+        if late is None and self.echo.needs_probe(request):
+            late = self._late.doubt_of_shape(probe_shape(request))
+        return late
 
     def send(self, request: Request, now: float) -> Frame:
         """Begins a transaction.
 
         :return: the frame, which leaves now.
         """
-        if self._owed.debts:
-            self._owed.purge(now, request)
+        if self._late.count:
+            self._late.sending(request, now)
         self._ear.clear()
         sent_until = now + self._pace.wire_time(request)
         expires = sent_until + self._pace.response_timeout(request)
@@ -125,33 +173,63 @@ class Wire:
             answered = self._on_frame(found, now)
             if answered is not None:
                 yield answered
+            if self._late.lost:
+                yield from self._without_reply()
 
     def _on_frame(self, found: Decoded, now: float) -> Answered | None:
         attempt = self.attempt
-        if attempt is not None and found.pattern is not None:
-            if found.pattern is attempt.request.pattern:
-                return self._on_reply(attempt, found.frame, now)
-            if found.pattern is attempt.echo_pattern:
-                self._on_echo(attempt)
-                self._wait_for_frames()
-                return None
-        debt = None if found.pattern is None else self._owed.by_pattern(found.pattern)
-        if debt is not None:
-            return self._on_late(debt, found.frame, now)
+        if attempt is not None and found.pattern is not None and found.pattern is attempt.echo_pattern:
+            self._on_echo(attempt)
+            self._wait_for_frames()
+            return None
+        is_reply = attempt is not None and found.pattern is attempt.request.pattern
+        if self._late.count or self._surplus.convicted:
+            return self._on_doubtful(attempt if is_reply else None, found.frame, now)
+        if is_reply and attempt is not None:
+            return self._on_reply(attempt, found.frame, now)
         self._on_foreign(found.frame, now)
         return None
 
-    def _on_reply(self, attempt: Attempt, frame: bytes, now: float) -> Answered | None:
-        """A frame that has the form of the reply, rules 1, 2 and 4. Exceptions look alike whatever was asked: while
-        another reply of this unit and function is owed, nobody can tell whose one is."""
+    def _on_doubtful(self, attempt: Attempt | None, frame: bytes, now: float) -> Answered | None:
+        """A frame while other replies may come, or copies of some. What could belong to several requests belongs to
+        nobody; it is no older than the oldest of them.
+
+        :param attempt: the one that runs, if the frame has the form of its reply.
+        """
+        if self._surplus.is_copy(frame, now):
+            self._doubled(frame[0])
+            return None
+        late = self._late.fitting(frame)
+        if attempt is not None:
+            ends = -math.inf if self._proves[frame[0]] else now  # time ends a doubt only where nothing can be proven
+            others = [one for one in late if one.request is not attempt.request and one.lapses > ends]
+            if not others:
+                return self._on_reply(attempt, frame, now)
+            if attempt.request.is_canary and all(one.request.is_canary for one in others):
+                return self._on_reply(attempt, frame, now, instead_of=others[0])
+        elif late and (len(late) == 1 or all(one.request.is_canary for one in late)):
+            return self._on_late(late[0], frame, now)
+        if not late:
+            self._on_foreign(frame, now)
+            return None
+        if attempt is not None:
+            self._signal(Signal.FRAME_RECEIVED)
+            self._signal(Signal.FRAME_REFUSED)
+        self._counters.late += 1
+        self._health.heard(frame[0], late[0].request.serial, now)
+        self._late.seen(frame[0], late[0].numbers[0])
+        return None
+
+    def _on_reply(
+        self, attempt: Attempt, frame: bytes, now: float, instead_of: LateReply | None = None
+    ) -> Answered | None:
+        """A frame that has the form of the reply, and of no other that may come: rules 1 and 4.
+
+        :param instead_of: an older canary, whose reply it may be: then this one's may still come.
+        """
         request = attempt.request
         self._signal(Signal.FRAME_RECEIVED)
-        if request.pattern.is_exception(frame) and self._owed.to_others(request, now):
-            self._signal(Signal.FRAME_REFUSED)
-            self._counters.late += 1
-            self._health.heard(request.unit, request.serial, now)
-            return None
-        if not self._is_proof(attempt, frame):
+        if not self._is_proof(attempt, frame) or self._is_held(attempt, frame, now):
             self._signal(Signal.FRAME_REFUSED)
             return None
         self._signal(Signal.REPLY_ACCEPTED)
@@ -160,12 +238,38 @@ class Wire:
         self._close()
         # what answers a second attempt may be the reply to the first, before the second has left whole
         self.quiet_from = now if request.attempts < 2 else max(now, attempt.sent_until)
-        self._owed.in_time(request.unit)
-        if self._owed.debts:
-            self._owed.extend(attempt, self._window(request))
-            self._owed.heard(request, attempt.number)
+        if not self._is_numbered:
+            self._surplus.answered(request, frame, now)
+        if request.is_canary:
+            self._canaries.answered(request, frame)
+        self._late.in_time(request.unit)
+        if instead_of is not None:
+            self._note_late(attempt)
+            self._late.came(instead_of, now)
+        elif self._late.count:
+            self._late.answered(request, attempt.number, attempt.expires, self._window(request))
         self._wait_for_frames()
         return Answered(request, frame, is_late=False)
+
+    def _is_held(self, attempt: Attempt, frame: bytes, now: float) -> bool:
+        """Whether a reply came too soon to be accepted without a proof. A second one in the same transaction shows that
+        the first was surplus."""
+        request = attempt.request
+        if self._is_numbered or request.is_canary or self._late.has_own(request):
+            return False
+        if attempt.held is not None:
+            self._doubled(request.unit)
+            self._surplus.convicts(attempt.held, now)
+            attempt.held = None
+            return False
+        took, serial = now - attempt.began, request.serial
+        bits = 1 + serial.bytesize + (serial.parity != "N") + serial.stopbits
+        if not self._surplus.is_too_soon(request, len(frame), took, bits):
+            return False
+        self._health.heard(request.unit, serial, now)
+        attempt.held, attempt.held_took = frame, took
+        attempt.expires = min(attempt.expires, attempt.began + self._surplus.hold(request, len(frame)))
+        return True
 
     def _note_health(self, attempt: Attempt, frame: bytes, now: float) -> None:
         """Another gateway may answer for its unit, that it does not."""
@@ -198,29 +302,76 @@ class Wire:
         if attempt.echo_pattern is not None:
             self.echo.learn(True)
 
-    def _on_late(self, debt: Debt, frame: bytes, now: float) -> Answered | None:
-        if debt.awaits_echo and frame == debt.owner.frame:
-            debt.awaits_echo = False  # the first copy is the echo; only a second one is the reply
+    def _on_late(self, late: LateReply, frame: bytes, now: float) -> Answered | None:
+        """The reply to a request whose response timeout is over; or to another master's."""
+        request = late.request
+        if late.awaits_echo and frame == request.frame:
+            late.awaits_echo = False  # the first copy is the echo; only a second one is the reply
             self._counters.echoes += 1
             return None
-        self._health.heard(debt.owner.unit, debt.owner.serial, now)
-        if debt.owner.pattern.is_exception(frame) and self._owed.to_others(debt.owner, now):
-            self._counters.late += 1  # of several that are owed: nobody can tell whose it is
-            return None
-        self._counters.late += 1
-        if now > debt.lapses and not debt.is_open:
-            debt.owner.left_at = None  # it may be the reply to what was asked since
-        self._owed.heard(debt.owner, debt.first)
-        self._owed.settle(debt, now)
+        self._health.heard(request.unit, request.serial, now)
+        if late.held is not None:
+            self._doubled(request.unit)  # what was held is not the reply, but this
+            self._surplus.convicts(late.held, now)
+        elif not request.is_foreign:
+            self._counters.late += 1
+        if request.is_canary:
+            self._canaries.answered(request, frame)
+        lapsed = now > late.lapses and not self._proves[request.unit]
+        if lapsed and not self._is_numbered:
+            request.left_at = None  # it may be the reply to what was asked since
+        self._late.came(late, now)
         self._wait_for_frames()
-        return None if self.is_on_wire(debt.owner) else Answered(debt.owner, frame, is_late=True)
+        if request.is_foreign or request.is_canary or self.is_on_wire(request):
+            return None
+        return Answered(request, frame, is_late=True)
 
     def _on_foreign(self, frame: bytes, now: float) -> None:
-        self._counters.foreign += 1
+        """A whole frame that answers nothing: an echo, another master's request, a surplus reply, one of a wrong
+        length, or a stranger's."""
+        unit = frame[0]
         if frame == self._last_frame:
+            self._counters.foreign += 1
             self.echo.doubt()
-        else:
-            self._health.heard(frame[0], self._serial, now)
+            return
+        if not self._is_numbered and is_request(frame[1:-2]):
+            self._on_other_master(frame, now)
+            return
+        self._health.heard(unit, self._serial, now)
+        if not self._is_numbered and self._surplus.convicts(frame, now):
+            self._doubled(unit)
+            return
+        self._counters.foreign += 1
+        asked = None if self.attempt is None else self.attempt.request
+        if asked is not None and asked.unit == unit and asked.frame[1] == frame[1] & ~EXCEPTION_FLAG:
+            asked.misanswered = frame
+
+    def _on_other_master(self, frame: bytes, now: float) -> None:
+        """Somebody else asks on this wire: what has the form of the reply to that is not ours."""
+        self._counters.other_master += 1
+        self._findings.add(Finding(frame[0], "other_master"))
+        self._number += 1
+        self._late.other_asked(Request(None, frame, self._serial, now), self._number, now)
+        self._wait_for_frames()
+
+    def _doubled(self, unit: int) -> None:
+        self._counters.doubled += 1
+        self._findings.add(Finding(unit, "doubled"))
+
+    def _without_reply(self) -> Iterator[Answered]:
+        """What is proven not to come any more: a reply that was held is the one, then; who waits for another waits in
+        vain."""
+        lost, self._late.lost = self._late.lost, []
+        for late in lost:
+            request = late.request
+            if request.is_canary:
+                self._canaries.lost(request)
+            elif late.held is not None:
+                self._surplus.was_not(request, len(late.held), late.held_took)
+                yield Answered(request, late.held, is_late=True)
+            elif request.is_given_up and request.is_waiting:
+                self.hopeless.append(request)
+        self._wait_for_frames()
 
     # -- how a transaction ends without a reply ------------------------------------------------------------------
 
@@ -232,25 +383,47 @@ class Wire:
     def response_timeout(self, attempt: Attempt, now: float) -> Unanswered:
         """No reply came in time."""
         self._signal(Signal.RESPONSE_TIMEOUT)
-        debt = self._note_owed(attempt)
-        debt.is_damaged = self._was_damaged(attempt, now)
-        if debt.is_damaged:
+        request = attempt.request
+        is_answered = bool(request.misanswered) and not self._late.has_of_its_function(request)
+        is_damaged = is_answered or self._was_damaged(attempt, now)
+        late = None if is_answered else self._note_late(attempt)
+        if late is not None:
+            late.is_damaged = is_damaged
+        if is_damaged or attempt.held is not None:
             self._health.nothing_learned()
         else:
-            self._health.in_vain(attempt.request, now - attempt.began, now)
-            self._pace.in_vain(attempt.request)
+            self._health.in_vain(request, now - attempt.began, now)
+            self._pace.in_vain(request)
         heard = self._ear.junk + self._ear.unread > attempt.junk
         self._close()
         self._wait_for_frames()
-        if attempt.request.probe_for is not None and self.echo.known is None and not heard:
+        if request.probe_for is not None and self.echo.known is None and not heard:
             self.echo.learn(False)  # neither an echo nor anything else: nothing echoes
         self._signal(Signal.ERROR_PROCESSED)
-        return Unanswered(attempt.request, debt)
+        return Unanswered(request, late, is_damaged)
+
+    def end_of_hold(self, attempt: Attempt) -> Answered | None:
+        """Where nothing can be proven, a reply that came too soon counts if no other has come."""
+        held, request = attempt.held, attempt.request
+        if held is None or self._proves[request.unit]:
+            return None
+        self._signal(Signal.FRAME_RECEIVED)
+        self._signal(Signal.REPLY_ACCEPTED)
+        self._surplus.was_not(request, len(held), attempt.held_took)
+        self._close()
+        self._wait_for_frames()
+        return Answered(request, held, is_late=False)
+
+    def canary_failed(self, canary: Request, now: float, pause: float) -> None:
+        """A canary was not answered; the next one waits ``pause`` seconds."""
+        self._late.pause(canary.unit, now + pause)
+        self._surplus.proof_failed(canary.unit)
 
     def opened(self, now: float, quiet_from: float) -> None:
         """The port is open; whatever was heard before means nothing."""
         self._ear.clear()
-        self._owed.renewed(now)
+        if self._is_numbered:
+            self._late.forget()
         self._wait_for_frames()
         self.quiet_from = quiet_from
 
@@ -267,7 +440,7 @@ class Wire:
         if attempt is None:
             return None
         if not attempt.request.is_broadcast:
-            self._note_owed(attempt)  # its reply may still come when the port is back
+            self._note_late(attempt)  # its reply may still come when the port is back
         return attempt.request
 
     def refused(self, now: float) -> Request | None:
@@ -295,14 +468,16 @@ class Wire:
         may_be_echo = attempt.echo is not False and not attempt.echoed
         return not may_be_echo and self._ear.came_to_nothing(pattern, now)
 
-    def _note_owed(self, attempt: Attempt) -> Debt:
+    def _note_late(self, attempt: Attempt) -> LateReply:
         request = attempt.request
-        debt = self._owed.add(request, attempt.expires, self._window(request), attempt.number)
-        debt.awaits_echo = attempt.lacks_echo and request.pattern.can_equal_request
-        return debt
+        late = self._late.add(request, attempt.number, attempt.expires, self._window(request))
+        late.awaits_echo = attempt.lacks_echo and request.pattern.can_equal_request
+        if attempt.held is not None:
+            late.held, late.held_took = attempt.held, attempt.held_took
+        return late
 
     def _window(self, request: Request) -> float:
-        return self._owed.window(
+        return self._late.window(
             request.unit, self._pace.longest_timeout(request), self._pace.reply_time(request)
         )
 
@@ -316,9 +491,12 @@ class Wire:
         self._counters.junk_bytes = self._ear.junk
 
     def _wait_for_frames(self) -> None:
-        owed = tuple(debt.pattern for debt in self._owed) if self._owed.debts else ()
         attempt = self.attempt
-        self._ear.wait_for(owed if attempt is None else attempt.patterns + owed)
+        if not self._late.count:
+            self._ear.wait_for(() if attempt is None else attempt.patterns)
+            return
+        late = tuple(self._late.patterns(None if attempt is None else attempt.request.unit))
+        self._ear.wait_for(late if attempt is None else attempt.patterns + late)
 
     def _signal(self, signal: Signal) -> None:
         self._state = TABLE[self._state, signal]

@@ -54,6 +54,11 @@ def reply_length(buffer: Buffer, start: int = 0) -> int:
     return UNKNOWN
 
 
+def is_request(pdu: bytes) -> bool:
+    """Whether a whole PDU can only be a request: its length is that of one, and not that of a reply."""
+    return request_length(pdu) == len(pdu) != reply_length(pdu)
+
+
 def expected_reply_length(pdu: bytes) -> int:
     """Length of the normal reply PDU to a whole request PDU; 0 when only the reply's own bytes tell it,
     :data:`UNKNOWN` when nothing does.

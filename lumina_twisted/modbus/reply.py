@@ -19,11 +19,13 @@ from lumina_twisted.modbus.rtu import AT_SILENCE, NO_MATCH, OVERHEAD, WholeFrame
 
 
 class Shape(NamedTuple):
-    """By what replies can be told apart without knowing their values; ``length`` is 0 where it varies."""
+    """By what replies can be told apart without knowing their values; ``length`` is 0 where it varies, ``data`` what a
+    reply to function 8 returns."""
 
     unit: int
     function_code: int
     length: int
+    data: bytes = b""
 
 
 class ReplyPattern:
@@ -47,7 +49,8 @@ class ReplyPattern:
         length = expected_reply_length(pdu)
         self.head = _head(frame)
         self.length = length + OVERHEAD if length > 0 else length
-        self.shape = Shape(frame[0], pdu[0], max(self.length, 0))
+        returned = self.head[2:] if pdu[0] == 8 and self.head is not None else b""
+        self.shape = Shape(frame[0], pdu[0], max(self.length, 0), returned)
         self.can_equal_request = length == UNKNOWN or (
             self.length == len(frame) and self.head is not None and frame.startswith(self.head)
         )

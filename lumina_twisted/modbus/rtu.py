@@ -88,11 +88,16 @@ class Decoder:
     not looked at again, so that a flood of noise costs a glance per byte.
 
     :param foreign_length: tells the length of a frame that no pattern fits, in the terms of ``modbus.lengths``.
+    :param or_length: the same, if by the first it is none.
     """
 
-    def __init__(self, foreign_length: Callable[[Buffer, int], int] = reply_length) -> None:
+    def __init__(
+        self, foreign_length: Callable[[Buffer, int], int] = reply_length,
+        or_length: Callable[[Buffer, int], int] | None = None,
+    ) -> None:
         self._buffer = bytearray()
         self._foreign_length = foreign_length
+        self._or_length = or_length
         self._burst = True  # whether the buffer begins where a burst of bytes began
         self._patterns: tuple[Pattern, ...] = ()
         self._looked_at = 0  # nothing that the patterns fit begins before this offset, but perhaps at the next one
@@ -197,9 +202,10 @@ class Decoder:
         buffer = self._buffer
         if not self._burst or len(buffer) < MIN_RTU_ADU:
             return None
-        length = self._foreign_length(buffer, 1) + OVERHEAD
-        if MIN_RTU_ADU <= length <= len(buffer) and crc16(bytes(buffer[:length])) == 0:
-            return self._take(0, length, None)
+        for tell in (self._foreign_length, self._or_length):
+            length = UNKNOWN if tell is None else tell(buffer, 1) + OVERHEAD
+            if MIN_RTU_ADU <= length <= len(buffer) and crc16(bytes(buffer[:length])) == 0:
+                return self._take(0, length, None)
         return None
 
     def _take(self, start: int, length: int, pattern: Pattern | None) -> Decoded:

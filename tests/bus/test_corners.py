@@ -81,7 +81,7 @@ class Starving(SynchronousTestCase):
         world = World(BusSettings(timeout=0.3, echo="off", retries=0, offline_after=0))
         world.submit(read(2, 1))
         world.run_dry()
-        world.submit(read(2, 1))
+        world.submit(read(2, 1, 2))
         while world.bus.is_busy or not world.bus.waiting:
             world.tick()
         request = world.submit(read(1, 1), timeout=0.3)

@@ -1,8 +1,9 @@
 """Every sequence of events to depth 7, over two units and two shapes: the core never delivers wrongly.
 
-A sequence is replayed from its beginning at each step: the core then needs no copying, and a failure names the whole
-sequence, ready to become a test of its own. Steps that change nothing at their place (a reply when nothing was sent)
-are left out, and so is what differs by the names of the units only.
+The devices answer in order, however late, or never; some twice; another master may ask them too. A sequence is
+replayed from its beginning at each step: the core then needs no copying, and a failure names the whole sequence, ready
+to become a test of its own. Steps that change nothing at their place (a reply when nothing was sent) are left out, and
+so is what differs by the names of the units only.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.modbus.rtu import encode_adu
-from tests.bus.world import Sent, World, read, write
+from tests.bus.world import Sent, World, read, reply_to, write
 
 DEPTH = int(os.environ.get("LUMINA_EXPLORER_DEPTH", "7"))
 SUBMITS = ("read 1", "long 1", "write 1", "read 2")
 """Two units, and of the first unit two shapes that differ by their length only, and one of another function."""
 FOREIGN = encode_adu(9, bytes((3, 2, 0x12, 0x34)))
+OTHERS_QUESTION = read(1, 0x50)
+OTHERS_REPLY = encode_adu(1, bytes((3, 2, 0xEE, 0xEE)))
 
 
 class Playing:
@@ -31,16 +34,40 @@ class Playing:
     def live(self) -> Sent | None:
         """The frame whose reply the core waits for, if that has not come."""
         last = self.world.sent[-1] if self.world.sent and self.world.bus.is_busy else None
-        return last if last and not last.answered else None
+        return last if last and not last.answered and not last.lost else None
+
+    @property
+    def unanswered(self) -> list[Sent]:
+        """The frames that may still be answered, but for the one that the core waits for. A device answers in order:
+        what it has not answered before a later one it never will, for it was deaf."""
+        answered: dict[int, int] = {}
+        for order, sent in enumerate(self.world.sent):
+            if sent.answered:
+                answered[sent.frame[0]] = order
+        return [
+            sent for order, sent in enumerate(self.world.sent)
+            if sent is not self.live and not sent.lost and sent.frame[0] and order > answered.get(sent.frame[0], -1)
+        ]
+
+    @property
+    def overdue(self) -> Sent | None:
+        """The oldest of them."""
+        return next(iter(self.unanswered), None)
 
 
 class Walk(Playing):
-    """One sequence being played."""
+    """One sequence being played.
 
-    def __init__(self, echoes: bool) -> None:
+    :param extra: what else happens: ``copy``, a device that answers twice; ``other``, another master.
+    """
+
+    def __init__(self, echoes: bool, extra: str = "") -> None:
         self.world = World(BusSettings(timeout=0.1, echo="auto", retries=1), echoes=echoes)
+        self.extra = extra
         self.requests = []
         self.heard_late = False
+        self.others_at: int | None = None  # how many frames of ours had left when the other master asked
+        self.copied: Sent | None = None
 
     def steps(self) -> Iterator[str]:
         """What can happen next."""
@@ -63,15 +90,27 @@ class Walk(Playing):
             yield "timer"
         if self.requests:
             yield "lost"
+        if self.extra == "copy" and self.copyable:
+            yield "copy"
+        if self.extra == "other":
+            yield "other asks" if self.others_at is None else "other is answered"
 
     @property
-    def overdue(self) -> Sent | None:
-        """The oldest frame that may still be answered late: a device answers in order, within twice its time."""
-        for sent in self.world.sent:
-            in_reach = self.world.now <= sent.until + 0.2
-            if not sent.answered and sent is not self.live and in_reach:
-                return sent
-        return None
+    def copyable(self) -> Sent | None:
+        """The frame that was answered last; a copy of its reply may follow, once."""
+        answered = [one for one in self.world.sent if one.answered and not one.refused and one.frame[1] != 8]
+        return answered[-1] if answered and answered[-1] is not self.copied else None
+
+    def other_is_answered(self) -> None:
+        """In its order, too: what the device was asked before and has not answered it never will, and the other's
+        question it answers no more once it has answered a later one."""
+        sent, at = self.world.sent, self.others_at
+        self.others_at = None
+        if any(one.answered and one.frame[0] == 1 for one in sent[at:]):
+            return
+        for one in sent[:at]:
+            one.lost = one.lost or (one.frame[0] == 1 and not one.answered)
+        self.world.hear(OTHERS_REPLY)
 
     def play(self, step: str) -> None:
         """Makes it happen."""
@@ -98,6 +137,14 @@ class Walk(Playing):
             world.tick()
         elif step == "lost":
             world.lose_port()
+        elif step == "copy" and (copied := self.copyable):
+            self.copied = copied
+            world.hear(reply_to(copied.frame))
+        elif step == "other asks":
+            self.others_at = len(world.sent)
+            world.hear(OTHERS_QUESTION)
+        elif step == "other is answered":
+            self.other_is_answered()
 
     def finish(self) -> None:
         """Lets time run out; then every request must have ended."""
@@ -105,9 +152,9 @@ class Walk(Playing):
         self.world.wrong += [f"never ended: {one.frame.hex()}" for one in self.requests if not one.done]
 
 
-def play(steps: tuple[str, ...], echoes: bool) -> Walk:
+def play(steps: tuple[str, ...], echoes: bool, extra: str = "") -> Walk:
     """A walk after these steps."""
-    walk = Walk(echoes)
+    walk = Walk(echoes, extra)
     for step in steps:
         walk.play(step)
     return walk
@@ -121,41 +168,54 @@ def state_of(walk: Walk) -> str:
     def rel(time: float) -> float:
         return round(time - now, 6)
 
+    def ahead(time: float) -> float:
+        return max(0.0, rel(time))
+
     wire = bus._wire
-    live, ear, owed = wire.attempt, wire._ear, wire._owed
+    live, ear, unanswered = wire.attempt, wire._ear, [id(one) for one in walk.unanswered]
+    doubts = sorted(wire._late, key=lambda one: one.numbers)
+    canaries, surplus = wire._canaries._units.values(), [one for one in wire._surplus._units if one]
     return repr((
-        live and (live.request.frame, live.echo, live.echoed, rel(live.expires), rel(live.sent_until)),
-        [(one.frame, one.attempts, rel(one.ends_at), rel(one.not_before), one.client) for one in bus._queue],
-        [(d.owner.frame, d.owner.done, d.count, d.awaits_echo, rel(d.lapses), rel(d.overdue_since)) for d in owed],
+        live and (live.request.frame, live.echo, live.echoed, live.held, rel(live.expires), rel(live.sent_until)),
+        [(one.frame, one.attempts, rel(one.ends_at), ahead(one.not_before), one.client, one.canaries, one.misanswered)
+         for one in bus._queue],
+        [(one.request.frame, one.request.done, len(one.numbers), one.more, one.awaits_echo, one.held,
+          rel(one.expired_at), [one.numbers < other.numbers for other in doubts], live and one.numbers[-1] < live.number) for one in doubts],
+        [(ahead(one.canary_at), one.tends_to_be_late, one.lateness) for one in wire._late._units.values()],
+        [(one.sent % 12, one.returns, one.silent) for one in canaries],
+        [(one.shape, one.frame, one.delay, one.copy, ahead(one.copy_until), ahead(one.at + 2)) for one in surplus],
         [list(ring) for ring in bus._queue._rings], bus._queue._served and bus._queue._served.key,
         {key: round(one.balance, 6) for key, one in bus._queue._clients.items()},
         [round(one.value, 6) for one in bus._queue._usual],
-        wire.echo.known, owed._learned, bytes(ear._decoder._buffer),
+        wire.echo.known, bytes(ear._decoder._buffer),
         rel(wire.quiet_from), rel(ear._heard_at), rel(world.quiet_from), wire._last_frame, len(walk.requests),
-        [(one.frame, one.answered, one.echoed, rel(one.until)) for one in world.sent if now <= one.until + 0.2],
+        [(one.frame, one.echoed, rel(one.until)) for one in world.sent if id(one) in unanswered or one is walk.live],
         {(one.frame, one.refused) for one in world.sent if one.answered},
         [(one.done, one.probed) for one in walk.requests],
     ))
 
 
-def explore(echoes: bool, depth: int) -> tuple[int, list[str]]:
+def explore(echoes: bool, depth: int, extra: str = "", wrong_once: bool = False) -> tuple[int, list[str]]:
     """All sequences up to ``depth``: how many different states they led to, and the first faults, each with the
-    sequence that shows it."""
+    sequence that shows it.
+
+    :param wrong_once: one wrong answer is no fault: nobody can tell the first copy of a reply from the next one.
+    """
     faults: list[str] = []
     seen: set[int] = set()
     following: list[tuple[str, ...]] = [()]
     for _ in range(depth + 1):
         level, following = following, []
         for steps in level:
-            walk = play(steps, echoes)
-            if not walk.world.wrong:
-                state = hash(state_of(walk))
+            walk = play(steps, echoes, extra)
+            if len(walk.world.wrong) <= wrong_once:
+                state = hash(state_of(walk) + repr(walk.world.wrong))
                 if state in seen:
                     continue
                 seen.add(state)
                 following.extend((*steps, step) for step in walk.steps())
                 walk.finish()
-            if walk.world.wrong:
+            if len(walk.world.wrong) > wrong_once:
                 faults.append(f"{' > '.join(steps)}: {'; '.join(walk.world.wrong)}")
                 if len(faults) == 5:
                     return len(seen), faults
@@ -176,3 +236,15 @@ class ExplorerTests(SynchronousTestCase):
         count, faults = explore(echoes=True, depth=DEPTH)
         self.assertEqual(faults, [])
         self.assertGreater(count, 5 ** (DEPTH - 1))
+
+    def test_another_master(self) -> None:
+        """Who asks the same unit on the same wire, for a reply of the same form."""
+        count, faults = explore(echoes=False, depth=DEPTH - 1, extra="other")
+        self.assertEqual(faults, [])
+        self.assertGreater(count, 4 ** (DEPTH - 1))
+
+    def test_a_unit_that_answers_twice(self) -> None:
+        """At any time after its reply."""
+        count, faults = explore(echoes=False, depth=DEPTH - 1, extra="copy", wrong_once=True)
+        self.assertEqual(faults, [])
+        self.assertGreater(count, 4 ** (DEPTH - 1))

@@ -66,7 +66,10 @@ class OnABus(SynchronousTestCase):
     """What it changes."""
 
     def setUp(self) -> None:
-        self.world = World(BusSettings(timeout="auto", echo="off", retries=0, units={9: UnitSettings(timeout=0.3)}))
+        self.world = World(
+            BusSettings(timeout="auto", echo="off", retries=0, units={9: UnitSettings(timeout=0.3)}),
+            answers_canaries=True,
+        )
 
     def tearDown(self) -> None:
         self.assertEqual(self.world.wrong, [])
@@ -74,7 +77,7 @@ class OnABus(SynchronousTestCase):
     def ask(self, unit: int = 1, address: int = 0, after: float | None = 0.01) -> Request:
         """Asks, and the device answers after a while, or not."""
         request = self.world.submit(read(unit, address))
-        while not self.world.bus.is_busy:
+        while not self.world.bus.is_busy or self.world.is_canary(self.world.sent[-1]):
             self.world.tick()
         if after is not None:
             self.world.reply(after=after)
@@ -113,11 +116,13 @@ class OnABus(SynchronousTestCase):
         late = self.ask(address=50, after=None)
         sent = self.world.sent[-1]
         other = self.world.submit(read(1, 60), "b")
+        self.world.answers_canaries = False  # it is busy
         self.world.advance(0.4)
         self.world.reply(sent, after=0.0)
+        self.world.answers_canaries = True
         self.assertIsInstance(self.world.outcome(late), Reply)
-        while not self.world.bus.is_busy:
-            self.world.tick()
+        while self.world.sent[-1].frame != read(1, 60):
+            self.assertTrue(self.world.tick(), "it is asked")
         self.world.reply()
         self.assertIsInstance(self.world.outcome(other), Reply)
 

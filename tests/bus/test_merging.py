@@ -217,7 +217,7 @@ class Refused(MergeCase):
             before = len(self.world.sent)
             requests = [self.ask(at) for at in ranges]
             self.finish(60)
-            count = len(self.world.sent) - before
+            count = sum(one.frame[1] != 8 for one in self.world.sent[before:])
             for at, one in zip(ranges, requests, strict=True):
                 if at in self.illegal:
                     self.assertIs(self.world.error(one), IllegalDataAddress)
@@ -325,7 +325,7 @@ class Lost(MergeCase):
             self.world.cancel(one)
         self.assertEqual(self.world.bus.waiting, 0)
         self.world.run_dry()
-        self.assertEqual(len(self.spans()), 1)
+        self.assertEqual(len(self.spans()), 2, "the first retry goes at once")
 
     def test_a_lost_port(self) -> None:
         requests = self.go()

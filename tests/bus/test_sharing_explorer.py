@@ -38,7 +38,7 @@ class SharedWalk(Playing):
             yield "cancel"
         if self.live:
             yield "reply"
-            if self.live.frame[1] == 3:
+            if self.live.frame[1] in (3, 8):
                 yield "refusal"
         if self.overdue:
             yield "late"
@@ -49,12 +49,8 @@ class SharedWalk(Playing):
 
     @property
     def overdue(self) -> Sent | None:
-        """The oldest read that may still be answered late: a device answers in order, within twice its time."""
-        for sent in self.world.sent:
-            in_reach = self.world.now <= sent.until + 0.2
-            if not sent.answered and sent is not self.live and in_reach:
-                return sent if sent.frame[1] == 3 else None
-        return None
+        """The oldest read, or canary, that may still be answered; writes are answered in time or never."""
+        return next((one for one in self.unanswered if one.frame[1] in (3, 8)), None)
 
     def play(self, step: str) -> None:
         """Makes it happen."""

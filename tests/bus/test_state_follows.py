@@ -95,10 +95,12 @@ class Plant(World):
 
     def _do(self, frame: bytes) -> bytes:
         unit, code = frame[:2]
-        if code == 3:
+        if code == 8:
+            return frame
+        if code in (3, 4):
             first, quantity = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
             data = b"".join(self.registers[unit, first + at].to_bytes(2, "big") for at in range(quantity))
-            return encode_adu(unit, bytes((3, len(data))) + data)
+            return encode_adu(unit, bytes((code, len(data))) + data)
         address, value = written(frame)
         for one in (unit,) if unit else UNITS:
             self.registers[one, address] = value

@@ -34,7 +34,7 @@ def write(unit: int, address: int, value: int = 7) -> bytes:
 def reply_to(frame: bytes) -> bytes:
     """What a device answers: a read with the address as the value of each register, so that answers tell whose they
     are; a write with its echo."""
-    if frame[1] in (5, 6):
+    if frame[1] in (5, 6, 8):
         return frame
     if frame[1] in (15, 16):
         return encode_adu(frame[0], frame[1:6])
@@ -54,18 +54,25 @@ class Sent:
         self.answered = False
         self.refused = False
         self.echoed = False
+        self.lost = False  # no device will ever answer it
 
 
 class World:
     """Plays everything but the core; ``now`` is its time.
 
     :param echoes: whether the adapter hands back what is sent.
+    :param answers_canaries: whether the devices answer, by themselves, what the bus asks for a proof.
     """
 
-    def __init__(self, settings: BusSettings | None = None, *, echoes: bool = False, opened: bool = True) -> None:
+    def __init__(
+        self, settings: BusSettings | None = None, *, echoes: bool = False, opened: bool = True,
+        answers_canaries: bool = False,
+    ) -> None:
         self.settings = settings or BusSettings(timeout=0.1, echo="off")
         self.bus = Bus(self.settings, "tty")
         self.echoes = echoes
+        self.answers_canaries = answers_canaries
+        self.asked: set[bytes] = set()
         self.now = 100.0
         self.quiet_from = 100.0
         self.sent: list[Sent] = []
@@ -93,6 +100,7 @@ class World:
             client, frame, serial, self.now + timeout, retries=retries, response_length=response_length,
             lane=lane, max_age=max_age,
         )
+        self.asked.add(frame)
         self.bus.submit(request, self.now)
         self.collect()
         return request
@@ -119,6 +127,8 @@ class World:
         self.now = max(self.now, due)
         if self._pending_echo is not None and due == self._pending_echo.until:
             self.echo()
+        elif (canary := self._pending_canary) is not None and due >= canary.until:
+            self.reply(canary, after=0.0)
         else:
             self.bus.handle_timer(self.now)
             self.collect()
@@ -129,7 +139,17 @@ class World:
         due, echo = self.bus.get_timer(), self._pending_echo
         if echo is not None and (due is None or echo.until <= due):
             return echo.until
-        return due
+        canary = self._pending_canary
+        return due if canary is None or due is None else min(due, canary.until)
+
+    @property
+    def _pending_canary(self) -> Sent | None:
+        last = self.sent[-1] if self.answers_canaries and self.sent else None
+        return last if last and self.is_canary(last) and not last.answered and self.bus.is_busy else None
+
+    def is_canary(self, sent: Sent) -> bool:
+        """Whether nobody but the bus itself asked that."""
+        return sent.frame not in self.asked
 
     @property
     def _pending_echo(self) -> Sent | None:

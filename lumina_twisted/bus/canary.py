@@ -1,0 +1,108 @@
+"""What a bus asks for itself, to learn whether a device has nothing more to say: the canary. Floor 1.
+
+The reply to a canary proves that nothing comes any more of what was asked before it, see
+:mod:`lumina_twisted.bus.late_replies`. So its reply must be unlike any that may still come:
+
+* ``diagnostics``, the default: function 8, sub-function 0 (APP section 6.8), which returns a number of the canary's
+  own. It touches no register, and the exception of a device that does not know it is as good a proof.
+* ``read``: a read whose reply has another function or length than what is in doubt, another one each time. It is also
+  used where the first may be silent, or answered by exceptions, which all look alike: every third time while nobody
+  knows, whenever one of them is still unanswered, and always once a unit has left several unanswered that answered
+  other requests; and on a port that echoes, or may, for an echo of the first looks like its reply.
+* ``off``: nothing is asked.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.late_replies import LateReply
+from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.reply import Shape
+from lumina_twisted.modbus.rtu import encode_adu
+
+LENGTH: Final = 16
+"""Bytes of a canary and of its reply, with which it is reckoned."""
+_READS: Final = tuple((code, quantity) for quantity in range(1, 9) for code in (3, 4))
+"""Function and quantity of the reads that may be canaries."""
+_MARK: Final = 0x4C
+"""First byte of what function 8 shall return; a number is the second."""
+_THIRD: Final = 3
+_MOST_UNANSWERED: Final = 4
+"""Canaries by function 8 that may be unanswered at a time."""
+_SILENT: Final = 3
+"""Canaries by function 8 that a unit may leave unanswered before it is asked by reads alone."""
+
+
+class _Unit:
+    """What is known of one unit's canaries."""
+
+    __slots__ = ("number", "returns", "sent", "silent")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.number = 0
+        self.returns = False  # what function 8 is to return
+        self.silent = 0  # how often it did not answer, and was there
+
+
+class Canaries:
+    """Makes the canaries of one bus.
+
+    :param settings: which kind each unit is asked by.
+    """
+
+    def __init__(self, settings: BusSettings) -> None:
+        self._settings = settings
+        self._units: dict[int, _Unit] = {}
+
+    def make(self, request: Request, in_doubt: dict[Shape, LateReply], echoes: bool | None) -> Request:
+        """The canary that goes ahead of ``request``, for that one's caller and at its settings.
+
+        :param in_doubt: what is in doubt of the unit.
+        :param echoes: whether the port echoes, None if nobody knows.
+        """
+        unit = self._units.setdefault(request.unit, _Unit())
+        unit.sent += 1
+        unanswered = sum(shape.function_code == FunctionCode.DIAGNOSTICS for shape in in_doubt)
+        asks_diagnostics = self._settings.canary_for(request.unit) == "diagnostics" and echoes is False and (
+            unanswered < _MOST_UNANSWERED if unit.returns
+            else not unanswered and unit.silent < _SILENT and unit.sent % _THIRD != 0
+        )
+        pdu = self._diagnostics(unit) if asks_diagnostics else _read(unit, in_doubt)
+        canary = Request(
+            request.client, encode_adu(request.unit, pdu), request.serial, request.deadline, retries=0,
+            lane=request.lane,
+        )
+        canary.is_canary = canary.is_read = canary.done = True  # nobody waits for its reply, and it changes nothing
+        canary.probe_for = request
+        return canary
+
+    def answered(self, canary: Request, frame: bytes) -> None:
+        """A canary was answered, in time or late."""
+        if canary.frame[1] == FunctionCode.DIAGNOSTICS and frame == canary.frame:
+            self._units[canary.unit].returns = True
+
+    def lost(self, canary: Request) -> None:
+        """A canary was not answered, although what was asked after it was."""
+        if canary.frame[1] == FunctionCode.DIAGNOSTICS:
+            self._units[canary.unit].silent += 1
+
+    @staticmethod
+    def _diagnostics(unit: _Unit) -> bytes:
+        unit.number = (unit.number + 1) % 256
+        return bytes((FunctionCode.DIAGNOSTICS, 0, 0, _MARK, unit.number))
+
+
+def _read(unit: _Unit, in_doubt: dict[Shape, LateReply]) -> bytes:
+    """Where a client read, so that it touches nothing that nobody knows. Functions that are not in doubt are better: an
+    exception to any other proves nothing."""
+    codes = {shape.function_code for shape in in_doubt}
+    lengths = {(shape.function_code, shape.length) for shape in in_doubt}
+    turned = _READS[unit.sent % 4 :] + _READS[: unit.sent % 4]
+    free = [(code, quantity) for code, quantity in turned if (code, 5 + 2 * quantity) not in lengths]
+    code, quantity = min(free or turned, key=lambda one: one[0] in codes)
+    asked = next((late.request.frame for late in in_doubt.values() if late.request.frame[1] == code), b"")
+    return bytes((code, *(asked[2:4] or b"\0\0"), 0, quantity))

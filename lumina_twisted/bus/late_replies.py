@@ -1,0 +1,363 @@
+"""Replies that may still come: rule 2 of the core, "only evidence ends a doubt, never time alone". Floor 1.
+
+RTU has no transaction number. An attempt that got no reply in time leaves its *shape* (unit, function, length) in
+doubt: a reply of that shape may still come, and would look like the reply to the next request of that shape. So no
+other request of that shape goes on the wire until something proves that the device has nothing more to say for the
+attempt. A device answers in order, so there are two proofs:
+
+* the late reply itself;
+* the reply to a *later* request of the same unit, of a shape that cannot be confused with it. A client's own request
+  is such a proof; where none waits the bus asks itself, see :mod:`lumina_twisted.bus.canary`.
+
+Several attempts of one request share their replies: the first reply answers it, whichever attempt it belongs to, and
+counts as that of the oldest, so that what it proves is never too much.
+
+When to look for the proof is learned per unit: where replies are lost, at once, for nothing will come; where they are
+late, after a moment, for then the late reply itself is the cheapest proof.
+
+With ``canary = "off"`` there may be no later request, and time must do: a doubt then lasts for the *late window*, as
+long again as the response timeout and the reply's time on the wire, more for a unit that was late, 5 s at most. What
+comes even later is handed to the wrong request.
+
+A bus with numbered replies (Modbus TCP) has no doubts: whatever carries an old number never gets here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from lumina_twisted.bus.events import Request
+from lumina_twisted.modbus.codes import EXCEPTION_FLAG
+from lumina_twisted.modbus.reply import ReplyPattern, Shape
+
+LONGEST_WINDOW: Final = 5.0
+GROWTH: Final = 1.5
+"""A window is this much longer than the longest lateness seen."""
+SHRINKING: Final = 0.98
+"""By which each reply in time multiplies what was learned."""
+MARGIN: Final = 0.05
+"""What a device, a driver and a busy machine may add, in seconds."""
+SHORTEST_WINDOW: Final = 0.01
+"""What was learned is forgotten when it has shrunk to so many seconds."""
+_WEIGHT: Final = 0.25
+"""Of the latest missing reply, in whether a unit's are late or lost."""
+_MOST_OF_A_UNIT: Final = 1024
+"""Shapes in doubt that are kept for one unit; there are hardly more."""
+_MOST_NUMBERS: Final = 32
+"""Attempts of one request, or canaries of one shape, that are told apart."""
+_SEARCHED: Final = 8
+"""Late replies of one unit, and of others, that are searched for behind noise too."""
+
+
+class LateReply:
+    """What one request is still to be answered, by the device's order: ``numbers`` of its attempts, oldest first."""
+
+    __slots__ = ("awaits_echo", "expired_at", "held", "held_took", "is_damaged", "lapses", "more", "numbers", "request")
+
+    def __init__(self, request: Request, expired_at: float) -> None:
+        self.request = request
+        self.numbers: list[int] = []
+        self.more = 0  # so many others, which count as the oldest: what they prove is never too much
+        self.expired_at = self.lapses = expired_at
+        self.is_damaged = False  # the reply seems to have come, in a state that proves nothing
+        self.awaits_echo = False  # not even the echo came yet, so the first copy that comes is the echo
+        self.held: bytes | None = None  # a reply that came too soon; it counts if nothing else comes
+        self.held_took = 0.0  # seconds
+
+    @property
+    def pattern(self) -> ReplyPattern:
+        """What the late reply looks like."""
+        return self.request.pattern
+
+    @property
+    def key(self) -> Shape:
+        """Its shape; another master's may be in doubt beside one of ours of the same shape."""
+        shape = self.request.pattern.shape
+        return _of_other(shape) if self.request.is_foreign else shape
+
+    @property
+    def teaches(self) -> bool:
+        """Whether it says something of the unit that it comes late, or not at all."""
+        return self.held is None and not self.request.is_canary and not self.request.is_foreign
+
+    def add(self, number: int) -> None:
+        """One more attempt was not answered."""
+        self.numbers.append(number)
+        if len(self.numbers) > _MOST_NUMBERS:
+            del self.numbers[1]
+            self.more += 1
+
+    def take(self) -> int:
+        """One reply came: that to the oldest attempt, for all that anybody knows; its number."""
+        if not self.more:
+            return self.numbers.pop(0)
+        self.more -= 1
+        return self.numbers[0]
+
+    def forget_before(self, number: int) -> None:
+        """Attempts before this one are not answered any more."""
+        if self.more and self.numbers[0] < number and (len(self.numbers) == 1 or self.numbers[1] >= number):
+            self.numbers[0] = number  # some of those that count as the oldest may be younger
+            return
+        if self.numbers[0] < number:
+            self.more = 0
+        self.numbers = [one for one in self.numbers if one >= number]
+
+    def fits(self, frame: bytes) -> bool:
+        """Whether a whole frame has the form of this reply."""
+        length = self.pattern.measure(frame, 0)
+        return length == len(frame) or length > len(frame) > 2  # the latter: only silence ended it
+
+
+class _Unit:
+    """What is in doubt of one unit, and how it usually is with its missing replies."""
+
+    __slots__ = ("canary_at", "lateness", "of", "tends_to_be_late")
+
+    def __init__(self) -> None:
+        self.of: dict[Shape, LateReply] = {}
+        self.lateness = 0.0  # seconds, with room for growth
+        self.tends_to_be_late = 0.0  # 0: missing replies are lost, 1: they come late
+        self.canary_at = 0.0  # when the next canary may go
+
+
+class LateReplies:
+    """All late replies of one bus.
+
+    :param proves: whether doubts of a unit end by evidence; without it, by time.
+    :param is_numbered: whether replies carry the number of their request.
+    """
+
+    def __init__(self, proves: tuple[bool, ...], is_numbered: bool = False) -> None:
+        self._proves = proves
+        self._is_numbered = is_numbered
+        self._units: dict[int, _Unit] = {}
+        self.count = 0
+        """Shapes in doubt."""
+        self.lost: list[LateReply] = []
+        """Those that will not come any more, for who takes them."""
+
+    def __iter__(self) -> Iterator[LateReply]:
+        for unit in self._units.values():
+            yield from unit.of.values()
+
+    # -- what comes and goes -------------------------------------------------------------------------------------
+
+    def add(self, request: Request, number: int, expired_at: float, window: float) -> LateReply:
+        """Notes that attempt ``number`` of the bus, one of ``request``'s, got no reply by ``expired_at``."""
+        unit = self._unit(request.unit)
+        late = unit.of.get(request.pattern.shape)
+        if late is None or (late.request is not request and not (late.request.is_canary and request.is_canary)):
+            late = self._keep(unit, LateReply(request, expired_at))
+        late.add(number)
+        late.lapses = max(late.lapses, expired_at + window)
+        return late
+
+    def sending(self, request: Request, now: float) -> None:
+        """A request goes on the wire. Where replies are numbered, the connection drops what comes for another of its
+        function from now on; where time ends a doubt, what has lapsed long ago is forgotten."""
+        unit = self._units.get(request.unit)
+        if unit is None:
+            return
+        for shape, late in list(unit.of.items()):
+            of_its_function = self._is_numbered and shape.function_code == request.pattern.shape.function_code
+            lapsed = not self._proves[request.unit] and not self._is_numbered and (
+                late.lapses + LONGEST_WINDOW < now or (late.request is request and late.lapses <= now)
+            )
+            if of_its_function or lapsed:
+                self._drop(unit, shape)
+
+    def other_asked(self, request: Request, number: int, now: float) -> None:
+        """Another master asked: the reply to that is in doubt, too.
+
+        :param request: what it asked.
+        """
+        request.done = request.is_foreign = True
+        unit = self._unit(request.unit)
+        late = unit.of.get(_of_other(request.pattern.shape)) or self._keep(unit, LateReply(request, now))
+        late.add(number)
+
+    def came(self, late: LateReply, now: float) -> None:
+        """A late reply came: it counts as that to its oldest attempt."""
+        unit = self._unit(late.request.unit)
+        lateness = max(0.0, now - late.expired_at)
+        if late.teaches:
+            unit.lateness = min(LONGEST_WINDOW, max(unit.lateness, GROWTH * lateness))
+            unit.tends_to_be_late += (1.0 - unit.tends_to_be_late) * _WEIGHT
+        number = late.take()
+        if not late.numbers:
+            self._drop(unit, late.key)
+        self._proven(unit, number)
+
+    def answered(self, request: Request, number: int, expires: float, window: float) -> None:
+        """Attempt ``number`` of a request was answered in time; if others of its attempts were not, nobody can tell
+        which was."""
+        unit = self._units.get(request.unit)
+        if unit is None:
+            return
+        own = unit.of.get(request.pattern.shape)
+        if own is not None and own.request is request:
+            own.add(number)
+            own.lapses = max(own.lapses, expires + window)
+            number = own.take()
+            own.held = None
+        unit.canary_at = 0.0
+        self._proven(unit, number, 0 if self._proves[request.unit] else request.frame[1])
+
+    def seen(self, unit_id: int, number: int) -> None:
+        """A frame came that belongs to attempt ``number`` of that unit or to a later one."""
+        unit = self._units.get(unit_id)
+        if unit is not None:
+            self._proven(unit, number)
+
+    def in_time(self, unit_id: int) -> None:
+        """A reply of a unit came in time."""
+        unit = self._units.get(unit_id)
+        if unit is None or not unit.lateness:
+            return
+        unit.lateness *= SHRINKING
+        if unit.lateness < SHORTEST_WINDOW:
+            unit.lateness = 0.0
+
+    def forget(self) -> None:
+        """The connection is a new one, and its replies are numbered: nothing of the old one counts."""
+        for unit in self._units.values():
+            for shape in list(unit.of):
+                self.lost.append(self._drop(unit, shape))
+
+    # -- what may go ---------------------------------------------------------------------------------------------
+
+    def doubt(self, request: Request) -> LateReply | None:
+        """What ``request`` would have to be told apart from, and could not be."""
+        unit = self._units.get(request.unit)
+        return None if unit is None else self._doubt_of(unit, request.pattern.shape, request)
+
+    def doubt_of_shape(self, shape: Shape) -> LateReply | None:
+        """The same, of a request that is yet to be made."""
+        unit = self._units.get(shape.unit)
+        return None if unit is None else self._doubt_of(unit, shape, None)
+
+    def has_own(self, request: Request) -> bool:
+        """Whether an earlier attempt of ``request`` may still be answered."""
+        return bool(self.count) and self._own(request) is not None
+
+    def has_of_its_function(self, request: Request) -> bool:
+        """Whether anything may still come of ``request``'s unit and function."""
+        code = request.pattern.shape.function_code
+        return any(shape.function_code == code for shape in self.in_doubt(request.unit))
+
+    def needs_proof(self, request: Request) -> bool:
+        """Whether ``request`` waits for what proves that its own reply, which came too soon, is not another's."""
+        own = self._own(request)
+        return own is not None and own.held is not None
+
+    def ready_at(self, late: LateReply) -> float:
+        """From when on a request that ``late`` keeps from the wire may have a turn: to look for the proof, or where
+        time ends a doubt, to go."""
+        unit = self._units[late.request.unit]
+        if not self._proves[late.request.unit]:
+            return late.lapses
+        return max(unit.canary_at, self.look_at(late))
+
+    def look_at(self, late: LateReply) -> float:
+        """When it is time to look for a proof, or to ask again: at once if missing replies of that unit are lost, and
+        after a moment if they come late."""
+        if not self._proves[late.request.unit]:
+            return late.expired_at if late.is_damaged else late.lapses
+        unit = self._units[late.request.unit]
+        waits = unit.tends_to_be_late > 0.5 and not late.is_damaged and late.held is None
+        return late.expired_at + unit.lateness if waits else late.expired_at
+
+    def pause(self, unit_id: int, until: float) -> None:
+        """A canary was not answered; the next one may go ``until`` then."""
+        self._unit(unit_id).canary_at = until
+
+    def in_doubt(self, unit_id: int) -> dict[Shape, LateReply]:
+        """What is in doubt of a unit, by shape; for looking at."""
+        unit = self._units.get(unit_id)
+        return {} if unit is None else unit.of
+
+    def window(self, unit_id: int, response_timeout: float, reply_time: float) -> float:
+        """How long after its response timeout a late reply is waited for, in seconds."""
+        unit = self._units.get(unit_id)
+        late = max(response_timeout, 0.0 if unit is None else unit.lateness)
+        return min(LONGEST_WINDOW, late + reply_time + MARGIN)
+
+    # -- whose frame it is ---------------------------------------------------------------------------------------
+
+    def fitting(self, frame: bytes) -> list[LateReply]:
+        """The late replies that a whole frame could be, oldest first. An exception could be that to any request of its
+        function."""
+        unit = self._units.get(frame[0])
+        if unit is None or not unit.of:
+            return []
+        code = frame[1] & ~EXCEPTION_FLAG
+        fitting = [late for shape, late in unit.of.items() if shape.function_code == code and late.fits(frame)]
+        return fitting if len(fitting) < 2 else sorted(fitting, key=lambda late: late.numbers[0])
+
+    def patterns(self, unit_id: int | None) -> list[ReplyPattern]:
+        """Those that are worth a search behind noise too: the latest of the unit that was asked last, and some of
+        others."""
+        found: list[ReplyPattern] = []
+        asked = self._units.get(unit_id) if unit_id is not None else None
+        if asked is not None:
+            found.extend(late.pattern for late in list(asked.of.values())[-_SEARCHED:])
+        for unit in reversed(self._units.values()):
+            if len(found) >= 2 * _SEARCHED:
+                break
+            if unit is not asked and unit.of:
+                found.append(next(reversed(unit.of.values())).pattern)
+        return found
+
+    # -- within --------------------------------------------------------------------------------------------------
+
+    def _unit(self, unit_id: int) -> _Unit:
+        unit = self._units.get(unit_id)
+        if unit is None:
+            unit = self._units[unit_id] = _Unit()
+        return unit
+
+    def _own(self, request: Request) -> LateReply | None:
+        unit = self._units.get(request.unit)
+        own = None if unit is None else unit.of.get(request.pattern.shape)
+        return own if own is not None and own.request is request else None
+
+    def _doubt_of(self, unit: _Unit, shape: Shape, request: Request | None) -> LateReply | None:
+        if self._is_numbered:
+            return None
+        late = unit.of.get(shape)
+        if late is None or late.request is request:
+            return unit.of.get(_of_other(shape))
+        return late
+
+    def _keep(self, unit: _Unit, late: LateReply) -> LateReply:
+        shape = late.key
+        if shape in unit.of or len(unit.of) >= _MOST_OF_A_UNIT:
+            self._drop(unit, shape if shape in unit.of else next(iter(unit.of)))
+        unit.of[shape] = late
+        self.count += 1
+        if self._units[late.request.unit] is unit:  # the latest last
+            self._units[late.request.unit] = self._units.pop(late.request.unit)
+        return late
+
+    def _drop(self, unit: _Unit, shape: Shape) -> LateReply:
+        self.count -= 1
+        return unit.of.pop(shape)
+
+    def _proven(self, unit: _Unit, number: int, but_for: int = 0) -> None:
+        """What was asked before attempt ``number`` is not answered any more; but for what has this function, where time
+        lets a request go whose reply could be another's."""
+        for shape, late in list(unit.of.items()):
+            if late.numbers[0] >= number or shape.function_code == but_for:
+                continue
+            late.forget_before(number)
+            if not late.numbers:
+                self.lost.append(self._drop(unit, shape))
+                if late.teaches and not late.is_damaged:
+                    unit.tends_to_be_late -= unit.tends_to_be_late * _WEIGHT
+
+
+def _of_other(shape: Shape) -> Shape:
+    """The key of another master's."""
+    return shape._replace(data=b"other master's" + shape.data)

@@ -1,0 +1,223 @@
+"""Replies that come although nothing was asked, or sooner than they can: the work of a device, or a converter, that
+answers a request twice. Floor 1.
+
+A surplus reply looks like the reply to the next request of its shape, and shifts a steady stream of such requests by
+one for ever. Three things keep it from that:
+
+* **Too soon.** A reply cannot be complete before our frame and its own bytes have had their time on the wire. And one
+  that takes less than half of the least time that replies of its shape took lately is suspicious. Such a reply is held:
+  if another one comes, that counts; if a canary proves that no other comes, it was the reply after all.
+* **Convicted.** A reply while none is due, of the shape that its unit was asked for last, convicts the unit of
+  doubling. From then on each of its replies is followed by a *look-out*: as long as its copies have taken, and half as
+  long again, no request of that shape goes out, unless the copy comes before. A unit that sends no copy in
+  :data:`CLEAN` replies is acquitted.
+* **Proof.** A stream of one shape proves nothing of itself. After :data:`STREAM` answers without a reply of another
+  shape, and not so often that it takes more than a hundredth of the unit's time, a canary goes ahead.
+
+The least time is learned, so a virtual port without wire time, whose replies beat the baud rate from the beginning,
+is no exception: its least time is what it is.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from lumina_twisted.bus.canary import LENGTH
+from lumina_twisted.bus.events import Request
+from lumina_twisted.modbus.codes import EXCEPTION_FLAG, FunctionCode
+from lumina_twisted.modbus.reply import ReplyPattern, Shape
+
+STREAM: Final = 100
+"""Answers of one shape in a row after which a proof is due that they are not shifted."""
+LONGEST_STREAM: Final = 3200
+"""The same, for a unit that answers no canary."""
+CLEAN: Final = 2000
+"""Replies without a copy after which a unit no longer counts as one that doubles."""
+_ENOUGH: Final = 16
+"""Replies of a shape before its least time means anything."""
+_LATELY: Final = 256
+"""The least time is that of the last so many replies, or twice as many."""
+_SOON: Final = 0.5
+"""Of the least time: what takes less is too soon."""
+_POSSIBLE: Final = 0.9
+"""Of the time that the bytes take on the wire: a clock, or a baud rate, may be off by some per cent."""
+_LONGER: Final = 1.5
+"""A look-out is so many times as long as the longest time that a copy took."""
+_MARGIN: Final = 0.005
+"""Seconds that a look-out is longer than that."""
+LONGEST_LOOKOUT: Final = 2.0
+"""Seconds; what comes later than that is no copy."""
+_MOST_KEPT: Final = 2048
+"""Shapes whose least time is kept."""
+
+
+class _Least:
+    """The least time of the last replies of one shape and length."""
+
+    __slots__ = ("_before", "_count", "_lately", "count", "value")
+
+    def __init__(self) -> None:
+        self.value = self._lately = self._before = math.inf
+        self.count = self._count = 0
+
+    def note(self, time: float) -> None:
+        """A reply took so long."""
+        self.count += 1
+        self._count += 1
+        self._lately = min(self._lately, time)
+        if self._count == _LATELY:
+            self._before, self._lately, self._count = self._lately, math.inf, 0
+        self.value = min(self._lately, self._before)
+
+
+class _Unit:
+    """The last answer of one unit, and how often it was of the same shape."""
+
+    __slots__ = ("at", "bytes", "clean", "copy", "copy_until", "delay", "frame", "limit", "pattern", "shape", "streak")
+
+    def __init__(self, pattern: ReplyPattern) -> None:
+        self.pattern = pattern
+        self.shape = pattern.shape
+        self.frame = b""
+        self.at = -math.inf
+        self.streak = 0
+        self.bytes = 0  # of that streak, both ways
+        self.limit = STREAM
+        self.delay = 0.0  # how long its copies take; 0 for a unit that does not double
+        self.clean = 0  # replies since the last copy
+        self.copy: bytes | None = None  # what may still come
+        self.copy_until = -math.inf
+
+
+class Surplus:
+    """What one bus knows of surplus replies.
+
+    :param has_wire_time: whether bytes take their time, by the baud rate.
+    """
+
+    def __init__(self, has_wire_time: bool) -> None:
+        self._has_wire_time = has_wire_time
+        self._least: dict[tuple[Shape, int], _Least] = {}
+        self._units: list[_Unit | None] = [None] * 256
+        self.convicted = 0
+        """Units that count as doubling."""
+
+    # -- too soon ------------------------------------------------------------------------------------------------
+
+    def is_too_soon(self, request: Request, length: int, took: float, bits: int) -> bool:
+        """Whether a reply of ``length`` bytes that ``took`` so many seconds, from the first byte of the question to its
+        own last, is probably an earlier one's. If it is not it shall be noted, once that is known.
+
+        :param bits: that one character takes on the wire.
+        """
+        shape = request.pattern.shape
+        least = self._least.get((shape, length))
+        if least is None:
+            least = self._add(shape, length)
+        possible = 0.0
+        if self._has_wire_time:
+            possible = (len(request.frame) + length) * bits / request.serial.baudrate
+            possible = _POSSIBLE * possible if least.value >= possible else 0.0
+        if least.count < _ENOUGH or took >= max(_SOON * least.value, possible):
+            least.note(took)
+            return False
+        return True
+
+    def was_not(self, request: Request, length: int, took: float) -> None:
+        """A reply that was held was the right one: it shows how soon they may come."""
+        self._add(request.pattern.shape, length).note(took)
+
+    def hold(self, request: Request, length: int) -> float:
+        """Seconds from the first byte of a question in which the reply comes as a rule, if it is not the one held."""
+        least = self._least.get((request.pattern.shape, length))
+        return 0.02 if least is None else max(0.02, 4 * least.value)
+
+    # -- answers and copies --------------------------------------------------------------------------------------
+
+    def answered(self, request: Request, frame: bytes, now: float) -> None:
+        """A request was answered in time, by ``frame``."""
+        unit = self._units[request.unit]
+        if unit is None:
+            unit = self._units[request.unit] = _Unit(request.pattern)
+        shape = request.pattern.shape
+        if shape is unit.shape or shape == unit.shape:
+            unit.streak += 1
+            unit.bytes += len(request.frame) + len(frame)
+        else:
+            unit.streak = unit.bytes = 0
+            if request.is_canary:
+                unit.limit = STREAM
+                return  # the answer before it is what a copy would be of
+        unit.pattern, unit.shape, unit.frame, unit.at = request.pattern, shape, frame, now
+        if unit.delay:
+            self._watch(unit, now)
+
+    def needs_proof(self, request: Request) -> bool:
+        """Whether the stream that ``request`` would go on has proven nothing for long."""
+        unit = self._units[request.unit]
+        return (
+            unit is not None and unit.streak >= unit.limit and unit.bytes >= unit.limit * LENGTH
+            and unit.shape == request.pattern.shape
+        )
+
+    def proof_failed(self, unit_id: int) -> None:
+        """The canary that went ahead was not answered: the next one is tried after twice as many answers."""
+        unit = self._units[unit_id]
+        if unit is not None and unit.streak >= unit.limit:
+            unit.streak = unit.bytes = 0
+            unit.limit = min(LONGEST_STREAM, 2 * unit.limit)
+
+    def blocked_until(self, request: Request) -> float:
+        """Until when a copy may come that ``request`` could take for its reply; 0 if none may."""
+        unit = self._units[request.unit]
+        if unit is None or unit.copy is None:
+            return 0.0
+        code = unit.copy[1]
+        is_alike = request.pattern.shape == unit.shape or (
+            code > EXCEPTION_FLAG and code & ~EXCEPTION_FLAG == request.frame[1]
+        )
+        return unit.copy_until if is_alike else 0.0
+
+    def is_copy(self, frame: bytes, now: float) -> bool:
+        """Whether a frame is the copy that a unit's last reply is followed by."""
+        unit = self._units[frame[0]]
+        if unit is None or unit.copy != frame:
+            return False
+        unit.copy = None
+        self._learn(unit, now)
+        return True
+
+    def convicts(self, frame: bytes, now: float) -> bool:
+        """Whether a frame that answers nothing shows that its unit doubles; from then on it is watched."""
+        unit = self._units[frame[0]]
+        if unit is None or frame[1] & ~EXCEPTION_FLAG == FunctionCode.DIAGNOSTICS or now - unit.at > LONGEST_LOOKOUT:
+            return False
+        if frame != unit.frame and unit.pattern.measure(frame, 0) != len(frame):
+            return False
+        self._learn(unit, now)
+        return True
+
+    def _learn(self, unit: _Unit, now: float) -> None:
+        if not unit.delay:
+            self.convicted += 1
+        unit.delay = min(LONGEST_LOOKOUT, max(unit.delay, now - unit.at, _MARGIN))
+        unit.clean = 0
+
+    def _watch(self, unit: _Unit, now: float) -> None:
+        unit.clean += 1
+        if unit.clean > CLEAN:
+            unit.delay, unit.copy = 0.0, None
+            self.convicted -= 1
+            return
+        unit.copy = unit.frame
+        unit.copy_until = now + _LONGER * unit.delay + _MARGIN
+
+    def _add(self, shape: Shape, length: int) -> _Least:
+        key = shape, length
+        least = self._least.get(key)
+        if least is None:
+            if len(self._least) >= _MOST_KEPT:
+                self._least.clear()
+            least = self._least[key] = _Least()
+        return least
