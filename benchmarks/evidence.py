@@ -1,0 +1,135 @@
+"""Devices that are busy, or deaf while they are busy: whether a client ever gets a wrong value or a false confirmation.
+
+``python -m benchmarks.evidence [--cells N] [--only KEY=VALUE,… …] [--tree DIR]`` draws cells of the whole matrix
+below, the same ones in every run with the same ``--seed``, and runs several of them at once. It prints the counts by
+each value of the matrix and each bad cell, and ends with status 1 where there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import pathlib
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from benchmarks.build import CannotMeasure
+from benchmarks.length import say
+from benchmarks.proof import BAD, TRANSPORTS, Case, is_bad, prove, total
+
+MATRIX: Final[Mapping[str, tuple[str, ...]]] = {
+    "busy": ("0.8", "1.2", "2", "5", "15"),
+    "hearing": ("hears", "deaf"),
+    "clients": ("1", "2", "3", "10"),
+    "functions": ("1", "2", "3", "4", "5", "6", "16", "3+16", "3+4+6", "1+2+3+4+5+6+16"),
+    "baud": ("9600", "115200", "0"),
+    "transport": TRANSPORTS,
+    "timeout": ("0.5", "auto"),
+    "canary": ("default",),
+    "diagnostics": ("known", "refused", "silent"),
+}
+"""Seconds that a device is busy; whether it hears meanwhile; who asks what; the wire (0: it takes no time); the port's
+options; and how the device takes function 8."""
+
+EVERY: Final = "40"
+"""At which requests the device is busy."""
+DIAGNOSTICS: Final[Mapping[str, tuple[str, ...]]] = {
+    "known": (), "refused": ("--no-diag",), "silent": ("--mute-diag",),
+}
+
+Cell = Mapping[str, str]
+
+
+def cells(chosen: Mapping[str, Sequence[str]], count: int, seed: int) -> list[Cell]:
+    """So many of the matrix, drawn; all of them if there are fewer."""
+    every = [dict(zip(MATRIX, values, strict=True)) for values in itertools.product(*({**MATRIX, **chosen}).values())]
+    return random.Random(seed).sample(every, min(count, len(every)))
+
+
+def case(cell: Cell, seconds: float, every: str = EVERY) -> Case:
+    """What a cell means to busim, the daemon and mbcheck."""
+    deaf = ("--deaf",) if cell["hearing"] == "deaf" else ()
+    options = "" if cell["baud"] == "0" else f":baudrate={cell['baud']}"
+    if cell["baud"] == "0":
+        options = ":frame_gap=0"
+    options += f":timeout={cell['timeout']}" if cell["timeout"] != "0.5" else ""
+    options += f":canary={cell['canary']}" if cell["canary"] != "default" else ""
+    return Case(
+        bus=("--baud", cell["baud"], "--turnaround-us", "1000", "--busy-every", every, "--busy-ms",
+             str(round(1000 * float(cell["busy"]))), *deaf, *DIAGNOSTICS[cell["diagnostics"]]),
+        transport=cell["transport"], port=options,
+        load=("--conns", cell["clients"], "--functions", cell["functions"].replace("+", ","), "--seconds", str(seconds),
+              "--pause-ms", "2"),
+    )
+
+
+def run(
+    drawn: Sequence[Cell], seconds: float, at_once: int, tree: pathlib.Path | None
+) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    """Each cell with its figures."""
+    for start in range(0, len(drawn), at_once):
+        batch = drawn[start : start + at_once]
+        got = prove([case(cell, seconds) for cell in batch], tree=tree)
+        say(f"  {start + len(batch)} of {len(drawn)} cells: {total(got, 'answers')} answers,"
+            f" {', '.join(f'{total(got, key)} {key}' for key in BAD)}")
+        yield from zip(batch, got, strict=True)
+
+
+def table(found: Sequence[tuple[Cell, dict[str, Any]]]) -> list[str]:
+    """By each value of the matrix: cells, bad cells, answers, and what must not be."""
+    lines = [f"{'':28}{'cells':>6}{'bad':>5}{'answers':>9}{'reads':>8}{'confirmed':>10}{'wrong':>7}{'false':>7}{'twice':>7}"
+             f"{'failed':>8}"]
+    for key, values in (("all", ("all",)), *((key, dict.fromkeys(cell[key] for cell, _ in found)) for key in MATRIX)):
+        for value in values:
+            got = [figures for cell, figures in found if key == "all" or cell[key] == value]
+            bad = sum(map(is_bad, got))
+            lines.append(
+                f"{key + ' ' + value if key != 'all' else 'all':28}{len(got):6}{bad:5}{total(got, 'answers'):9}"
+                f"{total(got, 'reads'):8}{total(got, 'confirmed'):10}{total(got, 'wrong'):7}{total(got, 'false'):7}"
+                f"{total(got, 'twice'):7}{total(got, 'failed'):8}"
+            )
+    return lines
+
+
+def chosen_values(words: Sequence[str], refuse: Any) -> dict[str, tuple[str, ...]]:
+    """``KEY=VALUE,…`` of the command line."""
+    chosen = {}
+    for word in words:
+        key, _, values = word.partition("=")
+        if key not in MATRIX or not values:
+            refuse(f"--only {word}: write KEY=VALUE,…, where KEY is one of {', '.join(MATRIX)}")
+        chosen[key] = tuple(values.split(","))
+    return chosen
+
+
+def main() -> int:
+    """Draws, runs, tells."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence", description=__doc__)
+    parser.add_argument("--cells", type=int, default=240, help="how many are drawn (240)")
+    parser.add_argument("--only", action="append", default=[], metavar="KEY=VALUE,…", help="of the matrix, these values")
+    parser.add_argument("--seconds", type=float, default=45.0, help="of each cell (45)")
+    parser.add_argument("--at-once", type=int, default=24, help="cells that run at the same time (24)")
+    parser.add_argument("--seed", type=int, default=13, help="what is drawn (13)")
+    parser.add_argument("--tree", type=pathlib.Path, help="the checkout whose daemon is tried; else the installed one")
+    words = parser.parse_args()
+    drawn = cells(chosen_values(words.only, parser.error), words.cells, words.seed)
+    began = time.monotonic()
+    try:
+        found = list(run(drawn, words.seconds, words.at_once, words.tree))
+    except CannotMeasure as why:
+        print(f"cannot measure: {why}", file=sys.stderr)
+        return 2
+    print("\n".join(table(found)))
+    for cell, figures in found:
+        if is_bad(figures):
+            print("bad:", " ".join(f"{key}={value}" for key, value in cell.items()),
+                  " ".join(f"{key}={figures[key]}" for key in ("answers", *BAD)))
+    print(f"{time.monotonic() - began:.0f} s")
+    return 1 if any(is_bad(figures) for _, figures in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Cases that are proven: each a simulated bus with its faults, a port of the daemon, and clients that check each answer.
+
+Several cases run at once: each has a busim and clients of its own, all share one daemon, and a second one for those
+that go through a chain of two.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, Final
+
+from attrs import frozen
+
+from benchmarks.build import BIN, CannotMeasure
+from benchmarks.rig import Busim, Lumina, free_port, parsed
+
+SERIAL: Final = "serial"
+SOCKET: Final = "rtu+tcp"
+CHAIN: Final = "chain"
+TRANSPORTS: Final = (SERIAL, SOCKET, CHAIN)
+"""How a port reaches its bus; a chain is a serial port behind another daemon, which speaks Modbus TCP."""
+
+BAD: Final = ("wrong", "wrong_warm", "false", "twice")
+"""What mbcheck counts that must not be."""
+PATIENCE: Final = 60.0
+"""Seconds beyond its own time that a load may take to end."""
+
+
+@frozen(kw_only=True)
+class Case:
+    """One bus and its load.
+
+    :param bus: busim's options.
+    :param transport: one of ``TRANSPORTS``.
+    :param port: options of the daemon's port, each with a colon before it.
+    :param load: mbcheck's options, but for where it asks.
+    """
+
+    bus: tuple[str, ...]
+    transport: str = SERIAL
+    port: str = ""
+    load: tuple[str, ...]
+
+
+def prove(
+    cases: Sequence[Case], *, tree: pathlib.Path | None = None, listener: str = ",timeout=5"
+) -> list[dict[str, Any]]:
+    """Runs cases at once: what mbcheck counted of each, with busim's counts under ``bus``.
+
+    :param tree: the checkout whose daemon it is; not given: the installed one.
+    :param listener: options of its Modbus TCP listeners, each with a comma before it.
+    :raises CannotMeasure: a program does not start, or ends without its figures; or the daemon told of a fault of its
+        own.
+    """
+    with ExitStack() as ends:
+        folder = pathlib.Path(ends.enter_context(tempfile.TemporaryDirectory()))
+        sites = [_Site(case, folder / f"state{number}", ends) for number, case in enumerate(cases)]
+        first = _daemon([(site.path, site.case.port) for site in sites], listener, tree, ends)
+        far = [site for site in sites if site.case.transport == CHAIN]
+        second = _daemon([(f"modbus+tcp:127.0.0.1:{first[sites.index(site)]}", "") for site in far], listener, tree, ends)
+        targets = [second[far.index(site)] if site in far else first[sites.index(site)] for site in sites]
+        loads = [site.load(target) for site, target in zip(sites, targets, strict=True)]
+        return [site.figures(load) for site, load in zip(sites, loads, strict=True)]
+
+
+class _Site:
+    """A case, its bus and the memory of its devices."""
+
+    def __init__(self, case: Case, state: pathlib.Path, ends: ExitStack) -> None:
+        self.case = case
+        self._state = state
+        tcp_port = free_port()
+        self._bus = Busim(*case.bus, "--state", str(state), "--tcp", str(tcp_port))
+        ends.callback(self._bus.stop)
+        self.path = f"rtu+tcp:127.0.0.1:{tcp_port}" if case.transport == SOCKET else self._bus.path
+
+    def load(self, tcp_port: int) -> subprocess.Popen[str]:
+        """Its clients, at work."""
+        return subprocess.Popen(
+            [str(BIN / "mbcheck"), "--target", f"127.0.0.1:{tcp_port}", "--state", str(self._state), *self.case.load],
+            stdout=subprocess.PIPE, text=True,
+        )
+
+    def figures(self, load: subprocess.Popen[str]) -> dict[str, Any]:
+        """What they counted, once they have ended."""
+        seconds = float(self.case.load[self.case.load.index("--seconds") + 1])
+        try:
+            printed, _ = load.communicate(timeout=seconds + PATIENCE)
+        except subprocess.TimeoutExpired:
+            load.kill()
+            printed, _ = load.communicate()
+        return {**parsed(printed, "mbcheck"), "bus": self._bus.report()}
+
+
+def _daemon(
+    ports: Sequence[tuple[str, str]], listener: str, tree: pathlib.Path | None, ends: ExitStack
+) -> list[int]:
+    """A daemon with these paths and options: the TCP ports of their Modbus TCP listeners, in this order."""
+    if not ports:
+        return []
+    numbers = [free_port() for _ in ports[1:]]
+    more: list[str] = []
+    for at, ((path, options), number) in enumerate(zip(ports[1:], numbers, strict=True)):
+        more += ["--port", f"bus{at}={path}{options}"]
+        more += ["--listen", f"modbus-tcp{listener},port=bus{at}=tcp:{number}:interface=127.0.0.1"]
+    path, options = ports[0]
+    daemon = Lumina(path, options, listener=f"{listener},port=bus", more=tuple(more), tree=tree)
+    ends.callback(_stop, daemon)
+    return [daemon.modbus_port, *numbers]
+
+
+def _stop(daemon: Lumina) -> None:
+    status, printed = daemon.stop()
+    if status or "Traceback" in printed:
+        said = printed[printed.find("Traceback"):] if "Traceback" in printed else printed
+        raise CannotMeasure(f"the daemon ended with status {status}: {said.strip()[-2000:]}")
+
+
+def is_bad(figures: dict[str, Any]) -> bool:
+    """Whether it holds a wrong value, a false confirmation or a write that was carried out twice."""
+    return any(figures[key] for key in BAD)
+
+
+def total(many: Sequence[dict[str, Any]], key: str) -> int:
+    """One count of several cases."""
+    return sum(int(one[key]) for one in many)
