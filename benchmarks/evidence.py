@@ -80,17 +80,13 @@ def run(
 
 def table(found: Sequence[tuple[Cell, dict[str, Any]]]) -> list[str]:
     """By each value of the matrix: cells, bad cells, answers, and what must not be."""
-    lines = [f"{'':28}{'cells':>6}{'bad':>5}{'answers':>9}{'reads':>8}{'confirmed':>10}{'wrong':>7}{'false':>7}{'twice':>7}"
-             f"{'failed':>8}"]
-    for key, values in (("all", ("all",)), *((key, dict.fromkeys(cell[key] for cell, _ in found)) for key in MATRIX)):
-        for value in values:
-            got = [figures for cell, figures in found if key == "all" or cell[key] == value]
-            bad = sum(map(is_bad, got))
-            lines.append(
-                f"{key + ' ' + value if key != 'all' else 'all':28}{len(got):6}{bad:5}{total(got, 'answers'):9}"
-                f"{total(got, 'reads'):8}{total(got, 'confirmed'):10}{total(got, 'wrong'):7}{total(got, 'false'):7}"
-                f"{total(got, 'twice'):7}{total(got, 'failed'):8}"
-            )
+    columns = ("answers", "reads", "confirmed", *BAD, "failed")
+    lines = [f"{'':30}{'cells':>7}{'bad':>7}" + "".join(f"{name:>11}" for name in columns)]
+    for key in ("all", *MATRIX):
+        for value in dict.fromkeys(cell.get(key, "") for cell, _ in found):
+            got = [figures for cell, figures in found if cell.get(key, "") == value]
+            counts = "".join(f"{total(got, name):11}" for name in columns)
+            lines.append(f"{f'{key} {value}':30}{len(got):7}{sum(map(is_bad, got)):7}{counts}")
     return lines
 
 
@@ -109,7 +105,7 @@ def main() -> int:
     """Draws, runs, tells."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence", description=__doc__)
     parser.add_argument("--cells", type=int, default=240, help="how many are drawn (240)")
-    parser.add_argument("--only", action="append", default=[], metavar="KEY=VALUE,…", help="of the matrix, these values")
+    parser.add_argument("--only", action="append", default=[], metavar="KEY=VALUE,…", help="these values of the matrix")
     parser.add_argument("--seconds", type=float, default=45.0, help="of each cell (45)")
     parser.add_argument("--at-once", type=int, default=24, help="cells that run at the same time (24)")
     parser.add_argument("--seed", type=int, default=13, help="what is drawn (13)")

@@ -1,4 +1,4 @@
-"""Cases that are proven: each a simulated bus with its faults, a port of the daemon, and clients that check each answer.
+"""Cases that are proven: each a simulated bus with its faults, a port of the daemon, and clients that check answers.
 
 Several cases run at once: each has a busim and clients of its own, all share one daemon, and a second one for those
 that go through a chain of two.
@@ -61,7 +61,8 @@ def prove(
         sites = [_Site(case, folder / f"state{number}", ends) for number, case in enumerate(cases)]
         first = _daemon([(site.path, site.case.port) for site in sites], listener, tree, ends)
         far = [site for site in sites if site.case.transport == CHAIN]
-        second = _daemon([(f"modbus+tcp:127.0.0.1:{first[sites.index(site)]}", "") for site in far], listener, tree, ends)
+        near = [(f"modbus+tcp:127.0.0.1:{first[sites.index(site)]}", "") for site in far]
+        second = _daemon(near, listener, tree, ends)
         targets = [second[far.index(site)] if site in far else first[sites.index(site)] for site in sites]
         loads = [site.load(target) for site, target in zip(sites, targets, strict=True)]
         return [site.figures(load) for site, load in zip(sites, loads, strict=True)]

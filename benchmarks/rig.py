@@ -151,11 +151,13 @@ def mbload(*options: str) -> dict[str, Any]:
 
 
 @contextmanager
-def bus_and_daemon(busim: tuple[str, ...], port_options: str, listener: str = "") -> Iterator[tuple[Busim, Lumina]]:
-    """A simulated bus and a daemon on it, with such options of its Modbus TCP listener."""
+def bus_and_daemon(
+    busim: tuple[str, ...], port_options: str, listener: str = "", tree: pathlib.Path | None = None
+) -> Iterator[tuple[Busim, Lumina]]:
+    """A simulated bus and a daemon on it, with such options of its Modbus TCP listener, and the code of ``tree``."""
     bus = Busim(*busim)
     try:
-        daemon = Lumina(bus.path, port_options, listener=listener)
+        daemon = Lumina(bus.path, port_options, listener=listener, tree=tree)
         try:
             yield bus, daemon
         finally:
