@@ -245,9 +245,9 @@ class SimulatedBus:
             self._terminal.write(exchange.request)
             self._tell(False, exchange.request, lambda _: "echo", ("echo",))
         device_time, wait = self._units.device_time(unit), self._turns.wait(unit, now)
-        if DEAF not in faults:
-            self._turns.occupy(unit, now + exchange.ready(speed, device_time, wait))
         sent = exchange.sent(speed, device_time, wait)
+        if not sent and DEAF not in faults:
+            self._turns.occupy(unit, now + exchange.ready(speed, device_time, wait))
         if not sent and faults:
             self._tell(False, b"", lambda _: "nothing is sent", faults)
         for number, (start, data) in enumerate(sent):

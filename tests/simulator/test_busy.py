@@ -145,6 +145,26 @@ class BusyBusTests(FaultyBusTestCase):
         self.assertEqual(bus.fault_counts, {"busy": 1, "deaf": 1})
         self.assertIn((False, b"", ("deaf",)), self.heard())
 
+    async def test_busy_and_then_silent(self) -> None:
+        """What it is sent meanwhile waits also where the reply that it is busy with is lost."""
+        self.bus(faults=Faults([fault("busy", None, every=3, seconds=0.2), fault("silence", None, every=3)]))
+        gateway = self.gateway()
+        await gateway.ask(READ + READ, 2 * len(ANSWER))
+        began = time.monotonic()
+        self.assertEqual(await gateway.ask(OTHER + ONE, len(ONE_ANSWER)), ONE_ANSWER)
+        self.assertGreater(time.monotonic() - began, 0.2)
+
+    async def test_one_speaks_at_a_time(self) -> None:
+        """A reply of 0.146 s has no room before another unit's late one, which is due in 0.05 s: it follows that one."""
+        long, begun = bytes.fromhex("03 0000 007d"), [bytes((unit, 3, 250)) for unit in (1, 2)]
+        bus = SimulatedBus(
+            reactor, {1: self.device, 2: SimulatedDevice()}, self.path, time.monotonic, baudrate=19200,
+            faults=Faults([], {1: [fault("late", after=0.05)]}),
+        )
+        self.addCleanup(bus.stop)
+        got = await self.gateway().ask(encode_adu(1, long) + encode_adu(2, long), 510)
+        self.assertEqual([got[at : at + 3] for at in (0, 255)], begun)
+
     async def test_others_answer_meanwhile(self) -> None:
         """A unit that is busy holds up nobody else."""
         second = encode_adu(2, ONE[1:-2])
