@@ -155,7 +155,7 @@ class BusyBusTests(FaultyBusTestCase):
         self.assertGreater(time.monotonic() - began, 0.2)
 
     async def test_one_speaks_at_a_time(self) -> None:
-        """A reply of 0.146 s has no room before another unit's late one, which is due in 0.05 s: it follows that one."""
+        """A reply of 0.146 s has no room before another unit's late one, due in 0.05 s: it follows that one."""
         long, begun = bytes.fromhex("03 0000 007d"), [bytes((unit, 3, 250)) for unit in (1, 2)]
         bus = SimulatedBus(
             reactor, {1: self.device, 2: SimulatedDevice()}, self.path, time.monotonic, baudrate=19200,
