@@ -59,10 +59,10 @@ def prove(
     with ExitStack() as ends:
         folder = pathlib.Path(ends.enter_context(tempfile.TemporaryDirectory()))
         sites = [_Site(case, folder / f"state{number}", ends) for number, case in enumerate(cases)]
-        first = _daemon([(site.path, site.case.port) for site in sites], listener, tree, ends)
+        first = daemon_on([(site.path, site.case.port) for site in sites], listener, tree, ends)
         far = [site for site in sites if site.case.transport == CHAIN]
         near = [(f"modbus+tcp:127.0.0.1:{first[sites.index(site)]}", "") for site in far]
-        second = _daemon(near, listener, tree, ends)
+        second = daemon_on(near, listener, tree, ends)
         targets = [second[far.index(site)] if site in far else first[sites.index(site)] for site in sites]
         loads = [site.load(target) for site, target in zip(sites, targets, strict=True)]
         return [site.figures(load) for site, load in zip(sites, loads, strict=True)]
@@ -81,23 +81,36 @@ class _Site:
 
     def load(self, tcp_port: int) -> subprocess.Popen[str]:
         """Its clients, at work."""
-        return subprocess.Popen(
-            [str(BIN / "mbcheck"), "--target", f"127.0.0.1:{tcp_port}", "--state", str(self._state), *self.case.load],
-            stdout=subprocess.PIPE, text=True,
-        )
+        return started(tcp_port, self._state, self.case.load)
 
     def figures(self, load: subprocess.Popen[str]) -> dict[str, Any]:
         """What they counted, once they have ended."""
         seconds = float(self.case.load[self.case.load.index("--seconds") + 1])
-        try:
-            printed, _ = load.communicate(timeout=seconds + PATIENCE)
-        except subprocess.TimeoutExpired:
-            load.kill()
-            printed, _ = load.communicate()
-        return {**parsed(printed, "mbcheck"), "bus": self._bus.report()}
+        return {**figures_of(load, seconds), "bus": self._bus.report()}
 
 
-def _daemon(
+def started(tcp_port: int, state: pathlib.Path, load: Sequence[str]) -> subprocess.Popen[str]:
+    """mbcheck at work on a Modbus TCP port, with the memory of its devices."""
+    return subprocess.Popen(
+        [str(BIN / "mbcheck"), "--target", f"127.0.0.1:{tcp_port}", "--state", str(state), *load],
+        stdout=subprocess.PIPE, text=True,
+    )
+
+
+def figures_of(load: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
+    """What it counted, once it has ended, which is due in so many seconds.
+
+    :raises CannotMeasure: it ended without its figures, or not in time.
+    """
+    try:
+        printed, _ = load.communicate(timeout=seconds + PATIENCE)
+    except subprocess.TimeoutExpired:
+        load.kill()
+        printed, _ = load.communicate()
+    return parsed(printed, "mbcheck")
+
+
+def daemon_on(
     ports: Sequence[tuple[str, str]], listener: str, tree: pathlib.Path | None, ends: ExitStack
 ) -> list[int]:
     """A daemon with these paths and options: the TCP ports of their Modbus TCP listeners, in this order."""

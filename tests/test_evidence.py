@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks import beside, evidence, surplus
+from benchmarks import beside, evidence, neighbour, surplus
 from benchmarks.length import Figures
 from benchmarks.proof import BAD, CHAIN, SERIAL, SOCKET, is_bad, total
 from tests.test_benchmarks import load
@@ -160,3 +160,21 @@ class SurplusTests(SynchronousTestCase):
         self.assertEqual({case.bus[case.bus.index("--dup-every") + 1] for case in cases}, {"1", "7", "50"})
         reads = {(case.bus[1], case.load[case.load.index("--replies") + 1]) for case in cases}
         self.assertEqual(reads, {("9600", "2000"), ("115200", "10000"), ("0", "10000")})
+
+
+class NeighbourTests(SynchronousTestCase):
+    """Item 4: what a healthy unit keeps."""
+
+    def test_kept(self) -> None:
+        """Whatever is not a value counts against it."""
+        lost = {"refused": 0, "silent": 0, "closed": 0}
+        self.assertEqual(neighbour.kept({**counts(), **lost}), 1.0)
+        for key in ("failed", *lost):
+            self.assertEqual(neighbour.kept({**counts(), **lost, key: 25}), 0.8, key)
+        self.assertEqual(neighbour.kept({**counts(answers=0), **lost}), 0.0)
+
+    def test_line(self) -> None:
+        """Wrong values of all clients are told together."""
+        one = {**counts(wrong=1), "refused": 0, "silent": 0, "closed": 0, "rps": 5.0}
+        told = neighbour.line("late, serial", {"sick": one, "same": one, "other": {**one, "failed": 100}})
+        self.assertEqual(told.split(), ["late,", "serial", "100.0%", "100.0%", "5.0", "50.0%", "5.0", "3", "0"])
