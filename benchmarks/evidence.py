@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from benchmarks.build import CannotMeasure
 from benchmarks.length import say
-from benchmarks.proof import BAD, TRANSPORTS, Case, is_bad, prove, total
+from benchmarks.proof import BAD, RTU_CHAIN, TRANSPORTS, Case, is_bad, prove, total
 
 MATRIX: Final[Mapping[str, tuple[str, ...]]] = {
     "busy": ("0.8", "1.2", "2", "5", "15"),
@@ -28,11 +28,12 @@ MATRIX: Final[Mapping[str, tuple[str, ...]]] = {
     "baud": ("9600", "115200", "0"),
     "transport": TRANSPORTS,
     "timeout": ("0.5", "auto"),
+    "wait": ("5", "30"),
     "canary": ("default",),
     "diagnostics": ("known", "refused", "silent"),
 }
 """Seconds that a device is busy; whether it hears meanwhile; who asks what; the wire (0: it takes no time); the port's
-options; and how the device takes function 8."""
+options; how long a client waits; and how the device takes function 8."""
 
 EVERY: Final = "40"
 """At which requests the device is busy."""
@@ -52,15 +53,14 @@ def cells(chosen: Mapping[str, Sequence[str]], count: int, seed: int) -> list[Ce
 def case(cell: Cell, seconds: float, every: str = EVERY) -> Case:
     """What a cell means to busim, the daemon and mbcheck."""
     deaf = ("--deaf",) if cell["hearing"] == "deaf" else ()
-    options = "" if cell["baud"] == "0" else f":baudrate={cell['baud']}"
-    if cell["baud"] == "0":
-        options = ":frame_gap=0"
-    options += f":timeout={cell['timeout']}" if cell["timeout"] != "0.5" else ""
-    options += f":canary={cell['canary']}" if cell["canary"] != "default" else ""
+    timeout = f":timeout={cell['timeout']}" if cell["timeout"] != "0.5" else ""
+    canary = f":canary={cell['canary']}" if cell["canary"] != "default" else ""
+    second = timeout + canary if cell["transport"] == RTU_CHAIN else timeout  # the numbers of Modbus TCP need none
+    wire = ":frame_gap=0" if cell["baud"] == "0" else f":baudrate={cell['baud']}"
     return Case(
         bus=("--baud", cell["baud"], "--turnaround-us", "1000", "--busy-every", every, "--busy-ms",
              str(round(1000 * float(cell["busy"]))), *deaf, *DIAGNOSTICS[cell["diagnostics"]]),
-        transport=cell["transport"], port=options,
+        transport=cell["transport"], port=wire + timeout + canary, second=second, listener=f",timeout={cell['wait']}",
         load=("--conns", cell["clients"], "--functions", cell["functions"].replace("+", ","), "--seconds", str(seconds),
               "--pause-ms", "2"),
     )

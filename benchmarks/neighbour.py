@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from benchmarks.build import CannotMeasure
 from benchmarks.length import say
-from benchmarks.proof import SERIAL, SOCKET, daemon_on, figures_of, is_bad, started, total
+from benchmarks.proof import MODBUS_TCP, SERIAL, SOCKET, daemon_on, figures_of, is_bad, started, total
 from benchmarks.rig import Busim, free_port
 
 FAULTS: Final[dict[str, tuple[str, ...]]] = {
@@ -50,7 +50,7 @@ def measured(faults: tuple[str, ...], transport: str, seconds: float, tree: path
                         str(folder / name))
             ends.callback(bus.stop)
             paths.append(f"rtu+tcp:127.0.0.1:{number}" if transport == SOCKET else bus.path)
-        one, two = daemon_on([(path, ":baudrate=115200") for path in paths], ",timeout=5", tree, ends)
+        one, two = daemon_on([(path, ":baudrate=115200", MODBUS_TCP, ",timeout=5") for path in paths], tree, ends)
         clients = {
             "sick": (one, "one", (*SICK, "--units", "1-1")), "same": (one, "one", (*LOAD, "--units", "2-2")),
             "other": (two, "two", (*LOAD, "--units", "2-2")),

@@ -21,9 +21,14 @@ from benchmarks.rig import Busim, Lumina, free_port, parsed
 SERIAL: Final = "serial"
 SOCKET: Final = "rtu+tcp"
 CHAIN: Final = "chain"
-TRANSPORTS: Final = (SERIAL, SOCKET, CHAIN)
-"""How a port reaches its bus; a chain is a serial port behind another daemon, which speaks Modbus TCP."""
+RTU_CHAIN: Final = "rtu-chain"
+TRANSPORTS: Final = (SERIAL, SOCKET, CHAIN, RTU_CHAIN)
+"""How a port reaches its bus; a chain is a serial port of another daemon, asked by Modbus TCP or by RTU over TCP."""
 
+Site = tuple[str, str, str, str]
+"""Of a daemon: a port's path and its options; the protocol of its listener and the options of that."""
+
+MODBUS_TCP: Final = "modbus-tcp"
 BAD: Final = ("wrong", "wrong_warm", "false", "twice")
 """What mbcheck counts that must not be."""
 PATIENCE: Final = 60.0
@@ -37,33 +42,34 @@ class Case:
     :param bus: busim's options.
     :param transport: one of ``TRANSPORTS``.
     :param port: options of the daemon's port, each with a colon before it.
+    :param listener: options of its Modbus TCP listener, each with a comma before it.
+    :param second: options of the other daemon's port in a chain.
     :param load: mbcheck's options, but for where it asks.
     """
 
     bus: tuple[str, ...]
     transport: str = SERIAL
     port: str = ""
+    listener: str = ",timeout=5"
+    second: str = ""
     load: tuple[str, ...]
 
 
-def prove(
-    cases: Sequence[Case], *, tree: pathlib.Path | None = None, listener: str = ",timeout=5"
-) -> list[dict[str, Any]]:
+def prove(cases: Sequence[Case], *, tree: pathlib.Path | None = None) -> list[dict[str, Any]]:
     """Runs cases at once: what mbcheck counted of each, with busim's counts under ``bus``.
 
     :param tree: the checkout whose daemon it is; not given: the installed one.
-    :param listener: options of its Modbus TCP listeners, each with a comma before it.
     :raises CannotMeasure: a program does not start, or ends without its figures; or the daemon told of a fault of its
         own.
     """
     with ExitStack() as ends:
         folder = pathlib.Path(ends.enter_context(tempfile.TemporaryDirectory()))
         sites = [_Site(case, folder / f"state{number}", ends) for number, case in enumerate(cases)]
-        first = daemon_on([(site.path, site.case.port) for site in sites], listener, tree, ends)
-        far = [site for site in sites if site.case.transport == CHAIN]
-        near = [(f"modbus+tcp:127.0.0.1:{first[sites.index(site)]}", "") for site in far]
-        second = daemon_on(near, listener, tree, ends)
-        targets = [second[far.index(site)] if site in far else first[sites.index(site)] for site in sites]
+        targets = daemon_on([site.first() for site in sites], tree, ends)
+        far = [number for number, site in enumerate(sites) if site.case.transport in (CHAIN, RTU_CHAIN)]
+        second = daemon_on([sites[number].second(targets[number]) for number in far], tree, ends)
+        for number, target in zip(far, second, strict=True):
+            targets[number] = target
         loads = [site.load(target) for site, target in zip(sites, targets, strict=True)]
         return [site.figures(load) for site, load in zip(sites, loads, strict=True)]
 
@@ -78,6 +84,16 @@ class _Site:
         self._bus = Busim(*case.bus, "--state", str(state), "--tcp", str(tcp_port))
         ends.callback(self._bus.stop)
         self.path = f"rtu+tcp:127.0.0.1:{tcp_port}" if case.transport == SOCKET else self._bus.path
+
+    def first(self) -> Site:
+        """Its port, on the daemon that has it."""
+        protocol = "rtu-tcp" if self.case.transport == RTU_CHAIN else MODBUS_TCP
+        return self.path, self.case.port, protocol, self.case.listener
+
+    def second(self, tcp_port: int) -> Site:
+        """The one of a daemon that asks the first."""
+        scheme = "rtu+tcp" if self.case.transport == RTU_CHAIN else "modbus+tcp"
+        return f"{scheme}:127.0.0.1:{tcp_port}", self.case.second, MODBUS_TCP, self.case.listener
 
     def load(self, tcp_port: int) -> subprocess.Popen[str]:
         """Its clients, at work."""
@@ -110,21 +126,20 @@ def figures_of(load: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
     return parsed(printed, "mbcheck")
 
 
-def daemon_on(
-    ports: Sequence[tuple[str, str]], listener: str, tree: pathlib.Path | None, ends: ExitStack
-) -> list[int]:
-    """A daemon with these paths and options: the TCP ports of their Modbus TCP listeners, in this order."""
+def daemon_on(ports: Sequence[Site], tree: pathlib.Path | None, ends: ExitStack) -> list[int]:
+    """A daemon with these: the TCP ports of their listeners, in this order."""
     if not ports:
         return []
-    numbers = [free_port() for _ in ports[1:]]
+    names = ["bus", *(f"bus{number}" for number in range(1, len(ports)))]
+    numbers = [free_port() for _ in ports]
     more: list[str] = []
-    for at, ((path, options), number) in enumerate(zip(ports[1:], numbers, strict=True)):
-        more += ["--port", f"bus{at}={path}{options}"]
-        more += ["--listen", f"modbus-tcp{listener},port=bus{at}=tcp:{number}:interface=127.0.0.1"]
-    path, options = ports[0]
-    daemon = Lumina(path, options, listener=f"{listener},port=bus", more=tuple(more), tree=tree)
+    for name, number, (path, options, protocol, listener) in zip(names, numbers, ports, strict=True):
+        if name != names[0]:
+            more += ["--port", f"{name}={path}{options}"]
+        more += ["--listen", f"{protocol}{listener},port={name}=tcp:{number}:interface=127.0.0.1"]
+    daemon = Lumina(*ports[0][:2], listener=",port=bus", more=tuple(more), tree=tree)
     ends.callback(_stop, daemon)
-    return [daemon.modbus_port, *numbers]
+    return numbers
 
 
 def _stop(daemon: Lumina) -> None:

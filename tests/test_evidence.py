@@ -12,12 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import beside, evidence, neighbour, surplus
 from benchmarks.length import Figures
-from benchmarks.proof import BAD, CHAIN, SERIAL, SOCKET, is_bad, total
+from benchmarks.proof import BAD, CHAIN, RTU_CHAIN, SERIAL, SOCKET, is_bad, total
 from tests.test_benchmarks import load
 
 CELL = {
     "busy": "1.2", "hearing": "deaf", "clients": "3", "functions": "3+16", "baud": "9600", "transport": CHAIN,
-    "timeout": "auto", "canary": "off", "diagnostics": "silent",
+    "timeout": "auto", "wait": "30", "canary": "off", "diagnostics": "silent",
 }
 
 
@@ -59,7 +59,9 @@ class MatrixTests(SynchronousTestCase):
     def test_what_a_cell_means(self) -> None:
         made = evidence.case(CELL, 30.0)
         self.assertEqual(made.transport, CHAIN)
-        self.assertEqual(made.port, ":baudrate=9600:timeout=auto:canary=off")
+        self.assertEqual((made.port, made.second), (":baudrate=9600:timeout=auto:canary=off", ":timeout=auto"))
+        self.assertEqual(evidence.case({**CELL, "transport": RTU_CHAIN}, 30.0).second, ":timeout=auto:canary=off")
+        self.assertEqual(made.listener, ",timeout=30")
         told = " ".join(made.bus)
         for part in ("--baud 9600", "--busy-every 40", "--busy-ms 1200", "--deaf", "--mute-diag"):
             self.assertIn(part, told)
