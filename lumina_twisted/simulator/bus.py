@@ -260,7 +260,7 @@ class SimulatedBus:
     ) -> float:
         """Bytes that begin then, or as soon as nobody else speaks: when they do."""
         now = self._now()
-        begin = self._turns.reserve(start, self._time(speed, data), now)
+        begin = self._turns.reserve(max(start, now), self._time(speed, data), now)  # a moment may have passed since
         # told before whoever hears the last piece can act on it
         self._later(begin - now + self._time(speed, data), self._tell, False, data, told, faults)
         for at in range(0, len(data), FIFO):

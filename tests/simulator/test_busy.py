@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -210,6 +211,16 @@ class MasterTests(BusTestCase):
         self.gateway().close()
         await self.pause(0.3)
         self.assertLessEqual(bus.fault_counts["master"], 2)
+
+    async def test_time_passes_while_it_asks(self) -> None:
+        """The clock goes on between two looks at it: what was to begin at once begins now."""
+        ticks = itertools.count()
+        bus = SimulatedBus(
+            reactor, {1: self.device}, self.path, lambda: 0.01 * next(ticks), baudrate=19200,
+            masters=[OtherMaster(OTHER, 0.05)],
+        )
+        self.addCleanup(bus.stop)
+        self.assertEqual(await self.gateway().read(len(OTHER + OTHER_ANSWER)), OTHER + OTHER_ANSWER)
 
     async def test_plugged_in_again(self) -> None:
         """It goes on asking, once each time."""
