@@ -1,4 +1,4 @@
-"""The two C programs of the benchmarks, compiled where that has not been done."""
+"""The C programs of the benchmarks, compiled where that has not been done."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import subprocess
 
 HERE = pathlib.Path(__file__).parent
 BIN = HERE / "bin"
-LIBRARIES = {"busim": ("-pthread", "-lutil"), "mbload": ()}
+LIBRARIES = {"busim": ("-pthread", "-lutil"), "mbload": (), "mbcheck": ()}
+HEADERS = ("bus_state.h", "bus_device.h")
 
 
 class CannotMeasure(Exception):
@@ -16,14 +17,15 @@ class CannotMeasure(Exception):
 
 
 def build() -> None:
-    """Compiles busim and mbload where they are missing or older than their source.
+    """Compiles busim, mbload and mbcheck where they are missing or older than their source.
 
     :raises CannotMeasure: there is no compiler, or it failed.
     """
     BIN.mkdir(exist_ok=True)
+    headers = max((HERE / name).stat().st_mtime for name in HEADERS)
     for name, libraries in LIBRARIES.items():
         source, target = HERE / f"{name}.c", BIN / name
-        if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+        if not target.exists() or target.stat().st_mtime < max(source.stat().st_mtime, headers):
             _compile(source, target, libraries)
 
 

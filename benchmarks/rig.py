@@ -7,6 +7,7 @@ gateway and checks each value. Both are built with gcc at first use.
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -76,12 +77,13 @@ class Lumina:
     :param listener: options of its Modbus TCP listener, each with a comma before it.
     :param before: words of a command that starts it.
     :param more: more words of its own command line.
+    :param tree: the checkout whose code it runs; not given: what is installed.
     :raises CannotMeasure: it does not serve; the sentence ends with what it said last.
     """
 
     def __init__(
         self, path: str, port_options: str = "", *, listener: str = "", before: tuple[str, ...] = (),
-        more: tuple[str, ...] = (),
+        more: tuple[str, ...] = (), tree: pathlib.Path | None = None,
     ) -> None:
         self.tcp_port = free_port()
         self.modbus_port = free_port()
@@ -93,6 +95,7 @@ class Lumina:
              "--listen", f"line=tcp:{self.tcp_port}:interface=127.0.0.1",
              "--listen", f"modbus-tcp{listener}=tcp:{self.modbus_port}:interface=127.0.0.1", *more],
             stdout=self._log, stderr=subprocess.STDOUT, cwd=self._folder.name,
+            env=None if tree is None else {**os.environ, "PYTHONPATH": str(tree.resolve())},
         )
         try:
             wait_for(self.tcp_port, self._process)
@@ -148,11 +151,13 @@ def mbload(*options: str) -> dict[str, Any]:
 
 
 @contextmanager
-def bus_and_daemon(busim: tuple[str, ...], port_options: str, listener: str = "") -> Iterator[tuple[Busim, Lumina]]:
-    """A simulated bus and a daemon on it, with such options of its Modbus TCP listener."""
+def bus_and_daemon(
+    busim: tuple[str, ...], port_options: str, listener: str = "", tree: pathlib.Path | None = None
+) -> Iterator[tuple[Busim, Lumina]]:
+    """A simulated bus and a daemon on it, with such options of its Modbus TCP listener, and the code of ``tree``."""
     bus = Busim(*busim)
     try:
-        daemon = Lumina(bus.path, port_options, listener=listener)
+        daemon = Lumina(bus.path, port_options, listener=listener, tree=tree)
         try:
             yield bus, daemon
         finally:

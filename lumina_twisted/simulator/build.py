@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from random import Random
+from typing import Final
 
 import attrs
 
 from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.pdu import (
+    ReadCoilsRequest,
+    ReadDiscreteInputsRequest,
+    ReadHoldingRegistersRequest,
+    ReadInputRegistersRequest,
+)
+from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.simulator.bus import OtherMaster
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.faults import Fault, Faults, Gap
 from lumina_twisted.simulator.settings import (
@@ -23,6 +32,11 @@ from lumina_twisted.simulator.settings import (
 from lumina_twisted.simulator.tables import Cell, Range, Table
 from lumina_twisted.simulator.values import codec_of, entries_of, motion_of
 from lumina_twisted.simulator.waves import Counter
+
+_READS: Final = {
+    "coils": ReadCoilsRequest, "discrete_inputs": ReadDiscreteInputsRequest,
+    "holding_registers": ReadHoldingRegistersRequest, "input_registers": ReadInputRegistersRequest,
+}
 
 
 def devices_of(bus: SimulatedBusSettings, seed: str) -> dict[int, SimulatedDevice]:
@@ -42,6 +56,14 @@ def faults_of(bus: SimulatedBusSettings, seed: str) -> Faults:
         for number, unit in bus.units.items()
     }
     return Faults(bus.faults, {BROADCAST: _gap(bus.frame_gap), **units}, seed)
+
+
+def masters_of(bus: SimulatedBusSettings) -> list[OtherMaster]:
+    """The other masters of a bus."""
+    return [
+        OtherMaster(encode_adu(one.unit, _READS[one.table](one.address, one.count).encode()), one.interval)
+        for one in bus.masters
+    ]
 
 
 def _gap(seconds: float) -> list[Fault]:

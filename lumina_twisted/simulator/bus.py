@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
@@ -23,8 +23,9 @@ from lumina_twisted.modbus.rtu import Decoder
 from lumina_twisted.modbus.timing import t3_5, wire_time
 from lumina_twisted.ports.terminal import Terminal
 from lumina_twisted.simulator.device import SimulatedDevice
-from lumina_twisted.simulator.exchange import Exchange, Units
+from lumina_twisted.simulator.exchange import DEAF, Exchange, Units
 from lumina_twisted.simulator.faults import Faults
+from lumina_twisted.simulator.turns import Turns
 from lumina_twisted.simulator.wire_log import Listener, OnWire, told_reply, told_request
 
 FIFO: Final = 16
@@ -32,6 +33,9 @@ FIFO: Final = 16
 
 PAUSE: Final = 0.005
 """Seconds that may lie between two pieces of a frame: a busy machine hands one write over in two."""
+
+MASTER: Final = "master"
+"""What another master's requests are called among the faults."""
 
 Script = Callable[[bytes], list[tuple[float, bytes]]]
 """For a request frame: what comes back, each piece with the seconds from the request's end to the piece's."""
@@ -46,6 +50,18 @@ class Heard:
     baudrate: int
 
 
+@frozen
+class OtherMaster:
+    """Another master on the bus.
+
+    :param request: the frame that it sends.
+    :param interval: seconds from one to the next.
+    """
+
+    request: bytes
+    interval: float
+
+
 @implementer(IReadDescriptor)
 class SimulatedBus:
     """One bus.
@@ -58,6 +74,7 @@ class SimulatedBus:
     :param own_times: the same for single units.
     :param echo: whether the adapter hands back what is sent.
     :param faults: what goes wrong; none: nothing.
+    :param masters: other masters, each of which asks when the wire is free.
     :param script: answers instead of the devices, for tests.
     :param name: what ``on_wire`` calls it.
     :param on_wire: is told everything that comes over the wire.
@@ -68,8 +85,9 @@ class SimulatedBus:
     def __init__(
         self, reactor: Any, devices: Mapping[int, SimulatedDevice], path: str, now: Callable[[], float], *,
         baudrate: int = 9600, device_time: float = 0.001, own_times: Mapping[int, float] | None = None,
-        echo: bool = False, faults: Faults | None = None, script: Script | None = None, name: str = "bus",
-        on_wire: Listener | None = None, stamp: Callable[[], float] = time.time, is_plugged: bool = True,
+        echo: bool = False, faults: Faults | None = None, masters: Sequence[OtherMaster] = (),
+        script: Script | None = None, name: str = "bus", on_wire: Listener | None = None,
+        stamp: Callable[[], float] = time.time, is_plugged: bool = True,
     ) -> None:
         self.path = path
         self.heard: list[Heard] = []
@@ -78,6 +96,8 @@ class SimulatedBus:
         """How often each kind of fault has been applied."""
         self.echo = echo
         self.script = script
+        self._turns = Turns()
+        self._masters = masters
         self._units = Units(devices, device_time=device_time, own_times=own_times, faults=faults)
         self._terminal = Terminal(path)
         self._reactor = reactor
@@ -103,6 +123,8 @@ class SimulatedBus:
         if not self._terminal.is_plugged:
             self._terminal.plug()
             self._reactor.addReader(self)
+            for master in self._masters:
+                self._later(master.interval, self._on_master, master)
 
     def unplug(self) -> None:
         """It vanishes: a program that has it open sees a hang-up. What was under way is lost."""
@@ -197,25 +219,58 @@ class SimulatedBus:
             self._tell(True, frame, lambda data: f"{told_request(data)}; there is no such unit")
             return
         self._tell(True, frame, told_request)
-        self.fault_counts.update(exchange.faults)
         self._reply(exchange, speed)
+
+    def _on_master(self, master: OtherMaster) -> None:
+        """It asks, and is answered; the gateway hears both. Nobody hears it who has another speed or does not read."""
+        self._later(master.interval, self._on_master, master)
+        speed, now, frame = self.speed, self._now(), master.request
+        if speed not in (0, self._baudrate) or self._terminal.unread:
+            return
+        self.fault_counts[MASTER] += 1
+        words = f"another master: {told_request(frame)}"
+        start = self._put(frame, max(now, self._wire_free), speed, lambda _: words, (MASTER,))
+        self._later(start + self._time(speed, frame) - now, self._answer_other, frame, speed)
+
+    def _answer_other(self, frame: bytes, speed: int) -> None:
+        if exchange := self._units.exchange(frame, t3_5(speed or self._baudrate), self._now()):
+            self._reply(exchange, speed)
 
     # -- the wire, from the devices ------------------------------------------------------------------------------
 
     def _reply(self, exchange: Exchange, speed: int) -> None:
-        faults = tuple(exchange.faults)
+        faults, unit, now = tuple(exchange.faults), exchange.request[0], self._now()
+        self.fault_counts.update(faults)
         if exchange.is_echoed:
             self._terminal.write(exchange.request)
             self._tell(False, exchange.request, lambda _: "echo", ("echo",))
-        sent = exchange.sent(speed, self._units.device_time(exchange.request[0]))
+        device_time, wait = self._units.device_time(unit), self._turns.wait(unit, now)
+        sent = exchange.sent(speed, device_time, wait)
+        if not sent and DEAF not in faults:
+            self._turns.occupy(unit, now + exchange.ready(speed, device_time, wait))
         if not sent and faults:
             self._tell(False, b"", lambda _: "nothing is sent", faults)
-        for start, data in sent:
-            end = start + (wire_time(speed, len(data)) if speed else 0.0)  # told before whoever hears it can act on it
-            self._later(end, self._tell, False, data, lambda _: told_reply(exchange.intended), faults)
-            for at in range(0, len(data), FIFO):
-                piece = data[at : at + FIFO]
-                self._later(start + (wire_time(speed, at + len(piece)) if speed else 0.0), self._send, piece)
+        for number, (start, data) in enumerate(sent):
+            begin = self._put(data, now + start, speed, lambda _: told_reply(exchange.intended), faults)
+            if not number:
+                self._turns.occupy(unit, begin + self._time(speed, data))
+
+    def _put(
+        self, data: bytes, start: float, speed: int, told: Callable[[bytes], str], faults: tuple[str, ...]
+    ) -> float:
+        """Bytes that begin then, or as soon as nobody else speaks: when they do."""
+        now = self._now()
+        begin = self._turns.reserve(max(start, now), self._time(speed, data), now)  # a moment may have passed since
+        # told before whoever hears the last piece can act on it
+        self._later(begin - now + self._time(speed, data), self._tell, False, data, told, faults)
+        for at in range(0, len(data), FIFO):
+            piece = data[at : at + FIFO]
+            self._later(begin - now + self._time(speed, data[: at + len(piece)]), self._send, piece)
+        return begin
+
+    @staticmethod
+    def _time(speed: int, data: bytes) -> float:
+        return wire_time(speed, len(data)) if speed else 0.0
 
     def _send(self, piece: bytes) -> None:
         self._last_byte = max(self._last_byte, self._now())

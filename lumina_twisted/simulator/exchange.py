@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, define
 
@@ -18,6 +18,9 @@ from lumina_twisted.simulator.device import SimulatedDevice
 
 if TYPE_CHECKING:
     from lumina_twisted.simulator.faults import Faults
+
+DEAF: Final = "deaf"
+"""The fault of what is sent to a device that does not hear, for it is busy."""
 
 
 @define
@@ -34,8 +37,10 @@ class Exchange:
     :param intended: the frame that the device meant to send, and ``reply`` what is left of it.
     :param junk_before: bytes right before it, and ``junk_after`` right behind.
     :param delay: seconds that the reply comes later than it would.
+    :param is_deaf: whether the device hears nothing during that delay.
     :param begins: seconds from the request's end to the reply; not given: the silence and the device's time.
     :param copies: how often the reply comes.
+    :param copy_after: seconds from one copy's end to the next, beyond T3.5.
     :param faults: the kinds of those that have befallen it.
     """
 
@@ -51,21 +56,30 @@ class Exchange:
     junk_before: bytes = b""
     junk_after: bytes = b""
     delay: float = 0.0
+    is_deaf: bool = False
     begins: float | None = None
     copies: int = 1
+    copy_after: float = 0.0
     faults: list[str] = Factory(list)
 
-    def sent(self, speed: int, device_time: float) -> list[tuple[float, bytes]]:
-        """What the device puts on the wire, each with the seconds from the request's end to its first byte.
+    def ready(self, speed: int, device_time: float, wait: float = 0.0) -> float:
+        """Seconds from the request's end until the device answers, or would if it did.
 
         :param speed: of the wire in baud; 0: it takes no time.
+        :param wait: seconds until it takes the request up, for it has another one to answer first.
+        """
+        usual = wait + (t3_5(speed) if speed else 0.0) + device_time
+        return self.delay + (usual if self.begins is None else max(self.begins, wait))
+
+    def sent(self, speed: int, device_time: float, wait: float = 0.0) -> list[tuple[float, bytes]]:
+        """What the device puts on the wire, each with the seconds from the request's end to its first byte; see
+        :meth:`ready`.
         """
         if not (self.is_answered and self.reply):
             return []
-        silence = t3_5(speed) if speed else 0.0
-        first = (silence + device_time if self.begins is None else self.begins) + self.delay
+        first = self.ready(speed, device_time, wait)
         data = self.junk_before + self.reply + self.junk_after
-        each = silence + (wire_time(speed, len(data)) if speed else 0.0)
+        each = self.copy_after + (t3_5(speed) + wire_time(speed, len(data)) if speed else 0.0)
         return [(first + number * each, data) for number in range(self.copies)]
 
 
@@ -86,6 +100,7 @@ class Units:
         self._device_time = device_time
         self._own_times = own_times or {}
         self._faults = faults
+        self._deaf_until: dict[int, float] = {}
 
     def device_time(self, unit: int) -> float:
         """How long this unit takes."""
@@ -102,9 +117,15 @@ class Units:
         if unit != BROADCAST and unit not in self._devices:
             return None
         exchange = Exchange(frame, quiet, unit=unit)
+        if self._is_deaf(unit, now):
+            exchange.is_understood = exchange.is_answered = False
+            exchange.faults.append(DEAF)
+            return exchange
         befallen = self._faults.draw(exchange) if self._faults is not None else []
         for fault, random in befallen:
             fault.on_request(exchange, random)
+        if exchange.is_deaf:
+            self._deaf_until[unit] = now + exchange.delay
         if unit == BROADCAST:
             self._obey(exchange, now)
             return exchange
@@ -115,8 +136,12 @@ class Units:
 
     def _obey(self, exchange: Exchange, now: float) -> None:
         if exchange.is_understood:
-            for device in self._devices.values():
-                device.answer(exchange.request[1:-2], now, is_broadcast=True)
+            for unit, device in self._devices.items():
+                if not self._is_deaf(unit, now):
+                    device.answer(exchange.request[1:-2], now, is_broadcast=True)
+
+    def _is_deaf(self, unit: int, now: float) -> bool:
+        return now < self._deaf_until.get(unit, now)
 
     def _answer(self, exchange: Exchange, device: SimulatedDevice, now: float) -> None:
         pdu = exchange.request[1:-2]

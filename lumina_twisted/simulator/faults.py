@@ -12,14 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Annotated, ClassVar, Final, Literal
 
-from attrs import frozen
+from attrs import define, frozen
 
 from lumina_twisted.bus.settings import Seconds
 from lumina_twisted.modbus.codes import BROADCAST
-from lumina_twisted.schema import Between, required, setting
+from lumina_twisted.schema import Between, setting
 from lumina_twisted.simulator.exchange import Exchange
 
 Byte = Annotated[int, Between(0, 255)]
+Count = Annotated[int, Between(1, 1_000_000_000)]
 JunkLength = Annotated[int, Between(1, 256)]
 
 
@@ -31,11 +32,21 @@ class Fault:
     is_of_replies: ClassVar[bool] = True
     """Whether it needs a reply, which a broadcast has not."""
 
-    rate: Annotated[float, Between(0, 1)] = required("how many of the requests it befalls: 0 none, 1 all")
+    rate: Annotated[float, Between(0, 1)] | None = setting(
+        None, "how many of the requests it befalls: 0 none, 1 all; not given: those that every says"
+    )
+    every: Count | None = setting(None, "instead of rate: 40 befalls the 40th request, the 80th and so on")
 
-    def befalls(self, exchange: Exchange, random: Random) -> bool:
+    def __attrs_post_init__(self) -> None:
+        if (self.rate is None) == (self.every is None):
+            raise ValueError("give either rate, from 0 to 1, or every, as in every = 40")
+
+    def befalls(self, exchange: Exchange, dice: Dice) -> bool:
         """Whether it happens this time."""
-        return random.random() < self.rate
+        dice.throws += 1
+        if self.every is not None:
+            return dice.throws % self.every == 0
+        return dice.random.random() < (self.rate or 0.0)
 
     def on_request(self, exchange: Exchange, random: Random) -> None:
         """What it does before the device hears the request."""
@@ -86,9 +97,9 @@ class Gap(Fault):
 
     seconds: Seconds = setting(0.01, "the silence that is needed", unit="s")
 
-    def befalls(self, exchange: Exchange, random: Random) -> bool:
+    def befalls(self, exchange: Exchange, dice: Dice) -> bool:
         """See :meth:`Fault.befalls`; the dice are thrown in any case."""
-        return super().befalls(exchange, random) and exchange.quiet < self.seconds
+        return super().befalls(exchange, dice) and exchange.quiet < self.seconds
 
     def on_request(self, exchange: Exchange, random: Random) -> None:
         """See :meth:`Fault.on_request`."""
@@ -105,6 +116,7 @@ class Delay(Fault):
     most: Seconds = setting(0.1, "the longest delay", unit="s")
 
     def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
         _check_order(self.least, self.most)
 
     def on_reply(self, exchange: Exchange, random: Random) -> None:
@@ -123,6 +135,21 @@ class Late(Fault):
     def on_reply(self, exchange: Exchange, random: Random) -> None:
         """See :meth:`Fault.on_reply`."""
         exchange.begins = self.after
+
+
+@frozen(kw_only=True, slots=False)
+class Busy(Fault):
+    """The device is busy before it answers. What it is sent meanwhile waits and is answered in order, or is lost."""
+
+    kind = "busy"
+
+    seconds: Seconds = setting(1.2, "how long it is busy", unit="s")
+    deaf: bool = setting(False, "whether it hears nothing meanwhile: what it is sent is neither done nor answered")
+
+    def on_request(self, exchange: Exchange, random: Random) -> None:
+        """See :meth:`Fault.on_request`."""
+        exchange.delay += self.seconds
+        exchange.is_deaf = exchange.is_deaf or self.deaf
 
 
 @frozen(kw_only=True, slots=False)
@@ -187,6 +214,7 @@ class Junk(Fault):
     most: JunkLength = setting(4, "how many at most", unit="bytes")
 
     def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
         _check_order(self.least, self.most)
 
     def on_reply(self, exchange: Exchange, random: Random) -> None:
@@ -203,23 +231,34 @@ class Junk(Fault):
 
 @frozen(kw_only=True, slots=False)
 class Duplicate(Fault):
-    """The reply comes twice, T3.5 apart."""
+    """The reply comes twice."""
 
     kind = "duplicate"
+
+    after: Seconds = setting(0.0, "silence between the two, beyond T3.5", unit="s")
 
     def on_reply(self, exchange: Exchange, random: Random) -> None:
         """See :meth:`Fault.on_reply`."""
         exchange.copies += 1
+        exchange.copy_after = max(exchange.copy_after, self.after)
 
 
 KINDS: Final[dict[str, type[Fault]]] = {
     cls.kind: cls
-    for cls in (Silence, Delay, Late, Corrupt, Truncate, WrongUnit, Echo, Junk, Duplicate, Refusal, Gap)
+    for cls in (Silence, Delay, Late, Busy, Corrupt, Truncate, WrongUnit, Echo, Junk, Duplicate, Refusal, Gap)
 }
 """The class of each kind."""
 
-Dice = tuple[Fault, Random]
-"""A fault and what it is drawn with."""
+Befallen = tuple[Fault, Random]
+"""A fault that happens now, and what it draws with."""
+
+
+@define
+class Dice:
+    """What a fault is drawn with, and how often that has been done."""
+
+    random: Random
+    throws: int = 0
 
 
 class Faults:
@@ -236,23 +275,23 @@ class Faults:
         self._whole = _diced(whole, f"{seed} bus")
         self._units = {unit: _diced(faults, f"{seed} unit {unit}") for unit, faults in (units or {}).items()}
 
-    def draw(self, exchange: Exchange) -> list[Dice]:
+    def draw(self, exchange: Exchange) -> list[Befallen]:
         """Those that befall this request now."""
         unit = exchange.request[0]
-        possible: Iterable[Dice] = (*self._whole, *self._units.get(unit, ()))
+        possible: Iterable[tuple[Fault, Dice]] = (*self._whole, *self._units.get(unit, ()))
         drawn = [
-            (fault, random) for fault, random in possible
-            if (unit != BROADCAST or not fault.is_of_replies) and fault.befalls(exchange, random)
+            (fault, dice.random) for fault, dice in possible
+            if (unit != BROADCAST or not fault.is_of_replies) and fault.befalls(exchange, dice)
         ]
         exchange.faults.extend(fault.kind for fault, _ in drawn)
         return drawn
 
 
-def _diced(faults: Sequence[Fault], seed: str) -> list[Dice]:
+def _diced(faults: Sequence[Fault], seed: str) -> list[tuple[Fault, Dice]]:
     """Text as a seed gives the same numbers in every Python; faults are numbered by kind."""
     numbers: Counter[str] = Counter()
     dice = []
     for fault in faults:
-        dice.append((fault, Random(f"{seed} {fault.kind} {numbers[fault.kind]}")))
+        dice.append((fault, Dice(Random(f"{seed} {fault.kind} {numbers[fault.kind]}"))))
         numbers[fault.kind] += 1
     return dice

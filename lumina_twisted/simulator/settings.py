@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from attrs import Factory, field, frozen
 
@@ -17,6 +17,7 @@ from lumina_twisted.simulator.waves import Shape
 
 Address = Annotated[int, Between(0, 0xFFFF)]
 Amount = Annotated[float, Between(-1e20, 1e20)]
+TableName = Literal["coils", "discrete_inputs", "holding_registers", "input_registers"]
 Period = Annotated[float, Between(0.001, 1e9)]
 
 
@@ -180,6 +181,19 @@ class SimulatedUnitSettings:
 
 
 @frozen(kw_only=True, slots=False)
+class OtherMasterSettings:
+    """Another master on the bus, which reads by itself."""
+
+    unit: Annotated[int, Between(1, 255)] = required("the unit it asks")
+    table: TableName = setting(
+        "holding_registers", "what it reads: coils, discrete_inputs, holding_registers or input_registers"
+    )
+    address: Address = setting(0, "the first address it reads")
+    count: Annotated[int, Between(1, 125)] = setting(1, "how many entries it reads", unit="entries")
+    interval: Annotated[float, Between(0.01, 1e6)] = setting(1.0, "from one request to the next", unit="s")
+
+
+@frozen(kw_only=True, slots=False)
 class SimulatedBusSettings:
     """One bus, its adapter and its devices."""
 
@@ -196,6 +210,7 @@ class SimulatedBusSettings:
     echo: bool = setting(False, "whether its adapter hands back what is sent")
     units: Mapping[int, SimulatedUnitSettings] = tables("its devices, by unit identifier, 1 to 255")
     faults: tuple[Fault, ...] = setting((), "what goes wrong with all of them")
+    masters: tuple[OtherMasterSettings, ...] = setting((), "other masters on its wire, which ask by themselves")
 
 
 @frozen(kw_only=True, slots=False)

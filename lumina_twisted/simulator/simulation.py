@@ -13,7 +13,7 @@ from typing import Any, Final
 from twisted.application.service import Service
 
 from lumina_twisted.errors import PortError
-from lumina_twisted.simulator.build import devices_of, faults_of, own_times
+from lumina_twisted.simulator.build import devices_of, faults_of, masters_of, own_times
 from lumina_twisted.simulator.bus import SimulatedBus
 from lumina_twisted.simulator.settings import SimulatedBusSettings, SimulationSettings
 from lumina_twisted.simulator.wire_log import Listener, OnWire, WireLog
@@ -58,7 +58,8 @@ class Simulation(Service):
         return SimulatedBus(
             self._reactor, devices_of(bus, seed), bus.link or f"{self._folder}/{name}", self._elapsed,
             baudrate=bus.baudrate, device_time=bus.device_time, own_times=own_times(bus), echo=bus.echo,
-            faults=faults_of(bus, seed), name=name, on_wire=self._tell, stamp=self._stamp, is_plugged=False,
+            faults=faults_of(bus, seed), masters=masters_of(bus), name=name, on_wire=self._tell,
+            stamp=self._stamp, is_plugged=False,
         )
 
     def startService(self) -> None:

@@ -155,7 +155,17 @@ WRONG = {
     "[[buses.b.faults]]\nrate = 1": f"buses.b.faults[0].kind: this key is required; there are {', '.join(KINDS)}",
     "[[buses.b.faults]]\nkind = 1": f"buses.b.faults[0].kind: there is no fault 1; there are {', '.join(KINDS)}",
     "[[buses.b.faults]]\nkind = 'lat'": "buses.b.faults[0].kind: there is no fault 'lat'; did you mean 'late'?",
-    "[[buses.b.faults]]\nkind = 'late'": "buses.b.faults[0].rate: this key is required",
+    "[[buses.b.faults]]\nkind = 'late'": "buses.b.faults[0]: give either rate, from 0 to 1, or every, as in every = 40",
+    f"[[{AT}.faults]]\nkind = 'busy'\nevery = 1\ndeaf = 1": f"{AT}.faults[0].deaf: expected true or false, got 1",
+    "[[buses.b.faults]]\nkind = 'duplicate'\nevery = 7\nafter = -1":
+        "buses.b.faults[0].after: expected 0 to 3600, got -1.0",
+    "[[buses.b.masters]]": "buses.b.masters[0].unit: this key is required",
+    "[[buses.b.masters]]\nunit = 0": "buses.b.masters[0].unit: expected 1 to 255, got 0",
+    "[[buses.b.masters]]\nunit = 1\ntable = 'holding'":
+        "buses.b.masters[0].table: expected one of 'coils', 'discrete_inputs', 'holding_registers', 'input_registers',"
+        " got 'holding'",
+    "[[buses.b.masters]]\nunit = 1\nintervall = 2":
+        "buses.b.masters[0].intervall: unknown key; did you mean 'interval'?",
     f"[[{AT}.faults]]\nkind = 'late'\nrate = 2": f"{AT}.faults[0].rate: expected 0 to 1, got 2.0",
     "[buses.b.units.0]": "buses.b.units.0: expected a unit identifier from 1 to 255 as the key, got '0'",
     "[buses.b.units.256]": "buses.b.units.256: expected a unit identifier from 1 to 255 as the key, got '256'",

@@ -220,8 +220,15 @@ class SettingsTests(SynchronousTestCase):
         error = self.assertRaises(ConfigError, structure, keys, KINDS[kind])
         self.assertEqual(error.faults, (sentence,))
 
-    def test_rate_is_needed(self) -> None:
-        self.refused("silence", "rate: this key is required")
+    def test_rate_or_every(self) -> None:
+        """One of them, and not both."""
+        sentence = "settings: give either rate, from 0 to 1, or every, as in every = 40"
+        for kind in KINDS:
+            self.refused(kind, sentence)
+            self.refused(kind, sentence, rate=0.5, every=2)
+
+    def test_every_is_a_number_from_one_on(self) -> None:
+        self.refused("busy", "every: expected 1 to 1000000000, got 0", every=0)
 
     def test_rate_beyond_one(self) -> None:
         self.refused("silence", "rate: expected 0 to 1, got 5.0", rate=5)

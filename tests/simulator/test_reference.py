@@ -25,11 +25,15 @@ from tests.test_simulator import Gateway
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 FILE = ROOT / "etc" / "simulation.toml"
-TABLES = {"buses", "log", "units", "faults", "identity", "values", "files", "fifo_queues", "bits", *document.TABLES}
+TABLES = {
+    "buses", "log", "units", "faults", "masters", "identity", "values", "files", "fifo_queues", "bits",
+    *document.TABLES,
+}
 """Keys that are tables of their own."""
 CLASSES = (
     settings.SimulationSettings, settings.WireLogSettings, settings.SimulatedBusSettings,
-    settings.SimulatedUnitSettings, settings.IdentitySettings, settings.TableSettings, settings.RangeSettings,
+    settings.OtherMasterSettings, settings.SimulatedUnitSettings, settings.IdentitySettings, settings.TableSettings,
+    settings.RangeSettings,
     *settings.VALUE_KINDS.values(), *KINDS.values(),
 )
 
