@@ -28,6 +28,7 @@ from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.echo import probe_for
 from lumina_twisted.bus.events import Event, Frame, Request
+from lumina_twisted.bus.faults import Fault, Faults
 from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.health import Health
@@ -73,13 +74,14 @@ class Bus:
         monitor: PerformanceMonitor | None = None, analytics: QueueAnalytics | None = None,
     ) -> None:
         self.counters = Counters()
-        self.figures = BusFigures(name, self.counters, monitor, analytics)
+        self.faults = Faults()
+        self.figures = BusFigures(name, self.counters, monitor, analytics, self.faults)
         self.samples = Samples()
         self._name = name
         self._settings = settings
         self._pace = Pace(settings)
         self.health = Health(settings)
-        self._wire = Wire(settings, self._pace, self.counters, self.health, over_stream)
+        self._wire = Wire(settings, self._pace, self.counters, self.health, over_stream, self.faults)
         self._queue: RequestQueue[Request] = RequestQueue(settings.queue, settings.queue_per_client)
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._sharing = Sharing(settings)
@@ -382,7 +384,10 @@ class Bus:
             running = None if is_late else self.admission.running
             if running is not None:
                 self.admission.answered(request, now)
+            if request.heard and not is_late:
+                self.faults.note(request.unit, Fault.HEALED)
             if request.pattern.is_exception(frame):
+                self.faults.note(request.unit, Fault.EXCEPTION)
                 if not is_late and self._asks_again(request, frame, now):
                     continue
                 if isinstance(request, Block):
@@ -400,6 +405,7 @@ class Bus:
         if self._stopping or not in_time or request.attempts > allowed_busy_retries(request, self._settings):
             return False
         self.counters.retries += 1
+        self.faults.note(request.unit, Fault.RETRIED)
         request.busy = frame
         request.not_before = now + pause
         self._queue.put_back(request, now)
@@ -435,6 +441,7 @@ class Bus:
             self._outcomes.failed(request, failures.no_reply(request, self._name))
         elif not is_offline and request.attempts <= allowed_retries(request, self._settings):
             self.counters.retries += 1
+            self.faults.note(request.unit, Fault.RETRIED)
             request.not_before = self._retry_at(request, debt, now)
             self._queue.put_back(request, now)
         elif debt.is_damaged:

@@ -6,8 +6,11 @@ whatever went wrong, one that was not sent says so.
 
 from __future__ import annotations
 
+from typing import Final
+
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.faults import HEARD
 from lumina_twisted.errors import (
     Expired,
     GatewayTargetDeviceFailedToRespond,
@@ -26,6 +29,13 @@ from lumina_twisted.errors import (
 )
 
 
+REMEDY: Final = (
+    "check the wiring, its termination and bias, cables beside it that disturb it, the speed and parity, and that no two"
+    " units share an address"
+)
+"""Against damaged replies."""
+
+
 def _unknown(request: Request, why: str) -> OutcomeUnknown:
     return OutcomeUnknown(
         f"function {request.frame[1]} was sent to unit {request.unit} and {why};"
@@ -39,17 +49,34 @@ def _ended(kind: type[ModbusError], request: Request, sentence: str) -> ModbusEr
 
 
 def no_reply(request: Request, port: str) -> ModbusError:
-    """It was sent, and nothing proven came in time; or nothing but that the device is busy."""
+    """It was sent, and nothing proven came in time; or nothing but that the device is busy, or damaged replies."""
     if request.busy:
         return exception(request, request.busy, port)
     times = "once" if request.attempts == 1 else f"{request.attempts} times"
+    damaged = _damaged(request)
+    if damaged and not request.is_read:
+        return _unknown(request, f"its reply came {damaged} (sent {times})")
     if not request.is_read:
         return _unknown(request, f"no reply came (sent {times})")
+    if damaged:
+        return _ended(
+            ResponseTimeout, request,
+            f"the reply of unit {request.unit} on {port} to function {request.frame[1]} came {damaged}, asked {times};"
+            f" {REMEDY}",
+        )
     return _ended(
         ResponseTimeout, request,
         f"unit {request.unit} on {port} did not answer function {request.frame[1]}, asked {times};"
         " check its address, its settings and the wiring",
     )
+
+
+def _damaged(request: Request) -> str:
+    """How its replies came, if any came; of several attempts each kind with its number."""
+    kinds = [kind for kind in HEARD if kind in request.heard]
+    if len(request.heard) == 1:
+        return "".join(HEARD[kind] for kind in kinds)
+    return ", ".join(f"{HEARD[kind]} {request.heard.count(kind)} times".replace(" 1 times", " once") for kind in kinds)
 
 
 def expired(request: Request, port: str) -> ModbusError:

@@ -13,6 +13,7 @@ from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.ear import Ear
 from lumina_twisted.bus.echo import Echo, probe_shape
 from lumina_twisted.bus.events import Frame, Request
+from lumina_twisted.bus.faults import Fault, Faults
 from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.owed import Debt, OwedReplies
 from lumina_twisted.bus.pace import Pace
@@ -42,10 +43,12 @@ class Wire:
 
     :param health: told of each frame that a unit sends.
     :param over_stream: whether replies come over a stream, which delays and never loses.
+    :param faults: told what goes wrong, by unit and kind.
     """
 
     def __init__(
-        self, settings: BusSettings, pace: Pace, counters: Counters, health: Health, over_stream: bool = False
+        self, settings: BusSettings, pace: Pace, counters: Counters, health: Health, over_stream: bool = False,
+        faults: Faults | None = None,
     ) -> None:
         self.attempt: Attempt | None = None
         self.echo = Echo(settings.echo)
@@ -53,12 +56,15 @@ class Wire:
         self._pace = pace
         self._counters = counters
         self._health = health
+        self._faults = faults or Faults()
         self._serial = settings.serial  # of the last frame
         self._owed = OwedReplies(over_stream)
         self._ear = Ear()
         self._state = State.IDLE
         self._last_frame = b""
         self._number = 0  # frames that have left
+        self._junk = 0  # bytes of it that are accounted for
+        self._was_answered = False  # the last frame
 
     # -- what is sent --------------------------------------------------------------------------------------------
 
@@ -84,6 +90,7 @@ class Wire:
         if self._owed.debts:
             self._owed.purge(now, request)
         self._ear.clear()
+        self._note_junk()
         sent_until = now + self._pace.wire_time(request)
         expires = sent_until + self._pace.response_timeout(request)
         self._number += 1
@@ -155,6 +162,7 @@ class Wire:
             self._signal(Signal.FRAME_REFUSED)
             return None
         self._signal(Signal.REPLY_ACCEPTED)
+        self._was_answered = True
         self._note_health(attempt, frame, now)
         self._pace.replied(request, attempt.sent_until, now, len(frame))
         self._close()
@@ -220,6 +228,7 @@ class Wire:
         if frame == self._last_frame:
             self.echo.doubt()
         else:
+            self._faults.note(frame[0], Fault.FOREIGN)
             self._health.heard(frame[0], self._serial, now)
 
     # -- how a transaction ends without a reply ------------------------------------------------------------------
@@ -232,6 +241,7 @@ class Wire:
     def response_timeout(self, attempt: Attempt, now: float) -> Unanswered:
         """No reply came in time."""
         self._signal(Signal.RESPONSE_TIMEOUT)
+        self._note_failed(attempt, now)
         debt = self._note_owed(attempt)
         debt.is_damaged = self._was_damaged(attempt, now)
         if debt.is_damaged:
@@ -285,6 +295,31 @@ class Wire:
         self._counters.frames -= 1
         self.quiet_from = min(self.quiet_from, now)
         return attempt.request.probe_for or attempt.request
+
+    def _note_failed(self, attempt: Attempt, now: float) -> None:
+        """Counts how the attempt failed, once for its unit and once for the sentence of its request."""
+        kind = self._how_it_failed(attempt, now)
+        self._was_answered = False
+        attempt.request.heard += (kind,)
+        self._faults.note(attempt.request.unit, kind)
+
+    def _how_it_failed(self, attempt: Attempt, now: float) -> Fault:
+        pattern = attempt.request.pattern
+        if self._ear.was_damaged(pattern):
+            return Fault.WRONG_CRC
+        may_be_echo = attempt.echo is not False and not attempt.echoed
+        if not may_be_echo and self._ear.begun(pattern):  # one that still goes on is only late
+            return Fault.CUT if self._ear.came_to_nothing(pattern, now) else Fault.NO_REPLY
+        heard = self._ear.junk + self._ear.unread > attempt.junk
+        return Fault.UNREADABLE if heard else Fault.NO_REPLY
+
+    def _note_junk(self) -> None:
+        """Counts what was received before and after the last reply and belongs to no frame. Where there was no reply,
+        those bytes are how it failed, and are counted as that."""
+        if self._ear.junk != self._junk:
+            self._junk = self._ear.junk
+            if self._was_answered:
+                self._faults.note(self._last_frame[0], Fault.JUNK)
 
     def _was_damaged(self, attempt: Attempt, now: float) -> bool:
         """Whether the reply seems to have come, in a state that proves nothing. On a port that may echo, an echo that
