@@ -35,6 +35,7 @@ from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.joining import Joining
 from lumina_twisted.bus.merging import Block
 from lumina_twisted.bus.monitor import PerformanceMonitor
+from lumina_twisted.bus.noise import NoiseWatch
 from lumina_twisted.bus.outcomes import Outcomes
 from lumina_twisted.bus.owed import Debt
 from lumina_twisted.bus.pace import Pace
@@ -76,6 +77,7 @@ class Bus:
         self.counters = Counters()
         self.faults = Faults()
         self.figures = BusFigures(name, self.counters, monitor, analytics, self.faults)
+        self.noise = NoiseWatch(self.figures, self.faults, name)
         self.samples = Samples()
         self._name = name
         self._settings = settings
@@ -136,7 +138,7 @@ class Bus:
     def _is_queued(self, request: Request, now: float) -> bool:
         """Puts it into the queue, if there is room and time for it."""
         if wait := self.admission.wait_in_vain(request, now):
-            self._refuse(request, failures.overloaded(request, self._name, wait), now)
+            self._refuse(request, failures.overloaded(request, self._name, wait, self.noise.cause(now)), now)
             return False
         try:
             self._queue.put(request, now)

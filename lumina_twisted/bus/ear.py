@@ -67,7 +67,7 @@ class Ear:
 
     def was_damaged(self, pattern: ReplyPattern) -> bool:
         """Whether the frame came whole, with a wrong CRC."""
-        return self._decoder.damaged is pattern
+        return pattern in self._decoder.damaged
 
     def begun(self, pattern: ReplyPattern) -> bool:
         """Whether the frame began."""

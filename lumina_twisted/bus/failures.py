@@ -28,10 +28,8 @@ from lumina_twisted.errors import (
     exception_from_code,
 )
 
-
 REMEDY: Final = (
-    "check the wiring, its termination and bias, cables beside it that disturb it, the speed and parity, and that no two"
-    " units share an address"
+    "check the wiring, its termination and bias, the speed and parity, and that no two units share an address"
 )
 """Against damaged replies."""
 
@@ -86,12 +84,15 @@ def expired(request: Request, port: str) -> ModbusError:
     return _ended(Expired, request, f"not sent, {port} had no time for it before its deadline")
 
 
-def overloaded(request: Request, port: str, wait: float) -> ModbusError:
-    """What waits already will take longer than its caller does."""
+def overloaded(request: Request, port: str, wait: float, cause: str = "") -> ModbusError:
+    """What waits already will take longer than its caller does.
+
+    :param cause: why the bus is slow, if not for the number of requests.
+    """
     return _ended(
         Overloaded, request,
-        f"not sent, what waits for {port} already takes {wait:.1f} s, which is too long for it; ask less often, or wait"
-        " longer",
+        f"not sent, what waits for {port} already takes {wait:.1f} s, which is too long for it;"
+        f" {cause or 'ask less often, or wait longer'}",
     )
 
 

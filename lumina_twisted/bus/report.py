@@ -104,7 +104,8 @@ def _diagnostics(port: PortFigures, counters: Counters) -> Report:
 
 def _units(port: PortFigures, faults: Faults) -> list[Report]:
     """Also those that nobody asked and that were received all the same."""
-    return [_unit(number, port.unit(number), faults.of(number), port) for number in sorted({*port.units, *faults.units})]
+    numbers = sorted({*port.units, *faults.units})
+    return [_unit(number, port.unit(number), faults.of(number), port) for number in numbers]
 
 
 def _unit(number: int, tally: UnitTally, faults: UnitFaults, port: PortFigures) -> Report:
