@@ -76,7 +76,9 @@ class Trouble(NamedTuple):
     def outcome(self) -> str:
         """What became of the requests."""
         healed, lost = self.counts[Fault.HEALED], self.unanswered
-        return f"retries healed {healed} request{'' if healed == 1 else 's'}, {lost or 'none'} got no answer"
+        if not healed:
+            return f"{_requests(lost)} got no answer"
+        return f"retries healed {_requests(healed)}, {lost or 'none'} got no answer"
 
     @property
     def remedy(self) -> str:
@@ -190,6 +192,10 @@ class NoiseWatch:
         tally = port.unit(unit)
         unanswered = sum(tally.errors.get(kind.token, 0) for kind in (ResponseTimeout, OutcomeUnknown))
         return Trouble(unit, seconds, tally.sent, tuple(self._faults.of(unit).counts), unanswered, tally.lost)
+
+
+def _requests(count: int) -> str:
+    return f"{count} request{'' if count == 1 else 's'}"
 
 
 def _span(seconds: float) -> str:
