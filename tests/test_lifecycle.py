@@ -268,7 +268,7 @@ import ctypes
 from twisted.internet import reactor
 def crash_on_purpose():
     ctypes.string_at(0)
-reactor.callLater(0.5, crash_on_purpose)
+reactor.callWhenRunning(reactor.callLater, 1.5, crash_on_purpose)  # when it has said that it listens
 """
 FULL = """
 import os
