@@ -148,7 +148,8 @@ class WhyItIsSlow(SynchronousTestCase):
 
     def overload(self) -> str:
         """Many requests come that their callers cannot wait for."""
-        requests = [self.world.submit(read(3, address), timeout=1.2) for address in range(60)]
+        requests = [self.world.submit(read(3, address), f"client {address}", timeout=3) for address in range(60)]
+        self.world.advance(0.2)  # a refusal is told a moment later
         for request in requests:
             event = self.world.outcome(request)
             if isinstance(event, Failure) and isinstance(event.error, Overloaded):
@@ -168,6 +169,15 @@ class WhyItIsSlow(SynchronousTestCase):
             r"^failed attempts take \d+% of the bus: unit 3, 4 of 4 attempts failed in the last \d+ s \(4 with a wrong"
             r" CRC\); check the wiring"
         ))
+
+    def test_a17_who_is_refused_for_overload_is_told_of_the_noise(self) -> None:
+        self.fail(4)
+        self.assertRegex(self.overload(), r"is too long for it; failed attempts take \d+% of the bus: unit 3, ")
+
+    def test_who_is_refused_for_load_is_told_of_the_load(self) -> None:
+        self.world.submit(read(3, 0))
+        self.world.reply(after=0.4)
+        self.assertIn("ask less often, or wait longer", self.overload())
 
     def test_little_noise_is_not_why(self) -> None:
         self.fail(1)
