@@ -87,10 +87,10 @@ class DocumentationTests(SynchronousTestCase):
                     input=shlex.split(typed)[1] + "\n" if typed else "", timeout=60, check=False,
                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 )
-                pattern = "\n".join(".*".join(map(re.escape, line.split("…"))) for line in lines if line != "…")
-                end = r"(\n.*)*" if "…" in lines else ""
+                parts = ("\n" + ".*".join(map(re.escape, line.split("…"))) for line in lines)
+                pattern = "".join(r"(\n.*)*?" if part == "\n.*" else part for part in parts)
                 said = re.sub(r"\n\d units found$", "", done.stdout.rstrip("\n"))
-                self.assertRegex(said, f"^{pattern}{end}$", f"{page}: {command}")
+                self.assertRegex("\n" + said, rf"\A{pattern}\Z", f"{page}: {command}")
 
     def values(self) -> tuple[str, ...]:
         """A listener of values, at a port that is free."""

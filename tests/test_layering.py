@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parent.parent / PACKAGE
 FLOORS = (
     {"__init__", "document", "errors", "modbus", "lineproto", "priority", "schema", "valueproto"},
     {"bus"},
-    {"ports", "simulator", "log", "prioritizing", "retrying", "validating", "pooling"},
+    {"ports", "simulator", "log", "files", "prioritizing", "retrying", "validating", "pooling"},
     {"devices", "client"},
     {"frontends", "testing", "helpers"},
     {"config", "tap", "cli"},
@@ -22,7 +22,7 @@ FLOORS = (
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
 SIDEWAYS = {
     ("simulator", "ports"), ("prioritizing", "retrying"), ("validating", "retrying"), ("testing", "frontends"),
-    ("pooling", "ports"), ("pooling", "retrying"),
+    ("pooling", "ports"), ("pooling", "retrying"), ("log", "files"), ("simulator", "files"),
 }
 """What may be imported from the same floor, on the floors whose folders stand apart (2, 3 and 4)."""
 IMPURE = {"twisted", "zope", "serial", "time", "datetime", "socket", "select", "asyncio", "threading", "random"}

@@ -10,6 +10,7 @@ import re
 import resource
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import termios
@@ -102,6 +103,48 @@ class Serving(LifecycleTests):
         client = twistd.connect()
         client.write(b"ports")
         self.assertIn(b"# bus ", client.read())
+
+
+class FileModes(LifecycleTests):
+    """What Lumina writes is its user's and its group's, however loose the umask is."""
+
+    def modes(self, umask: int) -> dict[str, int]:
+        """By name, what a daemon makes that was started with this umask."""
+        twistd = self.start(
+            "--log", "directory=deep/logs", "--config", str(self.configuration()),
+            before=f"import os; os.umask({umask})",
+        )
+        client = twistd.connect()
+        client.write(b"ports")
+        client.read()
+        twistd.send(signal.SIGTERM)
+        self.assert_clean(twistd)
+        return {
+            str(one.relative_to(twistd.folder)): stat.S_IMODE(one.stat().st_mode)
+            for one in sorted(twistd.folder.rglob("*"))
+        }
+
+    def configuration(self) -> pathlib.Path:
+        path = pathlib.Path(self.mktemp()).absolute()
+        path.write_text(
+            f'[ports.bus]\npath = "{self.device.path}"\n[values]\ndatabase = "state/deeper/lumina.db"\n'
+            '[devices.a]\nport = "bus"\nunit = 1\n[devices.a.points.b]\ntable = "holding"\naddress = 0\n'
+        )
+        return path
+
+    def test_loose_umask(self) -> None:
+        for umask in (0, 0o022):
+            modes = self.modes(umask)
+            self.assertEqual(
+                {name: oct(mode) for name, mode in modes.items()},
+                {name: "0o640" if "." in name.rpartition("/")[2] else "0o750" for name in modes},
+            )
+            self.assertIn("deep/logs/lumina.log", modes)
+            self.assertIn("state/deeper/lumina.db", modes)
+
+    def test_strict_umask(self) -> None:
+        modes = self.modes(0o077)
+        self.assertEqual((modes["deep/logs/lumina.log"], modes["state/deeper/lumina.db"]), (0o600, 0o600))
 
 
 class Demo(LifecycleTests):
@@ -225,7 +268,7 @@ import ctypes
 from twisted.internet import reactor
 def crash_on_purpose():
     ctypes.string_at(0)
-reactor.callLater(0.5, crash_on_purpose)
+reactor.callWhenRunning(reactor.callLater, 1.5, crash_on_purpose)  # when it has said that it listens
 """
 FULL = """
 import os
@@ -301,6 +344,43 @@ class Killed(LifecycleTests):
         twistd.send(signal.SIGTERM)
         self.assertEqual(twistd.wait(), 0)
         self.assertRegex(twistd.errors(), r'most recent call first\):\n  File ".*", line \d+ in ')
+
+    def test_signals_that_mean_nothing(self) -> None:
+        """SIGUSR2 and the timers' signals end a process by default; so do the real-time signals."""
+        twistd = self.start("--port", self.port)
+        numbers = {name: getattr(signal, name) for name in ("SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO")}
+        for name, number in {**numbers, "signal 40": 40}.items():
+            twistd.send(number)
+            twistd.wait_for(f"{name} means nothing to Lumina, which goes on")
+        client = twistd.connect()
+        client.write(read_line(b"a"))
+        self.assertEqual(self.device.read(len(READ)), READ)
+        self.device.write(REPLY)
+        self.assertTrue(client.read().startswith(b"a:01"))
+        client.close()
+        twistd.send(signal.SIGTERM)
+        self.assert_clean(twistd)
+
+    def test_a_flood_of_them_while_a_request_is_on_the_wire(self) -> None:
+        twistd = self.start("--port", self.port)
+        client = twistd.connect()
+        client.write(read_line(b"a"))
+        self.assertEqual(self.device.read(len(READ)), READ)
+        for _ in range(200):
+            twistd.send(signal.SIGUSR2)
+            twistd.send(signal.SIGALRM)
+        self.device.write(REPLY)
+        self.assertTrue(client.read().startswith(b"a:01"))
+        client.close()
+        twistd.send(signal.SIGTERM)
+        self.assert_clean(twistd)
+        self.assertLess(twistd.printed.count("means nothing"), 6)
+
+    def test_sigusr2_while_it_starts(self) -> None:
+        kick = "import twisted.scripts.twistd, lumina_twisted.tap, os, signal; os.kill(os.getpid(), signal.SIGUSR2)"
+        twistd = self.start("--port", self.port, before=kick)
+        twistd.send(signal.SIGTERM)
+        self.assert_clean(twistd)
 
     def test_sigquit(self) -> None:
         twistd = self.start("--port", self.port)

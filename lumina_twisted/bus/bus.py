@@ -29,6 +29,7 @@ from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.echo import probe_for
 from lumina_twisted.bus.events import Event, Findings, Frame, Request
+from lumina_twisted.bus.faults import Fault, Faults
 from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.health import Health
@@ -36,6 +37,7 @@ from lumina_twisted.bus.joining import Joining
 from lumina_twisted.bus.late_replies import LateReply
 from lumina_twisted.bus.merging import Block
 from lumina_twisted.bus.monitor import PerformanceMonitor
+from lumina_twisted.bus.noise import NoiseWatch
 from lumina_twisted.bus.outcomes import Outcomes
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.queue import RequestQueue
@@ -75,7 +77,9 @@ class Bus:
         monitor: PerformanceMonitor | None = None, analytics: QueueAnalytics | None = None,
     ) -> None:
         self.counters = Counters()
-        self.figures = BusFigures(name, self.counters, monitor, analytics)
+        self.faults = Faults()
+        self.figures = BusFigures(name, self.counters, monitor, analytics, self.faults)
+        self.noise = NoiseWatch(self.figures, self.faults, name)
         self.samples = Samples()
         self._name = name
         self._settings = settings
@@ -83,7 +87,8 @@ class Bus:
         self.health = Health(settings)
         self.findings = Findings()
         self._wire = Wire(
-            settings, self._pace, self.counters, self.health, self.findings, over_stream or is_numbered, is_numbered
+            settings, self._pace, self.counters, self.health, self.findings, self.faults,
+            over_stream or is_numbered, is_numbered,
         )
         self._queue: RequestQueue[Request] = RequestQueue(settings.queue, settings.queue_per_client)
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
@@ -139,7 +144,7 @@ class Bus:
     def _is_queued(self, request: Request, now: float) -> bool:
         """Puts it into the queue, if there is room and time for it."""
         if wait := self.admission.wait_in_vain(request, now):
-            self._refuse(request, failures.overloaded(request, self._name, wait), now)
+            self._refuse(request, failures.overloaded(request, self._name, wait, self.noise.cause(now)), now)
             return False
         try:
             self._queue.put(request, now)
@@ -398,7 +403,11 @@ class Bus:
             running = None if is_late else self.admission.running
             if running is not None:
                 self.admission.answered(request, now)
+            if request.heard and not is_late:
+                self.faults.note(request.unit, Fault.HEALED)
             if request.pattern.is_exception(frame):
+                if not request.is_canary:
+                    self.faults.note(request.unit, Fault.EXCEPTION)
                 if not is_late and self._asks_again(request, frame, now):
                     continue
                 if isinstance(request, Block):
@@ -418,6 +427,7 @@ class Bus:
         if self._stopping or not in_time or request.attempts > allowed_busy_retries(request, self._settings):
             return False
         self.counters.retries += 1
+        self.faults.note(request.unit, Fault.RETRIED)
         request.busy = frame
         request.not_before = now + pause
         self._queue.put_back(request, now)
@@ -490,6 +500,7 @@ class Bus:
             self._outcomes.failed(request, failures.no_reply(request, self._name))
         elif not is_offline and request.attempts <= allowed_retries(request, self._settings):
             self.counters.retries += 1
+            self.faults.note(request.unit, Fault.RETRIED)
             request.not_before = self._retry_at(request, late, now)
             self._queue.put_back(request, now)
         elif is_damaged or late is None:

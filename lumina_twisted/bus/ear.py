@@ -67,8 +67,12 @@ class Ear:
 
     def was_damaged(self, pattern: ReplyPattern) -> bool:
         """Whether the frame came whole, with a wrong CRC."""
-        return self._decoder.damaged is pattern
+        return pattern in self._decoder.damaged
+
+    def begun(self, pattern: ReplyPattern) -> bool:
+        """Whether the frame began."""
+        return self._decoder.begun(pattern)
 
     def came_to_nothing(self, pattern: ReplyPattern, now: float) -> bool:
         """Whether the frame began, and will not be completed any more."""
-        return now - self._heard_at >= LONGEST_PAUSE and self._decoder.begun(pattern)
+        return now - self._heard_at >= LONGEST_PAUSE and self.begun(pattern)

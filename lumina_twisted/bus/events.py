@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Literal, NamedTuple
 
+from lumina_twisted.bus.faults import Fault
 from lumina_twisted.errors import ModbusError
 from lumina_twisted.modbus.codes import BROADCAST, is_read
 from lumina_twisted.modbus.reply import reply_pattern
@@ -28,7 +29,7 @@ class Request:
 
     __slots__ = (
         "arrived", "attempts", "busy", "canaries", "client", "cost", "deadline", "done", "ends_at", "epoch", "frame",
-        "held", "is_block", "is_broadcast", "is_canary", "is_foreign", "is_given_up", "is_read", "is_refused",
+        "heard", "held", "is_block", "is_broadcast", "is_canary", "is_foreign", "is_given_up", "is_read", "is_refused",
         "is_waiting", "lane", "left_at", "max_age", "misanswered", "not_before", "number", "pattern", "probe_for",
         "probed", "retries", "riders", "serial", "unit", "waited",
     )
@@ -69,6 +70,7 @@ class Request:
         self.is_block = False  # the bus's own, for those who ride with it; see `merging`
         self.is_refused = False  # it is told so in a moment
         self.misanswered = b""  # what came instead of its reply: of its unit and function, and of another length
+        self.heard: tuple[Fault, ...] = ()  # how each attempt failed that did
         self.busy = b""  # the device's exception, if it was too busy when it was asked last
         self.riders: list[Request] = []  # those of others that its reply answers too
         self.epoch = (0, 0)  # how many writes came before it

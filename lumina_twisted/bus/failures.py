@@ -6,8 +6,11 @@ whatever went wrong, one that was not sent says so.
 
 from __future__ import annotations
 
+from typing import Final
+
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.faults import HEARD
 from lumina_twisted.errors import (
     Expired,
     GatewayTargetDeviceFailedToRespond,
@@ -25,6 +28,11 @@ from lumina_twisted.errors import (
     exception_from_code,
 )
 
+REMEDY: Final = (
+    "check the wiring, its termination and bias, the speed and parity, and that no two units share an address"
+)
+"""Against damaged replies."""
+
 
 def _unknown(request: Request, why: str) -> OutcomeUnknown:
     return OutcomeUnknown(
@@ -39,10 +47,13 @@ def _ended(kind: type[ModbusError], request: Request, sentence: str) -> ModbusEr
 
 
 def no_reply(request: Request, port: str) -> ModbusError:
-    """It was sent, and nothing proven came in time; or nothing but that the device is busy."""
+    """It was sent, and nothing proven came in time; or nothing but that the device is busy, or damaged replies."""
     if request.busy:
         return exception(request, request.busy, port)
     times = "once" if request.attempts == 1 else f"{request.attempts} times"
+    damaged = _damaged(request)
+    if damaged and not request.is_read:
+        return _unknown(request, f"its reply came {damaged} (sent {times})")
     if not request.is_read:
         return _unknown(request, f"no reply came (sent {times})")
     if request.misanswered:
@@ -51,11 +62,25 @@ def no_reply(request: Request, port: str) -> ModbusError:
             f"unit {request.unit} on {port} answered function {request.frame[1]} by a frame of"
             f" {len(request.misanswered)} bytes, which is none to what was asked; does the device have all of it?",
         )
+    if damaged:
+        return _ended(
+            ResponseTimeout, request,
+            f"the reply of unit {request.unit} on {port} to function {request.frame[1]} came {damaged}, asked {times};"
+            f" {REMEDY}",
+        )
     return _ended(
         ResponseTimeout, request,
         f"unit {request.unit} on {port} did not answer function {request.frame[1]}, asked {times};"
         " check its address, its settings and the wiring",
     )
+
+
+def _damaged(request: Request) -> str:
+    """How its replies came, if any came; of several attempts each kind with its number."""
+    kinds = [kind for kind in HEARD if kind in request.heard]
+    if len(request.heard) == 1:
+        return "".join(HEARD[kind] for kind in kinds)
+    return ", ".join(f"{HEARD[kind]} {request.heard.count(kind)} times".replace(" 1 times", " once") for kind in kinds)
 
 
 def expired(request: Request, port: str) -> ModbusError:
@@ -65,12 +90,15 @@ def expired(request: Request, port: str) -> ModbusError:
     return _ended(Expired, request, f"not sent, {port} had no time for it before its deadline")
 
 
-def overloaded(request: Request, port: str, wait: float) -> ModbusError:
-    """What waits already will take longer than its caller does."""
+def overloaded(request: Request, port: str, wait: float, cause: str = "") -> ModbusError:
+    """What waits already will take longer than its caller does.
+
+    :param cause: why the bus is slow, if not for the number of requests.
+    """
     return _ended(
         Overloaded, request,
-        f"not sent, what waits for {port} already takes {wait:.1f} s, which is too long for it; ask less often, or wait"
-        " longer",
+        f"not sent, what waits for {port} already takes {wait:.1f} s, which is too long for it;"
+        f" {cause or 'ask less often, or wait longer'}",
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Event, Reply, Request
+from lumina_twisted.bus.faults import Faults
 from lumina_twisted.bus.monitor import BATCH, PerformanceMonitor
 from lumina_twisted.bus.report import Report, queue_told, report_of
 from lumina_twisted.bus.tally import BROADCAST_SENT, CANCELLED, NORMAL, NOTHING, OK
@@ -35,15 +36,17 @@ class BusFigures:
     :param counters: what the bus counts itself.
     :param monitor: which keeps them; one of its own if none is given.
     :param analytics: which tells those of its queue too.
+    :param faults: what went wrong on the wire, by unit; the bus counts it.
     """
 
     def __init__(
         self, name: str, counters: Counters, monitor: PerformanceMonitor | None = None,
-        analytics: QueueAnalytics | None = None,
+        analytics: QueueAnalytics | None = None, faults: Faults | None = None,
     ) -> None:
         self.now = -inf
         """The time of the bus's last call."""
         self.counters = counters
+        self.faults = faults or Faults()
         self.port = (monitor or PerformanceMonitor()).port(name)
         self.waiting = 0
         """Requests whose first frame has not left."""
@@ -79,7 +82,7 @@ class BusFigures:
 
     def answered(self, request: Request, frame: bytes, is_late: bool, now: float) -> None:
         """A frame came that is a reply to ``request``."""
-        code = NORMAL if frame[1] < EXCEPTION_FLAG else frame[2]
+        code = NORMAL if frame[1] < EXCEPTION_FLAG or request.is_canary else frame[2]
         if not is_late:
             self._over(now, code)
         else:
@@ -134,7 +137,7 @@ class BusFigures:
 
     def report(self, now: float) -> Report:
         """All of it."""
-        return report_of(self.port, self.counters, now, self._running(now), self.waiting)
+        return report_of(self.port, self.counters, self.faults, now, self._running(now), self.waiting)
 
     def meter(self, client: Hashable) -> None:
         """Keeps what this client used, however many others come."""

@@ -89,6 +89,7 @@ class PortFigures:
                 unit.replies += 1
             elif heard == NOTHING:
                 unit.no_response += 1
+                unit.lost += seconds
             elif heard != BROADCAST_SENT:
                 unit.heard(heard)
             add(start, end)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from lumina_twisted.bus.counters import Counters
+from lumina_twisted.bus.faults import Faults, UnitFaults
 from lumina_twisted.bus.histogram import Histogram
 from lumina_twisted.bus.monitor import PortFigures
 from lumina_twisted.bus.tally import ClientTally, Tally, UnitTally
@@ -15,9 +16,12 @@ from lumina_twisted.bus.tally import ClientTally, Tally, UnitTally
 Report = dict[str, Any]
 
 
-def report_of(port: PortFigures, counters: Counters, now: float, running: float, waiting: int) -> Report:
+def report_of(
+    port: PortFigures, counters: Counters, faults: Faults, now: float, running: float, waiting: int
+) -> Report:
     """All that is known of one port.
 
+    :param faults: what went wrong on the wire.
     :param running: seconds that the transaction which runs has taken.
     :param waiting: requests that wait.
     """
@@ -36,8 +40,9 @@ def report_of(port: PortFigures, counters: Counters, now: float, running: float,
         "queue": waits.told().as_dict(),
         "bus": Histogram.sum_of(unit.bus for unit in units).told().as_dict(),
         "waiting": {"now": waiting, "highest": port.highest, "mean": _mean_size(port, waits, now)},
+        "faults": {"attempts": port.transactions, "lost_seconds": sum(one.lost for one in units), **faults.total()},
         "diagnostics": _diagnostics(port, counters),
-        "units": [_unit(number, port.units[number], port) for number in sorted(port.units)],
+        "units": _units(port, faults),
         "clients": [_client(one, port) for one in sorted(port.clients, key=lambda one: -one.last)],
         "clients_forgotten": port.clients.forgotten,
     }
@@ -97,10 +102,17 @@ def _diagnostics(port: PortFigures, counters: Counters) -> Report:
     }
 
 
-def _unit(number: int, tally: UnitTally, port: PortFigures) -> Report:
+def _units(port: PortFigures, faults: Faults) -> list[Report]:
+    """Also those that nobody asked and that were received all the same."""
+    numbers = sorted({*port.units, *faults.units})
+    return [_unit(number, port.unit(number), faults.of(number), port) for number in numbers]
+
+
+def _unit(number: int, tally: UnitTally, faults: UnitFaults, port: PortFigures) -> Report:
     return {
         "unit": number,
         **_tally(tally, port),
+        "faults": {"attempts": tally.sent, "lost_seconds": tally.lost, **faults.as_dict()},
         "diagnostics": {
             "server_message": tally.sent,
             "bus_exception_error": tally.exceptions,

@@ -64,7 +64,7 @@ def record(one: Tally, other: Tally, outcome: str, queue: float | None, bus: flo
 class UnitTally(Tally):
     """Those to one unit, and the frames that were exchanged with it."""
 
-    __slots__ = ("busy", "exceptions", "nak", "no_response", "replies", "sent")
+    __slots__ = ("busy", "exceptions", "lost", "nak", "no_response", "replies", "sent")
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,6 +74,7 @@ class UnitTally(Tally):
         self.nak = 0
         self.busy = 0
         self.no_response = 0
+        self.lost = 0.0  # seconds of the wire that attempts without a reply in time took
 
     def heard(self, code: int) -> None:
         """A reply came from it, with this exception code or :data:`NORMAL`."""

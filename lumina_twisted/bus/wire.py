@@ -15,6 +15,7 @@ from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.ear import Ear
 from lumina_twisted.bus.echo import Echo, probe_shape
 from lumina_twisted.bus.events import Finding, Findings, Frame, Request
+from lumina_twisted.bus.faults import Fault, Faults
 from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.late_replies import LateReplies, LateReply
 from lumina_twisted.bus.pace import Pace
@@ -52,13 +53,14 @@ class Wire:
 
     :param health: hears of each frame that a unit sends.
     :param findings: takes what is found out about the devices of the bus.
+    :param faults: counts what goes wrong, by unit and kind.
     :param over_stream: whether bytes come over a stream, which takes no wire time that could be reckoned with.
     :param is_numbered: whether only replies get here that carry the number of an open request.
     """
 
     def __init__(
         self, settings: BusSettings, pace: Pace, counters: Counters, health: Health, findings: Findings,
-        over_stream: bool = False, is_numbered: bool = False,
+        faults: Faults, over_stream: bool = False, is_numbered: bool = False,
     ) -> None:
         self.attempt: Attempt | None = None
         self.echo = Echo(settings.echo)
@@ -69,6 +71,7 @@ class Wire:
         self._counters = counters
         self._health = health
         self._findings = findings
+        self._faults = faults
         self._serial = settings.serial  # of the last frame
         self._is_numbered = is_numbered
         self._proves = tuple(not is_numbered and settings.canary_for(unit) != "off" for unit in range(256))
@@ -79,6 +82,8 @@ class Wire:
         self._state = State.IDLE
         self._last_frame = b""
         self._number = 0  # frames that have left
+        self._junk = 0  # bytes of it that are accounted for
+        self._was_answered = False  # the last frame
 
     # -- what is sent --------------------------------------------------------------------------------------------
 
@@ -132,6 +137,7 @@ class Wire:
         if self._late.count:
             self._late.sending(request, now)
         self._ear.clear()
+        self._note_junk()
         sent_until = now + self._pace.wire_time(request)
         expires = sent_until + self._pace.response_timeout(request)
         self._number += 1
@@ -216,6 +222,7 @@ class Wire:
             self._signal(Signal.FRAME_RECEIVED)
             self._signal(Signal.FRAME_REFUSED)
         self._counters.late += 1
+        self._faults.note(frame[0], Fault.LATE)
         self._health.heard(frame[0], late[0].request.serial, now)
         self._late.seen(frame[0], late[0].numbers[0])
         return None
@@ -233,6 +240,7 @@ class Wire:
             self._signal(Signal.FRAME_REFUSED)
             return None
         self._signal(Signal.REPLY_ACCEPTED)
+        self._was_answered = True
         self._note_health(attempt, frame, now)
         self._pace.replied(request, attempt.sent_until, now, len(frame))
         self._close()
@@ -315,6 +323,7 @@ class Wire:
             self._surplus.convicts(late.held, now)
         elif not request.is_foreign:
             self._counters.late += 1
+            self._faults.note(request.unit, Fault.LATE)
         if request.is_canary:
             self._canaries.answered(request, frame)
         lapsed = now > late.lapses and not self._proves[request.unit]
@@ -342,6 +351,7 @@ class Wire:
             self._doubled(unit)
             return
         self._counters.foreign += 1
+        self._faults.note(unit, Fault.FOREIGN)
         asked = None if self.attempt is None else self.attempt.request
         if asked is not None and asked.unit == unit and asked.frame[1] == frame[1] & ~EXCEPTION_FLAG:
             asked.misanswered = frame
@@ -349,6 +359,7 @@ class Wire:
     def _on_other_master(self, frame: bytes, now: float) -> None:
         """Somebody else asks on this wire: what has the form of the reply to that is not ours."""
         self._counters.other_master += 1
+        self._faults.note(frame[0], Fault.OTHER_MASTER)
         self._findings.add(Finding(frame[0], "other_master"))
         self._number += 1
         self._late.other_asked(Request(None, frame, self._serial, now), self._number, now)
@@ -356,6 +367,7 @@ class Wire:
 
     def _doubled(self, unit: int) -> None:
         self._counters.doubled += 1
+        self._faults.note(unit, Fault.DOUBLED)
         self._findings.add(Finding(unit, "doubled"))
 
     def _without_reply(self) -> Iterator[Answered]:
@@ -384,6 +396,8 @@ class Wire:
         """No reply came in time."""
         self._signal(Signal.RESPONSE_TIMEOUT)
         request = attempt.request
+        if attempt.held is None:
+            self._note_failed(attempt, now)
         is_answered = bool(request.misanswered) and not self._late.has_of_its_function(request)
         is_damaged = is_answered or self._was_damaged(attempt, now)
         late = None if is_answered else self._note_late(attempt)
@@ -458,6 +472,31 @@ class Wire:
         self._counters.frames -= 1
         self.quiet_from = min(self.quiet_from, now)
         return attempt.request.probe_for or attempt.request
+
+    def _note_failed(self, attempt: Attempt, now: float) -> None:
+        """Counts how the attempt failed, once for its unit and once for the sentence of its request."""
+        kind = self._how_it_failed(attempt, now)
+        self._was_answered = False
+        attempt.request.heard += (kind,)
+        self._faults.note(attempt.request.unit, kind)
+
+    def _how_it_failed(self, attempt: Attempt, now: float) -> Fault:
+        pattern = attempt.request.pattern
+        if self._ear.was_damaged(pattern):
+            return Fault.WRONG_CRC
+        may_be_echo = attempt.echo is not False and not attempt.echoed
+        if not may_be_echo and self._ear.begun(pattern):  # one that still goes on is only late
+            return Fault.CUT if self._ear.came_to_nothing(pattern, now) else Fault.NO_REPLY
+        heard = self._ear.junk + self._ear.unread > attempt.junk
+        return Fault.UNREADABLE if heard else Fault.NO_REPLY
+
+    def _note_junk(self) -> None:
+        """Counts what was received before and after the last reply and belongs to no frame. Where there was no reply,
+        those bytes are how it failed, and are counted as that."""
+        if self._ear.junk != self._junk:
+            self._junk = self._ear.junk
+            if self._was_answered:
+                self._faults.note(self._last_frame[0], Fault.JUNK)
 
     def _was_damaged(self, attempt: Attempt, now: float) -> bool:
         """Whether the reply seems to have come, in a state that proves nothing. On a port that may echo, an echo that

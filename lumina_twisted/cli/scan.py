@@ -2,6 +2,10 @@
 
 It is polite to a bus in use: one request at a time, no retries, and whenever others used the bus since the last one, a
 pause as long as that one took, so that half of the bus at most is its own.
+
+One try is not the truth. A request may be lost, and a reply may come damaged. So an address that stays silent is asked
+once more when all others have been asked. One from which something came is asked again at once, until it is clear how
+many of its replies are damaged.
 """
 
 from __future__ import annotations
@@ -10,10 +14,13 @@ import argparse
 import asyncio
 import re
 from asyncio import sleep
+from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 from typing import Any, Final, NamedTuple
 
+from lumina_twisted.bus.failures import REMEDY
+from lumina_twisted.bus.faults import HEARD, Fault, damage_in
 from lumina_twisted.cli import ports, stats
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.connection import ask_word
@@ -46,8 +53,14 @@ EXAMPLES: Final = """\
 PATIENCE: Final = 10.0
 """Seconds for one answer, turns of others included."""
 LONGEST_PAUSE: Final = 1.0
+MOST_TOLD: Final = 8
 ATTEMPTS: Final = 5
 """How often a unit is asked for which the bus had no time."""
+INTRODUCTIONS: Final = 3
+SAMPLE: Final = 20
+"""Requests by which the damaged replies of a unit are counted, once there was one."""
+NOISE_TRIES: Final = 4
+"""Requests to an address from which nothing came that begins as a reply does."""
 SILENCE: Final = (ResponseTimeout, UnitOffline, GatewayPathUnavailable, GatewayTargetDeviceFailedToRespond)
 """What says that there is no such unit: nobody answered, or has answered others of late; the latter two come from a
 gateway, not from the unit."""
@@ -121,6 +134,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_asking(parser, PATIENCE)
 
 
+class Heard:
+    """What came from one unit.
+
+    :param number: of the unit.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.asked = 0
+        self.answer = ""
+        """How it answers, if a good reply came."""
+        self.damaged: Counter[Fault] = Counter()
+        self.silent = 0
+        """Requests without any reply."""
+        self.introduced = 0
+        """How often it was asked what it is."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a reply began at least; other bytes may be noise."""
+        return bool(self.answer) or any(self.damaged[kind] for kind in (Fault.WRONG_CRC, Fault.CUT))
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether there is no need to ask it again now."""
+        if not self.damaged and (not self.answer or not self.silent):
+            return True
+        return self.asked >= (SAMPLE if self.is_there else NOISE_TRIES)
+
+    def __str__(self) -> str:
+        kinds = [kind for kind in HEARD if self.damaged[kind]]
+        told = [f"{self.damaged[kind]} of {self.asked} replies {HEARD[kind]}" for kind in kinds]
+        if self.silent:
+            told.append(f"{self.silent} of {self.asked} requests without any reply")
+        if not self.damaged:
+            return ", but ".join((self.answer, *told))
+        return f"{self.answer or 'there'}, but damaged: {', '.join(told)}"
+
+
 class Scan:
     """One scan.
 
@@ -130,7 +182,9 @@ class Scan:
     def __init__(
         self, options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output, bar: Progress
     ) -> None:
-        self.found: list[int] = []
+        self.found: dict[int, Heard] = {}
+        self.noise: list[int] = []
+        """Units from which something came that is no reply."""
         self._options = options
         self._client = client
         self._output = output
@@ -139,6 +193,8 @@ class Scan:
         self._clock = asyncio.get_running_loop().time
         self._requests = 0  # of ours
         self._foreign = 0  # of others, as far as we know
+        self._live: set[Way] = set()  # in which something was heard
+        self._heard: dict[tuple[Way, int], Heard] = {}
 
     async def run(self) -> None:
         """Asks one unit after the other; what answered once is not asked in other ways.
@@ -150,11 +206,18 @@ class Scan:
                 if (port := ports.parsed(line)) and port.path == self._options.port:
                     self._name = port.name
         self._foreign = await self._others() or 0
-        for way in self._ways():
-            for number in self._options.units:
-                if number not in self.found and not await self._ask(way, number):
-                    break
-                self._bar.step(" ".join(filter(None, (self._options.port, str(way), f"unit {number}"))))
+        ways = [way for way in self._ways() if await self._ask_all(way)]
+        live = [way for way in ways if way in self._live]
+        for way in live or ways:  # where something was heard it is worth while, or else everywhere
+            await self._ask_all(way)
+
+    async def _ask_all(self, way: Way) -> bool:
+        """Asks all units that have not been found; whether they can be asked that way."""
+        for number in self._options.units:
+            if number not in self.found and not await self._ask(way, number):
+                return False
+            self._bar.step(" ".join(filter(None, (self._options.port, str(way), f"unit {number}"))))
+        return True
 
     def _ways(self) -> Iterator[Way]:
         for one in product(self._options.baudrates, self._options.parities):
@@ -162,22 +225,45 @@ class Scan:
 
     async def _ask(self, way: Way, number: int) -> bool:
         """Whether others can be asked that way."""
-        unit = self._unit(way, number)
-        began = self._clock()
+        unit, heard = self._unit(way, number), self._heard.setdefault((way, number), Heard(number))
         try:
-            answer = await self._answer(unit)
-        except SILENCE:
-            pass
+            await self._hear(unit, heard)
+            identity = await self._identity(unit, heard) if heard.answer else ""
+            while not heard.is_clear:
+                await self._hear(unit, heard)
+                if heard.answer and not identity:
+                    identity = await self._identity(unit, heard)
         except NotSent as error:
             if type(error) is not NotSent:
                 raise
             self._output.note(f"{way}: {error}")  # the adapter does not take these settings
             return False
-        else:
-            self.found.append(number)
-            await self._tell(way, unit, answer)
-        await self._make_room(self._clock() - began)
+        if heard.answer or heard.damaged:
+            self._live.add(way)
+        if heard.is_there:
+            self.found[number] = heard
+            self._tell(way, heard, identity)
+            self.noise = [one for one in self.noise if one != number]
+        elif heard.damaged and number not in self.noise:
+            self.noise.append(number)
         return True
+
+    async def _hear(self, unit: Unit, heard: Heard) -> None:
+        """Asks a unit once."""
+        began = self._clock()
+        heard.asked += 1
+        try:
+            heard.answer = await self._answer(unit)
+        except SILENCE as error:
+            self._note_damage(error, heard)
+        await self._make_room(self._clock() - began)
+
+    @staticmethod
+    def _note_damage(error: ModbusError, heard: Heard) -> None:
+        if (kind := damage_in(str(error))) is not None:
+            heard.damaged[kind] += 1
+        else:
+            heard.silent += 1
 
     def _unit(self, way: Way, number: int) -> Unit:
         timeout = self._options.timeout
@@ -204,23 +290,30 @@ class Scan:
                 return "answers"
         raise AssertionError("the last attempt returns or raises")
 
-    async def _tell(self, way: Way, unit: Unit, answer: str) -> None:
-        identity = await self._identity(unit)
-        told = ", ".join(filter(None, (f"unit {unit.unit}: {answer}", str(way), identity)))
+    def _tell(self, way: Way, heard: Heard, identity: str) -> None:
+        told = ", ".join(filter(None, (f"unit {heard.number}: {heard}", str(way), identity)))
+        damaged = {kind.name.lower(): heard.damaged[kind] for kind in HEARD}
         with self._bar.aside():
             self._output.result(
-                told, port=self._options.port, unit=unit.unit, baudrate=way.baudrate, parity=way.parity, answer=answer,
-                identity=identity,
+                told, port=self._options.port, unit=heard.number, baudrate=way.baudrate, parity=way.parity,
+                answer=heard.answer, identity=identity, asked=heard.asked, silent=heard.silent,
+                damaged=damaged,
             )
 
-    async def _identity(self, unit: Unit) -> str:
-        """What the device says of itself, if it can."""
+    async def _identity(self, unit: Unit, heard: Heard) -> str:
+        """What the device says of itself, if it can; that is not asked again and again."""
+        if heard.introduced >= INTRODUCTIONS:
+            return ""
+        heard.introduced += 1
         self._requests += 1
         try:
             objects = await unit.read_device_identification()
         except NotConnected:
             raise
-        except ModbusError:
+        except ModbusError as error:
+            if damage_in(str(error)) is not None:
+                heard.asked += 1
+                self._note_damage(error, heard)
             return ""
         return " ".join(objects[one].decode("utf-8", "replace") for one in sorted(objects)[:3])
 
@@ -248,7 +341,7 @@ async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output
         raise UsageError("over Modbus TCP no speed or parity can be tried; leave out --baudrates and --parities")
     if isinstance(client, LuminaModbusClient):
         check_port(options)
-    total = len(options.units) * len(options.baudrates) * len(options.parities)
+    total = 2 * len(options.units) * len(options.baudrates) * len(options.parities)
     with progress(total, output) as bar:
         scan = Scan(options, client, output, bar)
         try:
@@ -262,11 +355,23 @@ async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output
             if scan.found:
                 output.note(f"{_told(scan.found)} so far")
             raise
-    where = f" on {options.port}" if options.port else ""
-    output.note(_told(scan.found) if scan.found else
-                f"no unit answered{where}; are baud rate, parity and wiring right?")
+    output.note(_conclusion(scan, f" on {options.port}" if options.port else ""))
     return EXIT_OK if scan.found else EXIT_REFUSED
 
 
-def _told(found: list[int]) -> str:
+def _conclusion(scan: Scan, where: str) -> str:
+    """The last line. Who is told that nobody is there, although something came, looks in the wrong place."""
+    told = [_told(scan.found)] if scan.found else []
+    if damaged := [str(one.number) for one in scan.found.values() if one.damaged]:
+        told.append(f"replies of {', '.join(damaged)} come damaged; {REMEDY}")
+    if scan.noise:
+        units_told = ", ".join(map(str, scan.noise[:MOST_TOLD])) + (", …" if len(scan.noise) > MOST_TOLD else "")
+        told.append(
+            f"something came{where} when {units_told} {'was' if len(scan.noise) == 1 else 'were'} asked, but nothing"
+            " that begins as a reply; wrong baud rate or parity, noise, or two units with one address"
+        )
+    return "\n".join(told) or f"no unit answered{where}; are baud rate, parity and wiring right?"
+
+
+def _told(found: dict[int, Heard]) -> str:
     return f"{len(found)} unit{'' if len(found) == 1 else 's'} found"

@@ -14,6 +14,14 @@ from types import FrameType
 from typing import Final, TextIO
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+MEANINGLESS: Final = tuple(
+    number for number in signal.valid_signals()
+    if number in {
+        signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGSTKFLT,
+    } or number >= signal.SIGRTMIN
+)
+"""Signals that mean nothing to Lumina and would end it by default: a timer that a library has left, a script that
+takes it for another daemon, an operator's slip."""
 asked: list[int] = []
 """Signals to stop that came before there was a reactor to stop."""
 
@@ -24,7 +32,10 @@ def take_over() -> None:
     for number in STOPPING:
         signal.signal(number, _note)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
-        signal.signal(signal.SIGHUP, _pass_over)
+        signal.signal(signal.SIGHUP, pass_over)
+    for number in MEANINGLESS:
+        if signal.getsignal(number) is signal.SIG_DFL:  # else somebody knows what it means
+            signal.signal(number, pass_over)
 
 
 def tell_stacks_to(stream: TextIO | None) -> None:
@@ -42,8 +53,8 @@ def _note(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
 
 
-def _pass_over(number: int, frame: FrameType | None) -> None:
-    """Nothing is done that could be done anew."""
+def pass_over(number: int, frame: FrameType | None) -> None:
+    """Takes a signal for which there is nothing to do."""
 
 
 if "twisted.scripts.twistd" in sys.modules:

@@ -4,6 +4,8 @@
 SIGTERM, SIGINT    a clean stop, exit status 0; a second one does not wait and kills
 SIGHUP             a sentence in the log; a clean stop if it came because our terminal was closed
 SIGUSR1            the stacks of all threads on stderr, and it goes on (with twistd's own ``--logfile``: rotates that)
+SIGUSR2, SIGALRM   a sentence in the log, and it goes on; likewise SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT and the
+                   real-time signals
 SIGQUIT            the stacks on stderr, and it is killed by it
 SIGABRT, SIGSEGV   the stacks on stderr, and it is killed by it (systemd's watchdog sends SIGABRT)
 =================  ===================================================================================================
@@ -44,8 +46,14 @@ def take_over(reactor: Any) -> None:
     def hang_up(number: int, frame: FrameType | None) -> None:
         reactor.callFromThread(_on_hang_up, reactor, terminals)
 
+    def pass_over(number: int, frame: FrameType | None) -> None:
+        reactor.callFromThread(_pass_over, number)
+
     for number in early.STOPPING:
         signal.signal(number, stop)
+    for number in early.MEANINGLESS:
+        if signal.getsignal(number) in (signal.SIG_DFL, early.pass_over):
+            signal.signal(number, pass_over)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
         signal.signal(signal.SIGHUP, hang_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, early.STOPPING)
@@ -62,6 +70,12 @@ def stop_reactor(reactor: Any) -> None:
 def _stop(reactor: Any, number: int) -> None:
     _log.info("{signal} came, so Lumina stops", signal=signal.Signals(number).name)
     stop_reactor(reactor)
+
+
+def _pass_over(number: int) -> None:
+    """Whoever sends it may wait for what it does to another program."""
+    name = signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
+    _log.info("{signal} means nothing to Lumina, which goes on", signal=name, fold=number)
 
 
 def _on_hang_up(reactor: Any, terminals: list[int]) -> None:

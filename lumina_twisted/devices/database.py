@@ -24,6 +24,7 @@ from typing import Any, Final
 from attrs import Factory, frozen
 from twisted.enterprise import adbapi
 
+from lumina_twisted.files import make_file
 from lumina_twisted.valueproto.reading import Quality, Reading
 
 Change = tuple[str, str, Reading]
@@ -104,9 +105,10 @@ class Database(adbapi.ConnectionPool):
         if self.connections:
             return super().connect()
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_file(self._path)  # SQLite gives its mode to the files beside it
             return super().connect()
         except Damaged:
+            make_file(self._path)
             return super().connect()  # it is another one now
 
     def suspect(self, error: BaseException) -> bool:

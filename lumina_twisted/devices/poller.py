@@ -67,6 +67,10 @@ WHOLE_AGAIN: Final = 600.0
 """Seconds after which a device is asked again for the blocks that it refused: many refuse all while they start."""
 _LATE: Final = (Cancelled, Expired, Overloaded, QueueFull, Stopping)
 """Not the device's fault: what was known stays, and becomes stale in its time."""
+_TOO_MUCH_IS_POLLED: Final = (
+    "it takes more of the bus than poll_share allows, or than others leave; poll less often, or see which unit does not"
+    " answer"
+)
 _TOO_MUCH: Final = (IllegalDataAddress, IllegalDataValue, NotAllowed)
 """How devices refuse a block that has an address, or a size, which they do not have; and how a port does one with an
 address that its rules keep."""
@@ -245,9 +249,9 @@ class PortPoller:
     def _tell_late(self, task: Task, now: float) -> None:
         self._late_told = now
         _log.warn(
-            "{port}: what is read at intervals comes late, {device} by {late:.1f} s: it takes more of the bus than"
-            " poll_share allows, or than others leave; poll less often, or see which unit does not answer",
+            "{port}: what is read at intervals comes late, {device} by {late:.1f} s: {why}",
             port=self.port.name, device=task.device.name, late=now - task.due,
+            why=self.port.describe().slow_because() or _TOO_MUCH_IS_POLLED,
         )
 
     def _ended(self, result: object, task: Task) -> None:

@@ -12,12 +12,18 @@ from typing import Any, Final
 
 import attrs
 
+from lumina_twisted.bus.faults import NAMES, Fault
 from lumina_twisted.ports.interfaces import Ports
 
 MOST_BYTES: Final = 200_000
 """Of one answer; a client that does not read holds no more than ``max_buffered``, 262,144 bytes by default."""
 MOST_TOLD: Final = 8
 """Units, and clients, that a person is told of, for each port."""
+_LABELS: Final = {
+    **{name: name.replace("_", " ") for name in NAMES[: Fault.RETRIED]}, "wrong_crc": "wrong CRC",
+    "exception": "refused", "foreign": "not asked for",
+}
+"""What a person reads for each kind of fault."""
 Row = dict[str, Any]
 
 
@@ -30,9 +36,28 @@ def figures_told(name: str, report: Row) -> list[str]:
         f"{name} wire  used {_percent(used['last_minute'])} of the last minute, {_percent(used['overall'])} in all,"
         f" {report['transactions']} transactions, {report['requests_per_transaction']:.2f} requests each",
         f"{name} waiting  now {waiting['now']}, highest {waiting['highest']}, mean {waiting['mean']:.2f}",
-        f"{name} times  queue {_times(report['queue'])}; bus {_times(report['bus'])}",
+        f"{name} queue time  {_times(report['queue'])}",
+        f"{name} bus time  {_times(report['bus'])}",
     ]
+    told += _faults(name, report)
     return told + _greatest(name, "unit", report["units"]) + _greatest(name, "client", report["clients"])
+
+
+def _faults(name: str, report: Row) -> list[str]:
+    """What went wrong, by unit, the worst first; nothing of those to which nothing did."""
+    rows = [row for row in report["units"] if any(row["faults"][kind] for kind in NAMES)]
+    rows.sort(key=lambda row: -sum(row["faults"][kind] for kind in NAMES))
+    told = [f"{name} faults  unit {row['unit']}  {faults_of(row['faults'])}" for row in rows[:MOST_TOLD]]
+    if (more := len(rows) - MOST_TOLD) > 0:
+        told.append(f"{name} faults  {more} units more; stats json tells of all")
+    return told
+
+
+def faults_of(counts: Mapping[str, int]) -> str:
+    """The faults of one unit, or of all, in words."""
+    kinds = ", ".join(f"{counts[kind]} {_LABELS[kind]}" for kind in NAMES if counts[kind] and kind in _LABELS)
+    retries = f"; {counts['retried']} retries healed {counts['healed']}" if counts["retried"] else ""
+    return f"{kinds or 'none'} in {counts['attempts']} attempts{retries}"
 
 
 def _greatest(name: str, what: str, rows: list[Row]) -> list[str]:
@@ -89,8 +114,8 @@ def _tally(one: Row) -> str:
     ended = ", ".join(f"{outcome.replace('_', ' ')} {count}" for outcome, count in one["ended"].items())
     shared = f", {one['shared']} shared" if one["shared"] else ""
     return (
-        f"{ended or 'nothing ended yet'}{shared}, {_percent(one['wire_share'])} of the wire time;"
-        f" queue {_times(one['queue'])}; bus {_times(one['bus'])}"
+        f"{ended or 'nothing ended yet'}{shared}; wire {_percent(one['wire_share'])};"
+        f" queue {_short_times(one['queue'])}; bus {_short_times(one['bus'])}"
     )
 
 
@@ -98,6 +123,13 @@ def _times(one: Row) -> str:
     if not one["count"]:
         return "none"
     return ", ".join(f"{which} {_duration(one[which])}" for which in ("mean", "p50", "p99", "max"))
+
+
+def _short_times(one: Row) -> str:
+    """The 99th of a hundred means something where there are a hundred."""
+    if not one["count"]:
+        return "none"
+    return ", ".join(f"{which} {_duration(one[which])}" for which in ("mean", "p99" if one["count"] >= 100 else "max"))
 
 
 def _duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -31,6 +31,8 @@ _MODE: Final = re.compile("[0-7]{3}")
 LINGER: Final = 0.5
 """Seconds that a program has to read its last reply when the service stops."""
 _LOOK_EVERY: Final = 0.01
+CHECK_EVERY: Final = 1.0
+"""Seconds between two looks whether the link is still there: one system call each."""
 _REMEDIES: Final = {
     errno.EEXIST: "something else is there; remove it, or give another path",
     errno.ENOENT: "there is no such folder; make it, or give another path",
@@ -62,6 +64,9 @@ class RtuPtyService(RtuService):
     def __init__(self, options: Any, context: Context) -> None:
         self.terminal = Terminal(options.endpoint, int(options.mode, 8), _group_number(options.group))
         super().__init__(options, context)
+        self._check: IDelayedCall | None = None
+        self._trouble: int | None = 0
+        """The error for which the link could not be made again, which is told once."""
 
     def privilegedStartService(self) -> None:
         """Makes the port.
@@ -75,6 +80,23 @@ class RtuPtyService(RtuService):
             sentence = f"cannot make the virtual serial port {self.path} ({os.strerror(error.errno or 0)})"
             raise PortError(f"{sentence}: {why}") from None
         self.clock.addReader(self)
+        self._check = self.clock.callLater(CHECK_EVERY, self._check_link)
+
+    def _check_link(self) -> None:
+        """Programs that tidy a folder up remove the link, and then nobody finds the port any more."""
+        self._check = self.clock.callLater(CHECK_EVERY, self._check_link)
+        try:
+            if self.terminal.replug():
+                self.log.warn("the link {path} was removed, and is there again", path=self.path, fold="link")
+            self._trouble = 0
+        except OSError as error:
+            if self._trouble != error.errno:
+                self._trouble = error.errno
+                self.log.error(
+                    "the link {path} of a virtual serial port was removed and cannot be made again ({why}): {remedy}",
+                    path=self.path, why=os.strerror(error.errno or 0),
+                    remedy=_REMEDIES.get(error.errno or 0, "give another path"),
+                )
 
     def stopService(self) -> Deferred[None]:
         """Takes no request any more, and takes the port away when the last one has ended.
@@ -132,6 +154,8 @@ class RtuPtyService(RtuService):
         return self._read_out(patience)
 
     def _unplug(self) -> None:
+        if self._check is not None and self._check.active():
+            self._check.cancel()
         if self.terminal.is_plugged:
             self.clock.removeReader(self)
             self.program.close()

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from lumina_twisted.files import FILE_MODE, make_folder
+
 _OLD: Final = re.compile(r"\.(\d{4}-\d\d-\d\d)\.(\d{3,})$")
 
 
@@ -80,8 +82,8 @@ class RotatingFile:
         self._open()
 
     def _open(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        make_folder(self.path.parent)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
             if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device is everybody's
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -103,7 +103,8 @@ class Decoder:
         self._looked_at = 0  # nothing that the patterns fit begins before this offset, but perhaps at the next one
         self._open_at: int | None = None  # where the first frame begins whose end only silence or more bytes tell
         self.junk = 0
-        self.damaged: Pattern | None = None
+        self.damaged: tuple[Pattern, ...] = ()
+        """The patterns whose frame came whole with a wrong CRC; one frame may fit several."""
 
     def __len__(self) -> int:
         return len(self._buffer)
@@ -119,7 +120,7 @@ class Decoder:
         self._buffer.clear()
         self._burst = True
         self._look_again()
-        self.damaged = None
+        self.damaged = ()
         return left
 
     def next_frame(self, patterns: tuple[Pattern, ...]) -> Decoded | None:
@@ -156,8 +157,8 @@ class Decoder:
                 if 0 < length <= len(buffer) - start:
                     if crc16(bytes(buffer[start : start + length])) == 0:
                         return self._take(start, length, pattern)
-                    if length > EXCEPTION_RTU_ADU:
-                        self.damaged = pattern
+                    if length > EXCEPTION_RTU_ADU and pattern not in self.damaged:
+                        self.damaged += (pattern,)
                 elif length == AT_SILENCE:
                     self._open_at = start if self._open_at is None else self._open_at
                 elif hold:
@@ -186,7 +187,7 @@ class Decoder:
         That of an exception is too short to mean anything, and so is that of a frame without a known length.
         """
         buffer = self._buffer
-        if self.damaged is pattern:
+        if pattern in self.damaged:
             return True
         return any(
             EXCEPTION_RTU_ADU < pattern.measure(buffer, start) <= MAX_RTU_ADU for start in range(len(buffer))
@@ -214,7 +215,7 @@ class Decoder:
         del self._buffer[: start + length]
         self._burst = True
         self._look_again()
-        self.damaged = None  # its bytes may be among these
+        self.damaged = ()  # its bytes may be among these
         return Decoded(frame, pattern)
 
     def _drop(self, count: int) -> None:

@@ -24,6 +24,8 @@ class PortDescription:
     :param state: ``open``, or a sentence that says why it is not.
     :param waiting: requests that wait for their turn.
     :param offline: units that do not answer.
+    :param slow_because: tells, when it is called, which unit's failed attempts take much of the bus; an empty text if
+        none does.
     :param report: tells its figures as they are when it is called.
     """
 
@@ -35,6 +37,7 @@ class PortDescription:
     counters: Counters
     report: Callable[[], Report]
     offline: tuple[int, ...] = ()
+    slow_because: Callable[[], str] = str
 
 
 HealthObserver = Callable[[HealthChange], None]

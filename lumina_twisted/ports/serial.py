@@ -23,6 +23,10 @@ from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.settings import PortSettings
 
 _READ_SIZE = 4096
+_PTY_MAJORS = range(136, 144)
+"""Device numbers of Unix 98 pseudo-terminals (Linux, Documentation/admin-guide/devices.txt)."""
+_NOT_OF_A_PTY = {"bytesize": 8, "parity": serial.PARITY_NONE}
+"""What a pseudo-terminal always has, whatever it is set to."""
 _TIMEOUTS = {"timeout": 0, "write_timeout": 0}
 
 
@@ -97,7 +101,9 @@ class BusTransport(SerialPort):  # type: ignore[misc]
 
     def _serialFactory(self, path: str, **settings: Any) -> serial.Serial:  # type: ignore[override]
         """What Twisted's constructor calls to open the device."""
-        device = serial.Serial(path, exclusive=self._settings.exclusive or None, **{**settings, **_TIMEOUTS})
+        self._fixed = _NOT_OF_A_PTY if is_pty(path) else {}
+        wanted = {**settings, **self._fixed, **_TIMEOUTS}
+        device = serial.Serial(path, exclusive=self._settings.exclusive or None, **wanted)
         try:
             self._set_up(device)
         except BaseException:
@@ -133,7 +139,7 @@ class BusTransport(SerialPort):  # type: ignore[misc]
         device, before = self._serial, self._current
         try:
             for name in ("baudrate", "bytesize", "parity", "stopbits"):
-                if getattr(wanted, name) != getattr(before, name):
+                if name not in self._fixed and getattr(wanted, name) != getattr(before, name):
                     setattr(device, name, getattr(wanted, name))
         except (ValueError, OSError, termios.error, OverflowError) as refused:
             self._restore(before)
@@ -145,7 +151,7 @@ class BusTransport(SerialPort):  # type: ignore[misc]
     def _restore(self, settings: SerialSettings) -> None:
         with contextlib.suppress(ValueError, OSError, termios.error):
             self._serial.apply_settings(
-                {name: getattr(settings, name) for name in ("baudrate", "bytesize", "parity", "stopbits")}
+                {name: getattr(settings, name) for name in ("baudrate", "bytesize", "parity", "stopbits")} | self._fixed
             )
 
     def _has_hung_up(self) -> bool:
@@ -163,6 +169,16 @@ class BusTransport(SerialPort):  # type: ignore[misc]
     def _lose(self, reason: Exception) -> None:
         if self.connected:
             self.connectionLost(Failure(reason))
+
+
+def is_pty(path: str) -> bool:
+    """Whether a path leads to a pseudo-terminal. It has no wire, so no parity and no other than 8 data bits; the kernel
+    drops them from what is set, and the C library then refuses the next opening, where nothing else is left to set
+    (glibc, sysdeps/unix/sysv/linux/tcsetattr.c)."""
+    try:
+        return os.major(os.stat(path).st_rdev) in _PTY_MAJORS
+    except OSError:
+        return False
 
 
 def _told(refused: Exception) -> str:

@@ -27,6 +27,7 @@ from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.endpoint import SerialEndpoint
 from lumina_twisted.ports.interfaces import HealthObserver, PortDescription, SampleObserver
+from lumina_twisted.ports.noise import NoiseTimer
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import SocketEndpoint
@@ -73,6 +74,7 @@ class PortService(Service):
         self._holders = 0
         tell = self._tell
         self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state, tell.failed, tell.health, tell.sample)
+        self._noise = NoiseTimer(self._bus.noise, reactor, now, tell.noise)
         self._endpoint = self._make_endpoint(partial(twin, self))
         endpoint = Reporting(self._endpoint, self._protocol.unavailable)
         self._supervisor = Supervisor(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
@@ -184,6 +186,7 @@ class PortService(Service):
         return PortDescription(
             self.name, self.path, self._serial_told(), self._state, self._bus.waiting, self._bus.counters,
             lambda: self._bus.figures.report(self._now()), self._bus.health.offline_units(),
+            lambda: self._bus.noise.cause(self._now()),
         )
 
     def watch(self, observer: HealthObserver) -> Callable[[], None]:
@@ -293,6 +296,7 @@ class PortService(Service):
         self._protocol.trace = self._tell.frame if wanted else None
 
     def _let_go(self, _: object) -> Deferred[None] | None:
+        self._noise.stop()
         self._protocol.close()
         return self._endpoint.close() if isinstance(self._endpoint, DialInEndpoint) else None
 

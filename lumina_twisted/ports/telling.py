@@ -61,6 +61,13 @@ class PortTeller:
             self._log.info("{port}: unit {unit} is online again", port=self._name, unit=change.unit)
         self._tell(self.health_observers, change)
 
+    def noise(self, unit: int, is_wrong: bool, sentence: str) -> None:
+        """Attempts to a unit fail again and again, or do so no longer."""
+        self._log.emit(
+            LogLevel.warn if is_wrong else LogLevel.info, "{sentence}", sentence=sentence, port=self._name, unit=unit,
+            fold=("noise", unit),
+        )
+
     def sample(self, sample: Sample) -> None:
         """The wire told something of a device."""
         self._tell(self.sample_observers, sample)

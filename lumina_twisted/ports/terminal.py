@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sys
@@ -55,6 +56,23 @@ class Terminal:
         except OSError:
             self._close()
             raise
+
+    def replug(self) -> bool:
+        """Makes the link again, if somebody has removed it.
+
+        :return: whether it was missing.
+        :raises OSError: if something else has that path now, or the link cannot be made.
+        """
+        name = os.ttyname(self._slave)
+        try:
+            if os.readlink(self.path) == name:
+                return False
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.path) from error
+        os.symlink(name, self.path)
+        return True
 
     def unplug(self) -> None:
         """It vanishes: a program that has it open sees a hang-up."""

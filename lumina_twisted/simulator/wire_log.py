@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from lumina_twisted.errors import ConfigError, FrameError, RequestError, exception_from_code
+from lumina_twisted.files import FILE_MODE
 from lumina_twisted.modbus.codes import FunctionCode
 from lumina_twisted.modbus.pdu import ExceptionReply, decode_reply, decode_request
 from lumina_twisted.modbus.pdu_base import PDU
@@ -199,7 +200,7 @@ class WireLog:
     def _open(self) -> None:
         """Without waiting for anybody, also where it is a pipe."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-        self._fd = os.open(self._path, flags, 0o644)
+        self._fd = os.open(self._path, flags, FILE_MODE)
 
     def _close(self) -> None:
         if self._fd >= 0:

@@ -180,7 +180,8 @@ def state_of(walk: Walk) -> str:
         [(one.frame, one.attempts, rel(one.ends_at), ahead(one.not_before), one.client, one.canaries, one.misanswered)
          for one in bus._queue],
         [(one.request.frame, one.request.done, len(one.numbers), one.more, one.awaits_echo, one.held,
-          rel(one.expired_at), [one.numbers < other.numbers for other in doubts], live and one.numbers[-1] < live.number) for one in doubts],
+          rel(one.expired_at), [one.numbers < other.numbers for other in doubts],
+          live and one.numbers[-1] < live.number) for one in doubts],
         [(ahead(one.canary_at), one.tends_to_be_late, one.lateness) for one in wire._late._units.values()],
         [(one.sent % 12, one.returns, one.silent) for one in canaries],
         [(one.shape, one.frame, one.delay, one.copy, ahead(one.copy_until), ahead(one.at + 2)) for one in surplus],

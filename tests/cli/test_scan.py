@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from unittest import mock
 
@@ -79,7 +80,7 @@ class Scans(SynchronousTestCase):
         with lumina(answer) as server:
             words = ("scan", "bus", "--units", "1-2", "--baudrates", "4800,9600,19200", "--server", server.place)
             self.assertEqual(run_main(*words)[1], "unit 1: answers, 9600\n")
-        self.assertEqual(asked, [(4800, 1), (4800, 2), (9600, 1), (9600, 2), (19200, 2)])
+        self.assertEqual(asked, [(4800, 1), (4800, 2), (9600, 1), (9600, 2), (19200, 2), (9600, 2)])
 
     def test_a_busy_bus(self) -> None:
         """What had no turn is asked again, a little later."""
@@ -117,12 +118,95 @@ class Scans(SynchronousTestCase):
         self.assertEqual(err, "M: bus does not take parity M\n1 unit found\n")
 
     def test_room_for_others(self) -> None:
-        """It pauses when others used the bus, and only then."""
-        for others, pauses in ((0, 0), (1, 3)):
+        """It pauses when others used the bus, and only then; a silent unit is asked twice."""
+        for others, pauses in ((0, 0), (1, 6)):
             self.pauses.clear()
             with busy(others) as server:
                 run_main("scan", "/dev/bus", "--units", "1-3", "--server", server.place)
             self.assertEqual(len(self.pauses), pauses)
+
+
+DAMAGED = "timeout the reply of unit 3 on bus to function 3 came with a wrong CRC, asked once; check the wiring"
+CUT = "timeout the reply of unit 3 on bus to function 3 came cut short, asked once; check the wiring"
+JUNK = "timeout the reply of unit 3 on bus to function 3 came unreadable, asked once; check the wiring"
+
+
+class ANoisyBus(SynchronousTestCase):
+    """Row A16: what a retry would have healed is no silence."""
+
+    def scan(self, *said: bytes | str, units: str = "3", then: bytes | str = "") -> tuple[int, str, str]:
+        """Unit 3 answers a read in this way, one after the other, and then the last for ever; others are silent."""
+        replies = list(said)
+        self.asked: list[int] = []
+
+        def answer(command: Command) -> bytes | str:
+            number, function = command.frame[:2]
+            if number != 3 or function != 3:
+                return "exception 1 illegal function" if number == 3 else SILENT
+            self.asked.append(number)
+            return replies.pop(0) if len(replies) > 1 else replies[0]
+
+        with lumina(answer) as server:
+            return run_main("scan", "bus", "--units", units, "--server", server.place)
+
+    def test_a16_damaged_replies_are_counted(self) -> None:
+        good = encode_adu(3, VALUE)
+        status, out, err = self.scan(DAMAGED, good, DAMAGED, CUT, good, units="2-4")
+        self.assertEqual(status, 0)
+        self.assertEqual(
+            out, "unit 3: answers, but damaged: 2 of 20 replies with a wrong CRC, 1 of 20 replies cut short\n"
+        )
+        self.assertTrue(err.startswith("1 unit found\nreplies of 3 come damaged; check the wiring"), err)
+
+    def test_a16_a_unit_that_is_only_damaged_is_there(self) -> None:
+        status, out, err = self.scan(DAMAGED)
+        self.assertEqual((status, out), (0, "unit 3: there, but damaged: 20 of 20 replies with a wrong CRC\n"))
+        self.assertNotIn("no unit answered", err)
+
+    def test_a16_a_request_that_was_lost_is_sent_once_more(self) -> None:
+        good = encode_adu(3, VALUE)
+        status, out, _ = self.scan(SILENT, good)
+        self.assertEqual((status, out), (0, "unit 3: answers, but 1 of 20 requests without any reply\n"))
+
+    def test_a16_what_begins_as_no_reply_is_told_and_no_unit(self) -> None:
+        """A wrong baud rate looks like this."""
+        status, out, err = self.scan(JUNK)
+        self.assertEqual((status, out, len(self.asked)), (1, "", scan.NOISE_TRIES + 1))
+        self.assertIn("something came on bus when 3 was asked, but nothing that begins as a reply;", err)
+
+    def test_a16_noise_over_a_good_unit(self) -> None:
+        good = encode_adu(3, VALUE)
+        status, out, err = self.scan(JUNK, JUNK, good)
+        self.assertEqual((status, out), (0, "unit 3: answers, but damaged: 2 of 20 replies unreadable\n"))
+        self.assertNotIn("something came", err)
+
+    def test_a16_a_silent_unit_is_asked_twice_and_not_more(self) -> None:
+        status, out, err = self.scan(SILENT)
+        self.assertEqual((status, out, len(self.asked)), (1, "", 2))
+        self.assertEqual(err, "no unit answered on bus; are baud rate, parity and wiring right?\n")
+
+    def test_a16_a_good_unit_is_asked_once(self) -> None:
+        self.scan(encode_adu(3, VALUE))
+        self.assertEqual(len(self.asked), 1)
+
+    def test_a16_an_identity_that_comes_damaged(self) -> None:
+        """The read went well by chance."""
+
+        def answer(command: Command) -> bytes | str:
+            return encode_adu(3, VALUE) if command.frame[1] == 3 else DAMAGED
+
+        with lumina(answer) as server:
+            status, out, _ = run_main("scan", "bus", "--units", "3", "--server", server.place)
+        self.assertEqual(
+            (status, out), (0, "unit 3: answers, but damaged: 3 of 20 replies with a wrong CRC\n")
+        )
+
+    def test_a16_in_json(self) -> None:
+        with lumina(lambda command: DAMAGED) as server:
+            _, out, _ = run_main("scan", "bus", "--units", "3", "--json", "--server", server.place)
+        told = json.loads(out.splitlines()[0])
+        self.assertEqual((told["asked"], told["silent"], told["answer"]), (20, 0, ""))
+        self.assertEqual(told["damaged"], {"wrong_crc": 20, "cut": 0, "unreadable": 0})
 
 
 def busy(others: int) -> ScriptedServer:

@@ -49,6 +49,12 @@ class Stats(CommandCase):
             **now["utilisation"], "seconds": now["utilisation"]["seconds"] - 0.5,
         }}
         self.assertRegex(_changes(now, before), r"^demo1  15\.0 requests/s, wire 25% used, \d+ waiting; in all ")
+        self.assertNotIn("attempts", _changes(now, None))
+        self.assertIn("% failed (5 of 74 attempts failed, retries healed 4)", _changes({**now, "faults": {
+            **now["faults"], "attempts": 74, "wrong_crc": 3, "no_reply": 2, "healed": 4,
+        }}, None))
+        older = {key: value for key, value in now.items() if key != "faults"}
+        self.assertIn("% failed, p99", _changes(older, None))
         again = {**before, "seconds": now["seconds"] + 99}  # the server was started again
         self.assertEqual(_changes(now, again), _changes(now, None))
         self.assertIn("  10.0 requests/s", _changes(now, again))

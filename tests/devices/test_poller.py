@@ -168,6 +168,20 @@ class Shares(PollerCase):
         (sentence,) = told
         self.assertRegex(sentence, r"^p: what is read at intervals comes late, d\d+ by 1\.\d s: .*poll_share")
 
+    def test_a17_late_for_noise_is_not_blamed_on_load(self) -> None:
+        told: list[str] = []
+
+        def log(event: LogEvent) -> None:
+            told.extend([formatEvent(event)] if event.get("log_namespace") == "lumina.poller" else [])
+
+        globalLogPublisher.addObserver(log)
+        self.addCleanup(globalLogPublisher.removeObserver, log)
+        self.poll(*[a_device(f"d{unit}", unit, poll=0.5) for unit in range(1, 31)], cost=0.2)
+        self.port.noise = "failed attempts take 60% of the bus: unit 3"
+        self.run_for(60, 0.01)
+        (sentence,) = told
+        self.assertRegex(sentence, r"comes late, d\d+ by 1\.\d s: failed attempts take 60% of the bus: unit 3$")
+
     def test_clients_come_first(self) -> None:
         self.poll(*[a_device(f"d{unit}", unit, poll=0.05) for unit in range(1, 11)], cost=0.02, share=0.9)
         self.run_for(1)

@@ -37,6 +37,8 @@ class TimedPort:
         """That of each request, by client."""
         self.used: dict[Hashable, float] = {}
         self.offline: set[int] = set()
+        self.noise = ""
+        """Why the bus is slow, if not for its load."""
         self.silent = False
         """Whether no request ends, nor begins."""
         self._waiting: list[tuple[int, int, Any]] = []
@@ -76,6 +78,9 @@ class TimedPort:
 
     def describe(self) -> Any:
         return self
+
+    def slow_because(self) -> str:
+        return self.noise
 
     def serial_for(self, unit: int) -> SerialSettings:
         return SerialSettings()

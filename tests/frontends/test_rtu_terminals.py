@@ -14,15 +14,23 @@ from typing import Any
 import serial
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
+from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
-from twisted.logger import Logger
+from twisted.logger import Logger, capturedLogs, formatEvent
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.config.protocols import front_ends, listener_class
 from lumina_twisted.errors import PortError
+from lumina_twisted.frontends import rtu_pty
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports.serial import BusTransport, is_pty
+from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.terminal import Terminal
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.testing import MemoryPort, MemoryPorts
@@ -107,6 +115,55 @@ class VirtualPorts(TerminalCase):
         service = await self.start()
         await service.stopService()
         self.assertFalse(os.path.lexists(self.path))
+
+    async def test_a_link_that_was_removed_is_made_again(self) -> None:
+        self.patch(rtu_pty, "CHECK_EVERY", 0.01)
+        service = await self.start()
+        for _ in range(3):
+            os.unlink(self.path)
+            await self.until(lambda: os.path.islink(self.path))
+            self.assertEqual(await self.ask(WRITE, 8), WRITE)
+        await service.stopService()
+        self.assertFalse(os.path.lexists(self.path))
+
+    async def test_a_link_that_was_removed_while_a_program_has_it_open(self) -> None:
+        """That program goes on, and the next one finds the same terminal."""
+        self.patch(rtu_pty, "CHECK_EVERY", 0.01)
+        await self.start()
+        terminal = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
+        self.addCleanup(os.close, terminal)
+        os.unlink(self.path)
+        await self.until(lambda: os.path.islink(self.path))
+        self.assertEqual(os.readlink(self.path), os.ttyname(terminal))
+        os.write(terminal, WRITE)
+        self.assertEqual(await deferToThread(os.read, terminal, 100), WRITE)
+
+    async def test_a_link_whose_place_was_taken(self) -> None:
+        """It is left alone, said once, and made again when the place is free."""
+        self.patch(rtu_pty, "CHECK_EVERY", 0.01)
+        with capturedLogs() as events:
+            await self.start()
+            for other in (lambda: pathlib.Path(self.path).write_text("x"), lambda: os.symlink("/dev/null", self.path)):
+                os.unlink(self.path)
+                other()
+                count = len(events)
+                await deferLater(reactor, 0.1)
+                self.assertNotIn("/dev/pts", os.path.realpath(self.path))
+                self.assertEqual(len(events), count + 1)
+                self.assertIn("cannot be made again (File exists): something else is there", formatEvent(events[-1]))
+                os.unlink(self.path)
+                await self.until(lambda: os.path.islink(self.path) and "/dev/pts" in os.readlink(self.path))
+            self.service.stopService()
+
+    async def test_a_folder_that_was_removed(self) -> None:
+        """And comes back, as /run/lumina does."""
+        self.patch(rtu_pty, "CHECK_EVERY", 0.01)
+        await self.start()
+        os.unlink(self.path)
+        self.folder.rmdir()
+        await deferLater(reactor, 0.05)
+        self.folder.mkdir()
+        await self.until(lambda: os.path.islink(self.path))
 
     async def test_a_link_that_was_left_is_replaced(self) -> None:
         os.symlink("/dev/pts/99999", self.path)
@@ -255,6 +312,35 @@ class SecondMasters(TerminalCase):
 
 class Terminals(SynchronousTestCase):
     """Links, and what they lead to."""
+
+    def test_a15_a_parity_is_taken_each_time(self) -> None:
+        """A pseudo-terminal drops parity and data bits; the C library refuses to set only what it drops."""
+        terminal = Terminal(self.mktemp())
+        terminal.plug()
+        self.addCleanup(terminal.unplug)
+        for wanted in ({"parity": "E"}, {"parity": "O"}, {"parity": "M"}, {"bytesize": 7, "parity": "E"}, {}):
+            for _ in range(3):
+                transport = BusTransport(Protocol(), PortSettings(path=terminal.path, **wanted), MemoryReactorClock())
+                transport.connectionLost(Failure(ConnectionDone()))
+
+    def test_a15_a_request_changes_to_a_parity_and_back(self) -> None:
+        """Also a unit that has one of its own, and a speed that does change."""
+        terminal = Terminal(self.mktemp())
+        terminal.plug()
+        self.addCleanup(terminal.unplug)
+        settings = PortSettings(path=terminal.path, parity="E")
+        transport = BusTransport(Protocol(), settings, MemoryReactorClock())
+        self.addCleanup(transport.connectionLost, Failure(ConnectionDone()))
+        for baudrate in (9600, 19200):
+            for parity in ("N", "E", "E", "O", "N"):
+                one = SerialSettings(parity=parity, baudrate=baudrate)
+                transport.send_frame(READ, one)
+                self.assertEqual((os.read(terminal.fileno(), 100), terminal.speed), (READ, baudrate))
+
+    def test_a15_what_is_no_pseudo_terminal(self) -> None:
+        """Real devices are set as they were told; a path that leads nowhere is none."""
+        self.assertFalse(is_pty("/dev/null"))
+        self.assertFalse(is_pty(self.mktemp()))
 
     def test_a_number_that_was_given_to_another_terminal(self) -> None:
         """A link that was left by a killed process may lead to somebody else's terminal by now."""
