@@ -32,6 +32,7 @@ from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import SocketEndpoint
 from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
 from lumina_twisted.ports.telling import PortTeller
+from lumina_twisted.ports.write_log import WriteLog
 from lumina_twisted.priority import Priority, lane_of
 
 _CLOSED: Final = "it is closed"
@@ -64,6 +65,7 @@ class PortService(Service):
         self._admit = admit
         self._reactor = reactor
         self._tell = PortTeller(name)
+        self._writes = WriteLog(name)
         over_stream = self._address is not None and self._address.framing == "rtu"
         self._bus = Bus(settings, name, over_stream=over_stream, monitor=monitor, analytics=analytics)
         self._state = "it has not been opened yet"
@@ -148,13 +150,19 @@ class PortService(Service):
     def request(
         self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, serial: SerialSettings | None = None,
         retries: int | None = None, response_length: int = 0, priority: Priority | None = None,
-        max_age: float | None = None,
+        max_age: float | None = None, note: str = "",
     ) -> Deferred[bytes]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
+        asked = self._request(client, unit, pdu, timeout, serial, retries, response_length, priority, max_age)
+        return self._writes.follow(client, unit, pdu, note, asked)
+
+    def _request(
+        self, client: Hashable, unit: int, pdu: bytes, timeout: float, serial: SerialSettings | None,
+        retries: int | None, response_length: int, priority: Priority | None, max_age: float | None,
+    ) -> Deferred[bytes]:
         if self._closing and self.running:
             again = partial(
-                self.request, client, unit, pdu, timeout=timeout, serial=serial, retries=retries,
-                response_length=response_length, priority=priority, max_age=max_age,
+                self._request, client, unit, pdu, timeout, serial, retries, response_length, priority, max_age
             )
             return self._when_closed().addCallback(lambda _: again())
         try:

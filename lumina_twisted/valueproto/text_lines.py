@@ -62,8 +62,8 @@ def _lines(answer: Answer, value_text: ValueText) -> Iterable[str]:
             return [_reading(value, value_text)]
         case Readings(values):
             return [line for one in values for line in _reading_or_fault(one, value_text)] or ["# 0 values"]
-        case Written(value):
-            return [_written(value, value_text)]
+        case Written(value, not_read_back):
+            return [_written(value, not_read_back, value_text)]
         case Past(values):
             return [*(_reading(one, value_text) for one in values), _count(values, "change")]
         case Points(names):
@@ -103,8 +103,9 @@ def _reading(one: NamedReading, value_text: ValueText) -> str:
     return f"{line} {_one_line(reading.why)}" if reading.why else line
 
 
-def _written(one: NamedReading, value_text: ValueText) -> str:
-    return f"{_value(one, value_text)} confirmed {_time(one.reading.time)}"
+def _written(one: NamedReading, not_read_back: str, value_text: ValueText) -> str:
+    line = f"{_value(one, value_text)} confirmed {_time(one.reading.time)}"
+    return f"{line} not_read_back {_one_line(not_read_back)}" if not_read_back else line
 
 
 def _value(one: NamedReading, value_text: ValueText) -> str:
