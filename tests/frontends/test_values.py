@@ -25,7 +25,7 @@ from lumina_twisted.valueproto.answer import Change, NamedReading, Readings
 from lumina_twisted.valueproto.command_lines import MAX_LINE, WORDS
 from lumina_twisted.valueproto.json_lines import parse_answer
 from lumina_twisted.valueproto.point import PointDescription
-from lumina_twisted.valueproto.reading import Quality, Reading
+from lumina_twisted.valueproto.reading import Confirmed, Quality, Reading
 from tests.strategies import QUICK
 
 TIME = "2024-11-24T17:04:50.123Z"
@@ -154,6 +154,16 @@ class Words(ValuesCase):
         self.assertEqual(self.say("write boiler.flow 70"), [f"boiler.flow 70.0 °C confirmed {TIME}"])
         self.assertEqual(self.say("write boiler.mode 'eco mode'"), [f'boiler.mode "eco mode" - confirmed {TIME}'])
         self.assertEqual([one.value for one in self.values.asked], ["70", "eco mode"])
+
+    def test_b1_a_write_that_was_not_read_back(self) -> None:
+        """B1: it is confirmed, and a second word says what is missing."""
+        done = Confirmed(Reading(70.0, Quality.GOOD, self.values.stamp), "unit 1 did not answer")
+        self.values.then(done, done)
+        line = f"boiler.flow 70.0 °C confirmed {TIME} not_read_back unit 1 did not answer"
+        self.assertEqual(self.say("write boiler.flow 70"), [line])
+        told = json.loads(self.say("format json", "write boiler.flow 70")[-1])
+        self.assertEqual((told["ok"], told["written"]["value"]), (True, 70.0))
+        self.assertEqual(told["not_read_back"], "unit 1 did not answer")
 
     def test_write_that_fails(self) -> None:
         self.values.then(NotTaken("boiler.flow still holds 65.5"))
