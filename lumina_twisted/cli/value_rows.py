@@ -118,7 +118,7 @@ def _time(one: ValueReading) -> str:
 
 def printable(text: str) -> str:
     """A device's text may have what a terminal would obey."""
-    return text if text.isprintable() else json.dumps(text)
+    return text if text.isprintable() else json.dumps(text).replace("\x7f", "\\u007f")
 
 
 READING: Final = Columns(_reading, 1)

@@ -173,7 +173,7 @@ class Daemon(Service):
         for one, _ in self._fronts:
             _log.info("{protocol} on {endpoint}", protocol=one.protocol, endpoint=one.endpoint)
         if self._hints:
-            _log.info("{hints}", hints=self._hints)
+            _log.info("{hints}", hints=self._hints, log_lines=True)
         self._operator.leave_alone()
         DeferredList(self._starting).addCallback(self._on_started)
 

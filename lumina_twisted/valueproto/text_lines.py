@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.printable import shown
 from lumina_twisted.valueproto.answer import (
     Answer,
     Change,
@@ -75,7 +76,7 @@ def _lines(answer: Answer, value_text: ValueText) -> Iterable[str]:
         case Refused(error, message):
             return _error(error, message)
         case Hints(lines):
-            return [*(f"# {_BREAK.sub(' ', line)}" for line in lines), "#"]
+            return [*(f"# {shown(_BREAK.sub(' ', line))}" for line in lines), "#"]
         case Figures(stats):
             return [*(f"# {_one_line(name)}  {_counts(counts)}" for name, counts in stats.items()), "#"]
         case Watching(watched):
@@ -120,10 +121,10 @@ def _time(seconds: float | None) -> str:
 
 def _field(text: str) -> str:
     """As one field: in quotation marks where it would be several, none, or another."""
-    if _FIELD.fullmatch(text):
+    if _FIELD.fullmatch(text) and text == shown(text):
         return text
-    shown = json.dumps(text, ensure_ascii=False)
-    return shown if shown.isprintable() else json.dumps(text)
+    quoted = json.dumps(text, ensure_ascii=False)
+    return quoted if quoted.isprintable() else json.dumps(text).replace("\x7f", "\\u007f")
 
 
 # -- other lines ----------------------------------------------------------------------------------------------------
@@ -168,4 +169,4 @@ def _count(many: tuple[Any, ...], what: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return _BREAKS.sub(" ", text).strip()
+    return shown(_BREAKS.sub(" ", text).strip())
