@@ -89,6 +89,7 @@ class Device:
 
     :param port: the port's name.
     :param points: by name, its profile's with what it overrides.
+    :param configurable: whether its file lets clients change everything of it.
     :param line: line settings of its unit that differ from the port's, as ``[ports.NAME.units.N]`` has them.
     :param given: the table it was read from.
     """
@@ -101,6 +102,7 @@ class Device:
     summary: str = ""
     hole: int = 0
     most: int = MOST_REGISTERS
+    configurable: bool = False
     line: Mapping[str, Any] = field(default=Factory(dict))
     given: Mapping[str, Any] = field(default=Factory(dict))
 

@@ -96,10 +96,12 @@ class Values(Protocol):
         """
         ...
 
-    def configure(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
+    def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
         """Changes what is configured for it, from now on and after a restart.
 
-        :param changes: a key with dots is one of a table within, as ``points.flow.poll``.
+        :param changes: a key with dots is one of a table within, as ``points.flow.poll``. What access depends on can be
+            changed only of a device whose file says ``configurable = true``.
+        :param client: whose change it is, for the log.
         :return: a Deferred that fires with None when that is in effect and saved; it fails with
             :class:`~lumina_twisted.errors.UnknownName` or :class:`~lumina_twisted.errors.ConfigError`, and then all is
             as it was.

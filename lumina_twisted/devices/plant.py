@@ -37,7 +37,7 @@ class Configurable(Protocol):
         """See :meth:`lumina_twisted.devices.interfaces.Values.config`."""
         ...
 
-    def change(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
+    def change(self, device: str, changes: Mapping[str, Any], client: Hashable) -> Deferred[None]:
         """See :meth:`lumina_twisted.devices.interfaces.Values.configure`."""
         ...
 
@@ -187,10 +187,10 @@ class Plant:
         assert self.changes is not None, "the service has said who knows"
         return self.changes.config(device)
 
-    def configure(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
+    def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
         """Changes it."""
         assert self.changes is not None, "the service has said who knows"
-        return self.changes.change(device, changes)
+        return self.changes.change(device, changes, client)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

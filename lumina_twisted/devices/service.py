@@ -77,7 +77,7 @@ class PlantService(Service):
 
     def _take_up(self, kept: Kept) -> Any:
         """What was changed first: the last values are those of devices that were described so."""
-        configured: Deferred[None] = self._changes.configs.restore(kept.configurations)
+        configured: Deferred[None] = self._changes.configs.restore(self._changes.permitted(kept.configurations))
         return configured.addBoth(self._restore, kept)
 
     def _restore(self, configured: Any, kept: Kept) -> Any:

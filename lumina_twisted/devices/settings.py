@@ -119,6 +119,10 @@ class DeviceSettings(UnitWireSettings):
     poll: Poll | None = setting(None, "in the place of its profile's", unit="s")
     hole: Hole | None = setting(None, "in the place of its profile's", unit="entries")
     most: Most | None = setting(None, "in the place of its profile's", unit="registers")
+    configurable: bool = setting(
+        False, "whether clients that may configure may change everything of it: where it is, its points, what may be"
+        " written. Else only how often it is read and how it is told",
+    )
 
 
 @frozen(kw_only=True, slots=False)

@@ -183,7 +183,7 @@ class Words:
             case commands.Write():
                 asked = maybeDeferred(self._write, client, turns, command)
             case commands.Config(changes=changes) if changes:
-                asked = maybeDeferred(self._configure, turns, command)
+                asked = maybeDeferred(self._configure, client, turns, command)
             case _:
                 return None
         return asked.addErrback(self._refusal)
@@ -220,13 +220,14 @@ class Words:
 
         return turns.run(begin)
 
-    def _configure(self, turns: Turnstile, command: commands.Config) -> Deferred[Answer]:
+    def _configure(self, client: Hashable, turns: Turnstile, command: commands.Config) -> Deferred[Answer]:
+        values = self.known()
         if self.options.readonly or not self.options.configure:
             raise NotAllowed(
                 "this listener does not change what is configured; `configure = true` and `readonly = false` in its"
                 " configuration would let it"
             )
-        done = turns.run(self.known().configure, command.device, command.changes)
+        done = turns.run(values.configure, command.device, command.changes, client)
         return done.addCallback(lambda _: self._config(command))
 
     # -- what goes wrong

@@ -133,7 +133,7 @@ class MemoryValues:
             raise UnknownName(f"there is no device {device!r}; {_near(device, self.devices())}")
         return self.configs.get(device, {})
 
-    def configure(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
+    def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
         """Changes it."""
         try:
             self.config(device)

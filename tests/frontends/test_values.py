@@ -54,7 +54,7 @@ class ValuesCase(SynchronousTestCase):
 
     def start(self, values: MemoryValues | None = None, **options: Any) -> None:
         self.values = values or plant()
-        self.listener = MemoryListener(ValuesFrontEnd(), values=self.values, **options)
+        self.listener = MemoryListener(ValuesFrontEnd(), values=self.values, **{"configure": True, **options})
         self.clock: Clock = self.listener.clock
         self.client = self.listener.connect()
 
@@ -205,7 +205,9 @@ class Words(ValuesCase):
         self.assertIn("there is no device 'boilr'; did you mean 'boiler'?", self.say("config boilr")[0])
 
     def test_config_that_may_not_be_changed(self) -> None:
-        self.start(configure=False)
+        """Unless the file says so, no client configures."""
+        self.listener = MemoryListener(ValuesFrontEnd(), values=self.values)
+        self.client = self.listener.connect()
         self.assertIn("error not_allowed this listener does not change", self.say("config boiler poll=2.5")[0])
 
     def test_stats(self) -> None:
