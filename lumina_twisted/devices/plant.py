@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.devices.asking import checked_value, read_point, write_point
@@ -23,11 +25,13 @@ from lumina_twisted.devices.poller import PortPoller
 from lumina_twisted.devices.settings import ValuesSettings
 from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.devices.write_turns import Turns
-from lumina_twisted.errors import LuminaError
+from lumina_twisted.errors import LuminaError, NotTaken
 from lumina_twisted.modbus.codes import BROADCAST
 from lumina_twisted.modbus.value_codec import Value
 from lumina_twisted.ports.interfaces import Port, Ports
 from lumina_twisted.valueproto.reading import Confirmed, Reading
+
+_log: Final = Logger(namespace="lumina.values")
 
 
 class Configurable(Protocol):
@@ -157,7 +161,7 @@ class Plant:
             return fail()
         until = self._now() + timeout
         write = partial(self._write, port, client, name, value, until)
-        written = self._turns.run((device.port, device.unit), point, timeout, write)
+        written = self._turns.run((device.port, device.unit), point, timeout, write).addErrback(_tell_not_taken, name)
         return written.addCallback(lambda not_read_back: Confirmed(self.reading(name), not_read_back))
 
     def watch(self, observer: Observer, names: Iterable[str]) -> Callable[[], None]:
@@ -242,6 +246,13 @@ class Plant:
             poller = PortPoller(port, there, share, self._clock, self._now, self._hearing.failed)
             self._pollers[name] = poller
             poller.start()
+
+
+def _tell_not_taken(failure: Failure, name: str) -> Failure:
+    """The log of writes says *confirmed*, which is what the device did; that it holds another value is said here."""
+    if failure.check(NotTaken):
+        _log.warn("{why}", why=str(failure.value), fold=("not taken", name))
+    return failure
 
 
 def _description(name: str, device: Device, point: Point) -> PointDescription:

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.devices import write_turns
@@ -203,11 +204,16 @@ class B3Turns(WritingCase):
                 self.boiler.holding_registers[10] = 215
 
         self.boiler.on_write[10] = [clip]
+        told: list[str] = []
+        globalLogPublisher.addObserver(hear := lambda event: told.append(formatEvent(event) or ""))
+        self.addCleanup(globalLogPublisher.removeObserver, hear)
         written = [self.begin("set", value) for value in (21, 22, 23)]
         self.run_for(0.5)
         self.assertEqual(self.successResultOf(written[0]).reading.value, 21.0)
         self.assertIn("holds 21.5 instead of 22.0", self.failureResultOf(written[1], NotTaken).getErrorMessage())
         self.assertEqual(self.successResultOf(written[2]).reading.value, 23.0)
+        self.assertEqual([one for one in told if "not" in one or "holds" in one], [
+            "boiler.set was written and confirmed, and the device holds 21.5 instead of 22.0"])
 
     def test_b3_points_that_share_a_register(self) -> None:
         self.boiler.holding_registers[30] = 0x8000
