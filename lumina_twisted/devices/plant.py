@@ -155,12 +155,11 @@ class Plant:
         """Sets a point."""
         try:
             device, point = self._find(name)
-            port = self._ports.find(device.port)
             value = checked_value(device.unit, point, name, value)
         except LuminaError:
             return fail()
         until = self._now() + timeout
-        write = partial(self._write, port, client, name, value, until)
+        write = partial(self._write, client, name, value, until)
         written = self._turns.run((device.port, device.unit), point, timeout, write).addErrback(_tell_not_taken, name)
         return written.addCallback(lambda not_read_back: Confirmed(self.reading(name), not_read_back))
 
@@ -216,12 +215,13 @@ class Plant:
             if device.port == poller.port.name and unit in (BROADCAST, device.unit):
                 poller.hurry(device.name, run.table, run.address, run.quantity)
 
-    def _write(self, port: Port, client: Hashable, name: str, value: Value, until: float) -> Deferred[str]:
+    def _write(self, client: Hashable, name: str, value: Value, until: float) -> Deferred[str]:
         """Sends it, as the point is described now that its turn has come."""
         device, point = self._find(name)
         known = self.state.reading(device.name, point.name)
         before = "" if known is None or known.value is None else f"{point.codec.format(known.value)} -> "
         note = f"{name} {before}{point.codec.format(value)}"
+        port = self._ports.find(device.port)
         return write_point(port, client, device.unit, point, name, value, until, self._now, note)
 
     def _find(self, name: str) -> tuple[Device, Point]:

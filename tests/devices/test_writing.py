@@ -285,6 +285,17 @@ class B3Turns(WritingCase):
         written[0].cancel()
         self.assertEqual(self.plant._turns._turns, {})
 
+    def test_b3_a_device_that_is_moved_meanwhile(self) -> None:
+        """Who waits for his turn writes where the point is then."""
+        self.port.silent = True
+        first, second = self.begin("set", 21), self.begin("set", 22)
+        self.plant.replace(Device(name="boiler", port="q", unit=3, points=POINTS))
+        first.cancel()
+        self.failureResultOf(first, Cancelled)
+        self.run_for(0.1)
+        self.assertEqual(self.successResultOf(second).reading.value, 22.0)
+        self.assertEqual((self.other.holding_registers[10], self.boiler.holding_registers[10]), (220, 0))
+
     def test_b3_what_does_not_fit_waits_for_nobody(self) -> None:
         self.port.silent = True
         first = self.begin("set", 21)
