@@ -145,8 +145,8 @@ def _faults(point: Point) -> Iterator[tuple[str, str]]:
     if point.write == "single" and codec.width > 1:
         yield "write", f'"single" sets one register, and {codec.type} takes {codec.width} here; write "multiple"'
     if point.tolerance and (codec.type in ("string", "bits", "bool") or codec.enum):
-        what = "has words" if codec.enum else f"of the type {codec.type} is no number"
-        yield "tolerance", f"a value that {what}, and so it is taken or not; take it away"
+        what = "a value that has words" if codec.enum else f"the type {codec.type}"
+        yield "tolerance", f"{what} is taken or not, and is no number that may be near; take it away"
     if point.dead_band and codec.type in ("string", "bits", "bool"):
         yield "dead_band", f"the type {codec.type} is no number, and every change counts; take it away"
 
