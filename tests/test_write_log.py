@@ -198,10 +198,15 @@ class Fronts(LogCase):
         self.assertIn("hall.set 0.7 -> 0.9 (holding register 5 = 9); confirmed", told)
 
     def test_what_a_rule_refuses(self) -> None:
-        """Who tries is told of, too."""
+        """Who tries is told of, too; by the port, with the rule, and once."""
+        told: list[str] = []
+        globalLogPublisher.addObserver(hear := lambda event: told.append(formatEvent(event) or ""))
+        self.addCleanup(globalLogPublisher.removeObserver, hear)
         self.port._rules = PortSettings(path="/dev/nowhere", deny=("write *",)).rules
-        told = self.line_of("modbus-tcp", mbap(1, 3, WRITE))
-        self.assertIn(f"write by {PEER} on boiler, unit 3: holding register 5 = 7; not_allowed, not on boiler", told)
+        self.listener("modbus-tcp").connect().send(mbap(1, 3, WRITE))
+        self.assertEqual(self.lines(), [])
+        rule = "setting holding register 5 of unit 3 to 7 is denied by the rule 'write *'"
+        self.assertEqual([one for one in told if "refused" in one], [f"boiler: refused to {PEER}, {rule}"])
 
     def test_as_json(self) -> None:
         """For whoever collects them: who, where and what are keys of their own."""

@@ -21,6 +21,7 @@ from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.monitor import PerformanceMonitor
+from lumina_twisted.bus.tally import name_of
 from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
@@ -170,7 +171,7 @@ class PortService(Service):
         except RequestError as error:
             return fail(error)
         if self._rules is not None and (fault := self._rules.fault(unit, pdu)):
-            return fail(self._not_allowed(fault, frame))
+            return fail(self._not_allowed(client, fault, frame))
         if serial is None or self._address is not None:  # the speed behind a socket is not ours to set
             serial = self.serial_for(unit)
         elif not self.settings.takes_baudrate(serial.baudrate):
@@ -227,9 +228,9 @@ class PortService(Service):
             return str(self.serial)
         return "Modbus TCP" if self._address.framing == "modbus" else f"RTU at {self.serial.baudrate}"
 
-    def _not_allowed(self, fault: str, frame: bytes) -> NotAllowed:
+    def _not_allowed(self, client: Hashable, fault: str, frame: bytes) -> NotAllowed:
         error = NotAllowed(f"not on {self.name}, {fault}", unit=frame[0], function_code=frame[1], frame=frame)
-        self._tell.refused(fault, error)
+        self._tell.refused(name_of(client), fault, error)
         return error
 
     def _refused_baudrate(self, baudrate: int) -> str:

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lumina_twisted.bus.tally import name_of
-from lumina_twisted.errors import FrameError, LuminaError
+from lumina_twisted.errors import FrameError, LuminaError, NotAllowed
 from lumina_twisted.modbus.access import Access, accesses
 from lumina_twisted.modbus.codes import BROADCAST, is_read
 
@@ -45,6 +45,8 @@ class WriteLog:
         return asked
 
     def _ended(self, result: Any, client: str, unit: int, pdu: bytes, note: str) -> Any:
+        if isinstance(result, Failure) and result.check(NotAllowed):
+            return result  # the port has told it, with its rule
         kind, outcome = _outcome(result, unit)
         place, address = _what(pdu)
         _log.info(
