@@ -12,11 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from lumina_twisted.printable import shown
+
 
 class LuminaError(Exception):
-    """Every error that Lumina raises on purpose."""
+    """Every error that Lumina raises on purpose. Its message quotes what others gave, and is fit to be printed."""
 
     token: ClassVar[str] = "error"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shown(message))
 
 
 class ConfigError(LuminaError):
@@ -25,8 +30,9 @@ class ConfigError(LuminaError):
     token = "invalid"
 
     def __init__(self, faults: Sequence[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = tuple(faults)
+        super().__init__()
+        self.faults = tuple(map(shown, faults))
+        self.args = ("\n".join(self.faults),)
 
 
 class PortError(LuminaError):

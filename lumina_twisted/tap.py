@@ -20,6 +20,7 @@ from lumina_twisted.config.logs import DaemonLog
 from lumina_twisted.config.process import Operator
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import tcp_address
+from lumina_twisted.printable import shown
 
 
 class Options(usage.Options):
@@ -113,7 +114,7 @@ class Options(usage.Options):
         except ConfigError as error:
             raise _refused(*error.faults, *_where_from(given)) from None
         if self["check"]:
-            print(f"{file_used(given) or 'the configuration'} is fine: {self.configuration}")
+            print(shown(f"{file_used(given) or 'the configuration'} is fine: {self.configuration}"))
             raise SystemExit(0)
 
 
@@ -126,7 +127,7 @@ def _where_from(given: Given) -> list[str]:
 def _refused(*sentences: str) -> SystemExit:
     """Exit status 2: to start once more would not help, as it may after 1."""
     for sentence in sentences:
-        print(f"lumina: {sentence}", file=sys.stderr)
+        print(f"lumina: {shown(sentence)}", file=sys.stderr)
     return SystemExit(2)
 
 

@@ -12,7 +12,7 @@ PACKAGE = "lumina_twisted"
 ROOT = pathlib.Path(__file__).parent.parent / PACKAGE
 
 FLOORS = (
-    {"__init__", "document", "errors", "modbus", "lineproto", "priority", "schema", "valueproto"},
+    {"__init__", "document", "errors", "modbus", "lineproto", "printable", "priority", "schema", "valueproto"},
     {"bus"},
     {"ports", "simulator", "log", "files", "prioritizing", "retrying", "validating", "pooling"},
     {"devices", "client"},

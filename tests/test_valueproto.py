@@ -242,6 +242,7 @@ class Json(SynchronousTestCase):
             (answers.Readings((HOT,)), f'{{"ok": true, "values": [{value}]}}'),
             (answers.Change(HOT, tag="w"), f'{{"tag": "w", "change": {value}}}'),
             (answers.Written(HOT, tag='"'), f'{{"tag": "\\"", "ok": true, "written": {value}}}'),
+            (answers.Written(HOT, "no reply"), f'{{"ok": true, "written": {value}, "not_read_back": "no reply"}}'),
             (answers.Readings((NamedFault("a.b", "timeout", "no"),)),
              '{"ok": true, "values": [{"name": "a.b", "error": "timeout", "message": "no"}]}'),
             (answers.Refused("unknown_name", "no"), '{"ok": false, "error": "unknown_name", "message": "no"}'),
@@ -306,6 +307,8 @@ class Text(SynchronousTestCase):
                 "error timeout a.b: no reply", "error x no 'c.d'"]),
             (answers.Readings(()), ["# 0 values"]),
             (answers.Written(HOT, tag="3"), ["@3 boiler.flow 65.5 °C confirmed 2024-11-24T17:04:50.123Z"]),
+            (answers.Written(HOT, "no\nreply"), [
+                "boiler.flow 65.5 °C confirmed 2024-11-24T17:04:50.123Z not_read_back no reply"]),
             (answers.Past((HOT,), tag="3"), [
                 "@3 boiler.flow 65.5 °C good 2024-11-24T17:04:50.123Z", "@3 # 1 change"]),
             (answers.Points((point,)), ["boiler.mode u16 - rw what it does", "# 1 value"]),

@@ -48,7 +48,7 @@ class ValuesCase(TestCase):
             ports=ports, reactor=reactor, now=time.monotonic, stamp=time.time, log=Logger("lumina.values"),
             values=self.values,
         )
-        self.listener = ValuesFrontEnd().build(ValuesOptions(), context)
+        self.listener = ValuesFrontEnd().build(ValuesOptions(configure=True), context)
         listening = reactor.listenTCP(0, self.listener, interface="127.0.0.1")
         self.tcp_port: int = listening.getHost().port
         self.addCleanup(listening.stopListening)

@@ -127,7 +127,7 @@ class Clients:
         if tally is None:
             if len(self._tallies) >= self._most:
                 self._forget_one()
-            tally = self._tallies[key] = ClientTally(_name(client))
+            tally = self._tallies[key] = ClientTally(name_of(client))
         tally.last = now
         return tally
 
@@ -137,7 +137,7 @@ class Clients:
         self.forgotten += 1
 
 
-def _name(client: Hashable) -> str:
+def name_of(client: Hashable) -> str:
     """As a person reads it; of what has no text of its own, its kind."""
     kind = type(client)
     is_told = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__

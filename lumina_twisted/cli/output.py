@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lumina_twisted.errors import ConfigError, LuminaError, ModbusException
+from lumina_twisted.printable import shown_lines
 
 
 class WriteFailed(Exception):
@@ -50,10 +51,13 @@ class Output:
         """
         self.line(json.dumps(data) if self.as_json else text)
 
-    def line(self, text: str) -> None:
-        """A line on standard output; it fails as :meth:`result` does."""
+    def line(self, text: str, before: str = "") -> None:
+        """A line on standard output, or several; it fails as :meth:`result` does.
+
+        :param before: what the terminal is to obey before it.
+        """
         try:
-            print(text, file=self.out, flush=True)
+            print(before + shown_lines(text), file=self.out, flush=True)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -62,7 +66,7 @@ class Output:
     def note(self, text: str) -> None:
         """What is only for people, and no result."""
         if not self.as_json:
-            print(text, file=self.err, flush=True)
+            print(shown_lines(text), file=self.err, flush=True)
 
     def error(self, error: Exception) -> None:
         """Why there is no result; it fails as :meth:`result` does if that is JSON."""
@@ -83,5 +87,5 @@ class Output:
 
 def sentence(error: Exception) -> str:
     """An error for a person; all faults of a configuration, a line each."""
-    text = str(error) or type(error).__name__
+    text = shown_lines(str(error) or type(error).__name__)
     return text.replace("\n", "\nlumina: ") if isinstance(error, LuminaError) else text

@@ -72,7 +72,7 @@ async def _look(client: LuminaModbusClient, timeout: float, pause: float | None,
                 output.result("", **row)
         else:
             clear = _CLEAR if output.out.isatty() else ""
-            output.line(clear + "\n".join(_changes(row, before.get(name)) for name, row in ports.items()))
+            output.line("\n".join(_changes(row, before.get(name)) for name, row in ports.items()), clear)
         if not pause:
             return
         before = ports

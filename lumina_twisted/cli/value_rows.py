@@ -62,7 +62,7 @@ class Rows:
 
 def value_and_unit(one: ValueReading) -> str:
     """The value of a reading, with its unit of measure."""
-    return f"{_value(one)} {_printable(one.unit_of_measure)}".rstrip()
+    return f"{_value(one)} {printable(one.unit_of_measure)}".rstrip()
 
 
 def settings(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
@@ -75,30 +75,30 @@ def settings(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, s
 
 
 def _reading(one: ValueReading) -> tuple[str, ...]:
-    return one.name, *_known(one), _time(one), _printable(one.why)
+    return one.name, *_known(one), _time(one), printable(one.why)
 
 
 def _change(one: ValueReading) -> tuple[str, ...]:
-    return _time(one), *_known(one), _printable(one.why)
+    return _time(one), *_known(one), printable(one.why)
 
 
 def _known(one: ValueReading) -> tuple[str, ...]:
-    return _value(one), _printable(one.unit_of_measure), one.quality.value
+    return _value(one), printable(one.unit_of_measure), one.quality.value
 
 
 def _point(one: PointDescription) -> tuple[str, ...]:
     access = "rw" if one.writable else "r"
-    return one.name, one.type, access, _printable(one.unit_of_measure), _range(one), _printable(one.summary)
+    return one.name, one.type, access, printable(one.unit_of_measure), _range(one), printable(one.summary)
 
 
 def _value(one: ValueReading) -> str:
-    return NOTHING if one.value is None else _printable(value_text(one.value))
+    return NOTHING if one.value is None else printable(value_text(one.value))
 
 
 def _range(one: PointDescription) -> str:
     """What the value can be."""
     if one.words:
-        words = _printable(", ".join(one.words))
+        words = printable(", ".join(one.words))
         return words if len(words) <= MOST_WORDS else f"{words[: MOST_WORDS - 1]}…"
     if one.low is None and one.high is None:
         return ""
@@ -116,9 +116,9 @@ def _time(one: ValueReading) -> str:
         return NOTHING
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A device's text may have what a terminal would obey."""
-    return text if text.isprintable() else json.dumps(text)
+    return text if text.isprintable() else json.dumps(text).replace("\x7f", "\\u007f")
 
 
 READING: Final = Columns(_reading, 1)

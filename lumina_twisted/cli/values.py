@@ -14,7 +14,7 @@ from lumina_twisted.cli.connection import run_asking_values
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded, checked, nearest
 from lumina_twisted.cli.status import status_of
-from lumina_twisted.cli.value_rows import HISTORY, LIST, READING, Rows, settings, value_and_unit
+from lumina_twisted.cli.value_rows import HISTORY, LIST, READING, Rows, printable, settings, value_and_unit
 from lumina_twisted.client.aio import LuminaValuesClient, Quality, ValueReading
 from lumina_twisted.client.value_place import DEFAULT_TIMEOUT, PORT
 from lumina_twisted.errors import LuminaError
@@ -87,7 +87,9 @@ async def _read(options: Any, client: LuminaValuesClient, output: Output) -> int
 async def _write(options: Any, client: LuminaValuesClient, output: Output) -> int:
     name, value = options.values
     now = await client.write(name, value)
-    output.result(f"{name} {value_and_unit(now)}: confirmed", **_told(now))
+    more = f", not read back, because {printable(now.not_read_back)}" if now.not_read_back else ""
+    data = {"not_read_back": now.not_read_back} if now.not_read_back else {}
+    output.result(f"{name} {value_and_unit(now)}: confirmed{more}", **_told(now), **data)
     return EXIT_OK
 
 

@@ -225,6 +225,8 @@ class DeviceHandle:
     async def write(self, point: str, value: Value, timeout: float | None = None) -> ValueReading:
         """Sets one point, and returns the new reading when the device has confirmed it.
 
+        Where the value was to be read back and could not be, the reading's ``not_read_back`` says why.
+
         :param value: of the point's type, or a text as a person types it.
         :raises NotWritable: and :class:`~lumina_twisted.errors.NotTaken` (it was confirmed, and the device holds
             another value), besides the failures of every request.

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from lumina_twisted.client.value_reading import ValueReading, value_text
 from lumina_twisted.errors import RequestError, ServerError
@@ -57,7 +57,7 @@ def read_one(name: str, fresh: bool) -> ValueCall[ValueReading]:
 def write(name: str, value: Value) -> ValueCall[ValueReading]:
     """Sets a point."""
     asked = command.Write(_one(name), value_text(value))
-    return ValueCall(asked, lambda answer: ValueReading.of(_is(Written, answer).value))
+    return ValueCall(asked, _written)
 
 
 def watch(names: tuple[str, ...]) -> command.Watch:
@@ -91,6 +91,11 @@ def _readings(answer: Answer) -> tuple[ValueReading, ...]:
     if not readings:
         raise ServerError("the server told of no value")
     return readings
+
+
+def _written(answer: Answer) -> ValueReading:
+    written = _is(Written, answer)
+    return evolve(ValueReading.of(written.value), not_read_back=written.not_read_back)
 
 
 def _is(kind: type[A], answer: Answer) -> A:

@@ -23,6 +23,8 @@ class ValueReading:
     :param time: when the device was asked for that, in seconds since 1970; None if there is no value.
     :param why: a sentence that says why the quality is not good; empty if it is.
     :param error: where the device was asked just now and gave no value: that failure.
+    :param not_read_back: after a write that the device confirmed: why it could not be looked whether it holds the
+        value, where its description wants that; empty otherwise.
     """
 
     name: str
@@ -32,6 +34,7 @@ class ValueReading:
     time: float | None
     why: str = ""
     error: LuminaError | None = field(default=None, eq=False, repr=False)
+    not_read_back: str = field(default="", kw_only=True)
 
     @property
     def is_good(self) -> bool:

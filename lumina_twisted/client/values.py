@@ -201,9 +201,10 @@ class DeviceHandle:
         """Sets one point.
 
         :param value: of the point's type, or a text as a person types it.
-        :return: a Deferred that fires with the new reading when the device has confirmed it. Besides the failures of
-            every request there are :class:`~lumina_twisted.errors.NotWritable` and
-            :class:`~lumina_twisted.errors.NotTaken` (it was confirmed, and the device holds another value).
+        :return: a Deferred that fires with the new reading when the device has confirmed it. Where the value was to be
+            read back and could not be, its ``not_read_back`` says why. Besides the failures of every request there are
+            :class:`~lumina_twisted.errors.NotWritable` and :class:`~lumina_twisted.errors.NotTaken` (it was confirmed,
+            and the device holds another value).
         """
         return self.client.write(self._of(point), value, timeout)
 

@@ -96,10 +96,16 @@ class Daemon(Service):
         for one, front in self._fronts:
             self._starting.append(maybeDeferred(front.privilegedStartService).addErrback(self._refuse, one))
         if self._refused:  # Twisted's own endpoints listen, or fail to, before they return
-            raise SystemExit(1) if self._operator.foreground else ConfigError(self._refused)
+            raise self._end()
 
     def startService(self) -> None:
-        """Opens the ports, and takes over the signals once the reactor has set its own."""
+        """Opens the ports, and takes over the signals once the reactor has set its own.
+
+        :raises SystemExit: or :class:`~lumina_twisted.errors.ConfigError`, as :meth:`privilegedStartService` does, if
+            another service uses the database.
+        """
+        if self._plant is not None and (sentence := self._plant.claim()):
+            raise self._refusal(sentence)
         super().startService()
         for service in self._also:
             service.startService()
@@ -153,14 +159,24 @@ class Daemon(Service):
         """Ends the process, at once or, if it runs already, by way of a clean stop."""
         if failure.check(CancelledError):
             return
-        sentence = why_not_listening(one.endpoint, failure.value)
+        self._tell_refusal(why_not_listening(one.endpoint, failure.value))
+        if self.running:
+            exit_with_failure()
+            self._reactor.callWhenRunning(signals.stop_reactor, self._reactor)
+
+    def _tell_refusal(self, sentence: str) -> None:
         _log.critical("{sentence}", sentence=sentence)
         self._operator.tell(sentence)
         self._report.failed(sentence)
         self._refused.append(sentence)
-        if self.running:
-            exit_with_failure()
-            self._reactor.callWhenRunning(signals.stop_reactor, self._reactor)
+
+    def _refusal(self, sentence: str) -> BaseException:
+        """Why it does not start: told, and to be raised."""
+        self._tell_refusal(sentence)
+        return self._end()
+
+    def _end(self) -> BaseException:
+        return SystemExit(1) if self._operator.foreground else ConfigError(self._refused)
 
     def _tell(self) -> None:
         for port in self._pool:
@@ -173,7 +189,7 @@ class Daemon(Service):
         for one, _ in self._fronts:
             _log.info("{protocol} on {endpoint}", protocol=one.protocol, endpoint=one.endpoint)
         if self._hints:
-            _log.info("{hints}", hints=self._hints)
+            _log.info("{hints}", hints=self._hints, log_lines=True)
         self._operator.leave_alone()
         DeferredList(self._starting).addCallback(self._on_started)
 

@@ -10,6 +10,8 @@ import resource
 import sys
 from typing import Final
 
+from lumina_twisted.printable import shown
+
 _COLLECT_AFTER: Final = 20_000
 """New objects between two looks of the garbage collector. Nearly all of ours die by their reference count; its default
 of 700 looks every few dozen commands and costs a tenth of the throughput."""
@@ -32,7 +34,7 @@ class Operator:
         """On stderr."""
         if self._fd is not None:
             with contextlib.suppress(OSError):
-                os.write(self._fd, f"lumina: {sentence}\n".encode("utf-8", "replace"))
+                os.write(self._fd, f"lumina: {shown(sentence)}\n".encode("utf-8", "replace"))
 
     def leave_alone(self) -> None:
         """We serve: in the background nothing more is told, and nobody waits for the end of our output."""

@@ -15,6 +15,8 @@ from typing import Any, Final
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from lumina_twisted.printable import shown
+
 _FEEDS: Final = 4
 """How often the watchdog is fed in its time; twice is usual, and this leaves room for one that is left out."""
 _LOOK_EVERY: Final = 2.0
@@ -45,7 +47,7 @@ class Notifier:
         """Sends assignments such as ``READY="1"``; a systemd that does not take them holds nobody up."""
         if not self._address:
             return
-        told = "\n".join(f"{name}={' '.join(value.split())}" for name, value in states.items())
+        told = "\n".join(f"{name}={shown(' '.join(value.split()))}" for name, value in states.items())
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as one:
                 one.sendto(told.encode("utf-8", "replace"), socket.MSG_DONTWAIT, self._address)

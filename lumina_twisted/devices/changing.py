@@ -1,14 +1,14 @@
 """What is changed of devices while the service runs, floor 3: on top of what the files say, and kept across a restart.
 
 What is kept are the changes alone. So a file that is edited later counts, but for the keys that were changed here; None
-takes a change back.
+takes a change back. What clients may change at all, :mod:`lumina_twisted.devices.permission` says.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final
 
 import attrs
@@ -16,7 +16,10 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
+from lumina_twisted.bus.tally import name_of
+from lumina_twisted.devices import permission
 from lumina_twisted.devices.configuring import DeviceConfigManager, KeepsConfigurations
+from lumina_twisted.devices.database import Configuration
 from lumina_twisted.devices.description import Device, Profile
 from lumina_twisted.devices.document import plain, read_device
 from lumina_twisted.devices.names import found
@@ -80,7 +83,7 @@ class Changes:
         """
         return plain(found(device, self._now, "device"))
 
-    def change(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
+    def change(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
         """Changes more; see :meth:`lumina_twisted.devices.interfaces.Values.configure`.
 
         :param changes: a key may have dots, as ``points.temperature.scale``.
@@ -88,31 +91,50 @@ class Changes:
         try:
             described = found(device, self._described, "device")
             nested = _nested(changes)
-            if of_line := [key for key in LINE_KEYS if key in nested]:
-                raise ConfigError([
-                    f"devices.{device}.{key}: line settings are read when the service starts; write it into the file"
-                    for key in of_line
-                ])
+            if faults := [*_only_in_a_file(device, nested), *permission.faults(described, nested)]:
+                raise ConfigError(faults)
         except LuminaError:
             return fail()
-        ended: Deferred[None] = self.turn.run(self._add, device, described.profile or NO_PROFILE, nested)
+        type_ = described.profile or NO_PROFILE
+        ended: Deferred[None] = self.turn.run(self._add, device, type_, nested, name_of(client))
         return ended
 
     def stop(self) -> None:
         """Changes nothing any more; what is being kept is kept."""
         self._is_stopping = True
 
-    def _add(self, device: str, type_: str, nested: Mapping[str, Any]) -> Deferred[None]:
+    def permitted(self, kept: Mapping[str, Configuration]) -> dict[str, Configuration]:
+        """What of kept configurations may be in effect. The log says of the rest that the file counts."""
+        made = dict(kept)
+        for device, one in kept.items():
+            if device not in self._described:
+                continue  # whoever brings it into effect says so
+            allowed, refused = permission.split(self._described[device], one.config)
+            if refused:
+                made[device] = Configuration(one.type, allowed)
+                _log.warn(
+                    "{device}: what clients configured of {keys} is not in effect, and its file counts, which does not"
+                    " say `configurable = true`; write that there, or take it back, as `config {device} {first}=null`",
+                    device=device, keys=", ".join(refused), first=refused[0],
+                )
+        return made
+
+    def _add(self, device: str, type_: str, nested: Mapping[str, Any], client: str) -> Deferred[None]:
         if self._is_stopping:
             raise Stopping("the service is stopping")
-        before = self.configs.given_device_config(device)
-        merged = _without_none(merge({} if before is None else dict(before.config), nested))
+        given = self.configs.given_device_config(device)
+        before = {} if given is None else dict(given.config)
+        merged = _without_none(merge(before, nested))
+        if fault := permission.fault_of_size(device, before, merged):
+            raise ConfigError([fault])
+        told = ", ".join(_told(nested, plain(self._now[device])))
         ended: Deferred[None] = (
             self.configs.set_device_config(device, type_, merged) if merged
             else self.configs.remove_device_config(device)
         )
-        told = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flat(nested))
-        return ended.addCallback(lambda _: _log.info("{device} is configured anew: {told}", device=device, told=told))
+        return ended.addCallback(lambda _: _log.info(
+            "{device} is configured anew by {client}: {told}", device=device, client=client, told=told
+        ))
 
     def tell(self) -> None:
         """Says in the log which devices are not as their files say: who edits one must know."""
@@ -136,6 +158,26 @@ class Changes:
             raise ConfigError(faults)
         self._replace(made)
         self._now[device] = made
+
+
+def _only_in_a_file(device: str, nested: Mapping[str, Any]) -> Iterator[str]:
+    for key in nested:
+        if key in LINE_KEYS:
+            yield f"devices.{device}.{key}: line settings are read when the service starts; write it into the file"
+        elif key == "configurable":
+            yield f"devices.{device}.{key}: only its file says this; write it there"
+
+
+def _told(changes: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    """Each change, with what was said in its place, if anything was."""
+    said = dict(flat(before))
+    for key, value in flat(changes):
+        was = f" (was {_json(said[key])})" if key in said else ""
+        yield f"{key}={_json(value)}{was}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

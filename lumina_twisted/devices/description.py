@@ -27,6 +27,7 @@ class Point:
     :param unit_of_measure: as people write it, such as ``°C``.
     :param write: by the function that sets one entry, by the one that sets several, or whichever fits.
     :param read_back: whether it is read after a write, to see whether the device took the value.
+    :param tolerance: by how much what it holds then may differ, in the unit of its value.
     :param poll: seconds between two reads; 0 for only when it is asked for.
     :param dead_band: a change by no more than this is none.
     :param simulate: how it moves in a simulation, in its own unit of measure: a value of a simulated table.
@@ -40,6 +41,7 @@ class Point:
     writable: bool = False
     write: Literal["auto", "single", "multiple"] = "auto"
     read_back: bool = False
+    tolerance: float = 0.0
     poll: float = DEFAULT_POLL
     dead_band: float = 0.0
     summary: str = ""
@@ -87,6 +89,7 @@ class Device:
 
     :param port: the port's name.
     :param points: by name, its profile's with what it overrides.
+    :param configurable: whether its file lets clients change everything of it.
     :param line: line settings of its unit that differ from the port's, as ``[ports.NAME.units.N]`` has them.
     :param given: the table it was read from.
     """
@@ -99,6 +102,7 @@ class Device:
     summary: str = ""
     hole: int = 0
     most: int = MOST_REGISTERS
+    configurable: bool = False
     line: Mapping[str, Any] = field(default=Factory(dict))
     given: Mapping[str, Any] = field(default=Factory(dict))
 

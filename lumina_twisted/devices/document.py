@@ -65,7 +65,8 @@ def plain(device: Device) -> dict[str, Any]:
     if device.given:
         return copy.deepcopy(dict(device.given))
     told = {"port": device.port, "unit": device.unit, "profile": device.profile, "summary": device.summary}
-    return {**{key: value for key, value in told.items() if value != ""}, **device.line}
+    more = {"configurable": True} if device.configurable else {}
+    return {**{key: value for key, value in told.items() if value != ""}, **more, **device.line}
 
 
 def _named(data: Any, where: str, faults: list[str]) -> Iterator[tuple[str, Any]]:
@@ -132,6 +133,7 @@ class _Reader(PointReader):
         return Device(
             name=name, port=made.port, unit=made.unit, points=points, profile=profile.name, summary=made.summary,
             hole=profile.hole if made.hole is None else made.hole, most=most, line=line, given=data,
+            configurable=made.configurable,
         )
 
     def _profile(self, data: Mapping[str, Any], profiles: Mapping[str, Profile], where: str) -> Profile | None:

@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred
 
 from lumina_twisted.modbus.value_codec import Value
 from lumina_twisted.valueproto.point import PointDescription
-from lumina_twisted.valueproto.reading import Reading
+from lumina_twisted.valueproto.reading import Confirmed, Reading
 
-__all__ = ["Observer", "PointDescription", "Values"]
+__all__ = ["Confirmed", "Observer", "PointDescription", "Values"]
 
 Observer = Callable[[str, Reading], object]
 """Told the name of a point and what is known of it now."""
@@ -56,13 +56,14 @@ class Values(Protocol):
         """
         ...
 
-    def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Reading]:
+    def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
         """Sets a point.
 
         :param value: a text is understood as a person types it.
-        :return: a Deferred that fires with the new reading when the device has confirmed it, and holds it where the
-            description wants it read back. It fails as :meth:`lumina_twisted.ports.interfaces.Port.request` says, with
-            :class:`~lumina_twisted.errors.UnknownName`, :class:`~lumina_twisted.errors.NotWritable`,
+        :return: a Deferred that fires when the device has confirmed it, and holds it where the description wants it
+            read back; or with why that could not be looked at. Writes that touch the same entries take turns, so that
+            each is judged by its own read. It fails as :meth:`lumina_twisted.ports.interfaces.Port.request` says of a
+            write, with :class:`~lumina_twisted.errors.UnknownName`, :class:`~lumina_twisted.errors.NotWritable`,
             :class:`~lumina_twisted.errors.RequestError` (the value does not fit) or
             :class:`~lumina_twisted.errors.NotTaken` (it was confirmed, and the device holds another value).
         """
@@ -95,10 +96,12 @@ class Values(Protocol):
         """
         ...
 
-    def configure(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
+    def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
         """Changes what is configured for it, from now on and after a restart.
 
-        :param changes: a key with dots is one of a table within, as ``points.flow.poll``.
+        :param changes: a key with dots is one of a table within, as ``points.flow.poll``. What access depends on can be
+            changed only of a device whose file says ``configurable = true``.
+        :param client: whose change it is, for the log.
         :return: a Deferred that fires with None when that is in effect and saved; it fails with
             :class:`~lumina_twisted.errors.UnknownName` or :class:`~lumina_twisted.errors.ConfigError`, and then all is
             as it was.

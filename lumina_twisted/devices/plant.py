@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from lumina_twisted.bus.events import Sample
-from lumina_twisted.devices.asking import Turns, read_point, write_point
+from lumina_twisted.devices.asking import checked_value, read_point, write_point
 from lumina_twisted.devices.decoding import Run
 from lumina_twisted.devices.description import Device, Point
 from lumina_twisted.devices.hearing import Hearing
@@ -22,11 +24,14 @@ from lumina_twisted.devices.names import found, matching
 from lumina_twisted.devices.poller import PortPoller
 from lumina_twisted.devices.settings import ValuesSettings
 from lumina_twisted.devices.state import DeviceStateManager
-from lumina_twisted.errors import LuminaError
+from lumina_twisted.devices.write_turns import Turns
+from lumina_twisted.errors import LuminaError, NotTaken
 from lumina_twisted.modbus.codes import BROADCAST
 from lumina_twisted.modbus.value_codec import Value
 from lumina_twisted.ports.interfaces import Port, Ports
-from lumina_twisted.valueproto.reading import Reading
+from lumina_twisted.valueproto.reading import Confirmed, Reading
+
+_log: Final = Logger(namespace="lumina.values")
 
 
 class Configurable(Protocol):
@@ -36,7 +41,7 @@ class Configurable(Protocol):
         """See :meth:`lumina_twisted.devices.interfaces.Values.config`."""
         ...
 
-    def change(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
+    def change(self, device: str, changes: Mapping[str, Any], client: Hashable) -> Deferred[None]:
         """See :meth:`lumina_twisted.devices.interfaces.Values.configure`."""
         ...
 
@@ -146,18 +151,17 @@ class Plant:
         asked = read_point(port, client, device.unit, point, timeout)
         return asked.addCallback(lambda _: self.reading(name))
 
-    def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Reading]:
+    def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
         """Sets a point."""
         try:
             device, point = self._find(name)
-            port = self._ports.find(device.port)
+            value = checked_value(device.unit, point, name, value)
         except LuminaError:
             return fail()
         until = self._now() + timeout
-        write = partial(write_point, port, client, device.unit, point, name, value, until, self._now)
-        place = device.port, device.unit
-        written = self._turns.run(place, timeout, write) if point.codec.needs_current else write()
-        return written.addCallback(lambda _: self.reading(name))
+        write = partial(self._write, client, name, value, until)
+        written = self._turns.run((device.port, device.unit), point, timeout, write).addErrback(_tell_not_taken, name)
+        return written.addCallback(lambda not_read_back: Confirmed(self.reading(name), not_read_back))
 
     def watch(self, observer: Observer, names: Iterable[str]) -> Callable[[], None]:
         """Has it told of changes."""
@@ -186,10 +190,10 @@ class Plant:
         assert self.changes is not None, "the service has said who knows"
         return self.changes.config(device)
 
-    def configure(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
+    def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
         """Changes it."""
         assert self.changes is not None, "the service has said who knows"
-        return self.changes.change(device, changes)
+        return self.changes.change(device, changes, client)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -210,6 +214,15 @@ class Plant:
         for device in self._devices.values():
             if device.port == poller.port.name and unit in (BROADCAST, device.unit):
                 poller.hurry(device.name, run.table, run.address, run.quantity)
+
+    def _write(self, client: Hashable, name: str, value: Value, until: float) -> Deferred[str]:
+        """Sends it, as the point is described now that its turn has come."""
+        device, point = self._find(name)
+        known = self.state.reading(device.name, point.name)
+        before = "" if known is None or known.value is None else f"{point.codec.format(known.value)} -> "
+        note = f"{name} {before}{point.codec.format(value)}"
+        port = self._ports.find(device.port)
+        return write_point(port, client, device.unit, point, name, value, until, self._now, note)
 
     def _find(self, name: str) -> tuple[Device, Point]:
         return found(name, self._points, "value")
@@ -233,6 +246,13 @@ class Plant:
             poller = PortPoller(port, there, share, self._clock, self._now, self._hearing.failed)
             self._pollers[name] = poller
             poller.start()
+
+
+def _tell_not_taken(failure: Failure, name: str) -> Failure:
+    """The log of writes says *confirmed*, which is what the device did; that it holds another value is said here."""
+    if failure.check(NotTaken):
+        _log.warn("{why}", why=str(failure.value), fold=("not taken", name))
+    return failure
 
 
 def _description(name: str, device: Device, point: Point) -> PointDescription:

@@ -126,7 +126,7 @@ def _point(
 ) -> Point:
     return Point(
         name=name, table=table, address=address, codec=codec, unit_of_measure=made.unit_of_measure,
-        writable=made.writable, write=made.write, read_back=made.read_back,
+        writable=made.writable, write=made.write, read_back=made.read_back, tolerance=made.tolerance,
         poll=defaults.poll if made.poll is None else made.poll, dead_band=made.dead_band, summary=made.summary,
         simulate=made.simulate,
     )
@@ -144,6 +144,9 @@ def _faults(point: Point) -> Iterator[tuple[str, str]]:
         yield "writable", f"{entry} cannot be written; take it away, or is it {_writable_in_place_of(point)}?"
     if point.write == "single" and codec.width > 1:
         yield "write", f'"single" sets one register, and {codec.type} takes {codec.width} here; write "multiple"'
+    if point.tolerance and (codec.type in ("string", "bits", "bool") or codec.enum):
+        what = "a value that has words" if codec.enum else f"the type {codec.type}"
+        yield "tolerance", f"{what} is taken or not, and is no number that may be near; take it away"
     if point.dead_band and codec.type in ("string", "bits", "bool"):
         yield "dead_band", f"the type {codec.type} is no number, and every change counts; take it away"
 

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from lumina_twisted.devices.changing import Changes
 from lumina_twisted.devices.database import Kept
+from lumina_twisted.devices.database_lock import DatabaseLock
 from lumina_twisted.devices.description import Device, Profile
 from lumina_twisted.devices.plant import Plant
 from lumina_twisted.devices.settings import ValuesSettings
@@ -40,6 +41,7 @@ class PlantService(Service):
         reactor: Any, now: Callable[[], float], stamp: Callable[[], float],
     ) -> None:
         self.store = _store(settings, reactor, now)
+        self._lock = DatabaseLock(settings.database)
         self.state = DeviceStateManager(
             history=settings.history, stamp=stamp, keep=None if self.store is None else self.store.add
         )
@@ -50,6 +52,13 @@ class PlantService(Service):
         self._look = LoopingCall(self.plant.look)
         self._look.clock = reactor
         self._started: Deferred[None] = succeed(None)
+
+    def claim(self) -> str:
+        """Makes sure that no other service uses the database; waits some seconds for one that is about to stop.
+
+        :return: nothing, or a sentence that says which one does.
+        """
+        return self._lock.take()
 
     def startService(self) -> None:
         """Reads what was known and changed before, and begins to ask."""
@@ -77,7 +86,7 @@ class PlantService(Service):
 
     def _take_up(self, kept: Kept) -> Any:
         """What was changed first: the last values are those of devices that were described so."""
-        configured: Deferred[None] = self._changes.configs.restore(kept.configurations)
+        configured: Deferred[None] = self._changes.configs.restore(self._changes.permitted(kept.configurations))
         return configured.addBoth(self._restore, kept)
 
     def _restore(self, configured: Any, kept: Kept) -> Any:
@@ -95,7 +104,11 @@ class PlantService(Service):
 
     def _keep(self, _: object, kept: Deferred[None]) -> None:
         stopped: Deferred[Any] = succeed(None) if self.store is None else self.store.stop(self.state.readings())
-        stopped.addErrback(self._log_failure).addCallback(lambda _: kept.callback(None))
+        stopped.addErrback(self._log_failure).addCallback(self._let_go, kept)
+
+    def _let_go(self, _: object, kept: Deferred[None]) -> None:
+        self._lock.release()
+        kept.callback(None)
 
     def _log_failure(self, failure: Failure) -> None:
         _log.failure("the devices did not start or stop cleanly", failure)

@@ -71,6 +71,10 @@ class PointSettings:
         "auto", "by the function that sets one entry, by the one that sets several, or auto: whichever fits"
     )
     read_back: bool = setting(False, "read it after a write, to see whether the device took the value")
+    tolerance: Annotated[float, Between(0, 1e20)] = setting(
+        0.0, "with read_back: by how much the number that the device holds may differ from what was written, for one"
+        " that rounds to steps of its own; an f32 need only be the same to six digits, an f64 to fifteen",
+    )
     poll: Poll | None = setting(
         None, "between two reads; 0: only when somebody asks; not given: its device's or its profile's", unit="s"
     )
@@ -115,6 +119,10 @@ class DeviceSettings(UnitWireSettings):
     poll: Poll | None = setting(None, "in the place of its profile's", unit="s")
     hole: Hole | None = setting(None, "in the place of its profile's", unit="entries")
     most: Most | None = setting(None, "in the place of its profile's", unit="registers")
+    configurable: bool = setting(
+        False, "whether clients that may configure may change everything of it: where it is, its points, what may be"
+        " written. Else only how often it is read and how it is told",
+    )
 
 
 @frozen(kw_only=True, slots=False)

@@ -61,12 +61,15 @@ class Program:
     :param begins_anew: whether bytes of it wait that have not been read yet.
     :param pending: holds the request that is being carried out, if one is.
     :param ended: called after each that has ended.
+    :param who: tells as a text who it is.
     """
 
     def __init__(
         self, gateway: Gateway, options: RtuOptions, clock: IReactorTime, log: Logger, *, send: Callable[[bytes], None],
         begins_anew: Callable[[], bool], pending: set[Deferred[Any]], ended: Callable[[], None] = lambda: None,
+        who: object = "a program that speaks RTU",
     ) -> None:
+        self._who = who
         self.requests = 0
         self.errors = 0
         self.withheld = 0
@@ -80,6 +83,10 @@ class Program:
         self._ended = ended
         self._decoder = Decoder(request_length)
         self._silence: IDelayedCall | None = None
+
+    def __str__(self) -> str:
+        """Who it is, as the log and the figures of a port name it."""
+        return str(self._who)
 
     def receive(self, data: bytes) -> None:
         """Takes bytes of the program's."""

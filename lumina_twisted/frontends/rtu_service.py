@@ -29,6 +29,7 @@ class RtuService(Service):
         self.program = Program(
             Gateway(options, options.timeout, context.ports), options, self.clock, self.log, send=self.send,
             begins_anew=self.begins_anew, pending=self._pending, ended=self._ended,
+            who=f"the program at {self.path}",
         )
 
     def send(self, frame: bytes) -> None:

@@ -27,6 +27,7 @@ class RtuTcpProtocol(Connection):
         self.program = Program(
             listener.gateway, listener.options, listener.clock, listener.log, send=self.write,
             begins_anew=self._begins_anew, pending=self.pending, ended=self._ended,
+            who=self,
         )
 
     def dataReceived(self, data: bytes) -> None:

@@ -18,7 +18,10 @@ class ValuesOptions(ListenerOptions):
         5.0, "how long a client waits for a device: read!, write", unit="s"
     )
     readonly: bool = setting(False, "refuse to write values and to change the configuration of devices")
-    configure: bool = setting(True, "whether config may change the configuration of a device")
+    configure: bool = setting(
+        False, "whether config may change how often a device is read and how it is told; where it is, its points and"
+        " what may be written only if the file says `configurable = true` of the device",
+    )
     max_watched: Annotated[int, Between(1, 1_000_000)] = setting(10_000, "values that one client may watch")
     max_asked: Annotated[int, Between(1, 1000)] = setting(
         32, "values that are asked of their devices for one client at the same time; its others wait for these"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred, succeed
@@ -20,8 +20,9 @@ from lumina_twisted.valueproto import command as commands
 from lumina_twisted.valueproto.answer import Answer, NamedFault, NamedReading, reason_of, refused
 from lumina_twisted.valueproto.command import Command
 from lumina_twisted.valueproto.command_lines import WORDS
-from lumina_twisted.valueproto.reading import Reading
+from lumina_twisted.valueproto.reading import Confirmed, Reading
 
+T = TypeVar("T")
 NO_DEVICES: Final = (
     "no device is described; describe some in the configuration, as [devices.NAME] with a port, a unit and a profile"
 )
@@ -182,7 +183,7 @@ class Words:
             case commands.Write():
                 asked = maybeDeferred(self._write, client, turns, command)
             case commands.Config(changes=changes) if changes:
-                asked = maybeDeferred(self._configure, turns, command)
+                asked = maybeDeferred(self._configure, client, turns, command)
             case _:
                 return None
         return asked.addErrback(self._refusal)
@@ -195,36 +196,38 @@ class Words:
                 asked.append(succeed(name))
             else:
                 one = self._in_turn(turns, name, partial(values.read, client, name))
-                asked.append(one.addErrback(partial(self._fault, name)))
+                asked.append(one.addCallback(partial(self._named, name)).addErrback(partial(self._fault, name)))
         return gatherResults(asked).addCallback(one_or_many)
 
     def _write(self, client: Hashable, turns: Turnstile, command: commands.Write) -> Deferred[Answer]:
         if self.options.readonly:
             raise NotAllowed("this listener only reads; `readonly = false` in its configuration would let it write")
-        written = self._in_turn(turns, command.name, partial(self.known().write, client, command.name, command.value))
-        return written.addCallback(answers.Written)
+        write = partial(self.known().write, client, command.name, command.value)
+        return self._in_turn(turns, command.name, write).addCallback(partial(self._written, command.name))
 
-    def _in_turn(
-        self, turns: Turnstile, name: str, ask: Callable[[float], Deferred[Reading]]
-    ) -> Deferred[NamedReading]:
+    def _written(self, name: str, confirmed: Confirmed) -> Answer:
+        return answers.Written(self._named(name, confirmed.reading), confirmed.not_read_back)
+
+    def _in_turn(self, turns: Turnstile, name: str, ask: Callable[[float], Deferred[T]]) -> Deferred[T]:
         """Asks when the client's others let it, with the time that is left then."""
         until = self.now() + self.options.timeout
 
-        def begin() -> Deferred[Reading]:
+        def begin() -> Deferred[T]:
             left = until - self.now()
             if left <= 0:
                 raise Expired(f"{name} had no turn within {self.options.timeout:g} s; ask for fewer at a time")
             return ask(left)
 
-        return turns.run(begin).addCallback(partial(self._named, name))
+        return turns.run(begin)
 
-    def _configure(self, turns: Turnstile, command: commands.Config) -> Deferred[Answer]:
+    def _configure(self, client: Hashable, turns: Turnstile, command: commands.Config) -> Deferred[Answer]:
+        values = self.known()
         if self.options.readonly or not self.options.configure:
             raise NotAllowed(
                 "this listener does not change what is configured; `configure = true` and `readonly = false` in its"
                 " configuration would let it"
             )
-        done = turns.run(self.known().configure, command.device, command.changes)
+        done = turns.run(values.configure, command.device, command.changes, client)
         return done.addCallback(lambda _: self._config(command))
 
     # -- what goes wrong

@@ -11,6 +11,8 @@ from typing import Final
 
 from twisted.logger import LogEvent, LogLevel, formatEvent
 
+from lumina_twisted.printable import shown, shown_lines
+
 _PRIORITY: Final = {
     LogLevel.debug: 7, LogLevel.info: 6, LogLevel.warn: 4, LogLevel.error: 3, LogLevel.critical: 2,
 }
@@ -21,15 +23,21 @@ Style = Callable[[LogEvent, str], bytes]
 
 
 def text_of(event: LogEvent) -> str:
-    """What an event says, its traceback included."""
+    """What an event says, its traceback included. What others gave, such as a name, makes no second line of it."""
     text = formatEvent(event)
+    text = shown_lines(text) if _may_have_lines(event) else shown(text)
     failure = event.get("log_failure")
     if failure is not None:
         try:
-            text = f"{text}\n{failure.getTraceback()}".rstrip()
+            text = f"{text}\n{shown_lines(failure.getTraceback())}".rstrip()
         except Exception:
             text = f"{text}\n(its traceback cannot be shown)"
     return text
+
+
+def _may_have_lines(event: LogEvent) -> bool:
+    """Ours have one each, unless they say otherwise; those of Twisted and of users' programs are theirs."""
+    return bool(event.get("log_lines")) or not str(event["log_namespace"]).startswith("lumina")
 
 
 def as_text(event: LogEvent, more: str = "") -> bytes:
@@ -56,7 +64,7 @@ def as_json(event: LogEvent, more: str = "") -> bytes:
 def for_journal(event: LogEvent, more: str = "") -> bytes:
     """Without the time, which the journal has itself, and with its priority before each line."""
     head = f"<{_PRIORITY.get(event['log_level'], 6)}>"
-    lines = f"[{event['log_namespace']}] {text_of(event)}{more}".splitlines()
+    lines = _indented(f"[{event['log_namespace']}] {text_of(event)}{more}").split("\n")
     return "".join(f"{head}{line}\n" for line in lines).encode("utf-8", "replace")
 
 

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
+from lumina_twisted.printable import shown
+
 _BATCH: Final = 2000
 """Lines that are written at once, at most."""
 FLUSH_TIME: Final = 2.0
@@ -155,4 +157,4 @@ class Console:
 def complain(sentence: str) -> None:
     """Says it on standard error, where the operator looks."""
     with contextlib.suppress(OSError, ValueError):
-        print(f"lumina: {sentence}", file=sys.__stderr__, flush=True)
+        print(f"lumina: {shown(sentence)}", file=sys.__stderr__, flush=True)

@@ -27,6 +27,10 @@ class Layout(Protocol):
         """The entries that hold the value."""
         ...
 
+    def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
+        """Whether a device that holds these entries has taken those that were written."""
+        ...
+
     def parse(self, text: str) -> Value:
         """The value that a person typed."""
         ...

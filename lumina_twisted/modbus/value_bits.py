@@ -53,6 +53,10 @@ class Flag:
             return bool(value)
         raise RequestError(f"{told(value)} is neither true nor false")
 
+    def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
+        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        return self.decode(held) == self.decode(written)
+
     def parse(self, text: str) -> Value:
         """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
         known = self._words.find(text)
@@ -100,6 +104,10 @@ class Bits:
         if self._kept:
             number |= self._number(_checked(current, self._count, "some of the bits")) & self._kept
         return self._registers.unpack(number.to_bytes(2 * self._count, self._order))
+
+    def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
+        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`; the device may change the kept bits itself."""
+        return not (self._number(held) ^ self._number(written)) & ~self._kept
 
     def parse(self, text: str) -> Value:
         """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""

@@ -92,6 +92,19 @@ class ValueCodec:
         """
         return self._layout.encode(value, current)
 
+    def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float = 0.0) -> bool:
+        """Whether a device that holds ``held`` has taken ``written``, which :meth:`encode` gave.
+
+        They are compared as they stand in the registers. Of a whole number, its word, a bit or a text, both must be
+        the same; of a bit or of named bits, only those bits count that were written. An f32 counts as the same to six
+        digits and an f64 to fifteen, which is what each surely keeps: a device that computes 213 * 0.1 holds
+        21.300001.
+
+        :param tolerance: by how much a number may differ all the same, in the unit of the value.
+        :raises RequestError: if they are not as many as it takes, or no entries.
+        """
+        return self._layout.agrees(held, written, tolerance)
+
     def parse(self, text: str) -> Value:
         """What a person typed: ``on``, ``65.5``, ``0x1F``, ``eco``, ``alarm,door``, ``none`` for no bit.
 

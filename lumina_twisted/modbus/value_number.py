@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ from lumina_twisted.modbus.value_scale import Scale, exact
 _TOLERANCE: Final = Fraction(1, 10**6)
 """Of a step, by which a value may miss it: what sums of floats are off, and nobody means."""
 _MOST_PLACES: Final = 12
+_KEEPS: Final = {"f32": 1e-6, "f64": 1e-15}
+"""By which part of itself a number may be off and still have the digits that its kind surely keeps, six and fifteen
+(ISO C, FLT_DIG and DBL_DIG)."""
 _F32: Final = struct.Struct(">f")
 _TYPED: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf)", re.ASCII | re.IGNORECASE)
 _TYPED_HEX: Final = re.compile(r"0x[0-9a-f]{1,16}", re.ASCII | re.IGNORECASE)
@@ -70,6 +74,20 @@ class Number:
         number = exact(value)
         self._check_range(value)
         return self._write(self._whole(value, number)) if self._is_whole else self._fraction(value, number)
+
+    def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
+        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        there, wanted = self._read(held), self._read(written)
+        if there == wanted:
+            return True
+        if self._is_whole:
+            step = self._scale.step if self._scale else 1
+            return abs(there - wanted) * step <= Fraction(str(tolerance))
+        keeps = _KEEPS[self._kind]
+        if math.isclose(there, wanted, rel_tol=keeps):
+            return True
+        meant, asked = self._meant(there), self._meant(wanted)
+        return tolerance > 0 and abs(meant - asked) <= tolerance + keeps * max(abs(asked), tolerance)
 
     def _meant(self, number: float) -> float:
         if self._scale is None:

@@ -40,6 +40,10 @@ class Text:
             raise RequestError("a NUL ends the text in a register, so it cannot stand within")
         return encode_text(value, self._length, self._encoding, self._byte_order)
 
+    def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
+        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`; how it is padded does not matter."""
+        return self.decode(held) == self.decode(written)
+
     def parse(self, text: str) -> Value:
         """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
         return text

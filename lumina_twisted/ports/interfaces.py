@@ -80,6 +80,7 @@ class Port(Protocol):
         response_length: int = 0,
         priority: Priority | None = None,
         max_age: float | None = None,
+        note: str = "",
     ) -> Deferred[bytes]:
         """Asks a unit something, when its client's turn comes.
 
@@ -94,6 +95,7 @@ class Port(Protocol):
             given. A write waits one lane higher, unless ``writes_first`` is off.
         :param max_age: for a read, how many seconds old a value may be that answers it; 0 for one that is read anew;
             what the unit or the port is configured for if it is not given.
+        :param note: of a write, what it means, such as ``boiler.set_point 60 -> 65.5``, for the log.
         :return: a Deferred that fires once: with the reply's whole RTU frame (empty for a broadcast that was sent),
             or it fails with :class:`~lumina_twisted.errors.ModbusException` (the device said no),
             :class:`~lumina_twisted.errors.NotSent` (or a subclass: it never reached the wire),

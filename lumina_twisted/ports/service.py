@@ -21,6 +21,7 @@ from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.monitor import PerformanceMonitor
+from lumina_twisted.bus.tally import name_of
 from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
 from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
@@ -33,6 +34,7 @@ from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import SocketEndpoint
 from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
 from lumina_twisted.ports.telling import PortTeller
+from lumina_twisted.ports.write_log import WriteLog
 from lumina_twisted.priority import Priority, lane_of
 
 _CLOSED: Final = "it is closed"
@@ -65,6 +67,7 @@ class PortService(Service):
         self._admit = admit
         self._reactor = reactor
         self._tell = PortTeller(name)
+        self._writes = WriteLog(name)
         over_stream = self._address is not None and self._address.framing == "rtu"
         self._bus = Bus(settings, name, over_stream=over_stream, monitor=monitor, analytics=analytics)
         self._state = "it has not been opened yet"
@@ -150,13 +153,19 @@ class PortService(Service):
     def request(
         self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, serial: SerialSettings | None = None,
         retries: int | None = None, response_length: int = 0, priority: Priority | None = None,
-        max_age: float | None = None,
+        max_age: float | None = None, note: str = "",
     ) -> Deferred[bytes]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
+        asked = self._request(client, unit, pdu, timeout, serial, retries, response_length, priority, max_age)
+        return self._writes.follow(client, unit, pdu, note, asked)
+
+    def _request(
+        self, client: Hashable, unit: int, pdu: bytes, timeout: float, serial: SerialSettings | None,
+        retries: int | None, response_length: int, priority: Priority | None, max_age: float | None,
+    ) -> Deferred[bytes]:
         if self._closing and self.running:
             again = partial(
-                self.request, client, unit, pdu, timeout=timeout, serial=serial, retries=retries,
-                response_length=response_length, priority=priority, max_age=max_age,
+                self._request, client, unit, pdu, timeout, serial, retries, response_length, priority, max_age
             )
             return self._when_closed().addCallback(lambda _: again())
         try:
@@ -164,7 +173,7 @@ class PortService(Service):
         except RequestError as error:
             return fail(error)
         if self._rules is not None and (fault := self._rules.fault(unit, pdu)):
-            return fail(self._not_allowed(fault, frame))
+            return fail(self._not_allowed(client, fault, frame))
         if serial is None or self._address is not None:  # the speed behind a socket is not ours to set
             serial = self.serial_for(unit)
         elif not self.settings.takes_baudrate(serial.baudrate):
@@ -222,9 +231,9 @@ class PortService(Service):
             return str(self.serial)
         return "Modbus TCP" if self._address.framing == "modbus" else f"RTU at {self.serial.baudrate}"
 
-    def _not_allowed(self, fault: str, frame: bytes) -> NotAllowed:
+    def _not_allowed(self, client: Hashable, fault: str, frame: bytes) -> NotAllowed:
         error = NotAllowed(f"not on {self.name}, {fault}", unit=frame[0], function_code=frame[1], frame=frame)
-        self._tell.refused(fault, error)
+        self._tell.refused(name_of(client), fault, error)
         return error
 
     def _refused_baudrate(self, baudrate: int) -> str:

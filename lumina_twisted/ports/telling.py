@@ -32,11 +32,11 @@ class PortTeller:
         """It has another state."""
         self._log.emit(LogLevel.info if is_in_order else LogLevel.warn, "{port}: {state}", port=self._name, state=state)
 
-    def refused(self, fault: str, error: NotAllowed) -> None:
+    def refused(self, client: str, fault: str, error: NotAllowed) -> None:
         """Its rules refused a request: who asks for it again and again may be a program with a fault, or worse."""
         self._log.info(
-            "{port}: refused, {fault}", port=self._name, fault=fault, unit=error.unit, function=error.function_code,
-            kind=error.token, fold=(error.unit, error.function_code, error.token),
+            "{port}: refused to {client}, {fault}", port=self._name, client=client, fault=fault, unit=error.unit,
+            function=error.function_code, kind=error.token, fold=(error.unit, error.function_code, error.token),
         )
 
     def failed(self, request: Request, error: ModbusError) -> None:

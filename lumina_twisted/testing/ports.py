@@ -81,6 +81,7 @@ class Asked:
     response_length: int
     priority: Priority | None = None
     max_age: float | None = None
+    note: str = ""
     cancelled: bool = False
     tell: Callable[[Asked, bytes | None], None] = field(default=lambda asked, reply: None, repr=False)
     """Told the reply's frame, or None if none comes."""
@@ -160,14 +161,16 @@ class MemoryPort:
     def request(
         self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, serial: SerialSettings | None = None,
         retries: int | None = None, response_length: int = 0, priority: Priority | None = None,
-        max_age: float | None = None,
+        max_age: float | None = None, note: str = "",
     ) -> Deferred[bytes]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
         try:
             lane_of(priority)
         except RequestError as error:
             return fail(error)
-        asked = Asked(client, unit, pdu, timeout, serial, retries, response_length, priority, max_age, tell=self._tell)
+        asked = Asked(
+            client, unit, pdu, timeout, serial, retries, response_length, priority, max_age, note, tell=self._tell
+        )
         self.asked.append(asked)
         self.counters.requests += 1
         if self.closed:

@@ -14,10 +14,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from lumina_twisted.devices.interfaces import Observer, PointDescription
 from lumina_twisted.errors import NotWritable, RequestError, UnknownName
 from lumina_twisted.modbus.value_codec import Value
-from lumina_twisted.valueproto.reading import Quality, Reading
+from lumina_twisted.valueproto.reading import Confirmed, Quality, Reading
 
-ValueOutcome = Value | Reading | Exception | None
-"""How a request for a value ends: with a value, a reading or an error; None if nobody answers until the test does."""
+ValueOutcome = Value | Reading | Confirmed | Exception | None
+"""How a request for a value ends: with a value, a reading, a write that is confirmed but not read back, or an error;
+None if nobody answers until the test does."""
 
 
 @define(eq=False)
@@ -31,7 +32,7 @@ class AskedValue:
     name: str
     timeout: float
     value: Value | None
-    answer: Deferred[Reading] = field(factory=Deferred)
+    answer: Deferred[Any] = field(factory=Deferred)
 
 
 class MemoryValues:
@@ -102,9 +103,9 @@ class MemoryValues:
         """Asks the device."""
         return self._ask(AskedValue(client, name, timeout, None))
 
-    def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Reading]:
+    def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
         """Sets a point."""
-        return self._ask(AskedValue(client, name, timeout, value))
+        return self._ask(AskedValue(client, name, timeout, value)).addCallback(_confirmed)
 
     def watch(self, observer: Observer, names: Iterable[str]) -> Callable[[], None]:
         """Tells of each change."""
@@ -132,7 +133,7 @@ class MemoryValues:
             raise UnknownName(f"there is no device {device!r}; {_near(device, self.devices())}")
         return self.configs.get(device, {})
 
-    def configure(self, device: str, changes: Mapping[str, Any]) -> Deferred[None]:
+    def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
         """Changes it."""
         try:
             self.config(device)
@@ -157,6 +158,9 @@ class MemoryValues:
             return fail()
         if isinstance(outcome, Exception):
             asked.answer.errback(outcome)
+        elif isinstance(outcome, Confirmed):
+            self.tell(asked.name, outcome.reading)
+            asked.answer.callback(outcome)
         elif outcome is not None:
             self.tell(asked.name, outcome)
             asked.answer.callback(self._readings[asked.name])
@@ -190,6 +194,10 @@ class MemoryValues:
         if name not in self._points:
             raise UnknownName(f"there is no value {name!r}; {_near(name, list(self._points))}")
         return name
+
+
+def _confirmed(outcome: Reading | Confirmed) -> Confirmed:
+    return outcome if isinstance(outcome, Confirmed) else Confirmed(outcome)
 
 
 _WORDS = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}

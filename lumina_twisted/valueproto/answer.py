@@ -55,9 +55,14 @@ class Change(Answer):
 
 @frozen
 class Written(Answer):
-    """Of ``write``: the device has confirmed it."""
+    """Of ``write``: the device has confirmed it.
+
+    :param not_read_back: why the value could not be read back, if it was to be; see
+        :class:`~lumina_twisted.valueproto.reading.Confirmed`.
+    """
 
     value: NamedReading
+    not_read_back: str = ""
 
 
 @frozen

@@ -87,8 +87,9 @@ def _as_dict(answer: Answer) -> dict[str, Any]:
             return {"change": _value_as_dict(value)}
         case Readings(values):
             return {"ok": True, "values": [_value_as_dict(one) for one in values]}
-        case Written(value):
-            return {"ok": True, "written": _value_as_dict(value)}
+        case Written(value, not_read_back):
+            more = {"not_read_back": not_read_back} if not_read_back else {}
+            return {"ok": True, "written": _value_as_dict(value), **more}
         case Past(values):
             return {"ok": True, "history": [_value_as_dict(one) for one in values]}
         case Points(names):
@@ -128,7 +129,7 @@ def _answer(said: Any) -> Answer:
 
 _MAKERS: Final[dict[str, Callable[[dict[str, Any]], Answer]]] = {
     "values": lambda said: Readings(tuple(map(_reading_or_fault, _of(list, said["values"])))),
-    "written": lambda said: Written(_reading(said["written"])),
+    "written": lambda said: Written(_reading(said["written"]), _of(str, said.get("not_read_back", ""))),
     "history": lambda said: Past(tuple(map(_reading, _of(list, said["history"])))),
     "names": lambda said: Points(tuple(map(_point, _of(list, said["names"])))),
     "point": lambda said: Described(_point(said["point"])),

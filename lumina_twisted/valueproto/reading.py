@@ -32,3 +32,16 @@ class Reading:
     quality: Quality
     time: float | None
     why: str = ""
+
+
+@frozen
+class Confirmed:
+    """A write that the device has confirmed.
+
+    :param reading: the point as it is known since.
+    :param not_read_back: where the description wants the value read back, a sentence that says why it could not be;
+        empty if it was, or if nobody wants that. The write itself is confirmed all the same.
+    """
+
+    reading: Reading
+    not_read_back: str = ""

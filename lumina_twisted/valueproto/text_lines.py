@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.printable import shown
 from lumina_twisted.valueproto.answer import (
     Answer,
     Change,
@@ -62,8 +63,8 @@ def _lines(answer: Answer, value_text: ValueText) -> Iterable[str]:
             return [_reading(value, value_text)]
         case Readings(values):
             return [line for one in values for line in _reading_or_fault(one, value_text)] or ["# 0 values"]
-        case Written(value):
-            return [_written(value, value_text)]
+        case Written(value, not_read_back):
+            return [_written(value, not_read_back, value_text)]
         case Past(values):
             return [*(_reading(one, value_text) for one in values), _count(values, "change")]
         case Points(names):
@@ -75,7 +76,7 @@ def _lines(answer: Answer, value_text: ValueText) -> Iterable[str]:
         case Refused(error, message):
             return _error(error, message)
         case Hints(lines):
-            return [*(f"# {_BREAK.sub(' ', line)}" for line in lines), "#"]
+            return [*(f"# {shown(_BREAK.sub(' ', line))}" for line in lines), "#"]
         case Figures(stats):
             return [*(f"# {_one_line(name)}  {_counts(counts)}" for name, counts in stats.items()), "#"]
         case Watching(watched):
@@ -103,8 +104,9 @@ def _reading(one: NamedReading, value_text: ValueText) -> str:
     return f"{line} {_one_line(reading.why)}" if reading.why else line
 
 
-def _written(one: NamedReading, value_text: ValueText) -> str:
-    return f"{_value(one, value_text)} confirmed {_time(one.reading.time)}"
+def _written(one: NamedReading, not_read_back: str, value_text: ValueText) -> str:
+    line = f"{_value(one, value_text)} confirmed {_time(one.reading.time)}"
+    return f"{line} not_read_back {_one_line(not_read_back)}" if not_read_back else line
 
 
 def _value(one: NamedReading, value_text: ValueText) -> str:
@@ -119,10 +121,10 @@ def _time(seconds: float | None) -> str:
 
 def _field(text: str) -> str:
     """As one field: in quotation marks where it would be several, none, or another."""
-    if _FIELD.fullmatch(text):
+    if _FIELD.fullmatch(text) and text == shown(text):
         return text
-    shown = json.dumps(text, ensure_ascii=False)
-    return shown if shown.isprintable() else json.dumps(text)
+    quoted = json.dumps(text, ensure_ascii=False)
+    return quoted if quoted.isprintable() else json.dumps(text).replace("\x7f", "\\u007f")
 
 
 # -- other lines ----------------------------------------------------------------------------------------------------
@@ -167,4 +169,4 @@ def _count(many: tuple[Any, ...], what: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return _BREAKS.sub(" ", text).strip()
+    return shown(_BREAKS.sub(" ", text).strip())

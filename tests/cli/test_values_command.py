@@ -8,7 +8,7 @@ from typing import Any
 
 from lumina_twisted.cli.main import main
 from lumina_twisted.errors import ConfigError, NotTaken, ResponseTimeout
-from lumina_twisted.valueproto.reading import Quality, Reading
+from lumina_twisted.valueproto.reading import Confirmed, Quality, Reading
 from tests.cli.case import run_main
 from tests.cli.scripted_server import ScriptedServer
 from tests.twistd_process import free_tcp_port
@@ -87,6 +87,17 @@ class Words(ValuesCommandCase):
         self.assertIn("boiler.flow  55.0", out)
         self.assertIn("unit 1 does not answer", err)
         self.assertRegex(err, "there is no value 'boiler.flaw'; did you mean 'boiler.flow'")
+
+    async def test_b1_a_write_that_was_not_read_back(self) -> None:
+        """B1."""
+        done = Confirmed(Reading(61.0, Quality.GOOD, self.values.stamp), "unit 1 said \x1b[2J nothing")
+        self.values.then(done, done)
+        said = await self.said("write", "boiler.set", "61")
+        self.assertIn("boiler.set 61.0 °C: confirmed, not read back, because ", said)
+        self.assertIn("nothing", said)
+        self.assertNotIn("\x1b", said)
+        told = json.loads(await self.said("write", "boiler.set", "61", "--json"))
+        self.assertIn("nothing", told["not_read_back"])
 
     async def test_write(self) -> None:
         self.assertEqual(await self.said("write", "boiler.set", "-6.5"), "boiler.set -6.5 °C: confirmed\n")

@@ -32,6 +32,7 @@ from lumina_twisted.errors import (
     ServerError,
     UnknownName,
 )
+from lumina_twisted.valueproto.reading import Confirmed, Reading
 from tests.values_listener import ValuesCase
 
 
@@ -83,6 +84,22 @@ class Deferreds(ValuesCase):
             written = await self.boiler.write(point, value)
             self.assertEqual((written.name, self.values.asked[-1].value), (f"boiler.{point}", sent))
         self.assertEqual((await self.boiler.read("set")).value, -3.0)
+
+    async def test_b1_a_write_that_was_not_read_back(self) -> None:
+        """B1: to this face, and to asyncio's."""
+        done = Confirmed(Reading(61.0, Quality.GOOD, self.values.stamp), "unit 1 did not answer")
+
+        async def write() -> Any:
+            async with aio.LuminaValuesClient(port=self.tcp_port) as client:
+                return await client.write("boiler.set", 61)
+
+        self.values.then(done)
+        here = await self.boiler.write("set", 61)
+        self.values.then(done)
+        there = await self.in_thread(asyncio.run, write())
+        for written in (here, there):
+            self.assertEqual((written.value, written.not_read_back), (61.0, "unit 1 did not answer"))
+        self.assertEqual((await self.boiler.write("set", 62)).not_read_back, "")
 
     async def test_writes_that_fail(self) -> None:
         await self.assertFailure(self.boiler.write("flow", 3), NotWritable)

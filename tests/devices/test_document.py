@@ -323,6 +323,17 @@ class WrongPoints(SynchronousTestCase):
             ".dead_band: the type string is no number, and every change counts; take it away",
         )
 
+    def test_tolerance(self) -> None:
+        for keys, what in (
+            ('type = "string", length = 2', "the type string"), ('type = "bool", bit = 2', "the type bool"),
+            ('type = "bits"', "the type bits"), ('enum = { 0 = "off" }', "a value that has words"),
+        ):
+            self.refused(
+                f'address = "40001", {keys}, tolerance = 1',
+                f".tolerance: {what} is taken or not, and is no number that may be near; take it away",
+            )
+        self.refused('address = "40001", tolerance = -1', ".tolerance: expected 0 to 1e+20, got -1.0")
+
     def test_poll(self) -> None:
         self.refused('address = "40001", poll = -1', ".poll: expected 0 to 86400, got -1.0")
         self.refused(

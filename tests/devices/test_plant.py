@@ -244,14 +244,14 @@ class Asked(PlantCase):
         self.assertEqual(self.successResultOf(asked).value, 5)
 
     def test_write(self) -> None:
-        reading = self.successResultOf(self.write("setpoint", 65.5))
+        reading = self.successResultOf(self.write("setpoint", 65.5)).reading
         self.assertEqual((reading.value, reading.quality), (65.5, Quality.GOOD))
         self.assertEqual(self.boiler.holding_registers[10], 655)
-        self.assertEqual(self.successResultOf(self.write("setpoint", "70")).value, 70.0)
-        self.assertEqual(self.successResultOf(self.write("mode", "eco")).value, "eco")
+        self.assertEqual(self.successResultOf(self.write("setpoint", "70")).reading.value, 70.0)
+        self.assertEqual(self.successResultOf(self.write("mode", "eco")).reading.value, "eco")
         self.assertEqual(self.boiler.holding_registers[11], 1)
-        self.assertIs(self.successResultOf(self.write("valve", "on")).value, True)
-        self.assertEqual(self.successResultOf(self.write("total", 70000)).value, 70000)
+        self.assertIs(self.successResultOf(self.write("valve", "on")).reading.value, True)
+        self.assertEqual(self.successResultOf(self.write("total", 70000)).reading.value, 70000)
 
     def test_a_bit_leaves_the_others(self) -> None:
         self.boiler.holding_registers[12] = 0x8001
@@ -263,9 +263,9 @@ class Asked(PlantCase):
         first = self.plant.write("one", "boiler.pump", True, 5.0)
         second = self.plant.write("another", "boiler.fan", True, 5.0)
         self.run_for(0.2)
-        self.assertEqual([self.successResultOf(one).value for one in (first, second)], [True, True])
+        self.assertEqual([self.successResultOf(one).reading.value for one in (first, second)], [True, True])
         self.assertEqual(self.boiler.holding_registers[12], 0x8019)
-        self.assertEqual(self.plant._turns._locks, {})
+        self.assertEqual(self.plant._turns._turns, {})
 
     def test_who_waits_for_a_bit_waits_no_longer_than_he_will(self) -> None:
         self.port.silent = True
@@ -279,7 +279,7 @@ class Asked(PlantCase):
         self.port.silent = False
         self.port._next()
         self.run_for(0.2)
-        self.assertIs(self.successResultOf(third).value, True)
+        self.assertIs(self.successResultOf(third).reading.value, True)
         self.assertEqual(self.boiler.holding_registers[12], 0x10)
 
     def test_what_cannot_be_written(self) -> None:

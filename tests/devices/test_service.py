@@ -30,7 +30,7 @@ PROFILES = {
         },
     },
 }
-DEVICES = {"hall": {"port": "p", "unit": 3, "profile": "sensor"}}
+DEVICES: dict[str, dict[str, Any]] = {"hall": {"port": "p", "unit": 3, "profile": "sensor", "configurable": True}}
 
 
 class ServiceCase(TestCase):
@@ -110,7 +110,7 @@ class Restarts(ServiceCase):
         self.assertEqual(after.plant.reading("hall.temperature").value, 2.15)
         self.assertEqual(after.plant.reading("hall.humidity").value, 80.0)
         self.assertEqual(after.plant.config("hall"), {
-            "port": "p", "unit": 3, "profile": "sensor", "summary": "in the hall",
+            **DEVICES["hall"], "summary": "in the hall",
             "points": {"temperature": {"scale": 0.01}, "humidity": {"scale": 2}},
         })
 
@@ -118,7 +118,7 @@ class Restarts(ServiceCase):
         before = await self.started()
         changed = [before.plant.configure("hall", one) for one in ({"poll": 7}, {"summary": "here"}, {"hole": 3})]
         await gatherResults(changed)
-        all_of_it = {"port": "p", "unit": 3, "profile": "sensor", "poll": 7, "summary": "here", "hole": 3}
+        all_of_it = {**DEVICES["hall"], "poll": 7, "summary": "here", "hole": 3}
         self.assertEqual(before.plant.config("hall"), all_of_it)
         await before.stopService()
         after = await self.started()
@@ -239,7 +239,7 @@ class Changed(ServiceCase):
         before = await self.started()
         self.assertIn(f"values and changes of devices are kept in {self.file.absolute()}", told())
         await before.plant.configure("hall", {"poll": 2, "points.humidity.scale": 5})
-        self.assertEqual(told(), "hall is configured anew: poll=2, points.humidity.scale=5")
+        self.assertEqual(told(), "hall is configured anew by Lumina: poll=2, points.humidity.scale=5")
         await before.stopService()
         await self.started()
         self.assertIn(
@@ -257,6 +257,7 @@ class Changed(ServiceCase):
             ({"profile": "senser"}, "devices.hall.profile: there is no profile 'senser'; did you mean 'sensor'?"),
             ({"points.temperature.scale": 0}, "devices.hall.points.temperature.scale: "),
             ({"points.temprature.scale": 1}, "devices.hall.points.temprature: "),
+            ({"configurable": False}, "devices.hall.configurable: only its file says this"),
             ({"baudrate": 4800}, "devices.hall.baudrate: line settings are read when the service starts"),
         ):
             error = await self.assertFailure(service.plant.configure("hall", changes), ConfigError)

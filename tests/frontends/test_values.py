@@ -25,7 +25,7 @@ from lumina_twisted.valueproto.answer import Change, NamedReading, Readings
 from lumina_twisted.valueproto.command_lines import MAX_LINE, WORDS
 from lumina_twisted.valueproto.json_lines import parse_answer
 from lumina_twisted.valueproto.point import PointDescription
-from lumina_twisted.valueproto.reading import Quality, Reading
+from lumina_twisted.valueproto.reading import Confirmed, Quality, Reading
 from tests.strategies import QUICK
 
 TIME = "2024-11-24T17:04:50.123Z"
@@ -54,7 +54,7 @@ class ValuesCase(SynchronousTestCase):
 
     def start(self, values: MemoryValues | None = None, **options: Any) -> None:
         self.values = values or plant()
-        self.listener = MemoryListener(ValuesFrontEnd(), values=self.values, **options)
+        self.listener = MemoryListener(ValuesFrontEnd(), values=self.values, **{"configure": True, **options})
         self.clock: Clock = self.listener.clock
         self.client = self.listener.connect()
 
@@ -155,6 +155,16 @@ class Words(ValuesCase):
         self.assertEqual(self.say("write boiler.mode 'eco mode'"), [f'boiler.mode "eco mode" - confirmed {TIME}'])
         self.assertEqual([one.value for one in self.values.asked], ["70", "eco mode"])
 
+    def test_b1_a_write_that_was_not_read_back(self) -> None:
+        """B1: it is confirmed, and a second word says what is missing."""
+        done = Confirmed(Reading(70.0, Quality.GOOD, self.values.stamp), "unit 1 did not answer")
+        self.values.then(done, done)
+        line = f"boiler.flow 70.0 °C confirmed {TIME} not_read_back unit 1 did not answer"
+        self.assertEqual(self.say("write boiler.flow 70"), [line])
+        told = json.loads(self.say("format json", "write boiler.flow 70")[-1])
+        self.assertEqual((told["ok"], told["written"]["value"]), (True, 70.0))
+        self.assertEqual(told["not_read_back"], "unit 1 did not answer")
+
     def test_write_that_fails(self) -> None:
         self.values.then(NotTaken("boiler.flow still holds 65.5"))
         lines = ("write boiler.flow 70", "write meter.power 1", "write boiler.flow x", "write a.b 1")
@@ -195,7 +205,9 @@ class Words(ValuesCase):
         self.assertIn("there is no device 'boilr'; did you mean 'boiler'?", self.say("config boilr")[0])
 
     def test_config_that_may_not_be_changed(self) -> None:
-        self.start(configure=False)
+        """Unless the file says so, no client configures."""
+        self.listener = MemoryListener(ValuesFrontEnd(), values=self.values)
+        self.client = self.listener.connect()
         self.assertIn("error not_allowed this listener does not change", self.say("config boiler poll=2.5")[0])
 
     def test_stats(self) -> None:
@@ -747,7 +759,7 @@ class Double(SynchronousTestCase):
         values = MemoryValues({"a.b": ("x", "y"), "a.c": 3})
         self.assertEqual([values.describe(name).type for name in values.names()], ["bits", "u16"])
         self.assertEqual(values.text("a.b", ("x", "y")), "x,y")
-        self.assertEqual(self.successResultOf(values.write(self, "a.b", "x", 1)).value, ("x",))
-        self.assertEqual(self.successResultOf(values.write(self, "a.b", "", 1)).value, ())
+        self.assertEqual(self.successResultOf(values.write(self, "a.b", "x", 1)).reading.value, ("x",))
+        self.assertEqual(self.successResultOf(values.write(self, "a.b", "", 1)).reading.value, ())
         self.assertEqual((values.devices(), values.config("a")), (["a"], {}))
         self.assertIsInstance(Readings(()), Readings)

@@ -1,0 +1,99 @@
+"""One service a database, floor 3: two that write the same file would each undo what the other keeps.
+
+Whoever uses the file holds a lock (flock(2)) on one beside it, ``PATH.lock``, that names the process. The system gives
+the lock back when the process ends, however it ends; the file beside stays, and means nothing without the lock. It is
+not the database that is locked: SQLite does that itself, for each transaction, and a damaged one is renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from typing import Final
+
+PATIENCE: Final = 3.0
+"""Seconds that a service waits for the one before it, which may be about to stop: it writes its last values then."""
+_PAUSE: Final = 0.05
+_HELD: Final = (errno.EWOULDBLOCK, errno.EACCES)
+"""What flock(2) says of a lock that somebody else has; over NFS the second."""
+IN_MEMORY: Final = ("", ":memory:")
+
+
+class DatabaseLock:
+    """The lock of one database.
+
+    :param path: of the database.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def take(self, patience: float = PATIENCE) -> str:
+        """Takes it, and waits for that: the reactor does not run yet.
+
+        A file beside it that cannot be made or locked is nobody's lock; that the database cannot be written there
+        either, the log says.
+
+        :param patience: seconds.
+        :return: nothing, or a sentence that names who has it.
+        """
+        if self._path in IN_MEMORY or self._descriptor is not None:
+            return ""
+        beside = f"{os.path.realpath(self._path)}.lock"
+        try:
+            descriptor = _opened(beside)
+        except OSError:
+            return ""
+        until = time.monotonic() + patience
+        while not (is_held := _locked(descriptor)) and time.monotonic() < until:
+            time.sleep(_PAUSE)
+        if not is_held:
+            told = _told_by(descriptor)
+            os.close(descriptor)
+            return (
+                f"the database {os.path.abspath(self._path)} is in use by another Lumina{told}; stop that one, or give"
+                ' this one a file of its own, as `database = "state/other.db"` in [values]'
+            )
+        self._descriptor = descriptor
+        _tell(descriptor)
+        return ""
+
+    def release(self) -> None:
+        """Gives it back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _opened(path: str) -> int:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    except PermissionError:  # that of another user, who may have it all the same
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether it is ours now, or can be nobody's, as on a file system that has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _HELD
+    return True
+
+
+def _told_by(descriptor: int) -> str:
+    """Which process has it, as far as it has said so."""
+    with contextlib.suppress(OSError, ValueError):
+        return f", process {int(os.pread(descriptor, 20, 0))}"
+    return ""
+
+
+def _tell(descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
