@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +50,7 @@ from lumina_twisted.ports.address import SocketAddress, parted, same_place, sock
 from lumina_twisted.ports.diagnosis import why_lost
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.socket import CONNECT_TIMEOUT, ModbusTcpSocket, SocketEndpoint, why_no_connection
+from lumina_twisted.ports.socket import CONNECT_TIMEOUT, Link, ModbusTcpSocket, SocketEndpoint, why_no_connection
 from lumina_twisted.simulator.device import SimulatedDevice
 from tests.twistd_process import free_tcp_port
 
@@ -65,7 +65,7 @@ class Addresses(SynchronousTestCase):
 
     def test_places(self) -> None:
         for path, address in (
-            ("/dev/ttyUSB0", None), ("ttyS0", None), ("C:/odd", None),
+            ("/dev/ttyUSB0", None), ("ttyS0", None), ("./C:odd", None),
             ("rtu+tcp:10.0.0.5:4001", SocketAddress("rtu", False, "10.0.0.5", 4001)),
             ("modbus+tcp:plc.example", SocketAddress("modbus", False, "plc.example", 502)),
             ("modbus+tcp:[fe80::1]:1502", SocketAddress("modbus", False, "fe80::1", 1502)),
@@ -179,8 +179,18 @@ class Translation(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.bus, self.wire, self.counters = RecordingBus(), _Quick(), Counters()
-        self.socket = ModbusTcpSocket(self.bus, self.counters.drop)
+        self.spoiled: list[str] = []
+        self.link = Link(SocketAddress("modbus", False, "10.0.0.5", 502), self)
+        self.socket = ModbusTcpSocket(self.bus, self.link)
         self.socket.makeConnection(self.wire)
+
+    def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
+        """As the port's protocol."""
+        self.counters.drop(kind)
+
+    def reply_spoiled(self, what: str) -> None:
+        """As the port's protocol."""
+        self.spoiled.append(what)
 
     def sent(self, unit: int, pdu: bytes) -> int:
         """Sends a frame; the number that it got."""
@@ -211,7 +221,8 @@ class Translation(SynchronousTestCase):
     def test_what_is_no_reply(self) -> None:
         number = self.sent(7, READ)
         self.socket.dataReceived(mbap(number + 1, 7, REPLY) + mbap(number, 7, b"\x04\x02\0\1"))
-        self.assertEqual((self.bus.heard, self.counters), ([], Counters(late=1, foreign=1)))
+        self.assertEqual((self.bus.heard, self.counters), ([], Counters(late=1)))
+        self.assertEqual(self.spoiled, ["its reply is one of function 4"])
 
     def test_a_device_that_repeats_the_unit_wrongly(self) -> None:
         self.socket.dataReceived(mbap(self.sent(7, READ), 255, REPLY))
@@ -248,7 +259,7 @@ class Connecting(SynchronousTestCase):
         """Without a turn of the clock: what an attempt takes comes on top of the pause before the next one."""
         for host in ("10.0.0.5", "fe80::1"):
             reactor = MemoryReactorClock()
-            endpoint = SocketEndpoint(reactor, SocketAddress("rtu", False, host, 4001))
+            endpoint = SocketEndpoint(reactor, Link(SocketAddress("rtu", False, host, 4001)))
             connecting = endpoint.connect(Factory.forProtocol(Protocol))
             ((to, tcp_port, factory, timeout, _),) = reactor.tcpClients
             self.assertEqual((to, tcp_port, timeout), (host, 4001, CONNECT_TIMEOUT))
@@ -392,7 +403,7 @@ class RtuOverTcp(SocketCase):
 
     async def test_a_read_that_was_lost(self) -> None:
         self.listen(is_silent=True)
-        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=1.0)
+        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=1.0, retries=0)
         await self.until(lambda: port.is_open)
         read = self.ask(port, READ)
         await self.until(lambda: self.peers[0].asked)

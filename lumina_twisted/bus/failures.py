@@ -43,12 +43,25 @@ def no_reply(request: Request, port: str) -> ModbusError:
     if request.busy:
         return exception(request, request.busy, port)
     times = "once" if request.attempts == 1 else f"{request.attempts} times"
+    if request.remark:
+        return _useless_reply(request, port, times)
     if not request.is_read:
         return _unknown(request, f"no reply came (sent {times})")
     return _ended(
         ResponseTimeout, request,
         f"unit {request.unit} on {port} did not answer function {request.frame[1]}, asked {times};"
         " check its address, its settings and the wiring",
+    )
+
+
+def _useless_reply(request: Request, port: str, times: str) -> ModbusError:
+    """Something came that is not its reply, and may say why none came."""
+    if not request.is_read:
+        return _unknown(request, f"no usable reply came (sent {times}): {request.remark}")
+    return _ended(
+        ResponseTimeout, request,
+        f"unit {request.unit} on {port} gave no usable reply to function {request.frame[1]}, asked {times}:"
+        f" {request.remark}",
     )
 
 

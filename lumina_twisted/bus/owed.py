@@ -10,6 +10,9 @@ grows with replies that come late, shrinks with replies in time, and is at most 
 Behind a socket no window is enough: a link that stalls for a minute then hands over everything it was sent, in order.
 There a debt is *open* until the reply to a request that was sent after it has come (nothing older can follow it), or
 until the connection is a new one; then its window counts.
+
+Where replies are numbered (Modbus TCP) the socket drops what does not carry an open number: nothing is held back for a
+late reply, which may still answer its own caller until the connection ends.
 """
 
 from __future__ import annotations
@@ -61,10 +64,12 @@ class OwedReplies:
     that comes even later teaches something.
 
     :param over_stream: whether replies come over a stream, which delays and never loses.
+    :param numbered: whether each reply says whose it is, so that nothing need wait for it.
     """
 
-    def __init__(self, over_stream: bool = False) -> None:
+    def __init__(self, over_stream: bool = False, numbered: bool = False) -> None:
         self._over_stream = over_stream
+        self._numbered = numbered
         self.debts: dict[Shape, Debt] = {}
         """By shape; for looking at."""
         self._learned: dict[int, float] = {}
@@ -93,7 +98,7 @@ class OwedReplies:
 
     def blocks_until(self, request: Request) -> float:
         """The time before which ``request`` may not go: a reply it could take for its own may still come."""
-        debt = self.debts.get(request.pattern.shape)
+        debt = None if self._numbered else self.debts.get(request.pattern.shape)
         return debt.lapses if debt is not None and debt.owner is not request else 0.0
 
     def is_open(self, request: Request) -> bool:
@@ -111,7 +116,10 @@ class OwedReplies:
                 debt.is_open = False
 
     def renewed(self, now: float) -> None:
-        """The connection is a new one: what the old one held is gone, what the device does late is not."""
+        """The connection is a new one: what the old one held is gone, what the device does late is not, but where
+        replies are numbered."""
+        if self._numbered:
+            self.debts.clear()
         for debt in self.debts.values():
             if debt.is_open:
                 debt.is_open = False
@@ -120,13 +128,13 @@ class OwedReplies:
 
     def lapse_of(self, shape: Shape) -> float:
         """The time before which no reply of this shape can be told apart."""
-        debt = self.debts.get(shape)
+        debt = None if self._numbered else self.debts.get(shape)
         return 0.0 if debt is None else debt.lapses
 
     def to_others(self, request: Request, now: float) -> bool:
         """Whether another request to ``request``'s unit and function is owed a reply."""
         unit, code, _ = request.pattern.shape
-        return any(
+        return not self._numbered and any(
             shape.unit == unit and shape.function_code == code and debt.owner is not request
             and (debt.is_open or debt.lapses > now)
             for shape, debt in self.debts.items()

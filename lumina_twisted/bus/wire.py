@@ -42,10 +42,12 @@ class Wire:
 
     :param health: told of each frame that a unit sends.
     :param over_stream: whether replies come over a stream, which delays and never loses.
+    :param numbered: whether each reply says whose it is.
     """
 
     def __init__(
-        self, settings: BusSettings, pace: Pace, counters: Counters, health: Health, over_stream: bool = False
+        self, settings: BusSettings, pace: Pace, counters: Counters, health: Health, over_stream: bool = False,
+        numbered: bool = False,
     ) -> None:
         self.attempt: Attempt | None = None
         self.echo = Echo(settings.echo)
@@ -54,7 +56,7 @@ class Wire:
         self._counters = counters
         self._health = health
         self._serial = settings.serial  # of the last frame
-        self._owed = OwedReplies(over_stream)
+        self._owed = OwedReplies(over_stream, numbered)
         self._ear = Ear()
         self._state = State.IDLE
         self._last_frame = b""
@@ -90,6 +92,7 @@ class Wire:
         self.attempt = Attempt(request, now, sent_until, expires, self.echo.known, self._ear.junk, self._number)
         self._signal(Signal.BROADCAST_SENT if request.is_broadcast else Signal.REQUEST_SENT)
         request.attempts += 1
+        request.remark = ""
         self._counters.frames += 1
         self._pace.left_with(request.serial)
         self.quiet_from = sent_until
@@ -233,7 +236,7 @@ class Wire:
         """No reply came in time."""
         self._signal(Signal.RESPONSE_TIMEOUT)
         debt = self._note_owed(attempt)
-        debt.is_damaged = self._was_damaged(attempt, now)
+        debt.is_damaged = bool(attempt.request.remark) or self._was_damaged(attempt, now)
         if debt.is_damaged:
             self._health.nothing_learned()
         else:

@@ -30,7 +30,12 @@ class PortTeller:
 
     def state(self, state: str, is_in_order: bool) -> None:
         """It has another state."""
-        self._log.emit(LogLevel.info if is_in_order else LogLevel.warn, "{port}: {state}", port=self._name, state=state)
+        level = LogLevel.info if is_in_order else LogLevel.warn
+        self._log.emit(level, "{port}: {state}", port=self._name, state=state)
+
+    def lost(self, why: str) -> None:
+        """A connection ended, and the next one is made at once."""
+        self._log.info("{port}: {why}; it connects again", port=self._name, why=why, fold=why)
 
     def refused(self, fault: str, error: NotAllowed) -> None:
         """Its rules refused a request: who asks for it again and again may be a program with a fault, or worse."""
