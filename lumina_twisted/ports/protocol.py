@@ -20,7 +20,7 @@ from lumina_twisted.bus.queue import Lane
 from lumina_twisted.errors import Cancelled, ModbusError, NotSent, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost
-from lumina_twisted.ports.supervisor import MOST_FRUITLESS, Connections
+from lumina_twisted.ports.supervisor import Connections
 from lumina_twisted.ports.timer import make_timer
 
 
@@ -124,8 +124,8 @@ class RTUProtocol(Protocol):
             self._bus.connection_lost(now, f"it was lost ({why})")
             self._lost(why)
             self._pump()
-        elif (fruitless := self._connections.fruitless) >= MOST_FRUITLESS:
-            self.unavailable(f"it was lost ({why}); {fruitless} connections in a row ended without a reply")
+        elif self._connections.is_fruitless:
+            self.unavailable(f"it was lost ({why}), and so were those before, each without a reply; it tries again")
         else:
             self.unavailable(f"it was lost ({why}) and is opened again as soon as it is back")
 

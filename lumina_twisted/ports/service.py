@@ -77,7 +77,7 @@ class PortService(Service):
         self._waiting_for_open: list[Deferred[None]] = []
         self._holders = 0
         tell = self._tell
-        connections = Connections(is_socket=self._address is not None)
+        self._connections = connections = Connections(is_socket=self._address is not None)
         self._protocol = RTUProtocol(
             self._bus, reactor, now, self._on_state, tell.failed, tell.health, tell.sample, connections=connections,
             lost=self._on_lost,
@@ -292,7 +292,8 @@ class PortService(Service):
         was, self._state = self._state, state
         is_back = self.is_open and was.startswith(_AGAIN)
         if state != was and not is_back:
-            self._tell.state(state, is_in_order=self.is_open or state.startswith(_CLOSED))
+            is_in_order = self.is_open or state.startswith(_CLOSED)
+            self._tell.state(state, is_in_order, folds=self._connections.is_fruitless)
         self._tell_openers(state)
 
     def _on_lost(self, why: str) -> None:

@@ -48,6 +48,11 @@ class Connections:
         self.fruitless = 0
         """How many in a row carried no reply."""
 
+    @property
+    def is_fruitless(self) -> bool:
+        """Whether nothing is expected of the next one either."""
+        return self._is_socket and self.fruitless >= MOST_FRUITLESS
+
     def began(self, now: float, sent: int, heard: int) -> None:
         """One was made. ``sent`` frames have left this port so far, ``heard`` replies have come."""
         self._began, self._sent, self._heard = now, sent, heard
@@ -62,7 +67,7 @@ class Connections:
             self.fruitless = 0
         elif sent > self._sent or now < self._began + _CLOSED_AT_ONCE:
             self.fruitless += 1
-        return self._is_socket and self.fruitless < MOST_FRUITLESS
+        return self._is_socket and not self.is_fruitless
 
     def cut(self) -> None:
         """We ended it, for a new one."""

@@ -28,10 +28,11 @@ class PortTeller:
         self.health_observers: list[HealthObserver] = []
         self.sample_observers: list[SampleObserver] = []
 
-    def state(self, state: str, is_in_order: bool) -> None:
-        """It has another state."""
+    def state(self, state: str, is_in_order: bool, folds: bool = False) -> None:
+        """It has another state; ``folds`` if it has had that again and again."""
         level = LogLevel.info if is_in_order else LogLevel.warn
-        self._log.emit(level, "{port}: {state}", port=self._name, state=state)
+        fold = state if folds else None
+        self._log.emit(level, "{port}: {state}", port=self._name, state=state, fold=fold)
 
     def lost(self, why: str) -> None:
         """A connection ended, and the next one is made at once."""
