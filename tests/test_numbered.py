@@ -101,6 +101,26 @@ class Framing(Case):
                 heard = self.hear(mbap(number, 1, b"\x03\x02\xbb\xbb"), size)
                 self.assertEqual([one.frame for one in heard], [rtu(1, b"\x03\x02\xbb\xbb")], cut)
 
+    def test_a_reply_cut_short_is_not_completed_by_another_frame(self) -> None:
+        """While its request is under way: by the start of a late one, in a segment of its own or in the same one."""
+        for cut in (8, 9, 10):
+            for together in (False, True):
+                self.setUp()
+                late, number = self.ask(unit=2), self.ask()
+                short, whole = mbap(number, 1, REPLY)[:cut], mbap(late, 2, REPLY)
+                heard = self.hear(short + whole) if together else [*self.hear(short), *self.hear(whole)]
+                self.assertNotIn(1, [one.frame[0] for one in heard if one.frame], (cut, together))
+                self.assertEqual(self.kinds(mbap(self.ask(), 1, REPLY)), ["reply"], (cut, together))
+
+    def test_a_reply_in_two_segments(self) -> None:
+        """Whatever the first registers of the rest are: a length, zeros, the number of the request itself."""
+        for registers in ("0000000400010002", "0000000000000000", "0000000200000000", "000B000000060102"):
+            for at in range(1, 16):
+                self.setUp()
+                whole = mbap(self.ask(bytes.fromhex("0300000004")), 1, b"\x03\x08" + bytes.fromhex(registers))
+                heard = [*self.hear(whole[:at]), *self.hear(whole[at:])]
+                self.assertEqual([one.kind for one in heard], ["reply"], (registers, at))
+
     def test_a_frame_that_goes_on_after_the_next_request(self) -> None:
         """Its rest is no reply to anything, and nor is it put together with the next one."""
         whole = mbap(self.ask(), 1, REPLY)

@@ -61,6 +61,10 @@ class Numbers:
         self._unanswered[number] = None
         return number
 
+    def is_unanswered(self, number: int) -> bool:
+        """Whether a reply with this number may still come."""
+        return number in self._unanswered
+
     def answered(self, number: int) -> None:
         """The reply with this number came: no other one is expected to carry it."""
         self._unanswered.pop(number, None)
@@ -157,6 +161,8 @@ class ReplyStream:
 
         :raises FrameError: at a header that tells no end, with a sentence that says why.
         """
+        if self._buffer and self._begins_anew(data):
+            self._buffer.clear()
         self._buffer += data
         was_reading, self._is_reading = self._is_reading, True
         try:
@@ -169,6 +175,16 @@ class ReplyStream:
                 yield heard
         finally:
             self._is_reading = was_reading
+
+    def _begins_anew(self, data: bytes) -> bool:
+        """Whether a segment begins with a frame of its own, so that the unfinished one before it stays unfinished: put
+        together, the two would give a value of nobody's."""
+        if len(data) >= HEADER - 1 and not data[2] | data[3] | data[4]:
+            number = data[0] << 8 | data[1]
+            if number in self._asked or self._numbers.is_unanswered(number):
+                return True
+        due = HEADER - 1 + (self._buffer[4] << 8 | self._buffer[5]) if len(self._buffer) >= HEADER - 1 else 0
+        return len(self._buffer) + len(data) != due and _are_frames(data)
 
     def _next(self) -> Heard | None:
         """The frame that begins the buffer, or None until more bytes come."""
@@ -220,8 +236,12 @@ class ReplyStream:
         odd = f"its length field says {length} where the reply has {size + 1}" if self._in_doubt else ""
         if not asked.is_open:
             return Heard("late", b"", "")
+        if not self._in_doubt and any(buffer[2:5]):  # no header follows: this frame took a part of another
+            self._in_doubt = True
+            return self._spoiled(asked, "its reply is cut short by another frame")
         frame = encode_rtu(asked.frame[0], pdu)  # many devices repeat the unit wrongly; its number says whose it is
         if not asked.is_answered_by(frame):
+            self._in_doubt = True
             return self._spoiled(asked, f"its reply has another form than what was asked, {pdu[:8].hex(' ')}")
         self._answered(asked)
         return Heard("reply", frame, odd)
@@ -295,6 +315,14 @@ class ReplyStream:
         if not buffer[at + 4] and buffer[at + 5] < 2 and len(buffer) == at + HEADER:
             return True
         return None if len(buffer) == at + HEADER else self._newest.fits(buffer[at + HEADER])
+
+
+def _are_frames(data: bytes) -> bool:
+    """Whether a segment is nothing but whole frames, by their headers."""
+    at = 0
+    while at + HEADER < len(data) and not data[at + 2] | data[at + 3] | data[at + 4] and data[at + 5] > 1:
+        at += HEADER - 1 + data[at + 5]
+    return at == len(data)
 
 
 def _wrong_length(length: int) -> str:
