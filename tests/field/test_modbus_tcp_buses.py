@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
@@ -463,6 +464,64 @@ class NeverAnswers(BusCase):
             return deferLater(reactor, 0.05, reset) if time.monotonic() < ends else None
 
         return deferLater(reactor, 0.05, reset)
+
+
+class DialIn(BusCase):
+    """The same where the other side connects to us: ``modbus+tcp-listen`` and ``rtu+tcp-listen``."""
+
+    def dials_in(self, answers: Callable[[Adu], Does], scheme: str = "modbus+tcp-listen") -> tuple[Device, Any]:
+        """A device that connects again as soon as its connection has ended."""
+        self.tcp_port = free_tcp_port()
+        device = Device(answers)
+        path = f"{scheme}:{self.tcp_port}:interface=127.0.0.1"
+        port = PortService("plc", PortSettings(path=path, timeout=0.3), reactor, time.monotonic)
+        port.startService()
+        self.addCleanup(port.stopService)
+        self.addCleanup(lambda: [one.transport.abortConnection() for one in device.connections])
+        self.is_over = False
+        self.addCleanup(setattr, self, "is_over", True)
+
+        def dial() -> None:
+            made = Connection(device)
+            made.connectionLost = lambda reason=None: self.is_over or dial()  # type: ignore[method-assign,misc]
+            connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self.tcp_port), made).addErrback(lambda _: None)
+
+        dial()
+        return device, port
+
+    async def test_a1_a_kept_reply(self) -> None:
+        kept: list[bytes] = []
+
+        def answers(adu: Adu) -> Does:
+            if len(device.connections) == 1:
+                kept.append(mbap(adu.transaction_id, adu.unit, value(0xAAAA)))
+                return [CLOSE]
+            return [*kept, honest(adu)]
+
+        device, port = self.dials_in(answers)
+        await self.until(lambda: port.is_open)
+        self.assertEqual(await self.ask(port, read(5)), rtu(1, value(5)))
+        self.assertEqual(await self.ask(port, read(6)), rtu(1, value(6)))
+
+    async def test_a7_it_closes_after_each_reply(self) -> None:
+        await self.closes_after_each_reply("modbus+tcp-listen", honest)
+
+    async def test_a7_rtu_closes_after_each_reply(self) -> None:
+        await self.closes_after_each_reply("rtu+tcp-listen", lambda adu: rtu(adu.unit, honest(adu)[7:]))
+
+    async def closes_after_each_reply(self, scheme: str, reply: Callable[[Adu], bytes]) -> None:
+        device, port = self.dials_in(lambda adu: [reply(adu), CLOSE], scheme)
+        device.is_rtu = scheme.startswith("rtu")
+        await self.until(lambda: port.is_open)
+        for address in range(10):
+            self.assertEqual(await self.ask(port, read(address)), rtu(1, value(address)))
+        self.assertGreater(len(device.connections), 5)
+
+    async def test_a3_an_exception_whose_length_is_too_great(self) -> None:
+        _, port = self.dials_in(lambda adu: [headed(adu, 4, b"\x83\x03")])
+        await self.until(lambda: port.is_open)
+        for _ in range(5):
+            await self.assertFailure(self.ask(port), IllegalDataValue)
 
 
 class UnitZero(BusCase):
