@@ -266,10 +266,12 @@ class OpenedByRequests(BusCase):
 class OddHeaders(BusCase):
     """A3, A4, A5: one unit answers with headers that are wrong, a healthy one answers beside it."""
 
-    async def played(self, odd: Callable[[Adu], Does], rounds: int = 20) -> tuple[list[Any], float]:
+    async def played(
+        self, odd: Callable[[Adu], Does], rounds: int = 20, timeout: float = 0.5
+    ) -> tuple[list[Any], float]:
         """What the odd unit's requests came to, and how long each took; the healthy unit gets all its answers."""
         self.odd_device = device = self.device(lambda adu: odd(adu) if adu.unit == 1 else [honest(adu)])
-        port = self.port(timeout=0.5, retries=0)
+        port = self.port(timeout=timeout, retries=0)
         results, began = [], time.monotonic()
         for address in range(rounds):
             asking = [self.ask(port, read(address), unit) for unit in (1, 2)]
@@ -321,7 +323,7 @@ class OddHeaders(BusCase):
     async def test_half_a_reply_does_not_eat_the_next_one(self) -> None:
         """The kind of A3: whatever stays unfinished is dropped with its request."""
         for cut in (3, 6, 7, 8, 10):
-            results, _ = await self.played(lambda adu, cut=cut: [honest(adu)[:cut]], rounds=2)
+            results, _ = await self.played(lambda adu, cut=cut: [honest(adu)[:cut]], rounds=2, timeout=0.1)
             self.assertEqual({type(one.value) for one in results}, {ResponseTimeout})
 
 
@@ -596,8 +598,9 @@ class OtherNumbers(BusCase):
             self.assertTrue(any(told in line for line in log))
             unknown = await self.assertFailure(self.ask(port, WRITE), OutcomeUnknown)
             self.assertIn("no usable reply came (sent once): a reply with", str(unknown))
-            for _ in range(5):  # nor is such a unit called offline: it does answer
+            for _ in range(2):  # nor is such a unit called offline: it does answer
                 await self.assertFailure(self.ask(port, timeout=1.0), ResponseTimeout)
+            self.assertEqual(port.describe().offline, ())
 
     async def test_a12_zero_by_option(self) -> None:
         """All is answered; after a request without a reply over a new connection, for its reply may still come."""
