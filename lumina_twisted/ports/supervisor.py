@@ -3,7 +3,7 @@
 A connection to a socket that ends is made anew at once, and what waits keeps waiting: many devices and gateways close
 in good order when nobody asks, or after each reply. A connection is *fruitless* if it was asked and carried no reply,
 or if the other side closed it as soon as it was made. After each further fruitless one the wait is twice as long, until
-a reply comes; from the third on, requests are refused meanwhile.
+a reply comes; from the fifth on, requests are refused meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LONGEST_WAIT: Final = 0.5
 FIRST_WAIT: Final = 0.05
 LONGEST_FRUITLESS_WAIT: Final = 5.0
 """Seconds before the next connection, at most, to a device that accepts connections and never answers."""
-MOST_FRUITLESS: Final = 3
+MOST_FRUITLESS: Final = 5
 """So many fruitless connections in a row, and the port counts as not open until the next one."""
 _CLOSED_AT_ONCE: Final = 0.25
 """Seconds: sooner than any device closes because nobody asks."""
