@@ -1,4 +1,4 @@
-"""The Modbus TCP frame: cut anywhere, refused where it cannot be one, and numbered."""
+"""The Modbus TCP frame: cut anywhere, and refused where it cannot be one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import FrameError, RequestError
-from lumina_twisted.modbus.mbap import MAX_MBAP_ADU, Adu, MbapDecoder, TransactionTable, encode_adu
+from lumina_twisted.modbus.mbap import MAX_MBAP_ADU, Adu, MbapDecoder, encode_adu
 
 ADUS = st.lists(
     st.builds(Adu, st.integers(0, 65535), st.integers(0, 255), st.binary(min_size=1, max_size=253)), max_size=5
@@ -57,36 +57,3 @@ class Frames(SynchronousTestCase):
         found = MbapDecoder().receive(encode_adu(7, 1, b"\x07") + b"GET / HTTP/1.0\r\n")
         self.assertEqual(next(found), Adu(7, 1, b"\x07"))
         self.assertRaises(FrameError, next, found)
-
-
-class Numbers(SynchronousTestCase):
-    """The transaction table."""
-
-    def test_each_once(self) -> None:
-        """A reply is its request's, once; a second one, or one never asked, is nobody's."""
-        table: TransactionTable[str] = TransactionTable()
-        first, second = table.add("a"), table.add("b")
-        self.assertEqual((table.take(second), table.take(first)), ("b", "a"))
-        self.assertIsNone(table.take(first))
-        self.assertIsNone(table.take(999))
-
-    def test_not_again_before_all_others(self) -> None:
-        """Nor one that still waits."""
-        table: TransactionTable[str] = TransactionTable()
-        waits = table.add("it waits")
-        given = []
-        for _ in range(65535):
-            given.append(table.add("x"))
-            table.take(given[-1])
-        self.assertEqual(len(set(given)), 65535)
-        self.assertNotIn(waits, given)
-        self.assertEqual(table.add("next"), given[0])
-        self.assertEqual(table.take_all(), ["it waits", "next"])
-
-    def test_none_left(self) -> None:
-        """65,536 at once are told so, and the next one finds room."""
-        table: TransactionTable[int] = TransactionTable()
-        numbers = [table.add(one) for one in range(65536)]
-        self.assertRaises(RequestError, table.add, -1)
-        table.take(numbers[5])
-        self.assertEqual(table.add(-1), numbers[5])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +50,7 @@ from lumina_twisted.ports.address import SocketAddress, parted, same_place, sock
 from lumina_twisted.ports.diagnosis import why_lost
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.socket import CONNECT_TIMEOUT, ModbusTcpSocket, SocketEndpoint, why_no_connection
+from lumina_twisted.ports.socket import CONNECT_TIMEOUT, Link, ModbusTcpSocket, SocketEndpoint, why_no_connection
 from lumina_twisted.simulator.device import SimulatedDevice
 from tests.twistd_process import free_tcp_port
 
@@ -65,7 +65,7 @@ class Addresses(SynchronousTestCase):
 
     def test_places(self) -> None:
         for path, address in (
-            ("/dev/ttyUSB0", None), ("ttyS0", None), ("C:/odd", None),
+            ("/dev/ttyUSB0", None), ("ttyS0", None), ("./C:odd", None),
             ("rtu+tcp:10.0.0.5:4001", SocketAddress("rtu", False, "10.0.0.5", 4001)),
             ("modbus+tcp:plc.example", SocketAddress("modbus", False, "plc.example", 502)),
             ("modbus+tcp:[fe80::1]:1502", SocketAddress("modbus", False, "fe80::1", 1502)),
@@ -179,8 +179,18 @@ class Translation(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.bus, self.wire, self.counters = RecordingBus(), _Quick(), Counters()
-        self.socket = ModbusTcpSocket(self.bus, self.counters.drop)
+        self.spoiled: list[str] = []
+        self.link = Link(SocketAddress("modbus", False, "10.0.0.5", 502), self)
+        self.socket = ModbusTcpSocket(self.bus, self.link)
         self.socket.makeConnection(self.wire)
+
+    def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
+        """As the port's protocol."""
+        self.counters.drop(kind)
+
+    def reply_spoiled(self, what: str) -> None:
+        """As the port's protocol."""
+        self.spoiled.append(what)
 
     def sent(self, unit: int, pdu: bytes) -> int:
         """Sends a frame; the number that it got."""
@@ -211,7 +221,8 @@ class Translation(SynchronousTestCase):
     def test_what_is_no_reply(self) -> None:
         number = self.sent(7, READ)
         self.socket.dataReceived(mbap(number + 1, 7, REPLY) + mbap(number, 7, b"\x04\x02\0\1"))
-        self.assertEqual((self.bus.heard, self.counters), ([], Counters(late=1, foreign=1)))
+        self.assertEqual((self.bus.heard, self.counters), ([], Counters(late=1)))
+        self.assertEqual(self.spoiled, ["its reply is one of function 4"])
 
     def test_a_device_that_repeats_the_unit_wrongly(self) -> None:
         self.socket.dataReceived(mbap(self.sent(7, READ), 255, REPLY))
@@ -248,7 +259,7 @@ class Connecting(SynchronousTestCase):
         """Without a turn of the clock: what an attempt takes comes on top of the pause before the next one."""
         for host in ("10.0.0.5", "fe80::1"):
             reactor = MemoryReactorClock()
-            endpoint = SocketEndpoint(reactor, SocketAddress("rtu", False, host, 4001))
+            endpoint = SocketEndpoint(reactor, Link(SocketAddress("rtu", False, host, 4001)))
             connecting = endpoint.connect(Factory.forProtocol(Protocol))
             ((to, tcp_port, factory, timeout, _),) = reactor.tcpClients
             self.assertEqual((to, tcp_port, timeout), (host, 4001, CONNECT_TIMEOUT))
@@ -345,6 +356,11 @@ class SocketCase(TestCase):
     def ask(self, port: PortService, pdu: bytes, unit: int = 1, timeout: float = 5.0) -> Deferred[bytes]:
         return port.request("somebody", unit, pdu, timeout=timeout)
 
+    async def fall_silent(self, port: PortService) -> None:
+        """Nobody on the bus says a byte."""
+        for unit in range(1, 9):
+            await self.assertFailure(self.ask(port, READ, unit, timeout=0.5), ResponseTimeout, PortLost)
+
 
 class RtuOverTcp(SocketCase):
     """``rtu+tcp:``."""
@@ -392,7 +408,7 @@ class RtuOverTcp(SocketCase):
 
     async def test_a_read_that_was_lost(self) -> None:
         self.listen(is_silent=True)
-        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=1.0)
+        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=1.0, retries=0)
         await self.until(lambda: port.is_open)
         read = self.ask(port, READ)
         await self.until(lambda: self.peers[0].asked)
@@ -426,25 +442,39 @@ class RtuOverTcp(SocketCase):
         await self.assertFailure(self.ask(port, READ, timeout=0.5), ResponseTimeout)
 
     async def test_a_link_that_stalls(self) -> None:
-        """It hands over everything later; the next read is asked over a new connection, and waits for it."""
+        """It hands over everything later; the next read waits for the proof that nothing older comes."""
         self.listen(is_silent=True)
         port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=0.3, retries=0)
         await self.until(lambda: port.is_open and self.peers)
         await self.assertFailure(self.ask(port, READ, timeout=1.0), ResponseTimeout)
-        stalled, self.how = self.peers[0], {"is_silent": False}
+        stalled = self.peers[0]
+        stalled.is_silent = False
         asking = self.ask(port, bytes.fromhex("0300050001"))
         stalled.transport.write(rtu(1, bytes.fromhex("030209A9")))  # to the read before, or to any other
         self.assertEqual(await asking, rtu(1, bytes.fromhex("03020000")))
-        self.assertEqual((len(self.peers), len(stalled.asked), port.describe().counters.renewals), (2, 1, 1))
+        self.assertEqual(([one[1] for one in stalled.asked], len(self.peers)), ([3, 8, 3], 1))
+
+    async def test_a_link_that_stalls_for_good(self) -> None:
+        """A new connection may help."""
+        self.listen(is_silent=True)
+        port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=0.05, retries=0)
+        await self.until(lambda: port.is_open and self.peers)
+        self.how = {"is_silent": False}
+        await self.fall_silent(port)
+        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+        self.assertEqual((len(self.peers), port.describe().counters.renewals), (2, 1))
 
     async def test_a_stalled_link_that_is_gone(self) -> None:
         """Whoever waits for the new connection is told that there is none."""
         self.listen(is_silent=True)
         port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}", timeout=0.05, retries=0)
         await self.until(lambda: port.is_open and self.peers)
-        await self.assertFailure(self.ask(port, READ, timeout=0.5), ResponseTimeout)
+        for unit in range(1, 8):
+            await self.assertFailure(self.ask(port, READ, unit, timeout=0.5), ResponseTimeout)
         await self.listening.stopListening()
-        error = await self.assertFailure(self.ask(port, bytes.fromhex("0300050001")), PortClosed)
+        last, waiting = self.ask(port, READ, 8, timeout=0.5), self.ask(port, READ, 9)
+        await self.assertFailure(last, ResponseTimeout, PortLost)
+        error = await self.assertFailure(waiting, PortClosed)
         self.assertIn("refuses the connection", str(error))
 
     async def test_a_name_that_nobody_knows(self) -> None:
@@ -518,7 +548,7 @@ class DialIn(SocketCase):
         self.assertRegex(told[1], rf"^127\.0\.0\.1:\d+ dialled in on {place} and takes the place of the one before$")
         await self.until(lambda: port.is_open)
         self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
-        self.assertEqual((len(old.asked), len(new.asked)), (1, 1))
+        self.assertEqual(([one[1] for one in old.asked], [one[1] for one in new.asked]), ([6], [8, 6]))
 
     async def test_a_place_that_is_taken(self) -> None:
         """It is said who may have it, and it is tried again."""
@@ -549,21 +579,21 @@ class DialIn(SocketCase):
 
     async def test_it_stalls_and_comes_again(self) -> None:
         """What waits for the new connection keeps waiting while the converter notices that the old one is cut."""
-        port = self.make(f"rtu+tcp-listen:{self.tcp_port}:interface=127.0.0.1", timeout=0.3, retries=0)
+        port = self.make(f"rtu+tcp-listen:{self.tcp_port}:interface=127.0.0.1", timeout=0.05, retries=0)
         stalled: Peer = await self.dial(is_silent=True)
         await self.until(lambda: port.is_open)
-        await self.assertFailure(self.ask(port, READ, timeout=1.0), ResponseTimeout)
-        asking = self.ask(port, bytes.fromhex("0300050001"))
+        await self.fall_silent(port)
+        asking = self.ask(port, WRITE)
         await self.until(lambda: not stalled.transport.connected)
         await self.dial()
         await asking
-        self.assertEqual(len(stalled.asked), 1)
+        self.assertEqual(len(stalled.asked), 8)
 
     async def test_it_stalls_and_stays_away(self) -> None:
         self.patch(dial_in, "COMES_AGAIN", 0.1)
         port = self.make(f"rtu+tcp-listen:{self.tcp_port}:interface=127.0.0.1", timeout=0.05, retries=0)
         await self.dial(is_silent=True)
         await self.until(lambda: port.is_open)
-        await self.assertFailure(self.ask(port, READ, timeout=0.5), ResponseTimeout)
-        error = await self.assertFailure(self.ask(port, bytes.fromhex("0300050001")), PortClosed)
+        await self.fall_silent(port)
+        error = await self.assertFailure(self.ask(port, WRITE), PortClosed)
         self.assertIn("nobody has dialled in", str(error))

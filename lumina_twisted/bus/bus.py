@@ -21,7 +21,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from enum import IntEnum, auto
-from typing import Final
+from typing import Final, Literal
 
 from lumina_twisted.bus import failures
 from lumina_twisted.bus.admission import Admission
@@ -50,12 +50,16 @@ from lumina_twisted.bus.transaction import Attempt
 from lumina_twisted.bus.wire import Answered, Unanswered, Wire
 from lumina_twisted.errors import ModbusError, Overloaded, PortClosed, QueueFull, UnitOffline
 
+DEAF: Final = 8
+"""Attempts in a row without a byte from anybody after which a socket is connected anew: a converter that stalls for
+good often works again then."""
 _PACED: Final = (PortClosed, UnitOffline, Overloaded)
 """Refusals after which many a client asks again at once."""
 
 
 class Renewal(IntEnum):
-    """Where the renewal of a connection is: a reply is owed that the old one may hand over at any time."""
+    """Where the renewal of a connection is: wanted, for the old one may hand over a late reply at any time; or under
+    way, for the old one was cut, or has ended by itself, or there was none yet."""
 
     NONE = auto()
     WANTED = auto()
@@ -69,11 +73,14 @@ class Bus:
     :param name: what its sentences call it.
     :param over_stream: whether its bytes come over a stream (a socket), where the baud rate says nothing of their time.
     :param is_numbered: whether only replies come that carry the number of an open request (Modbus TCP).
+    :param renews_after_silence: whether a request without a reply needs a new connection, for on this one its late
+        reply could be the next one's.
     :param monitor: which keeps its figures, and ``analytics`` those of its queue; its own if none are given.
     """
 
     def __init__(
         self, settings: BusSettings, name: str = "the port", *, over_stream: bool = False, is_numbered: bool = False,
+        renews_after_silence: bool = False,
         monitor: PerformanceMonitor | None = None, analytics: QueueAnalytics | None = None,
     ) -> None:
         self.counters = Counters()
@@ -90,6 +97,10 @@ class Bus:
             settings, self._pace, self.counters, self.health, self.findings, self.faults,
             over_stream or is_numbered, is_numbered,
         )
+        self._is_numbered = is_numbered
+        self._over_stream = over_stream
+        self._unheard = 0  # attempts in a row during which not one byte came
+        self._renews_after_silence = renews_after_silence
         self._queue: RequestQueue[Request] = RequestQueue(settings.queue, settings.queue_per_client)
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._sharing = Sharing(settings)
@@ -104,6 +115,8 @@ class Bus:
         self._wake = math.inf  # when a waiting request may be able to go
         self._earliest_end = math.inf  # no request ends before
         self._frames: deque[Frame] = deque()
+        self.replies_heard = 0
+        """Replies that came off the wire so far, whoever waited for them."""
 
     # -- what a port's owner calls -------------------------------------------------------------------------------
 
@@ -112,6 +125,7 @@ class Bus:
         self.counters.requests += 1
         self.figures.now = request.arrived = now
         request.number = self.counters.requests
+        request.is_broadcast = self._settings.is_broadcast(request.unit)
         if error := self._refusal(request):
             self._refuse(request, error, now)
             return
@@ -171,6 +185,7 @@ class Bus:
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Takes bytes off the wire."""
+        self._unheard = 0
         self._take_answers(self._wire.receive(data, now), now)
         self._advance(now)
 
@@ -211,6 +226,54 @@ class Bus:
         self._wire.opened(now, now + self._settings.connect_delay)
         self._advance(now)
 
+    def port_opening(self) -> None:
+        """An attempt to open the port begins: what comes waits for its result, within its deadline. That is told by
+        :meth:`port_opened` or :meth:`port_lost`."""
+        self._closed, self._renewal = None, Renewal.UNDER_WAY
+
+    def connection_lost(self, now: float, why: str) -> None:
+        """The connection ended, and a new one is being made; see :meth:`port_opening`. A read that was on the wire is
+        asked again there, if its retries allow that. A write ends with an unknown outcome, unless it may be sent again.
+        """
+        if self._renewal is Renewal.WANTED:
+            self.port_lost(now)
+            return
+        self._renewal = Renewal.UNDER_WAY
+        self._frames.clear()
+        live = self._interrupted(now)
+        self._wake = math.inf
+        if self._is_numbered:
+            self._end_given_up()
+        if live is not None:
+            self._ask_again_or_end(live, why, now)
+        self._advance(now)
+
+    def _interrupted(self, now: float) -> Request | None:
+        """What was on the wire comes to nothing."""
+        live = self._wire.lost()
+        self.samples.in_doubt(live, now)
+        self.admission.came_to_nothing()
+        self._freshness.forget()
+        self.figures.interrupted(now)
+        return live
+
+    def _end_given_up(self) -> None:
+        """Late replies end with their connection: who waits for nothing else waits no longer."""
+        for request in [one for one in self._queue if one.is_given_up]:
+            self._queue.remove(request)
+            self._outcomes.failed(request, failures.no_reply(request, self._name))
+
+    def _ask_again_or_end(self, live: Request, why: str, now: float) -> None:
+        may_go = not self._stopping and live.attempts <= allowed_retries(live, self._settings)
+        if live.done:  # those who ride with it are asked for themselves
+            self._outcomes.failed(live, failures.no_reply(live, self._name))
+        elif may_go and live.probe_for is None:
+            self.counters.retries += 1
+            live.not_before = now
+            self._queue.put_back(live, now)
+        else:
+            self._outcomes.failed(live, failures.port_lost(live, self._name, why))
+
     def port_lost(self, now: float, why: str = "it was lost") -> None:
         """No more bytes; every request ends with an error that says why, and so do those to come. The one loss that a
         renewal is costs nobody anything."""
@@ -219,11 +282,7 @@ class Bus:
             return
         self._closed, self._renewal = why, Renewal.NONE
         self._frames.clear()
-        live = self._wire.lost()
-        self.samples.in_doubt(live, now)
-        self.admission.came_to_nothing()
-        self._freshness.forget()
-        self.figures.interrupted(now)
+        live = self._interrupted(now)
         for request in [live, *self._queue] if live else list(self._queue):
             if request is not live:
                 self._queue.remove(request)
@@ -238,6 +297,22 @@ class Bus:
             self.figures.refused()
             unsent = request.is_read or not request.attempts
             self._outcomes.failed(request, error if unsent else failures.no_reply(request, self._name))
+        self._advance(now)
+
+    def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
+        """A reply came that its number says is not the one waited for; ``what`` says what came, as a part of a
+        sentence, if that may explain why nothing else does."""
+        self.counters.drop(kind)
+        if what and (attempt := self._wire.attempt) is not None:
+            attempt.request.remark = what
+
+    def reply_spoiled(self, what: str, now: float) -> None:
+        """The reply to the request on the wire came, and proves nothing, because of ``what``: that attempt is over."""
+        self.counters.foreign += 1
+        attempt = self._wire.attempt
+        if attempt is not None and not attempt.request.is_broadcast:
+            attempt.request.remark = what
+            self._end_of_wait(attempt, now)
         self._advance(now)
 
     def stop(self, now: float) -> None:
@@ -377,6 +452,7 @@ class Bus:
             self._queue.take(request)
             if self._settings.merges:
                 request = self._joining.block_of(request, now) or request
+                request.is_broadcast = self._settings.is_broadcast(request.unit)  # a block is the bus's own
                 self._earliest_end = min(self._earliest_end, request.ends_at)
         if self._freshness.is_used and not request.is_canary:
             self._freshness.sent(request)
@@ -395,6 +471,7 @@ class Bus:
 
     def _take_answers(self, answers: Iterable[Answered], now: float) -> None:
         for request, frame, is_late in answers:
+            self.replies_heard += 1
             if is_late and not request.done:
                 self._queue.remove(request)
             self.figures.answered(request, frame, is_late, now)
@@ -461,6 +538,11 @@ class Bus:
             return
         is_offline = not unanswered.is_damaged and self.health.is_offline(request)
         self.figures.unanswered(now)
+        self._unheard += 1
+        is_deaf = self._over_stream and self._unheard % DEAF == 0
+        if (self._renews_after_silence or is_deaf) and self._renewal is Renewal.NONE:
+            self._renewal = Renewal.WANTED
+            self.counters.renewals += 1
         if request.is_canary:
             self._canary_failed(request, now)
         else:

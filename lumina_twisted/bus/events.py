@@ -30,8 +30,8 @@ class Request:
     __slots__ = (
         "arrived", "attempts", "busy", "canaries", "client", "cost", "deadline", "done", "ends_at", "epoch", "frame",
         "heard", "held", "is_block", "is_broadcast", "is_canary", "is_foreign", "is_given_up", "is_read", "is_refused",
-        "is_waiting", "lane", "left_at", "max_age", "misanswered", "not_before", "number", "pattern", "probe_for",
-        "probed", "retries", "riders", "serial", "unit", "waited",
+        "is_waiting", "lane", "left_at", "max_age", "not_before", "number", "pattern", "probe_for",
+        "probed", "remark", "retries", "riders", "serial", "unit", "waited",
     )
 
     arrived: float
@@ -69,8 +69,8 @@ class Request:
         self.is_given_up = False  # it was sent as often as it may be
         self.is_block = False  # the bus's own, for those who ride with it; see `merging`
         self.is_refused = False  # it is told so in a moment
-        self.misanswered = b""  # what came instead of its reply: of its unit and function, and of another length
         self.heard: tuple[Fault, ...] = ()  # how each attempt failed that did
+        self.remark = ""  # what came instead of its reply, as a part of a sentence
         self.busy = b""  # the device's exception, if it was too busy when it was asked last
         self.riders: list[Request] = []  # those of others that its reply answers too
         self.epoch = (0, 0)  # how many writes came before it

@@ -51,17 +51,13 @@ def no_reply(request: Request, port: str) -> ModbusError:
     if request.busy:
         return exception(request, request.busy, port)
     times = "once" if request.attempts == 1 else f"{request.attempts} times"
+    if request.remark:
+        return _useless_reply(request, port, times)
     damaged = _damaged(request)
     if damaged and not request.is_read:
         return _unknown(request, f"its reply came {damaged} (sent {times})")
     if not request.is_read:
         return _unknown(request, f"no reply came (sent {times})")
-    if request.misanswered:
-        return _ended(
-            ResponseTimeout, request,
-            f"unit {request.unit} on {port} answered function {request.frame[1]} by a frame of"
-            f" {len(request.misanswered)} bytes, which is none to what was asked; does the device have all of it?",
-        )
     if damaged:
         return _ended(
             ResponseTimeout, request,
@@ -81,6 +77,17 @@ def _damaged(request: Request) -> str:
     if len(request.heard) == 1:
         return "".join(HEARD[kind] for kind in kinds)
     return ", ".join(f"{HEARD[kind]} {request.heard.count(kind)} times".replace(" 1 times", " once") for kind in kinds)
+
+
+def _useless_reply(request: Request, port: str, times: str) -> ModbusError:
+    """Something came that is not its reply, and may say why none came."""
+    if not request.is_read:
+        return _unknown(request, f"no usable reply came (sent {times}): {request.remark}")
+    return _ended(
+        ResponseTimeout, request,
+        f"unit {request.unit} on {port} gave no usable reply to function {request.frame[1]}, asked {times}:"
+        f" {request.remark}",
+    )
 
 
 def expired(request: Request, port: str) -> ModbusError:

@@ -11,7 +11,7 @@ from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.latency import LONGEST, UNKNOWN, Latencies
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.modbus import timing
-from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_RTU_ADU
+from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU
 from lumina_twisted.modbus.settings import SerialSettings
 
 _KEPT: Final = 4096
@@ -100,7 +100,7 @@ class Pace:
             self._latencies.in_vain(request.unit)
 
     def _is_auto(self, unit: int) -> bool:
-        return unit != BROADCAST and self._settings.timeout_for(unit) == "auto"
+        return not self._settings.is_broadcast(unit) and self._settings.timeout_for(unit) == "auto"
 
     def _shortest(self, key: tuple[int, int, int]) -> float:
         _, length, baudrate = key
@@ -108,7 +108,7 @@ class Pace:
 
     def _timeout(self, key: tuple[int, int, int]) -> float:
         unit, _, _ = key
-        if unit == BROADCAST:
+        if self._settings.is_broadcast(unit):
             timeout = self._settings.turnaround
         else:
             configured = self._settings.timeout_for(unit)

@@ -92,12 +92,14 @@ class Rule:
 class Rules:
     """The rules of one port.
 
+    :param broadcasts: whether unit 0 is every device; if not, it is one like any other.
     :raises RequestError: if a text is no rule, with a sentence that says what to write.
     """
 
-    def __init__(self, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
+    def __init__(self, allow: Iterable[str] = (), deny: Iterable[str] = (), broadcasts: bool = True) -> None:
         self.allow = tuple(map(parse_rule, allow))
         self.deny = tuple(map(parse_rule, deny))
+        self._broadcasts = broadcasts
         self._judge_again = lru_cache(_REMEMBERED)(self._judge)
 
     def __bool__(self) -> bool:
@@ -125,10 +127,10 @@ class Rules:
 
     def _denied(self, unit: int, code: int, access: Access) -> str:
         for rule in self.deny:
-            reaches = unit in rule.units or unit == BROADCAST
+            reaches = unit in rule.units or (unit == BROADCAST and self._broadcasts)
             if reaches and rule.concerns(code, access) and (at := rule.first_covered(access)) is not None:
                 shown = access if rule.codes is None else Access(access.writes, None)
-                return f"{_told(unit, code, shown, at)} is denied by the rule {rule.text!r}"
+                return f"{self._told(unit, code, shown, at)} is denied by the rule {rule.text!r}"
         return ""
 
     def _not_allowed(self, unit: int, code: int, access: Access) -> str:
@@ -139,20 +141,19 @@ class Rules:
         while at < access.end:
             reached = max((rule.reach(access, at) for rule in rules), default=at)
             if reached == at:
-                return f"{_told(unit, code, access, at)} is in none of the rules that allow something"
+                return f"{self._told(unit, code, access, at)} is in none of the rules that allow something"
             at = reached
         return ""
 
-
-def _told(unit: int, code: int, access: Access, at: int) -> str:
-    """What is asked, as the beginning of a sentence."""
-    whom = "every unit" if unit == BROADCAST else f"unit {unit}"
-    if access.table is None:
-        return f"function {code} to {whom}"
-    entry = f"{_NAMES[access.table]} {at} of {whom}"
-    if not access.writes:
-        return f"reading {entry}"
-    return f"setting {entry}" + ("" if access.values is None else f" to {access.values[at - access.first]}")
+    def _told(self, unit: int, code: int, access: Access, at: int) -> str:
+        """What is asked, as the beginning of a sentence."""
+        whom = "every unit" if unit == BROADCAST and self._broadcasts else f"unit {unit}"
+        if access.table is None:
+            return f"function {code} to {whom}"
+        entry = f"{_NAMES[access.table]} {at} of {whom}"
+        if not access.writes:
+            return f"reading {entry}"
+        return f"setting {entry}" + ("" if access.values is None else f" to {access.values[at - access.first]}")
 
 
 def _is_in(spans: Spans, number: int) -> bool:

@@ -9,6 +9,7 @@ import attrs
 from attrs import Factory, field, frozen
 
 from lumina_twisted.bus.rules import Rules
+from lumina_twisted.modbus.codes import BROADCAST
 from lumina_twisted.modbus.settings import Baudrate, Parity, SerialSettings
 from lumina_twisted.schema import Between, UnitId, setting
 
@@ -93,6 +94,10 @@ class BusSettings(SerialSettings):
         " than its late window is taken for another's",
     )
     writes_first: bool = setting(True, "whether a write goes before reads of its own priority")
+    unit_0: Literal["broadcast", "device"] = setting(
+        "broadcast", "what unit 0 is: every device, which nobody answers for; or, behind Modbus TCP only, a device like"
+        " any other unit, which is read and whose answer proves a write"
+    )
     echo: EchoMode = setting("auto", "whether the adapter hears what it sends: off, on, or auto to find out")
     bits_per_character: Annotated[int, Between(10, 12)] = setting(
         11, "what a character counts in the times above; the specification says 11", unit="bits"
@@ -118,7 +123,11 @@ class BusSettings(SerialSettings):
 
         :raises RequestError: if a text is no rule; see :func:`~lumina_twisted.bus.rules.rule_faults`.
         """
-        return Rules(self.allow, self.deny)
+        return Rules(self.allow, self.deny, self.is_broadcast(BROADCAST))
+
+    def is_broadcast(self, unit: int) -> bool:
+        """Whether a request to this unit is to every device, and is answered by none."""
+        return unit == BROADCAST and self.unit_0 == "broadcast"
 
     @cached_property
     def merges(self) -> bool:

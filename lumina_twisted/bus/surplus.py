@@ -10,7 +10,7 @@ one for ever. Three things keep it from that:
 * **Convicted.** A reply while none is due, of the shape that its unit was asked for last, convicts the unit of
   doubling. From then on each of its replies is followed by a *look-out*: as long as its copies have taken, and half as
   long again, no request of that shape goes out, unless the copy comes before. A unit that sends no copy in
-  :data:`CLEAN` replies is acquitted.
+  :data:`CLEAN` replies is acquitted; in more, if that has happened before.
 * **Proof.** A stream of one shape proves nothing of itself. After :data:`STREAM` answers without a reply of another
   shape, and not so often that it takes more than a hundredth of the unit's time, a canary goes ahead.
 
@@ -32,8 +32,10 @@ STREAM: Final = 100
 """Answers of one shape in a row after which a proof is due that they are not shifted."""
 LONGEST_STREAM: Final = 3200
 """The same, for a unit that answers no canary."""
-CLEAN: Final = 2000
-"""Replies without a copy after which a unit no longer counts as one that doubles."""
+CLEAN: Final = 250
+"""Replies without a copy after which a unit no longer counts as one that doubles; each time that it does again, four
+times as many, up to:"""
+MOST_CLEAN: Final = 16_000
 _ENOUGH: Final = 16
 """Replies of a shape before its least time means anything."""
 _LATELY: Final = 256
@@ -74,7 +76,10 @@ class _Least:
 class _Unit:
     """The last answer of one unit, and how often it was of the same shape."""
 
-    __slots__ = ("at", "bytes", "clean", "copy", "copy_until", "delay", "frame", "limit", "pattern", "shape", "streak")
+    __slots__ = (
+        "at", "bytes", "clean", "copy", "copy_until", "delay", "frame", "limit", "pattern", "shape", "streak",
+        "watched",
+    )
 
     def __init__(self, pattern: ReplyPattern) -> None:
         self.pattern = pattern
@@ -86,6 +91,7 @@ class _Unit:
         self.limit = STREAM
         self.delay = 0.0  # how long its copies take; 0 for a unit that does not double
         self.clean = 0  # replies since the last copy
+        self.watched = CLEAN // 4  # so many of them acquit it
         self.copy: bytes | None = None  # what may still come
         self.copy_until = -math.inf
 
@@ -201,12 +207,13 @@ class Surplus:
     def _learn(self, unit: _Unit, now: float) -> None:
         if not unit.delay:
             self.convicted += 1
+            unit.watched = min(MOST_CLEAN, 4 * unit.watched)
         unit.delay = min(LONGEST_LOOKOUT, max(unit.delay, now - unit.at, _MARGIN))
         unit.clean = 0
 
     def _watch(self, unit: _Unit, now: float) -> None:
         unit.clean += 1
-        if unit.clean > CLEAN:
+        if unit.clean > unit.watched:
             unit.delay, unit.copy = 0.0, None
             self.convicted -= 1
             return

@@ -73,8 +73,8 @@ class Attempt:
     """
 
     __slots__ = (
-        "began", "echo", "echo_pattern", "echoed", "expires", "held", "held_took", "junk", "number", "request",
-        "sent_until",
+        "began", "echo", "echo_pattern", "echoed", "expires", "held", "held_took", "is_misanswered", "junk",
+        "number", "request", "sent_until",
     )
 
     def __init__(
@@ -91,6 +91,7 @@ class Attempt:
         self.echoed = False
         self.held: bytes | None = None  # a reply that came too soon
         self.held_took = 0.0  # seconds
+        self.is_misanswered = False  # something of its unit and function came, of another length
         self.echo_pattern = request.pattern.echo
         if request.is_broadcast or (self.lacks_echo and request.pattern.length == UNKNOWN):
             self.echo_pattern = WholeFrame(request.frame)

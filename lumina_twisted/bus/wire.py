@@ -144,6 +144,7 @@ class Wire:
         self.attempt = Attempt(request, now, sent_until, expires, self.echo.known, self._ear.junk, self._number)
         self._signal(Signal.BROADCAST_SENT if request.is_broadcast else Signal.REQUEST_SENT)
         request.attempts += 1
+        request.remark = ""
         self._counters.frames += 1
         self._pace.left_with(request.serial)
         self.quiet_from = sent_until
@@ -352,9 +353,10 @@ class Wire:
             return
         self._counters.foreign += 1
         self._faults.note(unit, Fault.FOREIGN)
-        asked = None if self.attempt is None else self.attempt.request
-        if asked is not None and asked.unit == unit and asked.frame[1] == frame[1] & ~EXCEPTION_FLAG:
-            asked.misanswered = frame
+        attempt = self.attempt
+        if attempt is not None and attempt.request.frame[:2] == bytes((unit, frame[1] & ~EXCEPTION_FLAG)):
+            attempt.is_misanswered = True
+            attempt.request.remark = f"a frame of {len(frame)} bytes came, which does not answer what was asked"
 
     def _on_other_master(self, frame: bytes, now: float) -> None:
         """Somebody else asks on this wire: what has the form of the reply to that is not ours."""
@@ -398,8 +400,8 @@ class Wire:
         request = attempt.request
         if attempt.held is None:
             self._note_failed(attempt, now)
-        is_answered = bool(request.misanswered) and not self._late.has_of_its_function(request)
-        is_damaged = is_answered or self._was_damaged(attempt, now)
+        is_answered = attempt.is_misanswered and not self._late.has_of_its_function(request)
+        is_damaged = bool(request.remark) or self._was_damaged(attempt, now)
         late = None if is_answered else self._note_late(attempt)
         if late is not None:
             late.is_damaged = is_damaged

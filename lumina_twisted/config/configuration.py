@@ -11,13 +11,21 @@ import attrs
 from attrs import Factory, field, frozen
 
 from lumina_twisted.config.descriptions import Descriptions, with_unit_lines
-from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, faults_of, front_ends, listener_class, named_ports
+from lumina_twisted.config.protocols import (
+    DEFAULT_PROTOCOL,
+    faults_of,
+    front_ends,
+    listener_class,
+    named_ports,
+    unit_0_routes,
+)
 from lumina_twisted.config.table import table_of
 from lumina_twisted.devices.description import Device, Profile
 from lumina_twisted.devices.settings import ValuesSettings
 from lumina_twisted.document import flat
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import Place
+from lumina_twisted.frontends.routing import unit_0_fault
 from lumina_twisted.log.settings import LogSettings
 from lumina_twisted.ports.address import parted, same_place
 from lumina_twisted.ports.settings import Limits, PortSettings
@@ -212,6 +220,15 @@ class Draft:
             for key, port in named_ports(one):
                 if port not in self._names and port not in self._paths:
                     self.faults.append(f"{where}.{key}: there is no port {port!r}; {self._nearest_port(port)}")
+            self.faults += [
+                f"{where}.{key}: {unit_0_fault(port)}" for key, port in unit_0_routes(one) if not self._has_unit_0(port)
+            ]
+
+    def _has_unit_0(self, port: str) -> bool:
+        """Whether unit 0 of a port is a device; of one that is not there nobody knows, and that is told already."""
+        if port not in self._names and port not in self._paths:
+            return True
+        return any(one.unit_0 == "device" for name, one in self.ports.items() if port in (name, one.path))
 
     def _dial_ins(self) -> Iterator[tuple[Place, str, str]]:
         """Where ports listen for converters."""

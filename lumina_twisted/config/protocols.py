@@ -53,6 +53,13 @@ def named_ports(listener: Any) -> Iterator[tuple[str, str]]:
         yield "port", port
 
 
+def unit_0_routes(listener: Any) -> Iterator[tuple[str, str]]:
+    """The ports to whose unit 0 a listener leads, each with its key."""
+    tell = getattr(listener, "unit_0_routes", None)
+    if tell is not None:
+        yield from tell()
+
+
 def _ours_first(front_end: IFrontEnd) -> tuple[bool, str]:
     return not type(front_end).__module__.startswith("lumina_twisted."), front_end.name
 

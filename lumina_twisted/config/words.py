@@ -10,7 +10,7 @@ import attrs
 
 from lumina_twisted.config.configuration import Draft
 from lumina_twisted.config.table import table_of
-from lumina_twisted.ports.address import is_place, parted
+from lumina_twisted.ports.address import is_place, is_unknown_place, parted
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.schema import structure_text
 
@@ -50,7 +50,7 @@ def _name_of(path: str) -> str:
 
 
 def _path_and_words(text: str) -> tuple[str, list[str]]:
-    if is_place(text.partition(":")[0]):
+    if is_place(text.partition(":")[0]) or is_unknown_place(text):
         path, words = parted(text)
     else:
         path, *words = (one.replace("\\:", ":") for one in _COLON.split(text))

@@ -78,6 +78,14 @@ class GatewayOptions(TurnOptions):
                 yield f"routes.{units}", parse_route(units, target).port
 
 
+    def unit_0_routes(self) -> Iterator[tuple[str, str]]:
+        """The ports to whose unit 0 a route leads, each with its key."""
+        for units, target in self.routes.items():
+            with contextlib.suppress(ValueError):  # faults() tells
+                if (route := parse_route(units, target)).to == BROADCAST:
+                    yield f"routes.{units}", route.port
+
+
 class Gateway:
     """The way from a front to the ports.
 

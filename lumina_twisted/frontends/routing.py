@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from attrs import frozen
 
+from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.codes import BROADCAST
 from lumina_twisted.ports.interfaces import Port, Ports
 
@@ -48,8 +49,6 @@ def parse_route(units: str, target: str) -> Route:
     end = int(there["last"] or to + last - first)
     if not (first <= last <= 255 and to <= end <= 255):
         raise ValueError(f"units are from 0 to 255, the lower one first, got {units!r} and {target!r}")
-    if to == BROADCAST:
-        raise ValueError("unit 0 of a port is every device on it; begin at 1, `broadcast` says what 0 may do")
     if end - to != last - first:
         raise ValueError(f"{last - first + 1} units cannot be {end - to + 1} units of the port")
     return Route(first, last, there["port"], to)
@@ -71,18 +70,31 @@ def route_faults(routes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             taken[unit] = units
 
 
+def unit_0_fault(port: str) -> str:
+    """Why no route leads to unit 0 of a port."""
+    return (
+        f"unit 0 of {port} is every device on it; begin at 1, `broadcast` says what 0 may do; only of a Modbus TCP port"
+        ' with unit_0 = "device" it is one device'
+    )
+
+
 def targets(routes: Mapping[str, str], port: str, default_unit: int | None, ports: Ports) -> dict[int, Target]:
     """Where each unit's requests go; those of a unit that is not in it go nowhere.
 
     :param port: has all units if there are no routes; empty for the first one.
     :param default_unit: the unit of the listener that 0 and 255 mean, if they mean one.
-    :raises RequestError: if a port is not there.
+    :raises RequestError: if a port is not there, or a route leads to its unit 0, which is no device.
     """
     whole = dict(_routed(routes, ports)) if routes else _all_of(ports.find(port) if port else next(iter(ports)))
-    found = {unit: target for unit, target in whole.items() if routes or unit not in (BROADCAST, NO_UNIT)}
+    found = {unit: target for unit, target in whole.items() if routes or _is_meant(unit, target)}
     if default_unit is not None and default_unit in whole:
         found = {BROADCAST: whole[default_unit], NO_UNIT: whole[default_unit], **found}
     return found
+
+
+def _is_meant(unit: int, target: Target) -> bool:
+    """Whether a unit leads to a port that has all units."""
+    return target.port.has_unit_0 if unit == BROADCAST else unit != NO_UNIT
 
 
 def _all_of(port: Port) -> dict[int, Target]:
@@ -93,5 +105,7 @@ def _routed(routes: Mapping[str, str], ports: Ports) -> Iterator[tuple[int, Targ
     for units, target in routes.items():
         route = parse_route(units, target)
         there = ports.find(route.port)
+        if route.to == BROADCAST and not there.has_unit_0:
+            raise RequestError(unit_0_fault(there.name))
         for unit in range(route.first, route.last + 1):
             yield unit, Target(there, unit - route.first + route.to)

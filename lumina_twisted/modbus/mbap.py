@@ -1,5 +1,5 @@
-"""The Modbus TCP frame: MBAP header and PDU (Modbus Messaging on TCP/IP Implementation Guide V1.0b, section 3.1.3), a
-decoder for a stream of them, and the table that tells whose each reply is. Floor 0.
+"""The Modbus TCP frame: MBAP header and PDU (Modbus Messaging on TCP/IP Implementation Guide V1.0b, section 3.1.3), and
+a strict decoder for a stream of them. Floor 0. Replies of devices are found by :mod:`lumina_twisted.modbus.numbered`.
 
 Unlike RTU each request has a number, its transaction identifier, which its reply repeats: a late reply can be told
 from the one that is waited for.
@@ -8,20 +8,17 @@ from the one that is waited for.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.modbus.codes import MAX_PDU
-
-T = TypeVar("T")
 
 MODBUS_TCP_PORT: Final = 502
 HEADER: Final = 7
 """Bytes of the MBAP header: transaction identifier, protocol identifier, length, unit."""
 MAX_MBAP_ADU: Final = HEADER + MAX_PDU
-_LONGEST: Final = 1 + MAX_PDU
+LONGEST: Final = 1 + MAX_PDU
 """What the length field counts: the unit and the PDU."""
-_IDS: Final = 1 << 16
 
 
 class Adu(NamedTuple):
@@ -79,46 +76,8 @@ def _checked_length(buffer: bytearray) -> int:
     if protocol_id:
         raise FrameError(f"its protocol identifier is {protocol_id}, Modbus has 0", frame=bytes(buffer[:HEADER]))
     length = buffer[4] << 8 | buffer[5]
-    if not 2 <= length <= _LONGEST:
+    if not 2 <= length <= LONGEST:
         raise FrameError(
-            f"its length field says {length}, a frame of Modbus TCP has 2 to {_LONGEST}", frame=bytes(buffer[:HEADER])
+            f"its length field says {length}, a frame of Modbus TCP has 2 to {LONGEST}", frame=bytes(buffer[:HEADER])
         )
     return length
-
-
-class TransactionTable(Generic[T]):
-    """Whose reply carries which transaction identifier.
-
-    Identifiers are given in order, so that one comes again only after 65,535 others: by then its late reply is gone.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: dict[int, T] = {}
-        self._last = 0
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def add(self, request: T) -> int:
-        """Gives ``request`` an identifier that no other one has at present.
-
-        :raises RequestError: if all 65,536 are taken.
-        """
-        if len(self._waiting) == _IDS:
-            raise RequestError(f"{_IDS} requests of one connection wait for their replies already")
-        self._last = (self._last + 1) % _IDS
-        while self._last in self._waiting:
-            self._last = (self._last + 1) % _IDS
-        self._waiting[self._last] = request
-        return self._last
-
-    def take(self, transaction_id: int) -> T | None:
-        """The request of that identifier, which waits no more; None if there is none: its reply came too late, came
-        twice, or answers what was never asked."""
-        return self._waiting.pop(transaction_id, None)
-
-    def take_all(self) -> list[T]:
-        """All that wait, in the order in which they were added; none does any more."""
-        waiting = list(self._waiting.values())
-        self._waiting.clear()
-        return waiting

@@ -67,6 +67,14 @@ def is_place(word: str) -> bool:
     return _is_scheme(word) or bool(_scheme_meant(word))
 
 
+def is_unknown_place(text: str) -> bool:
+    """Whether a text is like ``ascii+tcp:HOST:PORT`` or ``HOST:PORT``: no path of a device with its settings, and of no
+    kind that there is."""
+    scheme, *fields = COLON.split(text)
+    path = text.replace("\\:", ":")
+    return bool(fields) and not is_place(scheme) and "=" not in fields[0] and not _may_be_device(path, scheme)
+
+
 def _is_scheme(word: str) -> bool:
     return word == _SERIAL or word in _SCHEMES
 
@@ -79,12 +87,26 @@ def _scheme_meant(word: str) -> str:
     return near[0] if near else _SHORT.get(word.lower(), "")
 
 
+def unknown_kind(scheme: str) -> str:
+    """The sentence for a place of a bus that begins with a word of none."""
+    known = ", ".join((_SERIAL, *_SCHEMES))
+    return (
+        f"there is no kind of bus {scheme!r}; known are {known}, as {_EXAMPLES['modbus+tcp']}; a device whose own path"
+        f" has a colon is written with its folder, as ./{scheme}:1"
+    )
+
+
+def _may_be_device(path: str, scheme: str) -> bool:
+    """Whether a text with a colon in it is a path: with its folder before the colon, or of something that is there."""
+    return "/" in scheme or scheme == _SERIAL or os.path.lexists(path)
+
+
 def parted(text: str) -> tuple[str, list[str]]:
     """Where the bus is, and the settings that stand behind that: ``rtu+tcp:host:4001:timeout=1`` is
     ``rtu+tcp:host:4001`` and ``timeout=1``. The prefix ``serial:`` is left out.
     """
     scheme, *fields = COLON.split(text)
-    if not fields or not is_place(scheme):
+    if not fields or not (is_place(scheme) or is_unknown_place(text)):
         return text, []
     settings = next((at for at, one in enumerate(fields) if "=" in one and not one.startswith(_INTERFACE)), len(fields))
     where, words = fields[:settings], fields[settings:]
@@ -101,6 +123,8 @@ def socket_address(path: str) -> SocketAddress | None:
     scheme, found, rest = path.partition(":")
     if found and (meant := _scheme_meant(scheme)):
         raise ValueError(f"{path!r} is no place of a bus; one looks like {_EXAMPLES[meant]}")
+    if found and scheme not in _SCHEMES and not _may_be_device(path, scheme):
+        raise ValueError(unknown_kind(scheme))
     if not found or scheme not in _SCHEMES:
         return None
     framing, listens = _SCHEMES[scheme]

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from lumina_twisted.errors import PortError
 from lumina_twisted.ports.address import SocketAddress
 from lumina_twisted.ports.peer import peer_of
-from lumina_twisted.ports.socket import BusSocket, Dropped, bus_socket
+from lumina_twisted.ports.socket import BusSocket, Link
 
 COMES_AGAIN: Final = 2.0
 """Seconds in which a converter that was connected may dial in again before what waits is told that nobody has."""
@@ -34,18 +34,15 @@ class DialInEndpoint(Factory):
     forgotten the connection before.
 
     :param tell: told why there is no bus.
-    :param dropped: see :class:`~lumina_twisted.ports.socket.BusSocket`.
     """
 
     noisy = False
 
-    def __init__(
-        self, reactor: Any, address: SocketAddress, tell: Callable[[str], None], dropped: Dropped
-    ) -> None:
+    def __init__(self, reactor: Any, link: Link, tell: Callable[[str], None]) -> None:
         self._reactor = reactor
-        self._address = address
+        self._link = link
+        self._address = link.address
         self._tell = tell
-        self._dropped = dropped
         self._listening: Any = None
         self._wanted: tuple[IProtocolFactory, Deferred[IProtocol]] | None = None
         self._current: BusSocket | None = None
@@ -116,7 +113,7 @@ class DialInEndpoint(Factory):
     def _hand_over(self, newcomer: _Newcomer, factory: IProtocolFactory) -> IProtocol:
         bus: Any = factory.buildProtocol(newcomer.transport.getPeer())
         self._was_there = True
-        self._current = bus_socket(self._address)(bus, self._dropped, self._ended)
+        self._current = self._link.socket(bus, self._ended)
         newcomer.become(self._current)
         made: IProtocol = bus
         return made

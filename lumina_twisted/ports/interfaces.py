@@ -60,6 +60,11 @@ class Port(Protocol):
         ...
 
     @property
+    def has_unit_0(self) -> bool:
+        """Whether unit 0 is a device behind it like any other, and not every device."""
+        ...
+
+    @property
     def serial(self) -> SerialSettings:
         """The settings of a request that brings none, to a unit that has none of its own."""
         ...

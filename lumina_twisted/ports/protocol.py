@@ -6,7 +6,7 @@ It stays when its transport goes, as its bus does: a factory hands out the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, Literal
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
@@ -20,6 +20,7 @@ from lumina_twisted.bus.queue import Lane
 from lumina_twisted.errors import Cancelled, ModbusError, NotSent, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost
+from lumina_twisted.ports.supervisor import Connections
 from lumina_twisted.ports.timer import make_timer
 
 
@@ -64,13 +65,16 @@ class RTUProtocol(Protocol):
     :param failed: told each request that ends without a normal reply, and its error.
     :param health: told which unit is offline, or online again.
     :param sample: told each sample of the bus, if that is watched, before the event that it came with.
+    :param connections: decides whether requests wait for the next connection when this one ends.
+    :param lost: told why a connection ended for whose successor requests wait.
     """
 
     def __init__(
         self, bus: Bus, reactor: Any, now: Callable[[], float], tell: Callable[[str], None] = lambda state: None,
         failed: Callable[[Request, ModbusError], None] = lambda request, error: None,
         health: Callable[[HealthChange], None] = lambda change: None,
-        sample: Callable[[Sample], None] = lambda sample: None,
+        sample: Callable[[Sample], None] = lambda sample: None, *, connections: Connections | None = None,
+        lost: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._bus = bus
         self._now = now
@@ -78,6 +82,8 @@ class RTUProtocol(Protocol):
         self._failed = failed
         self._health = health
         self._sample = sample
+        self._connections = connections or Connections(is_socket=False)
+        self._lost = lost
         self._telling = False
         self.trace: Callable[[str, bytes], None] | None = None
         """Told the bytes of each frame sent (``>``) and of each piece received (``<``), if anybody wants that."""
@@ -88,6 +94,7 @@ class RTUProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """The port is open."""
+        self._connections.began(self._now(), *self._traffic)
         self._bus.port_opened(self._now())
         self._tell("open")  # who is told may ask at once
         self._pump()
@@ -103,11 +110,38 @@ class RTUProtocol(Protocol):
         """The port is gone."""
         self.transport = None
         if self._bus.renewal is Renewal.WANTED:
-            self._bus.port_lost(self._now())
+            self._connections.cut()
+            self._bus.connection_lost(self._now(), "")
         elif reason is None or reason.check(ConnectionDone):
             self.unavailable("it was closed")
         else:
-            self.unavailable(f"it was lost ({why_lost(reason.value)}) and is opened again as soon as it is back")
+            self._end(why_lost(reason.value))
+
+    def _end(self, why: str) -> None:
+        """The connection ended, and not by our will."""
+        now = self._now()
+        if self._connections.ended(now, *self._traffic):
+            self._bus.connection_lost(now, f"it was lost ({why})")
+            self._lost(why)
+            self._pump()
+        elif self._connections.is_fruitless:
+            self.unavailable(f"it was lost ({why}), and so were those before, each without a reply; it tries again")
+        else:
+            self.unavailable(f"it was lost ({why}) and is opened again as soon as it is back")
+
+    @property
+    def _traffic(self) -> tuple[int, int]:
+        """Frames that have left so far, and replies that have come."""
+        return self._bus.counters.frames, self._bus.replies_heard
+
+    def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
+        """See :class:`lumina_twisted.ports.socket.ReplyObserver`."""
+        self._bus.reply_dropped(kind, what)
+
+    def reply_spoiled(self, what: str) -> None:
+        """See :class:`lumina_twisted.ports.socket.ReplyObserver`."""
+        self._bus.reply_spoiled(what, self._now())
+        self._pump()
 
     @property
     def overdue(self) -> float:
@@ -137,6 +171,10 @@ class RTUProtocol(Protocol):
         """The caller of ``request`` is gone."""
         self._bus.cancel(request, self._now())
         self._pump()
+
+    def opening(self) -> None:
+        """An attempt to open the port begins, and requests wait for what comes of it."""
+        self._bus.port_opening()
 
     def unavailable(self, why: str) -> None:
         """The port is not open, and this sentence says why."""

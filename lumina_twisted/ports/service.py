@@ -31,13 +31,14 @@ from lumina_twisted.ports.interfaces import HealthObserver, PortDescription, Sam
 from lumina_twisted.ports.noise import NoiseTimer
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.socket import SocketEndpoint
-from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
+from lumina_twisted.ports.socket import Link, SocketEndpoint
+from lumina_twisted.ports.supervisor import Connections, Reporting, Supervisor
 from lumina_twisted.ports.telling import PortTeller
 from lumina_twisted.ports.write_log import WriteLog
 from lumina_twisted.priority import Priority, lane_of
 
 _CLOSED: Final = "it is closed"
+_AGAIN: Final = "it connects again"
 _GIVEN_UP: Final = "the service stops and does not wait for it any longer"
 
 
@@ -61,6 +62,7 @@ class PortService(Service):
         self.settings = settings = settings.of_the_bus()
         self.serial = settings.serial
         self._address = settings.socket
+        self.has_unit_0 = settings.unit_0 == "device"
         self._rules = settings.rules or None
         self.last_request = now()
         self._now = now
@@ -68,26 +70,34 @@ class PortService(Service):
         self._reactor = reactor
         self._tell = PortTeller(name)
         self._writes = WriteLog(name)
-        over_stream = self._address is not None and self._address.framing == "rtu"
-        self._bus = Bus(settings, name, over_stream=over_stream, monitor=monitor, analytics=analytics)
+        framing = "" if self._address is None else self._address.framing
+        self._bus = Bus(
+            settings, name, over_stream=framing == "rtu", is_numbered=framing == "modbus",
+            renews_after_silence=settings.zero_ids, monitor=monitor, analytics=analytics,
+        )
         self._state = "it has not been opened yet"
         self._closing = False
         self._waiting_for_close: list[Deferred[None]] = []
         self._waiting_for_open: list[Deferred[None]] = []
         self._holders = 0
         tell = self._tell
-        self._protocol = RTUProtocol(self._bus, reactor, now, self._on_state, tell.failed, tell.health, tell.sample)
+        self._connections = connections = Connections(is_socket=self._address is not None)
+        self._protocol = RTUProtocol(
+            self._bus, reactor, now, self._on_state, tell.failed, tell.health, tell.sample, connections=connections,
+            lost=self._on_lost,
+        )
         self._noise = NoiseTimer(self._bus.noise, reactor, now, tell.noise)
         self._endpoint = self._make_endpoint(partial(twin, self))
         endpoint = Reporting(self._endpoint, self._protocol.unavailable)
-        self._supervisor = Supervisor(endpoint, _SameProtocol(self._protocol), wait_before_attempt, reactor)
+        self._supervisor = Supervisor(endpoint, _SameProtocol(self._protocol), connections.wait, reactor)
 
     def _make_endpoint(self, twin: Callable[[], str]) -> SerialEndpoint | SocketEndpoint | DialInEndpoint:
         if self._address is None:
             return SerialEndpoint(self._reactor, self.settings, twin)
+        link = Link(self._address, self._protocol, self.settings.zero_ids)
         if self._address.listens:
-            return DialInEndpoint(self._reactor, self._address, self._protocol.unavailable, self._bus.counters.drop)
-        return SocketEndpoint(self._reactor, self._address, self._bus.counters.drop)
+            return DialInEndpoint(self._reactor, link, self._protocol.unavailable)
+        return SocketEndpoint(self._reactor, link)
 
     @property
     def path(self) -> str:
@@ -243,7 +253,7 @@ class PortService(Service):
         """Opens the port, unless its first request shall."""
         super().startService()
         if self.settings.open == "start":
-            self._supervisor.startService()
+            self._open()
 
     def stopService(self) -> Deferred[None]:
         """Starts nothing new, lets what is on the wire end, and closes the port.
@@ -281,15 +291,27 @@ class PortService(Service):
     def _open_for_request(self) -> str | None:
         refused = self._admit(self)
         if refused is None:
-            self._supervisor.startService()
+            self._open()
         return refused
+
+    def _open(self) -> None:
+        """Begins to open it. A socket takes a moment: what is asked meanwhile waits for it."""
+        self._protocol.opening()
+        self._supervisor.startService()
 
     def _on_state(self, state: str) -> None:
         """Tells the log about changes only: a device may be away for a night."""
         was, self._state = self._state, state
-        if state != was:
-            self._tell.state(state, is_in_order=self.is_open or state.startswith(_CLOSED))
+        is_back = self.is_open and was.startswith(_AGAIN)
+        if state != was and not is_back:
+            is_in_order = self.is_open or state.startswith(_CLOSED)
+            self._tell.state(state, is_in_order, folds=self._connections.is_fruitless)
         self._tell_openers(state)
+
+    def _on_lost(self, why: str) -> None:
+        """The connection ended, and requests wait for the next one: a device may do that all day."""
+        self._state = f"{_AGAIN}, {why}"
+        self._tell.lost(why)
 
     def _tell_openers(self, state: str) -> None:
         waiting, self._waiting_for_open = self._waiting_for_open, []

@@ -45,6 +45,10 @@ class PortSettings(BusSettings):
         " unknown outcome", unit="s",
     )
     idle_close: Seconds = setting(0.0, "close it after so long without a request; 0: keep it open", unit="s")
+    zero_ids: bool = setting(
+        False, "whether a reply with transaction identifier 0 answers the only request under way, for devices of Modbus"
+        " TCP that do not repeat it; after a request without a reply the connection is then made anew",
+    )
     exclusive: bool = setting(True, "keep other programs off the device while it is open")
     low_latency: bool = setting(True, "ask the driver to hand bytes over at once, where it can")
     rtscts: bool = setting(False, "hardware flow control")
@@ -93,6 +97,8 @@ class PortSettings(BusSettings):
         except ValueError as error:
             yield "path", str(error)
             return
+        if address is None or address.framing != "modbus":
+            yield from self._modbus_tcp_only()
         if address is None:
             return
         for key in _SERIAL_ONLY:
@@ -102,6 +108,12 @@ class PortSettings(BusSettings):
             for key in _CHARACTER:
                 if getattr(own, key) is not None:
                     yield f"units.{unit}.{key}", f"only a serial device has this, and {self.path} is none"
+
+    def _modbus_tcp_only(self) -> Iterator[tuple[str, str]]:
+        if self.unit_0 != "broadcast":
+            yield "unit_0", f"only behind Modbus TCP is unit 0 a device, and {self.path} is RTU, where it is every one"
+        if self.zero_ids:
+            yield "zero_ids", f"only Modbus TCP numbers its requests, and {self.path} is RTU"
 
     def of_the_bus(self) -> PortSettings:
         """What the bus goes by: behind a socket nothing echoes and no silence is needed unless it is said, and behind

@@ -1,7 +1,8 @@
 """A bus behind a socket, floor 2: RTU frames as they are, or each in a frame of Modbus TCP and back.
 
 Either way the bus above stays the one that knows the rules: one transaction at a time, late replies, proven writes.
-With Modbus TCP it never hears a reply whose transaction identifier is not that of a request still open.
+With Modbus TCP it never hears a reply whose transaction identifier is not that of a request still open; what else comes
+it is told in words, for the error of the request that it did not answer.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from typing import Any, Final, Literal
+from typing import Protocol as Seam
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
@@ -37,10 +39,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lumina_twisted.errors import ConfigError, FrameError, PortError
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG
-from lumina_twisted.modbus.mbap import MbapDecoder, TransactionTable
-from lumina_twisted.modbus.mbap import encode_adu as encode_mbap
-from lumina_twisted.modbus.rtu import encode_adu as encode_rtu
+from lumina_twisted.modbus.numbered import Heard, Numbers, ReplyStream
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.address import SocketAddress, socket_address
 from lumina_twisted.ports.peer import peer_of
@@ -54,28 +53,72 @@ _OPTIONS: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3
 """A converter that lost its power says nothing: it is noticed within 25 s, and within 10 s if something was sent."""
 _log: Final = Logger(namespace="lumina.port")
 
-Dropped = Callable[[Literal["late", "foreign"]], None]
+
+class ReplyObserver(Seam):
+    """Told of the replies that the bus does not get."""
+
+    def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
+        """One that answers nothing that is asked now; ``what`` says what came, as a part of a sentence, if that may
+        explain why nothing else does."""
+        ...
+
+    def reply_spoiled(self, what: str) -> None:
+        """The reply to the request on the wire came, and proves nothing, because of ``what``."""
+        ...
 
 
-def _not_counted(kind: Literal["late", "foreign"]) -> None:
-    """What becomes of a dropped reply where nobody counts."""
+class _Nobody:
+    """Observes nothing."""
+
+    def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
+        """See :class:`ReplyObserver`."""
+
+    def reply_spoiled(self, what: str) -> None:
+        """See :class:`ReplyObserver`."""
+
+
+class Link:
+    """What the connections of one port have in common: the transaction identifiers go on from one to the next.
+
+    :param observer: told of the replies that the bus does not get.
+    :param takes_zero: whether a reply with the number 0 answers the only request under way.
+    """
+
+    def __init__(
+        self, address: SocketAddress, observer: ReplyObserver | None = None, takes_zero: bool = False
+    ) -> None:
+        self.address = address
+        self.observer: ReplyObserver = observer or _Nobody()
+        self.takes_zero = takes_zero
+        self.numbers = Numbers()
+        self.warned: set[str] = set()
+        """What the log was told once."""
+
+    def socket(self, bus: IProtocol, lost: Callable[[BusSocket], None] = lambda it: None) -> BusSocket:
+        """A new connection's.
+
+        :param bus: the bus's protocol.
+        :param lost: called when it has ended.
+        """
+        kind = ModbusTcpSocket if self.address.framing == "modbus" else BusSocket
+        return kind(bus, self, lost)
 
 
 class BusSocket(Protocol):
     """One connection with RTU on it: the transport of a bus, and the protocol of a socket.
 
     :param bus: the bus's protocol.
-    :param dropped: told of each reply that the bus does not hear, ``late`` or ``foreign``.
+    :param link: of its port.
     :param lost: called when it has ended.
     """
 
     transport: Any
 
     def __init__(
-        self, bus: IProtocol, dropped: Dropped = _not_counted, lost: Callable[[BusSocket], None] = lambda it: None
+        self, bus: IProtocol, link: Link, lost: Callable[[BusSocket], None] = lambda it: None
     ) -> None:
         self._bus: Any = bus
-        self._dropped = dropped
+        self._link = link
         self._lost = lost
         self._is_closing = False
         self._why_cut = ""
@@ -132,55 +175,50 @@ class ModbusTcpSocket(BusSocket):
     """One connection with Modbus TCP on it."""
 
     def __init__(
-        self, bus: IProtocol, dropped: Dropped = _not_counted, lost: Callable[[BusSocket], None] = lambda it: None
+        self, bus: IProtocol, link: Link, lost: Callable[[BusSocket], None] = lambda it: None
     ) -> None:
-        super().__init__(bus, dropped, lost)
-        self._decoder = MbapDecoder()
-        self._open: TransactionTable[tuple[int, int]] = TransactionTable()
-        self._number_of: dict[tuple[int, int], int] = {}
+        super().__init__(bus, link, lost)
+        self._stream = ReplyStream(link.numbers, link.takes_zero)
 
     def send_frame(self, data: bytes, settings: SerialSettings) -> None:
-        """Sends an RTU frame as one of Modbus TCP. A reply to an earlier one of the same unit and function, which this
-        one's reply could be mistaken for, counts no more."""
-        asked = data[0], data[1]
-        if asked in self._number_of:
-            self._open.take(self._number_of[asked])
-        self._number_of[asked] = number = self._open.add(asked)
-        self.transport.write(encode_mbap(number, data[0], data[1:-2]))
+        """Sends an RTU frame as one of Modbus TCP."""
+        self.transport.write(self._stream.send(data))
 
     def dataReceived(self, data: bytes) -> None:
         """Replies, as RTU frames to the bus."""
         try:
-            for adu in self._decoder.receive(data):
-                asked = self._open.take(adu.transaction_id)
-                if asked is None:
-                    self._dropped("late")
-                elif asked[1] != adu.pdu[0] & ~EXCEPTION_FLAG:
-                    self._dropped("foreign")
-                else:  # many devices repeat the unit wrongly; its number says whose reply it is
-                    super().dataReceived(encode_rtu(asked[0], adu.pdu))
+            for heard in self._stream.receive(data):
+                self._on_heard(heard)
         except FrameError as error:
-            peer, told = peer_of(self.transport), str(error)
-            _log.warn("{peer} does not speak Modbus TCP: {error}", peer=peer, error=told, fold=("mbap", told))
+            told = str(error)
+            self._warn("{peer} does not speak Modbus TCP: {what}", told)
             self.cut(f"the other side does not speak Modbus TCP, {told}")
 
+    def _on_heard(self, heard: Heard) -> None:
+        if heard.kind == "reply":
+            if heard.what:
+                self._warn("a reply of {peer} is read by its function code, {what}", heard.what, once=True)
+            super().dataReceived(heard.frame)
+        elif heard.kind == "spoiled":
+            self._link.observer.reply_spoiled(heard.what)
+        else:
+            self._link.observer.reply_dropped(heard.kind, heard.what)
 
-def bus_socket(address: SocketAddress) -> type[BusSocket]:
-    """What speaks there."""
-    return ModbusTcpSocket if address.framing == "modbus" else BusSocket
+    def _warn(self, text: str, what: str, once: bool = False) -> None:
+        """Warns of what this device does; ``once`` in the life of its port."""
+        place, warned = str(self._link.address), self._link.warned
+        if not (once and text in warned):
+            warned.add(text)
+            _log.warn(text, peer=peer_of(self.transport), what=what, fold=(place, what))
 
 
 @implementer(IStreamClientEndpoint)
 class SocketEndpoint:
-    """Connects to the bus.
+    """Connects to the bus."""
 
-    :param dropped: see :class:`BusSocket`.
-    """
-
-    def __init__(self, reactor: Any, address: SocketAddress, dropped: Dropped = _not_counted) -> None:
-        self._endpoint = _endpoint(reactor, address.host, address.tcp_port)
-        self._address = address
-        self._dropped = dropped
+    def __init__(self, reactor: Any, link: Link) -> None:
+        self._endpoint = _endpoint(reactor, link.address.host, link.address.tcp_port)
+        self._link = link
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connects now.
@@ -188,12 +226,12 @@ class SocketEndpoint:
         :return: a Deferred that fires with the factory's protocol, whose transport has ``send_frame``; or fails with
             :class:`~lumina_twisted.errors.PortError`, within seconds.
         """
-        connecting: Deferred[Any] = self._endpoint.connect(_Wrapping(factory, self._address, self._dropped))
+        connecting: Deferred[Any] = self._endpoint.connect(_Wrapping(factory, self._link))
         return connecting.addCallbacks(lambda it: it._bus, self._explain)
 
     def _explain(self, failure: Failure) -> Failure:
         if failure.check(ConnectError, DNSLookupError, UserError, OSError):
-            raise PortError(why_no_connection(self._address, failure.value)) from None
+            raise PortError(why_no_connection(self._link.address, failure.value)) from None
         return failure
 
 
@@ -217,7 +255,7 @@ class SocketEndpointParser:
         except ValueError as error:
             raise ConfigError([str(error)]) from None
         assert address is not None, "the prefix is one of a socket"
-        return SocketEndpoint(reactor, address)
+        return SocketEndpoint(reactor, Link(address))
 
 
 class _Wrapping(Factory):
@@ -225,15 +263,14 @@ class _Wrapping(Factory):
 
     noisy = False
 
-    def __init__(self, factory: IProtocolFactory, address: SocketAddress, dropped: Dropped) -> None:
+    def __init__(self, factory: IProtocolFactory, link: Link) -> None:
         self._factory = factory
-        self._kind = bus_socket(address)
-        self._dropped = dropped
+        self._link = link
 
     def buildProtocol(self, addr: Any) -> BusSocket | None:
         """See :class:`twisted.internet.interfaces.IProtocolFactory`."""
         made: Any = self._factory.buildProtocol(addr)
-        return None if made is None else self._kind(made, self._dropped)
+        return None if made is None else self._link.socket(made)
 
 
 def _endpoint(reactor: Any, host: str, tcp_port: int) -> IStreamClientEndpoint:

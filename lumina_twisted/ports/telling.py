@@ -28,9 +28,15 @@ class PortTeller:
         self.health_observers: list[HealthObserver] = []
         self.sample_observers: list[SampleObserver] = []
 
-    def state(self, state: str, is_in_order: bool) -> None:
-        """It has another state."""
-        self._log.emit(LogLevel.info if is_in_order else LogLevel.warn, "{port}: {state}", port=self._name, state=state)
+    def state(self, state: str, is_in_order: bool, folds: bool = False) -> None:
+        """It has another state; ``folds`` if it has had that again and again."""
+        level = LogLevel.info if is_in_order else LogLevel.warn
+        fold = state if folds else None
+        self._log.emit(level, "{port}: {state}", port=self._name, state=state, fold=fold)
+
+    def lost(self, why: str) -> None:
+        """A connection ended, and the next one is made at once."""
+        self._log.info("{port}: {why}; it connects again", port=self._name, why=why, fold=why)
 
     def refused(self, client: str, fault: str, error: NotAllowed) -> None:
         """Its rules refused a request: who asks for it again and again may be a program with a fault, or worse."""

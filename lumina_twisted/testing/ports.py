@@ -128,6 +128,7 @@ class MemoryPort:
         self.name = name
         self.path = path
         self.serial = SerialSettings(**serial)
+        self.has_unit_0 = False
         self.units: dict[int, SerialSettings] = {}
         """Serial settings of units that have their own."""
         self.devices = dict(devices or {})

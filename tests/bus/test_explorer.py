@@ -177,7 +177,7 @@ def state_of(walk: Walk) -> str:
     canaries, surplus = wire._canaries._units.values(), [one for one in wire._surplus._units if one]
     return repr((
         live and (live.request.frame, live.echo, live.echoed, live.held, rel(live.expires), rel(live.sent_until)),
-        [(one.frame, one.attempts, rel(one.ends_at), ahead(one.not_before), one.client, one.canaries, one.misanswered)
+        [(one.frame, one.attempts, rel(one.ends_at), ahead(one.not_before), one.client, one.canaries, one.remark)
          for one in bus._queue],
         [(one.request.frame, one.request.done, len(one.numbers), one.more, one.awaits_echo, one.held,
           rel(one.expired_at), [one.numbers < other.numbers for other in doubts],

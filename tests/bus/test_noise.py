@@ -171,7 +171,7 @@ class WhyItIsSlow(SynchronousTestCase):
     def test_a17_noise_is_named(self) -> None:
         self.fail(4)
         self.assertRegex(self.world.bus.noise.cause(self.world.now), (
-            r"^failed attempts take \d+% of the bus: unit 3, 4 of 4 attempts failed in the last \d+ s \(4 with a wrong"
+            r"^failed attempts take \d+% of the bus: unit 3, 4 of 7 attempts failed in the last \d+ s \(4 with a wrong"
             r" CRC\); check the wiring"
         ))
 

@@ -1,0 +1,329 @@
+"""The replies of Modbus TCP devices as they come in the field: numbered requests, and whose reply each frame is.
+Floor 0.
+
+* A number (transaction identifier) goes with each request, and its reply repeats it. :class:`Numbers` gives them out
+  for the life of a port, not of a connection: a gateway may keep a reply and hand it over on the next connection.
+* The length field of a header is often wrong. A reply to a request that we know is framed by its function code and
+  byte count where the two disagree: an exception has two bytes whatever the header says.
+* After a header that was wrong, or after a frame that stayed unfinished when the next request left, nobody knows where
+  the next frame begins. Then :class:`ReplyStream` looks for the header of the newest request's reply, and for nothing
+  else.
+* A frame with a known end costs its own request only. Only a header that tells no end ends the stream.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Final, Literal, NamedTuple
+
+from lumina_twisted.errors import FrameError
+from lumina_twisted.modbus.codes import EXCEPTION_FLAG, MAX_PDU
+from lumina_twisted.modbus.lengths import UNKNOWN, reply_length
+from lumina_twisted.modbus.mbap import HEADER, LONGEST, encode_adu
+from lumina_twisted.modbus.reply import reply_pattern
+from lumina_twisted.modbus.rtu import AT_SILENCE, OVERHEAD
+from lumina_twisted.modbus.rtu import encode_adu as encode_rtu
+
+_IDS: Final = 1 << 16
+STEP: Final = 3
+"""From one number to the next: a device that answers with the number one ahead, or with the two bytes swapped, never
+hits the number of the request that follows."""
+MOST_UNANSWERED: Final = 1024
+"""Unanswered numbers that are not given again; beyond, the oldest may be."""
+_KNOWN: Final = 64
+"""Requests of one connection whose late replies are recognised."""
+_PREFIX: Final = 4
+_EXCEPTION_PDU: Final = 2
+
+Kind = Literal["reply", "late", "foreign", "spoiled"]
+
+
+class Numbers:
+    """The transaction identifiers of one port, in order, from a random one on. 0 is never given: devices that repeat
+    none send it.
+
+    :param first: the number before the first; random if it is not given.
+    """
+
+    def __init__(self, first: int | None = None) -> None:
+        self._last = secrets.randbelow(_IDS) if first is None else first
+        self._unanswered: dict[int, None] = {}
+
+    def next(self) -> int:
+        """A number that no unanswered request has."""
+        number = self._last
+        while not number or number == self._last or number in self._unanswered:
+            number = (number + STEP) % _IDS
+        self._last = number
+        if len(self._unanswered) >= MOST_UNANSWERED:
+            del self._unanswered[next(iter(self._unanswered))]
+        self._unanswered[number] = None
+        return number
+
+    def is_unanswered(self, number: int) -> bool:
+        """Whether a reply with this number may still come."""
+        return number in self._unanswered
+
+    def answered(self, number: int) -> None:
+        """The reply with this number came: no other one is expected to carry it."""
+        self._unanswered.pop(number, None)
+
+
+class Heard(NamedTuple):
+    """A frame off the stream.
+
+    :param kind: ``reply``, the reply to an open request; ``spoiled``, the newest request's, which proves nothing;
+        ``late``, one that nobody waits for; ``foreign``, one that answers something else than its number says.
+    :param frame: of a reply, its RTU frame; else empty.
+    :param what: what is odd about it, as a part of a sentence; empty if nothing is.
+    """
+
+    kind: Kind
+    frame: bytes
+    what: str
+
+
+class _Asked:
+    """A request that left over this connection."""
+
+    __slots__ = ("frame", "is_answered", "is_open", "number")
+
+    def __init__(self, number: int, frame: bytes) -> None:
+        self.number = number
+        self.frame = frame  # of RTU
+        self.is_open = True  # its reply counts
+        self.is_answered = False
+
+    def fits(self, code: int) -> bool:
+        """Whether a reply with this function code answers it."""
+        return code & ~EXCEPTION_FLAG == self.frame[1]
+
+    def reply_size(self, buffer: bytearray, said: int) -> int | None:
+        """Bytes of the reply's PDU, which stands behind the header in ``buffer``; None while more are needed to tell.
+
+        :param said: what the header says of it. It counts where the function says nothing, or nothing that fits what
+            was asked.
+        """
+        if buffer[HEADER] & EXCEPTION_FLAG:
+            return _EXCEPTION_PDU
+        expected = reply_pattern(self.frame).length - OVERHEAD
+        counted = expected if buffer[HEADER] == 8 else reply_length(buffer, HEADER)
+        if counted == UNKNOWN:
+            return said
+        if not counted:
+            return None
+        return said if counted > MAX_PDU or 0 < expected != counted else counted
+
+    def is_answered_by(self, reply: bytes) -> bool:
+        """Whether an RTU frame has the form of its reply."""
+        return reply_pattern(self.frame).measure(reply, 0) in (len(reply), AT_SILENCE)
+
+
+class ReplyStream:
+    """One connection to a Modbus TCP device: requests out, frames in.
+
+    :param numbers: of its port.
+    :param takes_zero: whether a reply with the number 0 answers the only request under way.
+    """
+
+    def __init__(self, numbers: Numbers, takes_zero: bool = False) -> None:
+        self._numbers = numbers
+        self._takes_zero = takes_zero
+        self._buffer = bytearray()
+        self._asked: dict[int, _Asked] = {}
+        self._open: dict[tuple[int, int], _Asked] = {}
+        self._newest: _Asked | None = None
+        self._unanswered = 0
+        self._is_reading = False
+        self._in_doubt = False  # where the next frame begins
+
+    def send(self, frame: bytes) -> bytes:
+        """Takes an RTU frame that leaves now.
+
+        A reply to an earlier request of the same unit and function no longer counts: this one's could be mistaken for
+        it. A frame that is unfinished now belongs to a request whose time is over.
+
+        :return: its frame of Modbus TCP.
+        """
+        self._in_doubt = self._in_doubt or bool(self._buffer and not self._is_reading)
+        asked = _Asked(self._numbers.next(), frame)
+        if before := self._open.get((frame[0], frame[1])):
+            before.is_open = False
+        self._open[frame[0], frame[1]] = self._asked[asked.number] = self._newest = asked
+        if len(self._asked) > _KNOWN:
+            self._forget(self._asked.pop(next(iter(self._asked))))
+        self._unanswered += 1
+        return encode_adu(asked.number, frame[0], frame[1:-2])
+
+    def receive(self, data: bytes) -> Iterator[Heard]:
+        """Takes bytes, and gives the frames that they complete.
+
+        :raises FrameError: at a header that tells no end, with a sentence that says why.
+        """
+        if self._buffer and self._begins_anew(data):
+            self._buffer.clear()
+        self._buffer += data
+        was_reading, self._is_reading = self._is_reading, True
+        try:
+            while len(self._buffer) >= HEADER - 1:
+                if self._in_doubt and not self._seek():
+                    return
+                heard = self._next()
+                if heard is None:
+                    return
+                yield heard
+        finally:
+            self._is_reading = was_reading
+
+    def _begins_anew(self, data: bytes) -> bool:
+        """Whether a segment begins with a frame of its own, so that the unfinished one before it stays unfinished: put
+        together, the two would give a value of nobody's."""
+        if len(data) >= HEADER - 1 and not data[2] | data[3] | data[4]:
+            number = data[0] << 8 | data[1]
+            if number in self._asked or self._numbers.is_unanswered(number):
+                return True
+        due = HEADER - 1 + (self._buffer[4] << 8 | self._buffer[5]) if len(self._buffer) >= HEADER - 1 else 0
+        return len(self._buffer) + len(data) != due and _are_frames(data)
+
+    def _next(self) -> Heard | None:
+        """The frame that begins the buffer, or None until more bytes come."""
+        buffer = self._buffer
+        protocol, length = buffer[2] << 8 | buffer[3], buffer[4] << 8 | buffer[5]
+        if protocol:
+            return self._other_protocol(protocol)
+        number = buffer[0] << 8 | buffer[1]
+        asked = self._asked_as(number)
+        has_code = len(buffer) > HEADER
+        if asked is not None and has_code and asked.fits(buffer[HEADER]):
+            return self._reply(asked, length)
+        if asked is not None and length > 1 and not has_code:
+            return None
+        return self._odd(number, asked, length)
+
+    def _other_protocol(self, protocol: int) -> Heard | None:
+        """No header of Modbus TCP: the stream ends, unless the newest request's reply stands behind it."""
+        self._in_doubt = prefix_stands = self._buffer.find(self._prefix, 1) > 0 and bool(self._prefix)
+        if not prefix_stands:
+            raise FrameError(f"its protocol identifier is {protocol}, Modbus has 0", frame=bytes(self._buffer[:HEADER]))
+        return self._next() if self._seek() else None
+
+    @property
+    def _prefix(self) -> bytes:
+        """How the reply to the newest request begins; empty if none is due."""
+        newest = self._newest
+        return b"" if newest is None or not newest.is_open else encode_adu(newest.number, 0, b"\0")[:_PREFIX]
+
+    def _asked_as(self, number: int) -> _Asked | None:
+        """Whose reply this number says it is."""
+        newest = self._newest
+        if not number and self._takes_zero and newest is not None and newest.is_open and self._unanswered == 1:
+            return newest
+        return self._asked.get(number)
+
+    def _reply(self, asked: _Asked, length: int) -> Heard | None:
+        """A frame with the function of a request that we know, framed by that."""
+        buffer = self._buffer
+        size = asked.reply_size(buffer, length - 1)
+        if size is not None and size < 1:
+            return self._odd(asked.number, asked, length)
+        if size is not None and size > MAX_PDU:
+            raise FrameError(_wrong_length(length), frame=bytes(buffer[:HEADER]))
+        if size is None or len(buffer) < HEADER + size:
+            return None
+        pdu = self._take(HEADER + size)[HEADER:]
+        self._in_doubt = length != size + 1
+        odd = f"its length field says {length} where the reply has {size + 1}" if self._in_doubt else ""
+        if not asked.is_open:
+            return Heard("late", b"", "")
+        if not self._in_doubt and any(buffer[2:5]):  # no header follows: this frame took a part of another
+            self._in_doubt = True
+            return self._spoiled(asked, "its reply is cut short by another frame")
+        frame = encode_rtu(asked.frame[0], pdu)  # many devices repeat the unit wrongly; its number says whose it is
+        if not asked.is_answered_by(frame):
+            self._in_doubt = True
+            return self._spoiled(asked, f"its reply has another form than what was asked, {pdu[:8].hex(' ')}")
+        self._answered(asked)
+        return Heard("reply", frame, odd)
+
+    def _odd(self, number: int, asked: _Asked | None, length: int) -> Heard | None:
+        """A frame of which nothing but its end is of use."""
+        buffer = self._buffer
+        if length > LONGEST:
+            raise FrameError(_wrong_length(length), frame=bytes(buffer[:HEADER]))
+        if len(buffer) < HEADER - 1 + length:
+            return None
+        taken = self._take(HEADER - 1 + length)
+        self._in_doubt = length < 2
+        if asked is None or not asked.is_open:
+            return Heard("late", b"", "" if asked else self._unasked(number))
+        if length < 2:
+            return self._spoiled(asked, "its reply is a header and nothing else")
+        return self._spoiled(asked, f"its reply is one of function {taken[HEADER]}")
+
+    def _spoiled(self, asked: _Asked, what: str) -> Heard:
+        self._answered(asked)
+        return Heard("spoiled", b"", what) if asked is self._newest else Heard("foreign", b"", "")
+
+    def _unasked(self, number: int) -> str:
+        """What a reply looks like whose number nobody asked with."""
+        newest = self._newest
+        if newest is None or not newest.is_open:
+            return ""
+        came = f"a reply with transaction identifier {number} came where {newest.number} was asked"
+        if number == newest.number >> 8 | (newest.number & 255) << 8:
+            return f"{came}, its two bytes are swapped"
+        return f"{came}; zero_ids = true takes it" if not number and not self._takes_zero else came
+
+    def _answered(self, asked: _Asked) -> None:
+        self._forget(asked)
+        self._unanswered -= not asked.is_answered
+        asked.is_answered, asked.is_open = True, False
+        self._numbers.answered(asked.number)
+
+    def _forget(self, asked: _Asked) -> None:
+        key = asked.frame[0], asked.frame[1]
+        if self._open.get(key) is asked:
+            del self._open[key]
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
+
+    def _seek(self) -> bool:
+        """Goes on to where the reply to the newest request begins, and drops what stands before.
+
+        :return: whether its header is there.
+        """
+        buffer, prefix, start = self._buffer, self._prefix, 0
+        while prefix and (at := buffer.find(prefix, start)) >= 0:
+            stands = self._begins_at(at)
+            if stands is not False:
+                del buffer[:at]
+                return stands is True
+            start = at + 1
+        del buffer[: max(0, len(buffer) - HEADER)]
+        return False
+
+    def _begins_at(self, at: int) -> bool | None:
+        """Whether the newest request's reply begins there; None while more bytes are needed to tell."""
+        buffer = self._buffer
+        assert self._newest is not None, "its number was found"
+        if len(buffer) < at + HEADER:
+            return None
+        if not buffer[at + 4] and buffer[at + 5] < 2 and len(buffer) == at + HEADER:
+            return True
+        return None if len(buffer) == at + HEADER else self._newest.fits(buffer[at + HEADER])
+
+
+def _are_frames(data: bytes) -> bool:
+    """Whether a segment is nothing but whole frames, by their headers."""
+    at = 0
+    while at + HEADER < len(data) and not data[at + 2] | data[at + 3] | data[at + 4] and data[at + 5] > 1:
+        at += HEADER - 1 + data[at + 5]
+    return at == len(data)
+
+
+def _wrong_length(length: int) -> str:
+    return f"its length field says {length}, a frame of Modbus TCP has 2 to {LONGEST}"

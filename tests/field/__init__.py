@@ -1,0 +1,1 @@
+"""What the field did to Lumina, row by row."""
