@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from enum import IntEnum, auto
 from typing import Final
 
@@ -80,7 +80,9 @@ class Bus:
         self._pace = Pace(settings)
         self.health = Health(settings)
         self._wire = Wire(settings, self._pace, self.counters, self.health, over_stream)
-        self._queue: RequestQueue[Request] = RequestQueue(settings.queue, settings.queue_per_client)
+        self._queue: RequestQueue[Request] = RequestQueue(
+            settings.queue, settings.queue_per_client, extra=settings.queue, singles_first=True
+        )
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._sharing = Sharing(settings)
         self._freshness = Freshness()
@@ -250,6 +252,11 @@ class Bus:
     def is_busy(self) -> bool:
         """Whether a frame of ours is on the wire or waits for its reply."""
         return self._wire.attempt is not None
+
+    def is_full_for(self, client: Hashable, timeout: float, now: float) -> bool:
+        """Whether a client should wait with its next request until one of those that it has here ends; see
+        :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
+        return self.admission.is_full_for(client, timeout, now)
 
     @property
     def waiting(self) -> int:
