@@ -394,12 +394,16 @@ class Section4UnusualInputTests(WireCase):
         self.assertTrue(transport.disconnecting)
 
     def test_client_that_never_reads(self) -> None:
-        greedy, full = self.listen(*[registers(100)] * 5, max_buffered=1000).connect()
+        """Nothing more is asked for it; it is dropped when too much waits for it, or for too long."""
+        greedy, full = self.listen(max_buffered=1000).connect()
         greedy.dataReceived((command(READ) + b"\n") * 4)
         greedy.pauseProducing()
-        self.port.script += [registers(100)] * 5
         greedy.dataReceived((command(READ) + b"\n") * 4)
+        self.assertEqual(len(self.port.asked), 4)
+        for asked in self.port.asked:
+            asked.end(registers(100))
         self.assertTrue(full.aborted)
+        self.assertEqual(len(self.port.asked), 4)
         self.port.script[:] = [REPLY]
         self.assertEqual(len(self.listener.say(command(READ))), 1)
 

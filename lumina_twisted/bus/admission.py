@@ -6,13 +6,24 @@ more has cost the others a turn.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Final
+
 from lumina_twisted.bus.estimates import Estimates
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.pace import Pace
-from lumina_twisted.bus.queue import RequestQueue
+from lumina_twisted.bus.queue import Lane, RequestQueue
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.sharing import Sharing
 from lumina_twisted.bus.transaction import Attempt
+
+OWN_SHARE: Final = 0.01
+"""Of what a client waits for an answer, what its waiting requests may take of the bus before it shall wait with the
+next: a hundred clients that do the same are still answered in time. One request may always wait behind the one on the
+wire, so that the wire is never idle."""
+LATE: Final = 0.5
+"""Of what a client waits for an answer: if its next request would wait longer for its turn, behind its own, it shall
+wait with it. The rest is for what others ask meanwhile."""
 
 
 class Admission:
@@ -39,6 +50,32 @@ class Admission:
         if self._settings.merges and self._will_be_merged(request):
             request.cost = self._pace.data_time(request)
         return wait if now + wait + needed > request.deadline else 0.0
+
+    def is_full_for(self, client: Hashable, timeout: float, now: float) -> bool:
+        """Whether a client has asked enough: its next request would be refused or come too late, only for what it has
+        asked already. Never of a client with nothing here: what it asks is judged by itself.
+
+        :param timeout: seconds that the caller of the next one would wait.
+        """
+        if is_full := self._is_full_for(client, timeout, now):
+            self._queue.held(client, now)
+        return is_full
+
+    def _is_full_for(self, client: Hashable, timeout: float, now: float) -> bool:
+        own, cost = self._queue.of(client)
+        if not own:
+            return self._runs_too_long(client, timeout, now)
+        usual = cost / own
+        if self._queue.is_full_for(client) or cost + usual > OWN_SHARE * timeout:
+            return True
+        return self._wait(client, Lane.NORMAL, usual, now, now + timeout * LATE) > timeout * LATE
+
+    def _runs_too_long(self, client: Hashable, timeout: float, now: float) -> bool:
+        """Whether what is on the wire is that client's, and a second one like it would not be answered in time."""
+        running = self.running
+        if running is None or running.request.client != client:
+            return False
+        return self._left(now) + running.request.cost > timeout
 
     def cost_of(self, request: Request, now: float) -> float:
         """Seconds for which a request would probably hold the bus, with the silence before it: as those of its shape
@@ -76,9 +113,16 @@ class Admission:
 
     def _wait_of(self, request: Request, now: float) -> float:
         """Seconds until it will probably have its turn; reckoned closely only if it matters."""
-        running = self.running
-        left = 0.0 if running is None else max(0.0, running.began + running.request.cost - now)
+        return self._wait(request.client, request.lane, request.cost, now, request.deadline)
+
+    def _wait(self, client: Hashable, lane: int, cost: float, now: float, until: float) -> float:
+        left = self._left(now)
         ahead = left + self._queue.cost
-        if now + ahead + request.cost <= request.deadline:
+        if now + ahead + cost <= until:
             return ahead
-        return left + self._queue.ahead_of(request.client, request.lane, request.cost)
+        return left + self._queue.ahead_of(client, lane, cost)
+
+    def _left(self, now: float) -> float:
+        """Seconds for which what is on the wire will probably go on."""
+        running = self.running
+        return 0.0 if running is None else max(0.0, running.began + running.request.cost - now)

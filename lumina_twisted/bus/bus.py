@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from enum import IntEnum, auto
 from typing import Final, Literal
 
@@ -101,7 +101,9 @@ class Bus:
         self._over_stream = over_stream
         self._unheard = 0  # attempts in a row during which not one byte came
         self._renews_after_silence = renews_after_silence
-        self._queue: RequestQueue[Request] = RequestQueue(settings.queue, settings.queue_per_client)
+        self._queue: RequestQueue[Request] = RequestQueue(
+            settings.queue, settings.queue_per_client, extra=settings.queue, singles_first=True
+        )
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
         self._sharing = Sharing(settings)
         self._freshness = Freshness()
@@ -335,6 +337,11 @@ class Bus:
     def is_busy(self) -> bool:
         """Whether a frame of ours is on the wire or waits for its reply."""
         return self._wire.attempt is not None
+
+    def is_full_for(self, client: Hashable, timeout: float, now: float) -> bool:
+        """Whether a client should wait with its next request until one of those that it has here ends; see
+        :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
+        return self.admission.is_full_for(client, timeout, now)
 
     @property
     def waiting(self) -> int:

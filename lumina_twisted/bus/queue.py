@@ -4,14 +4,17 @@
   long in it rises to the next, so that nothing starves.
 * Within a lane clients take turns, one request a turn. A client whose turn it was goes to the end of the ring when the
   next turn begins, so whoever comes in the meantime is before it: a burst of a thousand delays another client's single
-  read by one transaction.
+  read by one transaction. A client that waits for each answer before it asks again goes before the ring, at
+  most every second turn: see :mod:`lumina_twisted.bus.precedence`.
 * Turns are paid in bus time (deficit round robin, Shreedhar and Varghese 1995, in the form that charges afterwards): a
   client whose request cost many times the usual, for it asked a dead unit or for a long block, is passed over as often.
   Whoever is alone pays nothing; when nobody waits, or who asked nothing for :data:`AGEING`, that is forgiven.
 * The requests of one client to one unit keep their order; one in a high lane lifts those before it. One that cannot
   go yet (its shape is owed a reply, its retry waits) lets the same client's requests to other units pass. A broadcast
   is to every unit: nothing passes it.
-* Both bounds refuse: a full queue holds no promise worth making.
+* Both bounds refuse: a full queue holds no promise worth making. But a client that has nothing in a full queue may put
+  one request into it: those who fill it shall not shut out the others. :meth:`RequestQueue.is_full_for` tells a front
+  beforehand, which then reads no more of that client.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from collections.abc import Callable, Container, Hashable, Iterator
 from enum import IntEnum
 from typing import Final, Generic, Protocol, TypeVar
 
+from lumina_twisted.bus.precedence import Precedence
 from lumina_twisted.errors import QueueFull
 from lumina_twisted.modbus.codes import BROADCAST
 
@@ -57,13 +61,14 @@ Item = TypeVar("Item", bound=Waiting)
 class _Client(Generic[Item]):
     """One client's."""
 
-    __slots__ = ("balance", "cost", "key", "lane", "lanes", "requests", "served_at")
+    __slots__ = ("balance", "cost", "is_single", "key", "lane", "lanes", "requests", "served_at")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
         self.requests: deque[Item] = deque()
         self.lanes = [0, 0, 0]  # how many requests in each
         self.lane: int | None = None  # in whose ring it is
+        self.is_single = False  # it has one request, and has not had its turn yet
         self.balance = 0.0  # never above 0: seconds of bus time that it had beyond its turns
         self.cost = 0.0  # of all that waits
         self.served_at = -math.inf
@@ -94,13 +99,20 @@ class RequestQueue(Generic[Item]):
 
     :param limit: how many may wait in all.
     :param limit_per_client: how many of one client.
+    :param extra: how many more may wait in all, each of a client that has no other here.
+    :param singles_first: whether single requests go before the ring; see :mod:`lumina_twisted.bus.precedence`.
     """
 
-    def __init__(self, limit: int, limit_per_client: int) -> None:
+    def __init__(self, limit: int, limit_per_client: int, extra: int = 0, singles_first: bool = False) -> None:
         self._limit = limit
         self._limit_per_client = limit_per_client
+        self._most = limit + extra
         self._clients: dict[Hashable, _Client[Item]] = {}
         self._rings: tuple[dict[Hashable, _Client[Item]], ...] = ({}, {}, {})
+        self._single: tuple[dict[Hashable, _Client[Item]], ...] = ({}, {}, {})  # by lane too, and in no ring
+        self._singles_first = singles_first
+        self._precedence = Precedence()
+        self._is_turn_over = False  # that of the client which was served last
         self._served: _Client[Item] | None = None
         self._passed_over: list[_Client[Item]] = []
         self._in_lane = [0, 0, 0]
@@ -128,15 +140,19 @@ class RequestQueue(Generic[Item]):
 
         :raises QueueFull: if the port's or the client's bound is reached.
         """
-        mine = self._clients.get(request.client)
-        if self._size >= self._limit:
+        own, _ = self.of(request.client)
+        if self._size >= (self._limit if own else self._most):
             raise _full(request, f"{self._size} requests wait for this port already", "queue")
-        if mine is not None and len(mine.requests) >= self._limit_per_client:
-            waiting = len(mine.requests)
-            raise _full(request, f"{waiting} requests of this client wait for this port already", "queue_per_client")
-        mine = mine or self._client(request.client)
-        if not mine.requests and now > mine.served_at + AGEING:
-            mine.balance = 0.0  # what it had is long ago
+        if own >= self._limit_per_client:
+            raise _full(request, f"{own} requests of this client wait for this port already", "queue_per_client")
+        mine = self._client(request.client)
+        if not own:
+            is_alone = self._is_turn_over or mine is not self._served
+            mine.is_single = self._singles_first and is_alone and self._precedence.is_single(request.client, now)
+            if now > mine.served_at + AGEING:
+                mine.balance = 0.0  # what it had is long ago
+        elif mine.is_single:
+            self._join_ring(mine)
         mine.requests.append(request)
         self._entered(mine, request, now)
 
@@ -145,6 +161,23 @@ class RequestQueue(Generic[Item]):
         mine = self._client(request.client)
         mine.requests.appendleft(request)
         self._entered(mine, request, now)
+
+    def of(self, client: Hashable) -> tuple[int, float]:
+        """How many requests of that client wait here, and how many seconds of bus time they will probably take."""
+        mine = self._clients.get(client)
+        return (0, 0.0) if mine is None else (len(mine.requests), mine.cost)
+
+    def held(self, client: Hashable, now: float) -> None:
+        """A front holds back a request of that client's, which therefore pipelines."""
+        self._precedence.held(client, now)
+        mine = self._clients.get(client)
+        if mine is not None and mine.is_single:
+            self._join_ring(mine)
+
+    def is_full_for(self, client: Hashable) -> bool:
+        """Whether that client's next request would be refused, for what it has here already."""
+        own, _ = self.of(client)
+        return own > 0 and (own >= self._limit_per_client or self._size >= self._limit)
 
     def remove(self, request: Item) -> None:
         """Takes a waiting request out of the queue.
@@ -219,7 +252,10 @@ class RequestQueue(Generic[Item]):
         mine = self._clients[request.client]
         self._settle(mine, request.lane)
         self._leave_ring(mine)
+        self._precedence.note_turn(mine.is_single and any(self._rings))
+        mine.is_single = False
         self._served, self._served_lane = mine, request.lane
+        self._is_turn_over = False
 
     def charge(self, client: Hashable, cost: float, now: float) -> None:
         """Says what the last turn cost, which was that client's.
@@ -227,6 +263,7 @@ class RequestQueue(Generic[Item]):
         :param cost: seconds that nobody else could use the bus.
         """
         usual = self._usual[self._served_lane].note(cost)
+        self._is_turn_over = True
         mine = self._clients.get(client)
         if mine is not None:
             mine.balance = balance = min(0.0, mine.balance + usual - cost)
@@ -243,9 +280,10 @@ class RequestQueue(Generic[Item]):
         mine = self._clients.get(client)
         own = mine.cost if mine is not None else 0.0
         ahead = own
-        for level, ring in enumerate(self._rings[: lane + 1]):
+        for level in range(lane + 1):
             ahead += sum(
-                one.cost if level < lane else min(one.cost, own + cost) for one in ring.values() if one is not mine
+                one.cost if level < lane else min(one.cost, own + cost)
+                for ring in (self._rings[level], self._single[level]) for one in ring.values() if one is not mine
             )
         return ahead
 
@@ -281,7 +319,11 @@ class RequestQueue(Generic[Item]):
 
     def _clients_in(self, level: int) -> Iterator[_Client[Item]]:
         """Those who may have something in a lane, in turn."""
-        for ring in self._rings[: level + 1]:
+        rings, single = self._rings[: level + 1], self._single[: level + 1]
+        first, then = single, rings
+        if not self._precedence.go_first(sum(map(len, single)), sum(map(len, rings))):
+            first, then = rings, single
+        for ring in (*first, *then):
             yield from ring.values()
         if self._served is not None:
             yield self._served
@@ -295,7 +337,7 @@ class RequestQueue(Generic[Item]):
         for client in passed:
             client.balance = min(0.0, client.balance + relief)
             if client is not mine and client.lane is not None:
-                ring = self._rings[client.lane]
+                ring = self._ring_of(client, client.lane)
                 ring[client.key] = ring.pop(client.key)
 
     def _age(self, lane: int, now: float) -> None:
@@ -347,14 +389,23 @@ class RequestQueue(Generic[Item]):
         self._leave_ring(mine)
         if best is not None:
             mine.lane = best
-            self._rings[best][mine.key] = mine
+            self._ring_of(mine, best)[mine.key] = mine
         elif mine.balance > -self._usual[Lane.NORMAL].value or not self._size or len(self._clients) > 2 * self._limit:
             del self._clients[mine.key]
 
+    def _join_ring(self, mine: _Client[Item]) -> None:
+        """A client with a single request wants more."""
+        self._leave_ring(mine)
+        mine.is_single = False
+        self._place(mine)
+
     def _leave_ring(self, mine: _Client[Item]) -> None:
         if mine.lane is not None:
-            del self._rings[mine.lane][mine.key]
+            del self._ring_of(mine, mine.lane)[mine.key]
             mine.lane = None
+
+    def _ring_of(self, client: _Client[Item], lane: int) -> dict[Hashable, _Client[Item]]:
+        return (self._single if client.is_single else self._rings)[lane]
 
     def _rejoin(self) -> None:
         served, self._served = self._served, None

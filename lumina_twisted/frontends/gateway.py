@@ -125,6 +125,14 @@ class Gateway:
             client, there, pdu, timeout=self._timeout, priority=self._priority, max_age=self._max_age
         )
 
+    def is_full_for(self, client: Hashable, unit: int) -> bool:
+        """Whether a client should wait with a request to that unit; see
+        :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
+        if unit == BROADCAST and self._broadcast != "off":
+            return any(port.is_full_for(client, self._timeout) for port in self._every_port)
+        target = self._targets.get(unit)
+        return target is not None and target.port.is_full_for(client, self._timeout)
+
     def _ask_everybody(self, client: Hashable, pdu: bytes) -> Deferred[bytes]:
         if is_read(pdu):
             return fail(GatewayPathUnavailable(unit=BROADCAST, function_code=pdu[0]))

@@ -22,7 +22,6 @@ class LineFactory(Listener):
     def __init__(self, options: LineOptions, context: Context) -> None:
         super().__init__(options, context)
         self.lines = 0
-        self.errors = 0
 
     def find(self, text: str) -> Port:
         """The port that a command means.

@@ -7,8 +7,9 @@ Each answer is one write: the original client loses a line that comes to it in p
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -16,10 +17,11 @@ from twisted.internet.defer import Deferred, fail
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-from lumina_twisted.errors import LineError, LuminaError
+from lumina_twisted.errors import LineError, LuminaError, RequestError
 from lumina_twisted.frontends.line_figures import rows_told
 from lumina_twisted.frontends.line_words import HELP, commented, ports_told, stats_told
 from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection
+from lumina_twisted.frontends.strangers import in_lines
 from lumina_twisted.lineproto import (
     MAX_LINE,
     PING,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 SHARE: Final = 0.9
 """Of what a caller waits, what its request may take, so that the answer finds it still waiting."""
 _NO_KEYWORDS: Final[dict[str, Any]] = {}
-
+_STOPPING: Final = "stopping the service is stopping"
 
 
 class LineProtocol(Connection, LineOnlyReceiver):
@@ -51,6 +53,9 @@ class LineProtocol(Connection, LineOnlyReceiver):
     def __init__(self, listener: LineFactory) -> None:
         super().__init__(listener)
         self._dialect = listener.options.dialect
+        self._lines: deque[bytes] = deque()  # that are not taken yet
+        self._held: Command | None = None  # taken before them, and not asked yet
+        self._is_new = True
 
     # -- the connection
 
@@ -61,27 +66,80 @@ class LineProtocol(Connection, LineOnlyReceiver):
     def dataReceived(self, data: bytes) -> None:
         """See :class:`twisted.protocols.basic.LineOnlyReceiver`."""
         self.heard()
-        super().dataReceived(data)
+        if self._is_new and (stranger := in_lines(data)):
+            self.turn_away(stranger)
+        self._is_new = False
+        if self.state in {TALKING, DRAINING}:
+            super().dataReceived(data)
+            self.serve()
+
+    def lineReceived(self, line: bytes) -> None:
+        """It is taken in its turn."""
+        self._lines.append(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Where such a line ends nobody knows, so the connection ends with it."""
-        if self.state in {TALKING, DRAINING}:
-            self._write_error(command_id_of(line[:MAX_LINE // 16]), f"invalid the line is longer than {MAX_LINE} bytes")
-            self.transport.pauseProducing()
-            self.finish()
+        """It is taken for the last one, in its turn."""
+        self._lines.append(line[: MAX_LINE + 1])
 
     # -- lines in
 
-    def lineReceived(self, line: bytes) -> None:
-        """Passes a command on to its port."""
-        if self.state is not TALKING or line.strip().lower() in _WORDS:
+    @property
+    def has_input(self) -> bool:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        return self._held is not None or bool(self._lines)
+
+    def drop_input(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        self._held = None
+        self._lines.clear()
+
+    def take_next(self) -> bool:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        command, self._held = self._held, None
+        if command is None and self._lines:
+            command = self._command_of(self._lines.popleft())
+        if command is not None:
+            if self.must_wait(partial(self._is_full_for, command)):
+                self._held = command
+                return False
+            self._pass_on(command)
+        return bool(self._lines)
+
+    def _command_of(self, line: bytes) -> Command | None:
+        """The command of a line; None if it has none, and is answered."""
+        if len(line) > MAX_LINE:
+            self._refuse_too_long(line)
+        elif self.state is not TALKING or line.strip().lower() in _WORDS:
             self._unusual(line)
-            return
-        self.listener.lines += 1
+        else:
+            self.listener.lines += 1
+            try:
+                return parse_command(line)
+            except LineError as error:
+                self._write_error(error.command_id, reason_of(error))
+        return None
+
+    def _refuse_too_long(self, line: bytes) -> None:
+        """Where such a line ends nobody knows, so the connection ends with it."""
+        self._write_error(command_id_of(line[:MAX_LINE // 16]), f"invalid the line is longer than {MAX_LINE} bytes")
+        self._lines.clear()
+        self.transport.pauseProducing()
+        self.finish()
+
+    def _is_full_for(self, command: Command) -> bool:
         try:
-            command = parse_command(line)
-        except LineError as error:
-            self._write_error(error.command_id, reason_of(error))
+            port = self.listener.find(command.port)
+        except RequestError:
+            return False  # which is answered at once
+        return port.is_full_for(self, self._timeout_of(command))
+
+    def _timeout_of(self, command: Command) -> float:
+        return SHARE * (self.listener.options.timeout if command.timeout is None else command.timeout)
+
+    def _pass_on(self, command: Command) -> None:
+        """Asks the port of a command."""
+        if self.state is DRAINING:
+            self._write_error(command.command_id, _STOPPING)
             return
         deferred = self._ask(command)
         self.pending.add(deferred)
@@ -98,11 +156,11 @@ class LineProtocol(Connection, LineOnlyReceiver):
                 other = None
             else:
                 other = _other_settings(serial, command.baudrate, command.parity, command.bytesize, command.stopbits)
-            frame, timeout, max_age = command.frame, command.timeout, command.max_age
+            frame, max_age = command.frame, command.max_age
             options = self.listener.options
             return port.request(
                 self, frame[0], frame[1:-2],
-                timeout=SHARE * (options.timeout if timeout is None else timeout),
+                timeout=self._timeout_of(command),
                 serial=other, retries=command.retries, response_length=command.response_length,
                 priority=command.priority or options.priority,
                 max_age=options.max_age if max_age is None else max_age,
@@ -114,7 +172,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
         """Whatever is no command, or comes when none is taken."""
         word = line.strip().lower()
         if self.state is DRAINING and word:
-            self._write_error(command_id_of(line), "stopping the service is stopping")
+            self._write_error(command_id_of(line), _STOPPING)
         elif self.state is TALKING:
             _WORDS[word](self)
 
@@ -147,8 +205,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
         self.pending.remove(deferred)
         listener = self.listener
         self.write(format_reply(command_id, frame, listener.stamp(), self._dialect, listener.options.hex))
-        if self.state is not TALKING:
-            self.close_if_done()
+        self.answered()
 
     def _failed(self, failure: Failure, command_id: bytes, deferred: Deferred[bytes]) -> None:
         if deferred not in self.pending:
@@ -160,8 +217,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
         else:
             self.log.failure("command {command} failed within Lumina", failure, command=command_id)
             self._write_error(command_id, f"error {type(error).__name__} within Lumina, its log says more")
-        if self.state is not TALKING:
-            self.close_if_done()
+        self.answered()
 
     def _write_error(self, command_id: bytes, reason: str) -> None:
         self.listener.errors += 1

@@ -13,11 +13,21 @@ GONE       nobody looks at it          nothing
 
 DRAINING: the service stops. FINISHING: the client has ended its side (``printf … | nc``), or sent what cannot be
 understood any further. GONE: the client left, or was dropped because it does not read; its requests are cancelled.
+
+A TALKING client may be *held*: its next request waits here, and nothing more is read of it, while its answers wait to
+be read, or while the port that the request is for has enough of this client's
+(:meth:`lumina_twisted.ports.interfaces.Port.is_full_for`). A client that sends ten thousand requests at once so gets
+ten thousand answers, and what it has sent waits in the system's buffers, and in the client. No more than one piece of
+:data:`BITE` bytes waits here. A request's time begins when it is asked of its port. A held client always has requests
+under way or answers to read, so that it goes on when one of them ends. Meanwhile
+:mod:`lumina_twisted.frontends.holding` looks whether it is still there. A stop holds nobody: what is read is told
+``stopping``.
 """
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from enum import Enum
 from typing import Annotated, Any, Final
 
@@ -37,6 +47,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lumina_twisted.frontends.context import Context
+from lumina_twisted.frontends.holding import STALLED_AFTER, Holding
+from lumina_twisted.frontends.pacing import Pacer
 from lumina_twisted.ports.peer import peer_of
 from lumina_twisted.schema import Between, setting
 
@@ -45,6 +57,8 @@ LINGER: Final = 2.0
 BITE: Final = 1024
 """Bytes that are taken from one client before the others have their turn. Of Twisted's own 65,536 a client that floods
 could fill each with five thousand requests, and everybody else would wait for seconds."""
+MOST_UNDER_WAY: Final = 1000
+"""Requests of one client that may be under way, at all ports together; nothing more is read of it meanwhile."""
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
 """A client that vanished without a word is noticed within two minutes; the system's own default is two hours."""
 
@@ -76,6 +90,10 @@ class Listener(Factory):
         self.stamp = context.stamp
         self.others = context.others
         self.clock: IReactorTime = context.reactor
+        self.now = context.now
+        self.pacer = Pacer(context.reactor, context.now)
+        self.stalled_after = STALLED_AFTER
+        self.errors = 0
         self._clients: set[Connection] = set()
         self._stopping = False
         self._drained: list[Deferred[None]] = []
@@ -139,8 +157,9 @@ TALKING, DRAINING, FINISHING, GONE = State
 class Connection(Protocol):
     """One client. It is a push producer of its own transport, to learn when the client does not read.
 
-    A protocol takes bytes in its ``dataReceived``, puts the Deferred of each request into ``pending`` and takes it out
-    when it writes the answer, with :meth:`write` and then, if it is not ``TALKING``, :meth:`close_if_done`.
+    A protocol puts the Deferred of each request into ``pending`` and takes it out when it writes the answer, with
+    :meth:`write` and then :meth:`answered`. One whose clients may send many requests at once keeps what it receives,
+    calls :meth:`serve`, and implements :attr:`has_input` and :meth:`take_next`.
     """
 
     transport: Any  # a stream that is ITransport, IConsumer and IPushProducer at once
@@ -149,6 +168,9 @@ class Connection(Protocol):
         self.log: Logger = listener.log
         self.state = TALKING
         self.pending: set[Deferred[Any]] = set()
+        self.is_held = False  # nothing is read of it
+        self._holding = Holding(self)
+        self._has_ended = False  # it will send nothing more; what it has sent is still to be taken
         self._unread: int | None = None  # bytes written since the transport's buffer was full, or None
         self._cut: IDelayedCall | None = None
         self._idle: IDelayedCall | None = None
@@ -165,7 +187,20 @@ class Connection(Protocol):
     @property
     def is_waiting(self) -> bool:
         """Whether something is still to be written to it."""
-        return bool(self.pending)
+        return bool(self.pending) or self.has_input
+
+    @property
+    def has_input(self) -> bool:
+        """Whether a request may wait here that was received and is not asked yet."""
+        return False
+
+    def take_next(self) -> bool:
+        """Asks the next request that was received, if there is one and it need not wait; whether there may be another
+        that can be asked at once."""
+        return False
+
+    def drop_input(self) -> None:
+        """Forgets what was received and is not asked yet."""
 
     # -- what a protocol uses
 
@@ -183,7 +218,7 @@ class Connection(Protocol):
         if unread is not None:  # else it has read all there was before: no sign that it does not
             self._unread = unread + len(data)
             if self._unread > self.listener.options.max_buffered:
-                self._drop()
+                self.drop()
 
     def heard(self) -> None:
         """The client has sent something: it is not idle."""
@@ -195,6 +230,57 @@ class Connection(Protocol):
         if self.state is not GONE:
             self.state = FINISHING
             self.close_if_done()
+
+    def serve(self) -> None:
+        """Takes what was received, as far as there is time and room; the rest later, and nothing is read until then."""
+        if self.state is DRAINING:
+            while self.step():
+                pass
+        else:
+            self.listener.pacer.serve(self)
+        self._pace_reading()
+
+    def step(self) -> bool:
+        """Takes one request; whether another can be taken at once. See :class:`lumina_twisted.frontends.pacing.Paced`.
+        """
+        if self.state not in {TALKING, DRAINING} or (self.is_full and self.state is TALKING):
+            return False
+        try:
+            more = self.take_next()
+        except Exception:
+            self.log.failure("what a client sent failed within Lumina, and its connection is cut")
+            self.cut()
+            return False
+        if not more:
+            self._pace_reading()
+        return more
+
+    def must_wait(self, is_full_for: Callable[[], bool]) -> bool:
+        """Whether the next request waits here until another one has ended.
+
+        :param is_full_for: asks its port, which is not asked for a client that has nothing under way.
+        """
+        if not self.pending or self.state is not TALKING:
+            return False
+        return len(self.pending) >= MOST_UNDER_WAY or is_full_for()
+
+    def answered(self) -> None:
+        """A request has ended, and its answer is written: the next one may be asked."""
+        if self.state is not TALKING:
+            self.close_if_done()
+        elif self.is_held:
+            self.listener.pacer.enqueue(self)  # in a turn of its own, for hundreds may end at once
+
+    def turn_away(self, why: str) -> None:
+        """Ends the connection of a client that speaks another protocol; what it has asked is answered.
+
+        :param why: a sentence that says what it speaks and what to do.
+        """
+        self.listener.errors += 1
+        self.log.warn("closed {peer}: {why}", peer=peer_of(self.transport), why=why, fold=("stranger", why))
+        self.drop_input()
+        self.transport.pauseProducing()
+        self.finish()
 
     def close_if_done(self) -> None:
         """Ends the connection if nothing is to be answered any more."""
@@ -228,7 +314,9 @@ class Connection(Protocol):
 
     def readConnectionLost(self) -> None:
         """The client has said all it wants to say, and may still listen."""
-        self.finish()
+        self._has_ended = True
+        if not self.has_input:
+            self.finish()
 
     def writeConnectionLost(self) -> None:
         """Does not happen: we never close only our side."""
@@ -237,21 +325,44 @@ class Connection(Protocol):
         """Asks nothing more of any port, and closes when all answers are written."""
         if self.state is TALKING:
             self.state = DRAINING
+            self.serve()
             self.close_if_done()
 
     def let_go(self) -> None:
         """Takes back what was asked; nothing is written any more."""
         self.state = GONE
+        self._forget_input()
         while self.pending:
             self.pending.pop().cancel()
 
     def _close(self) -> None:
         """Closes when what is written has left; a transport with a paused producer would never."""
         self.state = GONE
+        self._forget_input()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
         if self._cut is None:
             self._cut = self.listener.clock.callLater(LINGER, self.transport.abortConnection)
+
+    def _forget_input(self) -> None:
+        self.listener.pacer.forget(self)
+        self._holding.stop()
+        self.drop_input()
+
+    def _pace_reading(self) -> None:
+        """Nothing is read while something that was read waits."""
+        if self.state is GONE:
+            return
+        if self.has_input:
+            if not self.is_held:
+                self.is_held = True
+                self.transport.pauseProducing()
+                self._holding.begin()
+        elif self._has_ended:
+            self.finish()
+        elif self.is_held and self.state is not FINISHING:
+            self.is_held = False
+            self.transport.resumeProducing()
 
     def _on_idle(self) -> None:
         if self.is_waiting:
@@ -259,8 +370,8 @@ class Connection(Protocol):
         elif self.state is not GONE:
             self._close()
 
-    def _drop(self) -> None:
-        """A client that asks and does not read must not fill the memory."""
+    def drop(self) -> None:
+        """Cuts a client that asks and does not read: it must not fill the memory."""
         self.log.warn(
             "dropped {peer}: it does not read its answers, {unread} bytes wait for it",
             peer=peer_of(self.transport), unread=self._unread, fold="unread",
@@ -277,6 +388,9 @@ class Connection(Protocol):
     def resumeProducing(self) -> None:
         """The client has read on."""
         self._unread = None
+        self._holding.moved()
+        if self.is_held and self.state is TALKING:
+            self.serve()
 
     def stopProducing(self) -> None:
         """See :meth:`connectionLost`, which follows."""

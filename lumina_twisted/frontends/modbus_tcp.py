@@ -7,21 +7,29 @@ identifier. Those to one unit keep their order.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Final
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from lumina_twisted.errors import FrameError, Stopping
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.gateway import Gateway, GatewayOptions, exception_pdu, is_ours
-from lumina_twisted.frontends.listener import DRAINING, GONE, TALKING, Connection, Listener, ListenerOptions
+from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions
 from lumina_twisted.frontends.plugin import StreamFrontEnd
+from lumina_twisted.frontends.strangers import LOOKED_AT, RTU, in_modbus_tcp, is_rtu
+from lumina_twisted.modbus.codes import EXCEPTION_FLAG
 from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
-from lumina_twisted.ports.peer import peer_of
 from lumina_twisted.schema import Between, setting
 
+LOOK_AFTER: Final = 0.5
+"""Seconds after which the beginning of a request is looked at whose rest has not come: it may be another protocol."""
+REST_AFTER: Final = 10.0
+"""Seconds that a request may take to come; a client in doubt of its frames would wait for ever. TCP repeats a lost
+segment several times within that."""
 _NO_KEYWORDS: Final[dict[str, Any]] = {}
 
 
@@ -43,29 +51,84 @@ class ModbusTcpProtocol(Connection):
     def __init__(self, listener: ModbusTcpListener) -> None:
         super().__init__(listener)
         self._decoder = MbapDecoder()
+        self._has_come = False  # bytes that may be a whole request
+        self._held: Adu | None = None  # taken before them, and not asked yet
+        self._has_asked = False
+        self._rest: IDelayedCall | None = None  # looks whether the rest of a request has come
 
     def dataReceived(self, data: bytes) -> None:
-        """Passes whole requests on. After a header that is none, nobody knows where the next one begins."""
+        """Requests, or parts of them."""
         self.heard()
-        if self.state not in {TALKING, DRAINING}:
-            return
+        if self.state in {TALKING, DRAINING}:
+            self._decoder.feed(data)
+            self._has_come = True
+            self.serve()
+
+    @property
+    def has_input(self) -> bool:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        return self._has_come
+
+    def drop_input(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        self._held, self._has_come = None, False
+        self._forget_rest()
+
+    def take_next(self) -> bool:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        adu, self._held = self._held or self._next(), None
+        if adu is None:
+            self._has_come = False
+            if self._rest is None and len(self._decoder) and self.state is TALKING:
+                self._rest = self.listener.clock.callLater(LOOK_AFTER, self._look)
+            return False
+        self._forget_rest()
+        if self.must_wait(partial(self.listener.gateway.is_full_for, self, adu.unit)):
+            self._held = adu
+            return False
+        self._ask(adu)
+        self._has_come = len(self._decoder) > 0
+        return self._has_come
+
+    def _next(self) -> Adu | None:
+        """The next whole request. After a header that is none, nobody knows where the next one begins."""
+        first = b"" if self._has_asked else self._decoder.unfinished[:LOOKED_AT]
         try:
-            for adu in self._decoder.receive(data):
-                if self.state is GONE:
-                    return  # dropped for the answer before
-                self._ask(adu)
+            adu = self._decoder.next_adu()
+            if first and adu is not None and not 0 < adu.pdu[0] < EXCEPTION_FLAG and is_rtu(first):
+                self.turn_away(RTU)  # the address of a write looks like a length
+                return None
+            return adu
         except FrameError as error:
-            self.listener.errors += 1
-            self.log.warn(
-                "closed {peer}, which does not speak Modbus TCP: {error}", peer=peer_of(self.transport),
-                error=str(error), fold=("header", str(error)),
-            )
-            self.transport.pauseProducing()
-            self.finish()
+            self.turn_away(self._stranger() or f"it does not speak Modbus TCP: {error}")
+            return None
+
+    def _stranger(self) -> str:
+        """What it speaks, if it has not asked anything and its first bytes tell."""
+        return "" if self._has_asked else in_modbus_tcp(self._decoder.unfinished[:LOOKED_AT])
+
+    def _look(self) -> None:
+        """A request has begun a moment ago, and its rest has not come."""
+        self._rest = None
+        if stranger := self._stranger():
+            self.turn_away(stranger)
+        else:
+            self._rest = self.listener.clock.callLater(REST_AFTER - LOOK_AFTER, self._give_up)
+
+    def _give_up(self) -> None:
+        self._rest = None
+        count = len(self._decoder)
+        self.turn_away(f"{count} bytes of a Modbus TCP request came, and not the rest within {REST_AFTER:.0f} s")
+
+    def _forget_rest(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
 
     def _ask(self, adu: Adu) -> None:
         listener = self.listener
         listener.requests += 1
+        self._has_asked = True
         if self.state is DRAINING:
             self._write_exception(adu, Stopping("the service is stopping"))
             return
@@ -80,8 +143,7 @@ class ModbusTcpProtocol(Connection):
         self.pending.remove(deferred)
         if frame:
             self.write(encode_adu(adu.transaction_id, adu.unit, frame[1:-2]))
-        if self.state is not TALKING:
-            self.close_if_done()
+        self.answered()
 
     def _failed(self, failure: Failure, adu: Adu, deferred: Deferred[bytes]) -> None:
         if deferred not in self.pending:
@@ -90,8 +152,7 @@ class ModbusTcpProtocol(Connection):
         if not is_ours(failure.value):
             self.log.failure("a request failed within Lumina: {request}", failure, request=adu)
         self._write_exception(adu, failure.value)
-        if self.state is not TALKING:
-            self.close_if_done()
+        self.answered()
 
     def _write_exception(self, adu: Adu, error: BaseException | None) -> None:
         self.listener.errors += 1
@@ -107,7 +168,6 @@ class ModbusTcpListener(Listener):
         super().__init__(options, context)
         self.gateway = Gateway(options, options.timeout, context.ports)
         self.requests = 0
-        self.errors = 0
 
     def counts(self) -> dict[str, int]:
         """What ``stats`` tells about this listener."""

@@ -28,6 +28,7 @@ from lumina_twisted.frontends.gateway import (
     exception_pdu,
     is_ours,
 )
+from lumina_twisted.frontends.strangers import LOOKED_AT, in_rtu
 from lumina_twisted.modbus.lengths import request_length
 from lumina_twisted.modbus.rtu import Decoder, encode_adu
 from lumina_twisted.schema import Between, setting
@@ -62,12 +63,14 @@ class Program:
     :param pending: holds the request that is being carried out, if one is.
     :param ended: called after each that has ended.
     :param who: tells as a text who it is.
+    :param turn_away: told what it speaks, if that is not RTU; where it is not given, that is logged.
     """
 
     def __init__(
         self, gateway: Gateway, options: RtuOptions, clock: IReactorTime, log: Logger, *, send: Callable[[bytes], None],
         begins_anew: Callable[[], bool], pending: set[Deferred[Any]], ended: Callable[[], None] = lambda: None,
         who: object = "a program that speaks RTU",
+        turn_away: Callable[[str], None] | None = None,
     ) -> None:
         self._who = who
         self.requests = 0
@@ -82,6 +85,8 @@ class Program:
         self._pending = pending
         self._ended = ended
         self._decoder = Decoder(request_length)
+        self._turn_away = turn_away
+        self._first = b""  # what came until the first request
         self._silence: IDelayedCall | None = None
 
     def __str__(self) -> str:
@@ -89,13 +94,26 @@ class Program:
         return str(self._who)
 
     def receive(self, data: bytes) -> None:
-        """Takes bytes of the program's."""
+        """Takes bytes of the program's, and asks what they say."""
+        self.feed(data)
+        while self.take_next():
+            pass
+
+    def feed(self, data: bytes) -> None:
+        """Takes bytes of the program's, for :meth:`take_next`."""
         self._stop_waiting()
         self._decoder.receive(data)
-        while found := self._decoder.next_frame(_NOBODY):
+        if not self.requests:
+            self._first = (self._first + data)[:LOOKED_AT]
+
+    def take_next(self) -> bool:
+        """Asks the next whole request; whether there was one."""
+        if found := self._decoder.next_frame(_NOBODY):
             self._ask(found.frame)
-        if len(self._decoder):
+            return True
+        if self._has_junk and self._silence is None:
             self._silence = self._clock.callLater(SILENCE, self._on_silence)
+        return False
 
     def close(self) -> None:
         """It is gone: what it asked for is taken back."""
@@ -115,14 +133,25 @@ class Program:
         self._silence = None
         if found := self._decoder.end_of_burst(_NOBODY):
             self._ask(found.frame)
-        if len(self._decoder):
+        if self._has_junk:
             self._silence = self._clock.callLater(LONGEST_PAUSE - SILENCE, self._forget)
+
+    @property
+    def _has_junk(self) -> bool:
+        """Whether something has come that is no request yet."""
+        return len(self._decoder) > 0 or (not self.requests and bool(self._first))
 
     def _forget(self) -> None:
         """What has come is no request, and will be none."""
         self._silence = None
         self.errors += 1
         junk = self._decoder.clear()
+        first, self._first = self._first, b""
+        if (stranger := in_rtu(first)) and self._turn_away is not None:
+            self._turn_away(stranger)
+            return
+        if stranger:
+            self._log.warn("{stranger}", stranger=stranger, fold=stranger)
         self._log.info("{junk} bytes that are no request were dropped", junk=junk, fold="junk")
 
     def _stop_waiting(self) -> None:
@@ -132,6 +161,7 @@ class Program:
 
     def _ask(self, frame: bytes) -> None:
         self.requests += 1
+        self._first = b""
         self.withdraw()
         unit, pdu = frame[0], frame[1:-2]
         deferred = self._gateway.request(self, unit, pdu)

@@ -24,17 +24,36 @@ class RtuTcpProtocol(Connection):
 
     def __init__(self, listener: RtuTcpListener) -> None:
         super().__init__(listener)
+        self._has_come = False  # bytes that may be a whole request
         self.program = Program(
             listener.gateway, listener.options, listener.clock, listener.log, send=self.write,
             begins_anew=self._begins_anew, pending=self.pending, ended=self._ended,
             who=self,
+            turn_away=self.turn_away,
         )
 
     def dataReceived(self, data: bytes) -> None:
         """Requests."""
         self.heard()
         if self.state is TALKING:
-            self.program.receive(data)
+            self.program.feed(data)
+            self._has_come = True
+            self.serve()
+
+    @property
+    def has_input(self) -> bool:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        return self._has_come
+
+    def drop_input(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        self._has_come = False
+
+    def take_next(self) -> bool:
+        """See :class:`lumina_twisted.frontends.listener.Connection`. A request withdraws the one before, so none
+        waits."""
+        self._has_come = self.state is TALKING and self.program.take_next()
+        return self._has_come
 
     def let_go(self) -> None:
         """Takes back what was asked."""

@@ -24,11 +24,10 @@ class ValuesListener(Listener):
 
     def __init__(self, options: ValuesOptions, context: Context) -> None:
         super().__init__(options, context)
-        self.now = context.now
+        self.stalled_after = options.stalled_after
         self.words = Words(context.values, options, context.now, self._stats, context.log)
         self.watchers = Watchers(self.words)
         self.lines = 0
-        self.errors = 0
 
     def counts(self) -> dict[str, int]:
         """What ``stats`` tells about this listener."""

@@ -26,6 +26,7 @@ from lumina_twisted.devices.turnstile import Turnstile
 from lumina_twisted.errors import LineError, LuminaError, Overloaded, Stopping
 from lumina_twisted.frontends.listener import DRAINING, FINISHING, GONE, TALKING, Connection
 from lumina_twisted.frontends.stall import Stall
+from lumina_twisted.frontends.strangers import in_lines
 from lumina_twisted.frontends.values_changes import ChangeLine
 from lumina_twisted.frontends.values_unfinished import FirstLine, fault, hint
 from lumina_twisted.frontends.values_watched import Watched
@@ -76,7 +77,8 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self._watched = Watched(listener.watchers, listener.options.max_watched)
         self._goodbye: Make | None = None
         self._is_advancing = False
-        self._is_deaf = False
+        self._is_stepping = False
+        self._is_new = True
         self._stall = Stall(listener, listener.options.stalled_after, self._give_up)
         self._first_line = FirstLine(listener.clock, lambda: self.write(hint(self._buffer)))
 
@@ -89,20 +91,21 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
     def dataReceived(self, data: bytes) -> None:
         """See :class:`twisted.protocols.basic.LineOnlyReceiver`."""
         self.heard()
+        if self._is_new and (stranger := in_lines(data)):
+            self.turn_away(stranger)
+            return
+        self._is_new = False
         super().dataReceived(data)
+        self.serve()
         if self._buffer.strip() and self.state is TALKING:
             self._first_line.begun()
 
     def lineReceived(self, line: bytes) -> None:
-        """Asks, or lets the line wait."""
+        """It is taken in its turn."""
         self._first_line.over()
         if self.state not in {TALKING, DRAINING}:
             return
         self._lines.append(line)
-        self._advance()
-        if self._lines and self.state is TALKING and not self._is_deaf:
-            self._is_deaf = True
-            self.transport.pauseProducing()
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Where such a line ends nobody knows, so the connection ends with it."""
@@ -110,7 +113,6 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             self.transport.pauseProducing()
             self._lines.append(line[: MAX_LINE + 1])
             self.state = FINISHING
-            self._advance()
 
     def readConnectionLost(self) -> None:
         """See :class:`lumina_twisted.frontends.listener.Connection`; what was no whole line is not carried out."""
@@ -120,6 +122,15 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             self._enqueue("", lambda: told)
             self._advance()
         super().readConnectionLost()
+
+    @property
+    def has_input(self) -> bool:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        return bool(self._lines)
+
+    def drop_input(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        self._lines.clear()
 
     @property
     def is_waiting(self) -> bool:
@@ -132,6 +143,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             self.state = DRAINING
             self._tell()
             self._unwatch_all()
+            self.serve()
             self._advance()
 
     def close_if_done(self) -> None:
@@ -153,7 +165,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
     # -- as fast as the client reads
 
     @property
-    def _is_held(self) -> bool:
+    def _is_unread(self) -> bool:
         """Whether it has enough to read. Who stops waits for nobody; ``max_buffered`` is the bound then."""
         return self.is_full and self.state is not DRAINING
 
@@ -178,24 +190,39 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self.log.warn("dropped {peer}: it does not read what it is sent", peer=peer_of(self.transport), fold="unread")
         self.cut()
 
+    def step(self) -> bool:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        if self.state is not GONE and self._can_take:
+            self._is_stepping = True
+            try:
+                self._tell()
+                self._take(self._lines.popleft())
+                self._advance()
+            finally:
+                self._is_stepping = False
+        if self._can_take:
+            return True
+        self._pace_reading()
+        return False
+
+    @property
+    def _can_take(self) -> bool:
+        return bool(self._lines) and not self._is_unread and not self._is_busy
+
     def _advance(self) -> None:
-        """Writes what waits and takes the lines that wait, as far as the client follows."""
+        """Writes what waits, as far as the client follows, and has the lines that wait taken."""
         if self._is_advancing:  # what is asked in there may be answered before it returns
             return
         self._is_advancing = True
         try:
             self._tell()
             self._answer()
-            while self._lines and not self._is_held and not self._is_busy:
-                self._take(self._lines.popleft())
-                self._answer()
         finally:
             self._is_advancing = False
+        if self._can_take and not self._is_stepping:
+            self.listener.pacer.enqueue(self)
         if self.state is not TALKING:
             self.close_if_done()
-        elif self._is_deaf and not self._lines:
-            self._is_deaf = False
-            self.transport.resumeProducing()
 
     # -- lines in
 
@@ -264,7 +291,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     def _answer(self) -> None:
         """Writes the answers whose turn has come."""
-        while self._turns and not self._is_held and (make := self._turns[0].make) is not None:
+        while self._turns and not self._is_unread and (make := self._turns[0].make) is not None:
             self._turns.popleft()
             self.write(self._made(make, ""))
 
@@ -336,7 +363,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     def _tell(self) -> None:
         """Writes the changes that had to wait."""
-        while self._watched.has_untold and not self._is_held:
+        while self._watched.has_untold and not self._is_unread:
             self.write(self._watched.mouthful(self._format))
 
 

@@ -59,15 +59,33 @@ class MbapDecoder:
 
         :raises FrameError: at a header that cannot be one, with a sentence that says why.
         """
-        buffer = self._buffer
-        buffer += data
-        while len(buffer) >= HEADER - 1:
-            size = HEADER - 1 + _checked_length(buffer)
-            if len(buffer) < size:
-                return
-            adu = Adu(buffer[0] << 8 | buffer[1], buffer[6], bytes(buffer[HEADER:size]))
-            del buffer[:size]
+        self.feed(data)
+        while (adu := self.next_adu()) is not None:
             yield adu
+
+    @property
+    def unfinished(self) -> bytes:
+        """What has come of a frame that is not whole."""
+        return bytes(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Takes bytes, for :meth:`next_adu`."""
+        self._buffer += data
+
+    def next_adu(self) -> Adu | None:
+        """The next whole frame; None if none has come.
+
+        :raises FrameError: at a header that cannot be one, with a sentence that says why.
+        """
+        buffer = self._buffer
+        if len(buffer) < HEADER - 1:
+            return None
+        size = HEADER - 1 + _checked_length(buffer)
+        if len(buffer) < size:
+            return None
+        adu = Adu(buffer[0] << 8 | buffer[1], buffer[6], bytes(buffer[HEADER:size]))
+        del buffer[:size]
+        return adu
 
 
 def _checked_length(buffer: bytearray) -> int:

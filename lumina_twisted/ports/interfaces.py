@@ -112,6 +112,17 @@ class Port(Protocol):
         """
         ...
 
+    def is_full_for(self, client: Hashable, timeout: float) -> bool:
+        """Whether a client should wait with its next request until one of those that it has here ends: the next would
+        be refused (``queue_full``, ``overloaded``) or come too late, only for what it has asked already. Never true of
+        a client that has nothing here, so the end of a request is always the moment to look again. Whoever asks all
+        the same is refused as :meth:`request` says.
+
+        :param client: who would ask.
+        :param timeout: seconds that the caller would wait.
+        """
+        ...
+
     def watch(self, observer: HealthObserver) -> Callable[[], None]:
         """Has ``observer`` told of each unit that goes offline or comes back.
 

@@ -167,6 +167,10 @@ class RTUProtocol(Protocol):
         self._pump()
         return deferred
 
+    def is_full_for(self, client: Hashable, timeout: float) -> bool:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
+        return self._bus.is_full_for(client, timeout, self._now())
+
     def cancel(self, request: Request) -> None:
         """The caller of ``request`` is gone."""
         self._bus.cancel(request, self._now())

@@ -196,6 +196,10 @@ class PortService(Service):
             max_age=max_age,
         )
 
+    def is_full_for(self, client: Hashable, timeout: float) -> bool:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
+        return self._protocol.is_full_for(client, timeout)
+
     def serial_for(self, unit: int) -> SerialSettings:
         """See :meth:`lumina_twisted.ports.interfaces.Port.serial_for`."""
         return self.settings.serial_for(unit)

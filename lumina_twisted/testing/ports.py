@@ -148,6 +148,8 @@ class MemoryPort:
         """What :meth:`cost_of` tells of any request."""
         self.figures = BusFigures(name, self.counters)
         """The rest of what it tells; nothing records into them but the test."""
+        self.most_per_client = 0
+        """How many requests of one client may wait until :meth:`is_full_for` says so; 0: any number."""
         self._now = now
 
     @property
@@ -181,6 +183,11 @@ class MemoryPort:
         elif unit in self.devices:
             asked.end(_from_device(unit, self.devices[unit].answer(pdu, self._now())))
         return asked.answer
+
+    def is_full_for(self, client: Hashable, timeout: float) -> bool:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
+        own = sum(one.client == client for one in self.waiting) if self.most_per_client else 0
+        return own > 0 and own >= self.most_per_client
 
     def watch(self, observer: HealthObserver) -> Callable[[], None]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.watch`."""

@@ -315,7 +315,7 @@ class Priorities(SynchronousTestCase):
             world = World(BusSettings(timeout=0.1, echo="off", writes_first=writes_first))
             world.submit(read(9, 0), "somebody")
             for unit in range(1, 3):
-                world.submit(read(unit, 0), "poller")
+                world.submit(read(unit, 0), f"poller {unit}")
             world.submit(write(3, 0), "switch")
             world.reply()
             world.tick()

@@ -88,12 +88,14 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual({one.frame for one in world.sent}, {read(1, 0)})
 
     def test_bounds_refuse(self) -> None:
-        """A full queue says so at once, for the port and for one client."""
+        """A full queue says so at once, for the port and for one client; of each other client it takes one more."""
         world = World(BusSettings(echo="off", queue=5, queue_per_client=3, share=False))
         mine = [world.submit(read(1, address), "a") for address in range(5)]
         self.assertEqual([world.error(one) for one in mine], [None, None, None, None, QueueFull])
-        others = [world.submit(read(1, address), f"client {address}") for address in range(3)]
-        self.assertEqual([world.error(one) for one in others], [None, None, QueueFull])
+        others = [world.submit(read(1, address), f"client {address}") for address in range(8)]
+        self.assertEqual([world.error(one) for one in others], [None] * 7 + [QueueFull])
+        again = [world.submit(read(1, address), f"client {address}") for address in range(3)]
+        self.assertEqual([world.error(one) for one in again], [QueueFull] * 3)
 
 
 class DeadlineTests(SynchronousTestCase):

@@ -70,6 +70,9 @@ class TimedPort:
     def meter(self, client: Hashable) -> None:
         self.used[client] = 0.0
 
+    def is_full_for(self, client: Hashable, timeout: float) -> bool:
+        return False
+
     def used_by(self, client: Hashable) -> float:
         return self.used.get(client, 0.0)
 

@@ -313,23 +313,40 @@ class NotReadingTests(FrontCase):
         self.start(max_buffered=100)
 
     def test_dropped_at_its_bound(self) -> None:
-        self.say(command(READ, command_id="a"))
-        self.line.pauseProducing()
-        for _ in range(2):
+        self.say(*[command(READ, command_id="a")] * 5)
+        for asked in self.port.asked[:3]:
             self.line.pauseProducing()  # the transport says so at each write
-            self.say(b"hello")
+            asked.end(registers(20))
         self.assertTrue(self.transport.aborted)
         self.assertTrue(self.asked().cancelled)
         written = len(self.transport.writes)
         self.say(command(READ, command_id="a"), b"hello")
-        self.assertEqual((len(self.port.asked), len(self.transport.writes)), (1, written))
+        self.assertEqual((len(self.port.asked), len(self.transport.writes)), (5, written))
+
+    def test_nothing_is_asked_meanwhile(self) -> None:
+        """Its lines wait, and what they cost waits with them; it is dropped when it has not read for 30 s."""
+        self.line.pauseProducing()
+        self.say(command(READ, command_id="a"), b"hello")
+        self.assertEqual((self.port.asked, self.transport.writes), ([], []))
+        self.assertEqual(self.transport.producerState, "paused")
+        for _ in range(30):
+            self.clock.advance(1)
+        self.assertFalse(self.transport.aborted)
+        self.clock.advance(1)
+        self.assertTrue(self.transport.aborted)
+        self.leave(self.line)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_reading_on_forgives(self) -> None:
-        for _ in range(20):
+        for _ in range(90):
             self.line.pauseProducing()
             self.port.script.append(REPLY)
             self.say(command(READ, command_id="a"))
+            self.assertEqual(self.transport.writes, [])
+            self.clock.advance(20)
             self.line.resumeProducing()
+            self.assertEqual(len(self.transport.writes), 1)
+            self.transport.writes.clear()
         self.assertFalse(self.transport.aborted)
 
     def test_dropped_by_its_last_answer_is_not_closed_too(self) -> None:
@@ -472,6 +489,7 @@ class TcpTests(TestCase):
 
     async def test_client_that_never_reads_is_dropped(self) -> None:
         await self.listen(max_buffered=1000)
+        self.factory.stalled_after = 0.5
         client = await self.connect()
         client.transport.pauseProducing()
         line = await self.served

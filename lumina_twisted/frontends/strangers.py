@@ -1,0 +1,88 @@
+"""Clients that speak another protocol, floor 4: told by their first bytes, so that a person finds the sentence in the
+log, and not a connection that is silent for ever.
+
+Only what cannot be meant otherwise is told: an RTU frame has its CRC, a Modbus TCP request its zeros and its length,
+TLS its handshake, HTTP its word. It also keeps a web page from having a browser send commands.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lumina_twisted.modbus.crc import crc16
+from lumina_twisted.modbus.lengths import request_length
+
+LOOKED_AT: Final = 260
+"""Bytes of the beginning that are looked at: the longest frame."""
+_HTTP: Final = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"PRI * HTTP")
+_SSH: Final = b"SSH-"
+_TLS_HANDSHAKE: Final = b"\x16\x03"
+_CLIENT_HELLO: Final = 1
+_LEAST_RTU: Final = 4
+
+RTU: Final = "this looks like Modbus RTU; listen with rtu-tcp for it"
+MODBUS_TCP: Final = "this looks like Modbus TCP; listen with modbus-tcp for it"
+TEXT: Final = "these are lines of text; listen with line or values for them"
+TLS: Final = "this looks like TLS; listen at an endpoint that begins with ssl:, or connect without TLS"
+HTTP: Final = "this looks like HTTP, which a browser speaks; no listener speaks it"
+SSH: Final = "this looks like SSH; no listener speaks it"
+
+
+def in_any(data: bytes) -> str:
+    """What speaks none of our protocols, by its first bytes; empty if it may be one of them."""
+    if data.startswith(_HTTP):
+        return HTTP
+    if data.startswith(_SSH):
+        return SSH
+    is_tls = data.startswith(_TLS_HANDSHAKE) and len(data) > 5 and data[2] <= 4 and data[5] == _CLIENT_HELLO
+    return TLS if is_tls else ""
+
+
+def in_modbus_tcp(data: bytes) -> str:
+    """What a client of Modbus TCP says that speaks another protocol."""
+    if other := in_any(data):
+        return other
+    if is_rtu(data):
+        return RTU
+    return TEXT if _is_text(data) else ""
+
+
+def in_rtu(data: bytes) -> str:
+    """The same, of RTU."""
+    if other := in_any(data):
+        return other
+    if is_modbus_tcp(data):
+        return MODBUS_TCP
+    return TEXT if _is_text(data) else ""
+
+
+def in_lines(data: bytes) -> str:
+    """The same, of lines of text."""
+    if other := in_any(data):
+        return other
+    if is_modbus_tcp(data):
+        return MODBUS_TCP
+    return RTU if is_rtu(data) else ""
+
+
+def is_rtu(data: bytes) -> bool:
+    """Whether it begins with a whole RTU request, as its function says, with its CRC."""
+    if len(data) < _LEAST_RTU:
+        return False
+    length = 1 + request_length(data, 1) + 2
+    return _LEAST_RTU <= length <= len(data) and crc16(data[:length]) == 0
+
+
+def is_modbus_tcp(data: bytes) -> bool:
+    """Whether it begins with a whole Modbus TCP request, whose length its header and its function both say."""
+    if len(data) < 8 or data[2:5] != b"\0\0\0":
+        return False
+    return data[5] == 1 + request_length(data, 7) and len(data) >= 6 + data[5]
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether it is a whole line of printable characters with a letter or a digit."""
+    line, newline, _ = data.partition(b"\n")
+    return bool(newline) and any(chr(one).isalnum() for one in line) and line.strip().isascii() and all(
+        32 <= one < 127 or one in b"\t\r" for one in line
+    )
