@@ -73,7 +73,7 @@ class Running(SynchronousTestCase):
             twistd.send(signal.SIGTERM)
             twistd.wait()
             text = (twistd.folder / "logs" / "lumina.log").read_text()
-            self.assertEqual(len(re.findall("unit 9 .*did not answer", text)), 2)
+            self.assertEqual(len(re.findall("unit 9 .*(?:did|does) not answer", text)), 2)
             self.assertIn(" more like this in 60 s)", text)
             self.assertEqual(len(re.findall("unit 9 is offline", text)), 1)
 

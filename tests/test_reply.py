@@ -10,7 +10,7 @@ from lumina_twisted.errors import FrameError
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU, FunctionCode
 from lumina_twisted.modbus.crc import append_crc
-from lumina_twisted.modbus.reply import ReplyPattern, reply_pattern
+from lumina_twisted.modbus.reply import ReplyPattern, Shape, reply_pattern
 from lumina_twisted.modbus.rtu import AT_SILENCE, NO_MATCH, WholeFrame, check_request_frame, encode_adu
 from tests.golden import GOLDEN, UNIT
 from tests.strategies import QUICK, REQUESTS
@@ -216,6 +216,8 @@ class KeptTests(SynchronousTestCase):
         self.assertIsNot(reply_pattern(frame), reply_pattern(frame, 7))
 
     def test_shapes(self) -> None:
-        self.assertEqual(asked(pdu.ReadHoldingRegistersRequest(7, 2)).shape, (UNIT, 3, 9))
-        self.assertEqual(asked(pdu.ReadFIFOQueueRequest(7)).shape, (UNIT, 24, 0))
-        self.assertEqual(asked(pdu.RawRequest(65, b"")).shape, (UNIT, 65, 0))
+        self.assertEqual(asked(pdu.ReadHoldingRegistersRequest(7, 2)).shape, Shape(UNIT, 3, 9))
+        self.assertEqual(asked(pdu.ReadFIFOQueueRequest(7)).shape, Shape(UNIT, 24, 0))
+        self.assertEqual(asked(pdu.RawRequest(65, b"")).shape, Shape(UNIT, 65, 0))
+        echoed = pdu.RawRequest(8, b"\0\0\x12\x34")
+        self.assertEqual(asked(echoed).shape, Shape(UNIT, 8, 8, b"\0\0\x12\x34"))

@@ -65,6 +65,7 @@ class Wire:
         self.attempt: Attempt | None = None
         self.echo = Echo(settings.echo)
         self.quiet_from = 0.0  # the end of the last byte on the wire
+        self._leaves_until = 0.0  # that of our last frame, unless its reply came sooner than reckoned
         self.hopeless: list[Request] = []
         """Requests that wait for a late reply of which it is known now that it will not come."""
         self._pace = pace
@@ -147,7 +148,7 @@ class Wire:
         request.remark = ""
         self._counters.frames += 1
         self._pace.left_with(request.serial)
-        self.quiet_from = sent_until
+        self.quiet_from = self._leaves_until = sent_until
         self._last_frame, self._serial = request.frame, request.serial
         self._health.sent(request)
         self._wait_for_frames()
@@ -166,8 +167,7 @@ class Wire:
 
     def receive(self, data: bytes, now: float) -> Iterator[Answered]:
         """Takes bytes off the wire; the answers that they complete."""
-        attempt = self.attempt
-        self.quiet_from = now if attempt is None else max(now, attempt.sent_until)
+        self.quiet_from = max(now, self._leaves_until)
         yield from self._answers(self._ear.receive(data, now), now)
         self._ear.note_silence(self.attempt, now, self._pace.t3_5)
 
@@ -246,7 +246,9 @@ class Wire:
         self._pace.replied(request, attempt.sent_until, now, len(frame))
         self._close()
         # what answers a second attempt may be the reply to the first, before the second has left whole
-        self.quiet_from = now if request.attempts < 2 else max(now, attempt.sent_until)
+        if request.attempts < 2 and instead_of is None:
+            self._leaves_until = now
+        self.quiet_from = max(now, self._leaves_until)
         if not self._is_numbered:
             self._surplus.answered(request, frame, now)
         if request.is_canary:
@@ -441,7 +443,7 @@ class Wire:
         if self._is_numbered:
             self._late.forget()
         self._wait_for_frames()
-        self.quiet_from = quiet_from
+        self.quiet_from = self._leaves_until = quiet_from
 
     def lost(self) -> Request | None:
         """The port is gone.
@@ -472,7 +474,7 @@ class Wire:
         self._wait_for_frames()
         attempt.request.attempts -= 1
         self._counters.frames -= 1
-        self.quiet_from = min(self.quiet_from, now)
+        self.quiet_from = self._leaves_until = min(self.quiet_from, now)
         return attempt.request.probe_for or attempt.request
 
     def _note_failed(self, attempt: Attempt, now: float) -> None:

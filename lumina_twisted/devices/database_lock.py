@@ -11,8 +11,11 @@ import contextlib
 import errno
 import fcntl
 import os
+import pathlib
 import time
 from typing import Final
+
+from lumina_twisted.files import FILE_MODE, make_folder
 
 PATIENCE: Final = 3.0
 """Seconds that a service waits for the one before it, which may be about to stop: it writes its last values then."""
@@ -70,9 +73,9 @@ class DatabaseLock:
 
 
 def _opened(path: str) -> int:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    make_folder(pathlib.Path(path).parent)
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
     except PermissionError:  # that of another user, who may have it all the same
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 

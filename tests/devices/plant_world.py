@@ -36,6 +36,8 @@ WALL: Final = 1_000_000.0
 SIZE: Final = 16
 """Entries of each table that are used."""
 TIMEOUT: Final = 0.1
+LONGEST_REPLY: Final = 0.03
+"""Seconds that one is on the wire, at most."""
 OTHER_SPEED: Final = SerialSettings(baudrate=4800)
 _TABLES: Final = "holding", "input", "coil"
 
@@ -93,6 +95,7 @@ class Wire:
         self._world = world
         self.units = {unit: Unit() for unit in (1, 2, 3)}
         self.dead: set[int] = set()
+        self.free_at: dict[int, float] = {}
         self.is_noisy = False
         self.plugged = 0
         self.port = PortService(name, world.settings(name), world.clock, world.clock.seconds)
@@ -126,7 +129,9 @@ class Wire:
             late = TIMEOUT * self._world.random.uniform(1.05, 1.8) if chance < 0.12 else 0.0
             seconds = late or self._world.random.uniform(0.001, 0.03)
             looks_at = self._world.random.uniform(0, seconds)
-            self._world.clock.callLater(looks_at, self._answer, frame, plugged, chance, seconds - looks_at)
+            queued = max(0.0, self.free_at.get(unit, 0.0) - self._world.clock.seconds())  # it answers in order
+            self.free_at[unit] = self._world.clock.seconds() + queued + seconds + LONGEST_REPLY
+            self._world.clock.callLater(queued + looks_at, self._answer, frame, plugged, chance, seconds - looks_at)
 
     def _answer(self, frame: bytes, plugged: int, chance: float, seconds: float) -> None:
         unit, request = frame[0], frame[1:-2]
@@ -232,6 +237,7 @@ class PlantWorld:
         self.run_for(1.0)
         for wire in self.wires.values():
             wire.port._protocol.close()
+            wire.port._noise.stop()
         self.wrong += [f"still to be called: {one}" for one in self.clock.getDelayedCalls()]
 
     def run_for(self, seconds: float) -> None:
