@@ -65,6 +65,10 @@ def check_request_frame(frame: bytes) -> None:
         )
 
 
+_PIECES: Final = 16
+"""Pieces of what was received at whose beginning a request of another master is looked for."""
+
+
 class Pattern(Protocol):
     """A frame somebody waits for."""
 
@@ -99,6 +103,7 @@ class Decoder:
         self._foreign_length = foreign_length
         self._or_length = or_length
         self._burst = True  # whether the buffer begins where a burst of bytes began
+        self._pieces: list[int] = []  # where the latest pieces of it begin
         self._patterns: tuple[Pattern, ...] = ()
         self._looked_at = 0  # nothing that the patterns fit begins before this offset, but perhaps at the next one
         self._open_at: int | None = None  # where the first frame begins whose end only silence or more bytes tell
@@ -111,6 +116,9 @@ class Decoder:
 
     def receive(self, data: bytes) -> None:
         """Takes bytes off the wire."""
+        if self._or_length is not None and self._buffer:
+            self._pieces.append(len(self._buffer))
+            del self._pieces[:-_PIECES]
         self._buffer += data
 
     def clear(self) -> int:
@@ -118,6 +126,7 @@ class Decoder:
         left = len(self._buffer)
         self.junk += left
         self._buffer.clear()
+        self._pieces.clear()
         self._burst = True
         self._look_again()
         self.damaged = ()
@@ -150,6 +159,8 @@ class Decoder:
     def _scan(self, patterns: tuple[Pattern, ...], hold: bool) -> Decoded | None:
         buffer = self._buffer
         for start in self._starts():
+            if start in self._pieces and (found := self._foreign_at(start, self._or_length)):
+                return found
             for pattern in patterns:
                 length = pattern.measure(buffer, start)
                 if length == NO_MATCH:
@@ -164,7 +175,7 @@ class Decoder:
                 elif hold:
                     self._looked_at = start
                     return self._foreign() if start else None
-            if start == 0 and (found := self._foreign()):
+            if start == 0 and (found := self._at_begin()):
                 return found
         self._looked_at = len(buffer) if hold else 0
         return self._foreign()
@@ -199,20 +210,34 @@ class Decoder:
         return pattern.measure(self._buffer, start) == AT_SILENCE
 
     def _foreign(self) -> Decoded | None:
-        """A whole frame that no pattern fits, where a burst begins."""
-        buffer = self._buffer
-        if not self._burst or len(buffer) < MIN_RTU_ADU:
+        """A whole frame that no pattern fits, where a burst begins; one by the second measure also where a piece of what
+        was received does, for noise may come before it."""
+        if found := self._at_begin():
+            return found
+        for start in self._pieces:
+            if found := self._foreign_at(start, self._or_length):
+                return found
+        return None
+
+    def _at_begin(self) -> Decoded | None:
+        if not self._burst:
             return None
-        for tell in (self._foreign_length, self._or_length):
-            length = UNKNOWN if tell is None else tell(buffer, 1) + OVERHEAD
-            if MIN_RTU_ADU <= length <= len(buffer) and crc16(bytes(buffer[:length])) == 0:
-                return self._take(0, length, None)
+        return self._foreign_at(0, self._foreign_length) or self._foreign_at(0, self._or_length)
+
+    def _foreign_at(self, start: int, tell: Callable[[Buffer, int], int] | None) -> Decoded | None:
+        buffer = self._buffer
+        if tell is None or len(buffer) - start < MIN_RTU_ADU:
+            return None
+        length = tell(buffer, start + 1) + OVERHEAD
+        if MIN_RTU_ADU <= length <= len(buffer) - start and crc16(bytes(buffer[start : start + length])) == 0:
+            return self._take(start, length, None)
         return None
 
     def _take(self, start: int, length: int, pattern: Pattern | None) -> Decoded:
         self.junk += start
         frame = bytes(self._buffer[start : start + length])
         del self._buffer[: start + length]
+        self._pieces = [one - start - length for one in self._pieces if one > start + length]
         self._burst = True
         self._look_again()
         self.damaged = ()  # its bytes may be among these
@@ -222,6 +247,7 @@ class Decoder:
         """Bounds the buffer: nothing that began so long ago can still become a frame."""
         self.junk += count
         del self._buffer[:count]
+        self._pieces = [one - count for one in self._pieces if one > count]
         self._looked_at = max(0, self._looked_at - count)
         self._open_at = None  # behind so much junk, silence is soon enough
         self._burst = False
