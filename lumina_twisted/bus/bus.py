@@ -526,7 +526,7 @@ class Bus:
             if now >= attempt.expires:
                 self._wire.turnaround_over()
                 self.figures.over(now)
-        elif now >= attempt.expires:
+        elif now >= attempt.expires or self._wire.is_spoiled(attempt, now):
             self._take_answers(self._wire.end_of_burst(now), now)
             if self._wire.attempt is attempt:
                 self._end_of_wait(attempt, now)

@@ -14,6 +14,9 @@ from lumina_twisted.modbus.rtu import Decoded, Decoder, Pattern
 LONGEST_PAUSE: Final = 0.05
 """Longer than an adapter pauses inside a frame: a reply that stopped this long ago does not go on."""
 
+PAUSE_AFTER_ALL: Final = 0.02
+"""The same after a frame that came whole, and damaged."""
+
 
 class Ear:
     """The decoder of a bus, the frames that are waited for, and when silence may end one of them."""
@@ -75,4 +78,6 @@ class Ear:
 
     def came_to_nothing(self, pattern: ReplyPattern, now: float) -> bool:
         """Whether the frame began, and will not be completed any more."""
-        return now - self._heard_at >= LONGEST_PAUSE and self.begun(pattern)
+        if self.was_damaged(pattern):
+            return now >= self._heard_at + PAUSE_AFTER_ALL
+        return now >= self._heard_at + LONGEST_PAUSE and self.begun(pattern)

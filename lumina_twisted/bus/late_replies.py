@@ -40,8 +40,10 @@ MARGIN: Final = 0.05
 """What a device, a driver and a busy machine may add, in seconds."""
 SHORTEST_WINDOW: Final = 0.01
 """What was learned is forgotten when it has shrunk to so many seconds."""
-_WEIGHT: Final = 0.25
+_WEIGHT: Final = 0.5
 """Of the latest missing reply, in whether a unit's are late or lost."""
+_TENDS: Final = 0.4
+"""A unit whose mean is above this is taken for one whose missing replies come late."""
 _MOST_OF_A_UNIT: Final = 1024
 """Shapes in doubt that are kept for one unit; there are hardly more."""
 _MOST_NUMBERS: Final = 32
@@ -266,7 +268,7 @@ class LateReplies:
         if not self._proves[late.request.unit]:
             return late.expired_at if late.is_damaged else late.lapses
         unit = self._units[late.request.unit]
-        waits = unit.tends_to_be_late > 0.5 and not late.is_damaged and late.held is None
+        waits = unit.tends_to_be_late > _TENDS and not late.is_damaged and late.held is None
         return late.expired_at + unit.lateness if waits else late.expired_at
 
     def pause(self, unit_id: int, until: float) -> None:

@@ -11,6 +11,7 @@ integers because those are looked up faster.)
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum, auto
 from typing import Final
 
@@ -74,7 +75,7 @@ class Attempt:
 
     __slots__ = (
         "began", "echo", "echo_pattern", "echoed", "expires", "held", "held_took", "is_misanswered", "junk",
-        "number", "request", "sent_until",
+        "look_at", "number", "request", "sent_until",
     )
 
     def __init__(
@@ -91,6 +92,7 @@ class Attempt:
         self.echoed = False
         self.held: bytes | None = None  # a reply that came too soon
         self.held_took = 0.0  # seconds
+        self.look_at = math.inf  # when to look whether a reply that came damaged is all that comes
         self.is_misanswered = False  # something of its unit and function came, of another length
         self.echo_pattern = request.pattern.echo
         if request.is_broadcast or (self.lacks_echo and request.pattern.length == UNKNOWN):
@@ -113,7 +115,7 @@ class Attempt:
     def next_step(self) -> float:
         """When time alone does something with it."""
         is_unsent_broadcast = self.request.is_broadcast and not self.request.done
-        return self.sent_until if is_unsent_broadcast else self.expires
+        return self.sent_until if is_unsent_broadcast else min(self.expires, self.look_at)
 
     @property
     def lacks_echo(self) -> bool:

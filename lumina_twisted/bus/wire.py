@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lumina_twisted.bus.canary import Canaries
 from lumina_twisted.bus.counters import Counters
-from lumina_twisted.bus.ear import Ear
+from lumina_twisted.bus.ear import LONGEST_PAUSE, PAUSE_AFTER_ALL, Ear
 from lumina_twisted.bus.echo import Echo, probe_shape
 from lumina_twisted.bus.events import Finding, Findings, Frame, Request
 from lumina_twisted.bus.faults import Fault, Faults
@@ -169,7 +169,21 @@ class Wire:
         """Takes bytes off the wire; the answers that they complete."""
         self.quiet_from = max(now, self._leaves_until)
         yield from self._answers(self._ear.receive(data, now), now)
-        self._ear.note_silence(self.attempt, now, self._pace.t3_5)
+        if self._ear.unread and self.attempt is not None:
+            self._ear.note_silence(self.attempt, now, self._pace.t3_5)
+            came_whole = self._ear.was_damaged(self.attempt.request.pattern)
+            self.attempt.look_at = now + (PAUSE_AFTER_ALL if came_whole else LONGEST_PAUSE)
+        else:
+            self._ear.silence_at = math.inf
+
+    def is_spoiled(self, attempt: Attempt, now: float) -> bool:
+        """Whether the reply came, damaged, and nothing has come for so long that nothing more will: to wait for the
+        response timeout would be in vain. What comes all the same is a late reply."""
+        if now < attempt.look_at:
+            return False
+        attempt.look_at = math.inf
+        may_be_echo = attempt.echo is not False and not attempt.echoed
+        return not may_be_echo and self._ear.came_to_nothing(attempt.request.pattern, now)
 
     def end_of_burst(self, now: float) -> Iterator[Answered]:
         """The wire has been silent for T3.5; the answers that this completes."""
@@ -400,6 +414,7 @@ class Wire:
         """No reply came in time."""
         self._signal(Signal.RESPONSE_TIMEOUT)
         request = attempt.request
+        attempt.expires = min(attempt.expires, now)
         if attempt.held is None:
             self._note_failed(attempt, now)
         is_answered = attempt.is_misanswered and not self._late.has_of_its_function(request)

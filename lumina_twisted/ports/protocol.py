@@ -14,7 +14,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure as TwistedFailure
 
 from lumina_twisted.bus.bus import Bus, Renewal
-from lumina_twisted.bus.events import Event, Frame, Reply, Request, Sample
+from lumina_twisted.bus.events import Event, Finding, Frame, Reply, Request, Sample
 from lumina_twisted.bus.health import HealthChange
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.errors import Cancelled, ModbusError, NotSent, OutcomeUnknown, PortError
@@ -66,6 +66,7 @@ class RTUProtocol(Protocol):
     :param health: told which unit is offline, or online again.
     :param sample: told each sample of the bus, if that is watched, before the event that it came with.
     :param connections: decides whether requests wait for the next connection when this one ends.
+    :param finding: receives what the bus finds out about its devices.
     :param lost: told why a connection ended for whose successor requests wait.
     """
 
@@ -74,7 +75,7 @@ class RTUProtocol(Protocol):
         failed: Callable[[Request, ModbusError], None] = lambda request, error: None,
         health: Callable[[HealthChange], None] = lambda change: None,
         sample: Callable[[Sample], None] = lambda sample: None, *, connections: Connections | None = None,
-        lost: Callable[[str], None] = lambda why: None,
+        lost: Callable[[str], None] = lambda why: None, finding: Callable[[Finding], None] = lambda finding: None,
     ) -> None:
         self._bus = bus
         self._now = now
@@ -84,6 +85,7 @@ class RTUProtocol(Protocol):
         self._sample = sample
         self._connections = connections or Connections(is_socket=False)
         self._lost = lost
+        self._finding = finding
         self._telling = False
         self.trace: Callable[[str, bytes], None] | None = None
         """Told the bytes of each frame sent (``>``) and of each piece received (``<``), if anybody wants that."""
@@ -221,6 +223,8 @@ class RTUProtocol(Protocol):
             self._write(frame)
         if bus.renewal is Renewal.WANTED:
             self._cut_connection()
+        while bus.findings.new:
+            self._finding(bus.findings.new.popleft())
         while bus.health.changes:
             self._health(bus.health.changes.popleft())
         if self._telling:

@@ -84,7 +84,7 @@ class PortService(Service):
         self._connections = connections = Connections(is_socket=self._address is not None)
         self._protocol = RTUProtocol(
             self._bus, reactor, now, self._on_state, tell.failed, tell.health, tell.sample, connections=connections,
-            lost=self._on_lost,
+            lost=self._on_lost, finding=tell.finding,
         )
         self._noise = NoiseTimer(self._bus.noise, reactor, now, tell.noise)
         self._endpoint = self._make_endpoint(partial(twin, self))

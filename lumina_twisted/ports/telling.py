@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from twisted.logger import Logger, LogLevel
 
-from lumina_twisted.bus.events import Request, Sample
+from lumina_twisted.bus.events import Finding, Request, Sample
 from lumina_twisted.bus.health import LONGEST_INTERVAL, HealthChange, UnitState
 from lumina_twisted.errors import ModbusError, ModbusException, NotAllowed, NotSent, RequestError
 from lumina_twisted.ports.interfaces import HealthObserver, SampleObserver
+
+_FINDINGS: Final = {
+    "doubled": "unit {unit} answers a request twice, or something before it repeats its replies; from now on each of"
+    " its replies is followed by a pause in which the copy may come, so that it is not taken for the next reply; check"
+    " the retries of the converter, and that no two units share an address",
+    "other_master": "another master asks unit {unit} on this bus; replies that may be its are not used, which costs"
+    " time; let it ask through Lumina (rtu-serial, rtu-pty), or take it off the bus",
+}
+"""What each finding means, and what to do."""
 
 
 class PortTeller:
@@ -73,6 +82,10 @@ class PortTeller:
             LogLevel.warn if is_wrong else LogLevel.info, "{sentence}", sentence=sentence, port=self._name, unit=unit,
             fold=("noise", unit),
         )
+
+    def finding(self, finding: Finding) -> None:
+        """Something was found out about a unit, for the first time."""
+        self._log.warn("{port}: " + _FINDINGS[finding.kind], port=self._name, unit=finding.unit)
 
     def sample(self, sample: Sample) -> None:
         """The wire told something of a device."""

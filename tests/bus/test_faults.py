@@ -56,7 +56,7 @@ class Kinds(FaultCase):
         self.assertEqual((told["attempts"], told["wrong_crc"], told["healed"]), (2, 1, 1))
         (unit,) = report["units"]
         self.assertEqual((unit["faults"]["attempts"], unit["faults"]["wrong_crc"]), (2, 1))
-        self.assertGreater(unit["faults"]["lost_seconds"], 0.09)
+        self.assertTrue(0.02 < unit["faults"]["lost_seconds"] < 0.09, "it need not be waited for to the end")
 
     def test_a17_a_reply_that_is_cut(self) -> None:
         self.world.submit(read(3, 7, 4), retries=1)
