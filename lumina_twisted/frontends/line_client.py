@@ -69,7 +69,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
         if self._is_new and (stranger := in_lines(data)):
             self.turn_away(stranger)
         self._is_new = False
-        if self.state in {TALKING, DRAINING}:
+        if self.state is TALKING or self.state is DRAINING:
             super().dataReceived(data)
             self.serve()
 
@@ -99,7 +99,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
         if command is None and self._lines:
             command = self._command_of(self._lines.popleft())
         if command is not None:
-            if self.must_wait(partial(self._is_full_for, command)):
+            if self.pending and self.must_wait(partial(self._is_full_for, command)):
                 self._held = command
                 return False
             self._pass_on(command)

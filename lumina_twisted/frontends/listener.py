@@ -238,12 +238,15 @@ class Connection(Protocol):
                 pass
         else:
             self.listener.pacer.serve(self)
+            if not self.has_input:
+                return  # the last step has seen to it
         self._pace_reading()
 
     def step(self) -> bool:
         """Takes one request; whether another can be taken at once. See :class:`lumina_twisted.frontends.pacing.Paced`.
         """
-        if self.state not in {TALKING, DRAINING} or (self.is_full and self.state is TALKING):
+        state = self.state
+        if (self._unread is not None or state is not TALKING) and state is not DRAINING:
             return False
         try:
             more = self.take_next()

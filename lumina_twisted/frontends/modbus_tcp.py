@@ -59,7 +59,7 @@ class ModbusTcpProtocol(Connection):
     def dataReceived(self, data: bytes) -> None:
         """Requests, or parts of them."""
         self.heard()
-        if self.state in {TALKING, DRAINING}:
+        if self.state is TALKING or self.state is DRAINING:
             self._decoder.feed(data)
             self._has_come = True
             self.serve()
@@ -83,7 +83,7 @@ class ModbusTcpProtocol(Connection):
                 self._rest = self.listener.clock.callLater(LOOK_AFTER, self._look)
             return False
         self._forget_rest()
-        if self.must_wait(partial(self.listener.gateway.is_full_for, self, adu.unit)):
+        if self.pending and self.must_wait(partial(self.listener.gateway.is_full_for, self, adu.unit)):
             self._held = adu
             return False
         self._ask(adu)
