@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 OLDEST = twisted==24.11.0 pyserial==3.5 attrs==23.2.0 cattrs==24.1.0
 
-.PHONY: run test test-oldest interop bench install-service uninstall-service clean
+.PHONY: run test test-deep test-trial test-oldest interop bench install-service uninstall-service clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/twistd -n --pidfile= lumina --demo
@@ -13,21 +13,28 @@ run: $(VENV)/run.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	LUMINA_EXPLORER_DEPTH=6 $(BIN)/pytest -n 2
-	LUMINA_EXPLORER_DEPTH=5 $(BIN)/trial --temp-directory=$(VENV)/trial tests
+	LUMINA_EXPLORER_DEPTH=4 $(BIN)/pytest -n 2
+
+# The explorers of the bus to a depth that takes minutes.
+test-deep: $(VENV)/dev.stamp
+	LUMINA_EXPLORER_DEPTH=6 $(BIN)/pytest -n 2 tests/bus
+
+# The same tests by Twisted's own runner.
+test-trial: $(VENV)/dev.stamp
+	LUMINA_EXPLORER_DEPTH=3 $(BIN)/trial --temp-directory=$(VENV)/trial tests
 
 # The same tests with the oldest of what setup.cfg allows.
 test-oldest:
 	$(MAKE) VENV=.venv-oldest .venv-oldest/dev.stamp
 	.venv-oldest/bin/pip install --quiet --disable-pip-version-check $(OLDEST)
-	LUMINA_EXPLORER_DEPTH=4 .venv-oldest/bin/pytest -n 2 --deselect tests/test_packaging.py
+	LUMINA_EXPLORER_DEPTH=3 .venv-oldest/bin/pytest -n 2 --deselect tests/test_packaging.py
 
 # The tests that need programs of Debian's.
 interop: $(VENV)/dev.stamp
 	interop/install
 	$(BIN)/pytest interop
 
-# About ten minutes, then README.md shows the figures. BENCH="wire --seconds 5" measures a part, BENCH=--quick looks at all.
+# About ten minutes, then docs/figures.md shows the figures. BENCH="wire --seconds 5" measures a part, BENCH=--quick looks at all.
 bench: $(VENV)/bench.stamp
 	$(BIN)/python -m benchmarks.run $(BENCH)
 

@@ -1,4 +1,4 @@
-"""README's tables of what one bus gives to many: sharing, dead units, writes, ports."""
+"""Tables of what one bus gives to many: sharing, dead units, writes, ports."""
 
 from __future__ import annotations
 

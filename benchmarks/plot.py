@@ -1,4 +1,4 @@
-"""The first plot in the README: an SVG that is small and can be read on light and on dark pages."""
+"""The first plot: an SVG that is small and can be read on light and on dark pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes README's figures and the plot of a results file, without measuring: ``python -m benchmarks.report [FILE]``.
+"""Makes the page of figures and the plots of a results file, without measuring: ``python -m benchmarks.report [FILE]``.
 
 Without a file of the one that was published last. With ``--print`` the tables are only printed.
 """
@@ -15,28 +15,28 @@ from benchmarks.results import PUBLISHED, Results
 from benchmarks.tables import FIGURE, SHARING_FIGURE, section
 
 ROOT = pathlib.Path(__file__).parent.parent
-README = ROOT / "README.md"
+PAGE = pathlib.Path("docs/figures.md")
 BEGIN, END = "<!-- bench: begin -->\n", "<!-- bench: end -->\n"
 
 
-def spliced(readme: str, figures: str) -> str:
-    """The README with these figures between its two markers, and all else as it was.
+def spliced(page: str, figures: str) -> str:
+    """The page with these figures between its two markers, and all else as it was.
 
     :raises ValueError: it has no such markers.
     """
-    before, begin, rest = readme.partition(BEGIN)
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"README.md needs the lines {BEGIN.strip()} and {END.strip()} where the figures are to stand")
+        raise ValueError(f"{PAGE} needs the lines {BEGIN.strip()} and {END.strip()} where the figures are to stand")
     return f"{before}{begin}{figures}{end}{after}"
 
 
 def publish(results: Results, root: pathlib.Path = ROOT, published: pathlib.Path = PUBLISHED) -> None:
-    """Makes README's section and the plot, and keeps the results they are made of."""
-    readme = root / README.name
-    text = spliced(readme.read_text(), section(results))
+    """Makes the page and the plots, and keeps the results they are made of."""
+    page = root / PAGE
+    text = spliced(page.read_text(), section(results))
     results.save(published)
-    readme.write_text(text)
+    page.write_text(text)
     try:
         from benchmarks.plot import svg
         from benchmarks.sharing_plot import sharing_svg
@@ -46,7 +46,7 @@ def publish(results: Results, root: pathlib.Path = ROOT, published: pathlib.Path
     draw(root / FIGURE, svg(results))
     if "sharing" in results.measured:
         draw(root / SHARING_FIGURE, sharing_svg(results.measured["sharing"]))
-    say(f"README.md and {(root / FIGURE).parent.relative_to(root)} show these figures")
+    say(f"{PAGE} and {(root / FIGURE).parent.relative_to(root)} show these figures")
 
 
 def draw(path: pathlib.Path, plot: str) -> None:
@@ -58,7 +58,7 @@ def draw(path: pathlib.Path, plot: str) -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 1 where there are no results."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.report", description="Makes README's figures of a results file."
+        prog="python -m benchmarks.report", description="Makes the page of figures of a results file."
     )
     parser.add_argument("file", nargs="?", type=pathlib.Path, default=PUBLISHED, help="else those published last")
     parser.add_argument("--print", action="store_true", help="print the tables and change nothing")

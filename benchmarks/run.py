@@ -1,6 +1,6 @@
-"""Measures README's figures: ``make bench``, or ``python -m benchmarks.run [PART …] [--seconds N] [--quick]``.
+"""Measures the figures: ``make bench``, or ``python -m benchmarks.run [PART …] [--seconds N] [--quick]``.
 
-A whole run without a failure is published: README's tables and the plot are made of it. The figures of a quick run, or
+A whole run without a failure is published: the tables and the plots are made of it. The figures of a quick run, or
 of some parts, are printed.
 """
 
@@ -42,7 +42,7 @@ PARTS: dict[str, Part] = {
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The command line: ``parts``, ``length``, ``add_to``. Ends the program with status 2 where it is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Measures README's figures.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="Measures the figures.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure ({', '.join(PARTS)}); else all")
     parser.add_argument("--only", action="append", default=[], metavar="PART", help="the same, before or after others")
     parser.add_argument("--seconds", type=_seconds, metavar="N", help="of each load (5); all takes 110 times that")
@@ -112,7 +112,7 @@ def main(words: Sequence[str] | None = None) -> int:
         publish(results)
     else:
         print(section(results))
-        say(f"printed only; `python -m benchmarks.report {path}` makes README's figures of them")
+        say(f"printed only; `python -m benchmarks.report {path}` makes the page of figures of them")
     return 1 if results.failed or any(gaps(results.measured)) else 0
 
 

@@ -1,4 +1,4 @@
-"""README's section on figures, as Markdown, made of a run's results alone."""
+"""The page of figures, as Markdown, made of a run's results alone."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from benchmarks.value_tables import values
 
 FIGURE = "docs/figures/bench.svg"
 SHARING_FIGURE = "docs/figures/sharing.svg"
-PAGE = "docs/benchmarks.md"
+PAGE = "benchmarks.md"
 
 
 def section(results: Results) -> str:
-    """Everything between README's two markers. A part that failed says why in its table's place."""
+    """Everything between the page's two markers. A part that failed says why in its table's place."""
     shown = {
         "wire": wire, "ports": ports, "sharing": shared, "dead": dead, "writes": writes, "faults": faults,
         "overhead": overhead, "crowd": crowd, "startup": startup, "values": values,
     }
-    blocks = [introduction(results.about), f"![{caption(results)}]({FIGURE})"]
+    blocks = [introduction(results.about), f"![{caption(results)}]({FIGURE.removeprefix('docs/')})"]
     for name, table in shown.items():
         if name in results.measured:
             blocks.append("\n".join(table(results.measured[name])).strip())
@@ -75,7 +75,7 @@ def wire(found: Figures) -> Iterator[str]:
 
 def shared(found: Figures) -> Iterator[str]:
     """What sharing gives, as a plot and as tables."""
-    yield f"![{sharing_caption(found)}]({SHARING_FIGURE})"
+    yield f"![{sharing_caption(found)}]({SHARING_FIGURE.removeprefix('docs/')})"
     yield ""
     yield from sharing(found)
 

@@ -1,4 +1,4 @@
-"""README's table of values by name."""
+"""The table of values by name."""
 
 from __future__ import annotations
 

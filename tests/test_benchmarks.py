@@ -1,4 +1,4 @@
-"""The benchmarks' machinery, without a measurement: tables, plot, results that are kept, README that cannot drift."""
+"""The benchmarks' machinery, without a measurement: tables, plot, results that are kept, a page that cannot drift."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def texts(plot: str) -> set[str]:
 
 
 class TableTests(SynchronousTestCase):
-    """README's section."""
+    """The page of figures."""
 
     def test_figures(self) -> None:
         """Each row of each table."""
@@ -242,9 +242,9 @@ class PlotTests(SynchronousTestCase):
 class PublishedTests(SynchronousTestCase):
     """What is committed."""
 
-    def test_readme(self) -> None:
-        """Its section is what `benchmarks.report` makes of the published results; if not, run that."""
-        readme = (ROOT / "README.md").read_text()
+    def test_page(self) -> None:
+        """It is what `benchmarks.report` makes of the published results; if not, run that."""
+        readme = (ROOT / report.PAGE).read_text()
         self.assertEqual(report.spliced(readme, section(Results.load(PUBLISHED))), readme)
 
     def test_plot(self) -> None:
@@ -266,12 +266,12 @@ class PublishedTests(SynchronousTestCase):
     def test_publish(self) -> None:
         """Only what is between the markers changes, and the results are kept."""
         root = pathlib.Path(self.mktemp())
-        root.mkdir()
-        (root / "README.md").write_text(f"above\n{report.BEGIN}old\n{report.END}below\n")
+        (root / "docs").mkdir(parents=True)
+        (root / report.PAGE).write_text(f"above\n{report.BEGIN}old\n{report.END}below\n")
         with contextlib.redirect_stderr(io.StringIO()):
             report.publish(canned(), root, root / "kept.json")
         expected = f"above\n{report.BEGIN}{section(canned())}{report.END}below\n"
-        self.assertEqual((root / "README.md").read_text(), expected)
+        self.assertEqual((root / report.PAGE).read_text(), expected)
         self.assertEqual((root / FIGURE).read_text(), svg(canned()))
         self.assertEqual((root / SHARING_FIGURE).read_text(), sharing_svg(canned_sharing()))
         self.assertEqual(Results.load(root / "kept.json"), canned())
