@@ -94,6 +94,8 @@ def expired(request: Request, port: str) -> ModbusError:
     """Its deadline left no time for it."""
     if request.attempts:
         return no_reply(request, port)
+    if request.canaries:
+        return silent(request, port)
     return _ended(Expired, request, f"not sent, {port} had no time for it before its deadline")
 
 

@@ -77,6 +77,9 @@ class Stalls(SynchronousTestCase):
         self.world.run_dry()
         self.assertIs(self.world.error(waiting), ResponseTimeout)
         self.assertEqual(self.world.sent[-1].frame[1], 8)
+        hasty = self.world.submit(read(1, 30), timeout=0.15)
+        self.world.run_dry()
+        self.assertIn("does not answer, neither what it was asked before", str(self.world.outcome(hasty)))
 
     def test_another_unit_proves_nothing(self) -> None:
         """The device itself may be busy, while the one beside it answers."""
