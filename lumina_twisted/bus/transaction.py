@@ -73,7 +73,7 @@ class Attempt:
     """
 
     __slots__ = (
-        "began", "echo", "echo_pattern", "echoed", "expires", "held", "held_took", "is_misanswered", "junk",
+        "began", "echo", "echo_pattern", "echoed", "expires", "held", "held_took", "junk", "misfit", "misfit_at",
         "number", "request", "sent_until",
     )
 
@@ -91,7 +91,8 @@ class Attempt:
         self.echoed = False
         self.held: bytes | None = None  # a reply that came too soon
         self.held_took = 0.0  # seconds
-        self.is_misanswered = False  # something of its unit and function came, of another length
+        self.misfit: bytes | None = None  # a frame of its unit and function that has another length than its reply
+        self.misfit_at = 0.0  # when that came
         self.echo_pattern = request.pattern.echo
         if request.is_broadcast or (self.lacks_echo and request.pattern.length == UNKNOWN):
             self.echo_pattern = WholeFrame(request.frame)

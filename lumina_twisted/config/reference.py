@@ -22,7 +22,8 @@ OTHERS: Final = ("values", "modbus-tcp", "rtu-tcp", "rtu-pty", "rtu-serial", "ec
 """Our protocols beside the first, in the order of the file; those that others add are told by `lumina protocols`."""
 _EXAMPLES: Final[dict[str, Any]] = {
     "PortSettings.path": "/dev/ttyUSB0", "default_unit": 1, "max_age": 2.0,
-    "PortSettings.frame_gap": 0.004, "UnitSettings.timeout": 1.5, "UnitSettings.frame_gap": 0.01,
+    "PortSettings.frame_gap": 0.004, "PortSettings.busy_retries": 3, "UnitSettings.timeout": 1.5,
+    "UnitSettings.frame_gap": 0.01, "UnitSettings.canary": "read",
     "UnitSettings.retries": 0, "UnitSettings.baudrate": 4800, "UnitSettings.bytesize": 8, "UnitSettings.parity": "E",
     "UnitSettings.stopbits": 1, "UnitSettings.share": False, "UnitSettings.offline_after": 0,
     "UnitSettings.max_age": 1.0, "UnitSettings.merge": True, "UnitSettings.merge_hole": 4,
