@@ -87,7 +87,7 @@ class LateReplyTests(SynchronousTestCase):
         self.assertIsInstance(world.outcome(second), Reply)
 
     def test_case_1_window_grows(self) -> None:
-        """Where nothing is proven, a unit that answers very late is waited for longer the next time, and not for ever."""
+        """Where nothing is proven, a unit that is very late is waited for longer the next time, and not for ever."""
         world = World(BusSettings(timeout=0.1, echo="off", retries=0, canary="off"))
         world.submit(read(1, 0))
         world.advance(0.02 + 0.1 + 0.1)

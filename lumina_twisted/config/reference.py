@@ -26,7 +26,7 @@ _EXAMPLES: Final[dict[str, Any]] = {
     "UnitSettings.frame_gap": 0.01, "UnitSettings.canary": "read",
     "UnitSettings.retries": 0, "UnitSettings.baudrate": 4800, "UnitSettings.bytesize": 8, "UnitSettings.parity": "E",
     "UnitSettings.stopbits": 1, "UnitSettings.share": False, "UnitSettings.offline_after": 0,
-    "UnitSettings.max_age": 1.0, "UnitSettings.merge": True, "UnitSettings.merge_hole": 4,
+    "UnitSettings.canary": "read", "UnitSettings.max_age": 1.0, "UnitSettings.merge": True, "UnitSettings.merge_hole": 4,
     "DeviceSettings.port": "bus1", "DeviceSettings.unit": 3, "DeviceSettings.profile": "heater",
     "DeviceSettings.word_order": "little", "DeviceSettings.byte_order": "big", "DeviceSettings.poll": 5.0,
     "DeviceSettings.hole": 2, "DeviceSettings.most": 60, "PointSettings.address": "40001",

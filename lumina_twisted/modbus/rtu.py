@@ -210,8 +210,8 @@ class Decoder:
         return pattern.measure(self._buffer, start) == AT_SILENCE
 
     def _foreign(self) -> Decoded | None:
-        """A whole frame that no pattern fits, where a burst begins; one by the second measure also where a piece of what
-        was received does, for noise may come before it."""
+        """A whole frame that no pattern fits, where a burst begins; one by the second measure also where a piece of
+        what was received does, for noise may come before it."""
         if found := self._at_begin():
             return found
         for start in self._pieces:
