@@ -79,7 +79,7 @@ class Misanswering(SynchronousTestCase):
         self.world.submit(read(1, 0x17))
         self.world.reply()
         self.short(0x17)
-        asked = self.world.submit(read(1, 0x20, 3), retries=1)
+        asked = self.world.submit(read(1, 0x20, 3))
         self.world.advance(0.3)
         self.world.reply()
         self.assertIsInstance(self.world.outcome(asked), Reply)
