@@ -84,9 +84,9 @@ def row(case: Case, found: Figures, used: float, transaction: float) -> tuple[li
     )
     return [
         case.protocol, str(case.baudrate), str(case.greedy), f"{honest['ok']} of {due}", str(left_out),
-        f"{honest['p50_ms']:.1f}", f"{honest['p99_ms']:.1f}", f"{honest['max_ms']:.1f}", f"{limit:.1f}", f"{wire['utilisation']:.3f}", f"{share:.3f}",
-        f"{found['cores']:.2f}", str(greedy["ok"]), str(greedy["errors"] + greedy["exceptions"]),
-        str(greedy["wrong"] + honest["wrong"]), str(wire["early"]),
+        *(f"{honest[key]:.1f}" for key in ("p50_ms", "p99_ms", "max_ms")), f"{limit:.1f}",
+        f"{wire['utilisation']:.3f}", f"{share:.3f}", f"{found['cores']:.2f}",
+        str(greedy["ok"]), str(greedy["errors"] + greedy["exceptions"]), str(greedy["wrong"] + honest["wrong"]), str(wire["early"]),
     ], good
 
 
