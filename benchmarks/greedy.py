@@ -85,8 +85,8 @@ def row(case: Case, found: Figures, used: float, transaction: float) -> tuple[li
     return [
         case.protocol, str(case.baudrate), str(case.greedy), f"{honest['ok']} of {due}", str(left_out),
         *(f"{honest[key]:.1f}" for key in ("p50_ms", "p99_ms", "max_ms")), f"{limit:.1f}",
-        f"{wire['utilisation']:.3f}", f"{share:.3f}", f"{found['cores']:.2f}",
-        str(greedy["ok"]), str(greedy["errors"] + greedy["exceptions"]), str(greedy["wrong"] + honest["wrong"]), str(wire["early"]),
+        f"{wire['utilisation']:.3f}", f"{share:.3f}", f"{found['cores']:.2f}", str(greedy["ok"]),
+        str(greedy["errors"] + greedy["exceptions"]), str(greedy["wrong"] + honest["wrong"]), str(wire["early"]),
     ], good
 
 
