@@ -99,6 +99,7 @@ class Lumina:
         )
         try:
             wait_for(self.tcp_port, self._process)
+            wait_for(self.modbus_port, self._process)
         except CannotMeasure as why:
             said = self.stop()[1].strip().splitlines() or ["it said nothing"]
             raise CannotMeasure(f"the daemon does not serve: {why}: {said[-1]}") from why

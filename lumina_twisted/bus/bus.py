@@ -568,7 +568,7 @@ class Bus:
         assert waiting is not None, "a canary goes ahead of something"
         waiting.canaries += 1
         self._wire.canary_failed(canary, now, self._backoff.delay(waiting.canaries))
-        too_often = waiting.canaries > allowed_canaries(waiting, self._settings)
+        too_often = waiting.canaries > allowed_canaries(waiting, self._settings) and self._wire.needs_canary(waiting)
         if too_often and waiting.is_waiting and not waiting.attempts and now >= self._wire.may_be_late_until(waiting):
             self._queue.remove(waiting)
             self._outcomes.failed(waiting, failures.silent(waiting, self._name))

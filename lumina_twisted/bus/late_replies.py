@@ -55,7 +55,10 @@ _SEARCHED: Final = 8
 class LateReply:
     """What one request is still to be answered, by the device's order: ``numbers`` of its attempts, oldest first."""
 
-    __slots__ = ("awaits_echo", "expired_at", "held", "held_took", "is_damaged", "lapses", "more", "numbers", "request")
+    __slots__ = (
+        "awaits_echo", "expired_at", "held", "held_took", "is_damaged", "is_misanswered", "lapses", "more", "numbers",
+        "request",
+    )
 
     def __init__(self, request: Request, expired_at: float) -> None:
         self.request = request
@@ -63,6 +66,7 @@ class LateReply:
         self.more = 0  # so many others, which count as the oldest: what they prove is never too much
         self.expired_at = self.lapses = expired_at
         self.is_damaged = False  # the reply seems to have come, in a state that proves nothing
+        self.is_misanswered = False  # something else came, which may have been an earlier reply's copy
         self.awaits_echo = False  # not even the echo came yet, so the first copy that comes is the echo
         self.held: bytes | None = None  # a reply that came too soon; it counts if nothing else comes
         self.held_took = 0.0  # seconds
@@ -250,9 +254,16 @@ class LateReplies:
         return any(shape.function_code == code for shape in self.in_doubt(request.unit))
 
     def needs_proof(self, request: Request) -> bool:
-        """Whether ``request`` waits for what proves that its own reply, which came too soon, is not another's."""
+        """Whether ``request`` waits for what proves that its own reply, which came too soon, is not another's; or that
+        another request of its function was answered, though wrongly, so that an exception is its own."""
         own = self._own(request)
-        return own is not None and own.held is not None
+        if own is not None and own.held is not None:
+            return True
+        code = request.pattern.shape.function_code
+        return any(
+            late.is_misanswered and late.request is not request and shape.function_code == code
+            for shape, late in self.in_doubt(request.unit).items()
+        )
 
     def ready_at(self, late: LateReply) -> float:
         """From when on a request that ``late`` keeps from the wire may have a turn: to look for the proof, or where
@@ -273,7 +284,10 @@ class LateReplies:
 
     def pause(self, unit_id: int, until: float) -> None:
         """A canary was not answered; the next one may go ``until`` then."""
-        self._unit(unit_id).canary_at = until
+        unit = self._unit(unit_id)
+        unit.canary_at = until
+        for late in unit.of.values():
+            late.is_misanswered = False  # who can go without this proof waits no longer for it
 
     def in_doubt(self, unit_id: int) -> dict[Shape, LateReply]:
         """What is in doubt of a unit, by shape; for looking at."""

@@ -244,16 +244,19 @@ class RequestQueue(Generic[Item]):
         self.pass_turn(request)
         if request.lane <= self._level:  # one that a higher one lifted is no turn of its lane
             self._starves_at[request.lane] = self._now + AGEING
-        self._left(self._clients[request.client], request)
+        mine = self._clients[request.client]
+        mine.is_single = False
+        self._left(mine, request)
 
     def pass_turn(self, request: Item) -> None:
-        """Uses up the turn of the request's client, and leaves the request where it is."""
+        """Uses up the turn of the request's client, and leaves the request where it is. A client with a single request
+        still goes before those that pipeline: what the bus asks of its own ahead of the request is not the client's
+        doing."""
         self._rejoin()
         mine = self._clients[request.client]
         self._settle(mine, request.lane)
         self._leave_ring(mine)
         self._precedence.note_turn(mine.is_single and any(self._rings))
-        mine.is_single = False
         self._served, self._served_lane = mine, request.lane
         self._is_turn_over = False
 

@@ -16,6 +16,8 @@ from lumina_twisted.errors import Acknowledge, ServerDeviceBusy
 
 BUSY: Final = frozenset({Acknowledge.code, ServerDeviceBusy.code})
 """Exceptions by which a device says that it is working on something long."""
+BUSY_RETRIES: Final = 3
+"""How often a busy device is asked again where nothing is said of that, and missing replies are asked for again."""
 
 
 @frozen
@@ -47,7 +49,9 @@ def allowed_busy_retries(request: Request, settings: BusSettings) -> int:
     wants it sent once; a write never, for "acknowledge" means that it is being carried out."""
     if not request.is_read or request.retries == 0:
         return 0
-    return settings.busy_retries
+    if settings.busy_retries is not None:
+        return settings.busy_retries
+    return BUSY_RETRIES if settings.for_unit(request.unit).retries else 0
 
 
 def allowed_canaries(request: Request, settings: BusSettings) -> int:

@@ -81,8 +81,9 @@ class BusSettings(SerialSettings):
     max_age: Seconds = setting(
         0.0, "how old a value may be that answers a read which does not say itself; 0: it is always asked for", unit="s"
     )
-    busy_retries: Retries = setting(
-        3, "how often a read is asked again that a device answers by exception 05 or 06, which mean that it is busy"
+    busy_retries: Retries | None = setting(
+        None, "how often a read is asked again that a device answers by exception 05 or 06, which mean that it is busy;"
+        " not given: 3 times, and not at all where `retries` is 0"
     )
     offline_after: Silences = setting(
         4, "attempts in vain, one after the other, after which a unit is offline: until it answers one request that is"

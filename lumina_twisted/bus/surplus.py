@@ -194,15 +194,35 @@ class Surplus:
         self._learn(unit, now)
         return True
 
+    def was_awaited(self, frame: bytes, now: float) -> bool:
+        """Whether a frame that has the form of a reply equals the copy that was awaited until a moment ago: it may be
+        that, or the next reply where the device still says the same. It is awaited no more."""
+        unit = self._units[frame[0]]
+        if unit is None or unit.copy != frame or now <= unit.copy_until:
+            return False
+        unit.copy = None
+        return True
+
     def convicts(self, frame: bytes, now: float) -> bool:
         """Whether a frame that answers nothing shows that its unit doubles; from then on it is watched."""
-        unit = self._units[frame[0]]
-        if unit is None or frame[1] & ~EXCEPTION_FLAG == FunctionCode.DIAGNOSTICS or now - unit.at > LONGEST_LOOKOUT:
-            return False
-        if frame != unit.frame and unit.pattern.measure(frame, 0) != len(frame):
+        unit = self._copied(frame, now)
+        if unit is None:
             return False
         self._learn(unit, now)
         return True
+
+    def may_be_copy(self, frame: bytes, now: float) -> bool:
+        """Whether a frame that came instead of a reply, and no reply after it, may be a copy of the one before. A unit
+        that doubles may have shifted a stream of one shape, and the copy then need not equal the last."""
+        unit = self._copied(frame, now)
+        return unit is not None and (unit.delay > 0 or frame == unit.frame)
+
+    def _copied(self, frame: bytes, now: float) -> _Unit | None:
+        """The unit whose last reply a frame has the shape of."""
+        unit = self._units[frame[0]]
+        if unit is None or frame[1] & ~EXCEPTION_FLAG == FunctionCode.DIAGNOSTICS or now - unit.at > LONGEST_LOOKOUT:
+            return None
+        return unit if frame == unit.frame or unit.pattern.measure(frame, 0) == len(frame) else None
 
     def _learn(self, unit: _Unit, now: float) -> None:
         if not unit.delay:

@@ -74,8 +74,8 @@ class Attempt:
     """
 
     __slots__ = (
-        "began", "echo", "echo_pattern", "echoed", "expires", "held", "held_took", "is_misanswered", "junk",
-        "look_at", "number", "request", "sent_until",
+        "began", "echo", "echo_pattern", "echoed", "expires", "held", "held_took", "junk", "look_at", "misfit",
+        "misfit_at", "number", "request", "sent_until",
     )
 
     def __init__(
@@ -93,7 +93,8 @@ class Attempt:
         self.held: bytes | None = None  # a reply that came too soon
         self.held_took = 0.0  # seconds
         self.look_at = math.inf  # when to look whether a reply that came damaged is all that comes
-        self.is_misanswered = False  # something of its unit and function came, of another length
+        self.misfit: bytes | None = None  # a frame of its unit and function that has another length than its reply
+        self.misfit_at = 0.0  # when that came
         self.echo_pattern = request.pattern.echo
         if request.is_broadcast or (self.lacks_echo and request.pattern.length == UNKNOWN):
             self.echo_pattern = WholeFrame(request.frame)

@@ -217,6 +217,11 @@ class Wire:
 
         :param attempt: the one that runs, if the frame has the form of its reply.
         """
+        if attempt is not None and self._can_hold(attempt.request) and self._surplus.was_awaited(frame, now):
+            self._signal(Signal.FRAME_RECEIVED)
+            self._signal(Signal.FRAME_REFUSED)
+            self._hold(attempt, frame, now)
+            return None
         if self._surplus.is_copy(frame, now):
             self._doubled(frame[0])
             return None
@@ -255,6 +260,8 @@ class Wire:
             self._signal(Signal.FRAME_REFUSED)
             return None
         self._signal(Signal.REPLY_ACCEPTED)
+        if attempt.misfit is not None:
+            self._on_surplus(attempt.misfit, attempt.misfit_at)
         self._was_answered = True
         self._note_health(attempt, frame, now)
         self._pace.replied(request, attempt.sent_until, now, len(frame))
@@ -280,7 +287,7 @@ class Wire:
         """Whether a reply came too soon to be accepted without a proof. A second one in the same transaction shows that
         the first was surplus."""
         request = attempt.request
-        if self._is_numbered or request.is_canary or self._late.has_own(request):
+        if not self._can_hold(request):
             return False
         if attempt.held is not None:
             self._doubled(request.unit)
@@ -291,10 +298,19 @@ class Wire:
         bits = 1 + serial.bytesize + (serial.parity != "N") + serial.stopbits
         if not self._surplus.is_too_soon(request, len(frame), took, bits):
             return False
-        self._health.heard(request.unit, serial, now)
-        attempt.held, attempt.held_took = frame, took
-        attempt.expires = min(attempt.expires, attempt.began + self._surplus.hold(request, len(frame)))
+        self._hold(attempt, frame, now)
         return True
+
+    def _can_hold(self, request: Request) -> bool:
+        return not (self._is_numbered or request.is_canary or self._late.has_own(request))
+
+    def _hold(self, attempt: Attempt, frame: bytes, now: float) -> None:
+        """Keeps a reply that may be an earlier one's, until another one comes or a proof that none does."""
+        request, took = attempt.request, now - attempt.began
+        self._health.heard(request.unit, request.serial, now)
+        attempt.held, attempt.held_took = frame, took
+        ends = max(now, attempt.began + self._surplus.hold(request, len(frame)))
+        attempt.expires = min(attempt.expires, ends)
 
     def _note_health(self, attempt: Attempt, frame: bytes, now: float) -> None:
         """Another gateway may answer for its unit, that it does not."""
@@ -364,15 +380,23 @@ class Wire:
             self._on_other_master(frame, now)
             return
         self._health.heard(unit, self._serial, now)
-        if not self._is_numbered and self._surplus.convicts(frame, now):
-            self._doubled(unit)
-            return
-        self._counters.foreign += 1
-        self._faults.note(unit, Fault.FOREIGN)
         attempt = self.attempt
         if attempt is not None and attempt.request.frame[:2] == bytes((unit, frame[1] & ~EXCEPTION_FLAG)):
-            attempt.is_misanswered = True
+            if attempt.misfit is not None:
+                self._on_surplus(attempt.misfit, attempt.misfit_at)
+            attempt.misfit, attempt.misfit_at = frame, now
             attempt.request.remark = f"a frame of {len(frame)} bytes came, which does not answer what was asked"
+        else:
+            self._on_surplus(frame, now)
+
+    def _on_surplus(self, frame: bytes, now: float) -> None:
+        """A frame that answers nothing: a copy of its unit's last reply, or a stranger's. One that came instead of a
+        reply is judged when it is known whether the reply comes, too."""
+        if not self._is_numbered and self._surplus.convicts(frame, now):
+            self._doubled(frame[0])
+            return
+        self._counters.foreign += 1
+        self._faults.note(frame[0], Fault.FOREIGN)
 
     def _on_other_master(self, frame: bytes, now: float) -> None:
         """Somebody else asks on this wire: what has the form of the reply to that is not ours."""
@@ -417,11 +441,11 @@ class Wire:
         attempt.expires = min(attempt.expires, now)
         if attempt.held is None:
             self._note_failed(attempt, now)
-        is_answered = attempt.is_misanswered and not self._late.has_of_its_function(request)
         is_damaged = bool(request.remark) or self._was_damaged(attempt, now)
-        late = None if is_answered else self._note_late(attempt)
+        late = None if self._is_misanswered(attempt) else self._note_late(attempt)
         if late is not None:
             late.is_damaged = is_damaged
+            late.is_misanswered = attempt.misfit is not None
         if is_damaged or attempt.held is not None:
             self._health.nothing_learned()
         else:
@@ -434,6 +458,18 @@ class Wire:
             self.echo.learn(False)  # neither an echo nor anything else: nothing echoes
         self._signal(Signal.ERROR_PROCESSED)
         return Unanswered(request, late, is_damaged)
+
+    def _is_misanswered(self, attempt: Attempt) -> bool:
+        """Whether what came instead of the reply is the device's answer, so that none is to come any more: it cannot be
+        an earlier request's reply, or a copy of one."""
+        if attempt.misfit is None:
+            return False
+        self._counters.foreign += 1
+        self._faults.note(attempt.request.unit, Fault.FOREIGN)
+        return not (
+            self._late.has_of_its_function(attempt.request)
+            or (not self._is_numbered and self._surplus.may_be_copy(attempt.misfit, attempt.misfit_at))
+        )
 
     def end_of_hold(self, attempt: Attempt) -> Answered | None:
         """Where nothing can be proven, a reply that came too soon counts if no other has come."""

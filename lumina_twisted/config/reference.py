@@ -22,11 +22,11 @@ OTHERS: Final = ("values", "modbus-tcp", "rtu-tcp", "rtu-pty", "rtu-serial", "ec
 """Our protocols beside the first, in the order of the file; those that others add are told by `lumina protocols`."""
 _EXAMPLES: Final[dict[str, Any]] = {
     "PortSettings.path": "/dev/ttyUSB0", "default_unit": 1, "max_age": 2.0,
-    "PortSettings.frame_gap": 0.004, "UnitSettings.timeout": 1.5, "UnitSettings.frame_gap": 0.01,
+    "PortSettings.frame_gap": 0.004, "PortSettings.busy_retries": 3, "UnitSettings.timeout": 1.5,
+    "UnitSettings.frame_gap": 0.01, "UnitSettings.merge_hole": 4,
     "UnitSettings.retries": 0, "UnitSettings.baudrate": 4800, "UnitSettings.bytesize": 8, "UnitSettings.parity": "E",
     "UnitSettings.stopbits": 1, "UnitSettings.share": False, "UnitSettings.offline_after": 0,
     "UnitSettings.canary": "read", "UnitSettings.max_age": 1.0, "UnitSettings.merge": True,
-    "UnitSettings.merge_hole": 4,
     "DeviceSettings.port": "bus1", "DeviceSettings.unit": 3, "DeviceSettings.profile": "heater",
     "DeviceSettings.word_order": "little", "DeviceSettings.byte_order": "big", "DeviceSettings.poll": 5.0,
     "DeviceSettings.hole": 2, "DeviceSettings.most": 60, "PointSettings.address": "40001",

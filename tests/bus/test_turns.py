@@ -51,6 +51,27 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(world.sent[-1].frame, read(2, 5))
         self.assertEqual(len(world.sent), 2)
 
+    def test_a_proof_of_the_bus_does_not_cost_the_turn(self) -> None:
+        """Of a client that waits for each answer: what the bus asks ahead of its request sent that behind all greedy
+        clients, 0.6 s at 9600 baud, once in a hundred answers."""
+        world = World(BusSettings(timeout=0.1, echo="off"), answers_canaries=True)
+        greedy = [f"greedy {number}" for number in range(12)]
+        waits = []
+        for _ in range(250):
+            for client in greedy:
+                while world.bus._queue.of(client)[0] < 5:
+                    world.submit(read(2, 7), client, timeout=60)
+            honest, before = world.submit(read(1, 5), "honest", timeout=60), len(world.sent)
+            while not honest.done:
+                if world.sent[-1].answered or world.is_canary(world.sent[-1]):
+                    self.assertTrue(world.tick())
+                else:
+                    world.reply()
+            waits.append(len(world.sent) - before)
+        self.assertGreaterEqual(world.bus.counters.canaries, 2)
+        self.assertLessEqual(max(waits), 5)
+        self.assertEqual(world.wrong, [])
+
     def test_order_of_one_client_and_unit(self) -> None:
         """What one client asks one unit is asked in that order."""
         world = World()
