@@ -148,7 +148,8 @@ class LateReplies:
         """Notes that attempt ``number`` of the bus, one of ``request``'s, got no reply by ``expired_at``."""
         unit = self._unit(request.unit)
         late = unit.of.get(request.pattern.shape)
-        if late is None or (late.request is not request and not (late.request.is_canary and request.is_canary)):
+        # A canary that found no free shape never takes the place of a doubt: its reply counts as that one's.
+        if late is None or (late.request is not request and not request.is_canary):
             late = self._keep(unit, LateReply(request, expired_at))
         late.add(number)
         late.lapses = max(late.lapses, expired_at + window)
