@@ -121,6 +121,7 @@ class Field:
         self.stalled_until = 0.0
         self.plugged = 0  # how often
         self._handed_at = 0.0
+        self._masters_until = 0.0  # until when a frame of a master is on the wire
         self._number = 0
         self._due: list[tuple[float, int, Callable[[], None]]] = []
 
@@ -156,7 +157,10 @@ class Field:
 
     def carry(self, frame: bytes, is_ours: bool, hit: bool = False) -> None:
         """A frame leaves a master now."""
-        until = self.now + self.wire_time(frame)
+        if not is_ours and self.now < self._masters_until:
+            self.at(self._masters_until + 0.002, lambda: self.carry(frame, is_ours))
+            return
+        until = self._masters_until = self.now + self.wire_time(frame)
         if is_ours and self.echoes:
             self.hand_over(_bent(frame, self.chance) if hit else frame, until)
         elif not is_ours:

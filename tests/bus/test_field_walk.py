@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -176,12 +177,10 @@ class Walk:
         self.pass_time(self.chance.choice((3.0, 15.0)))
 
     def lose_port(self) -> None:
-        self.bus.port_lost(self.field.now, "unplugged")
-        self._away()
+        self._away(self.bus.port_lost)
 
     def connection_lost(self) -> None:
-        self.bus.connection_lost(self.field.now, "closed")
-        self._away()
+        self._away(self.bus.connection_lost)
 
     def _renew(self) -> None:
         """The bus wants another connection."""
@@ -196,8 +195,11 @@ class Walk:
         self.bus.port_opened(self.field.now)
         self.collect()
 
-    def _away(self) -> None:
+    def _away(self, lose: Callable[[float, str], None]) -> None:
         """Bytes on their way are lost; the devices keep what they have to say."""
+        if self.has_other:  # what it asks is always heard
+            self.pass_time(0.2 + max(0.0, self.field.stalled_until - self.field.now))
+        lose(self.field.now, "unplugged")
         self.field.plugged += 1
         self.is_open = False
         self.collect()
