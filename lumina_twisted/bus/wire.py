@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lumina_twisted.bus.canary import Canaries
 from lumina_twisted.bus.counters import Counters
@@ -26,6 +26,10 @@ from lumina_twisted.errors import GatewayTargetDeviceFailedToRespond
 from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG
 from lumina_twisted.modbus.lengths import is_request
 from lumina_twisted.modbus.rtu import Decoded
+
+
+_OTHER_CANARIES: Final = 6
+"""Kinds of canaries that are tried until one is unlike any copy that may come."""
 
 
 class Answered(NamedTuple):
@@ -114,7 +118,13 @@ class Wire:
     def canary_for(self, request: Request) -> Request:
         """The bus's own question that goes ahead of ``request``."""
         self._counters.canaries += 1
-        return self._canaries.make(request, self._late.in_doubt(request.unit), self.echo.known)
+        in_doubt, echoes = self._late.in_doubt(request.unit), self.echo.known
+        canary = self._canaries.make(request, in_doubt, echoes)
+        for _ in range(_OTHER_CANARIES):
+            if canary.pattern.shape != request.pattern.shape and not self._surplus.blocked_until(canary):
+                break
+            canary = self._canaries.make(request, in_doubt, echoes)  # what it looks like may be a surplus reply
+        return canary
 
     def look_at(self, late: LateReply) -> float:
         """When it is time to ask again for what did not come."""
@@ -208,6 +218,8 @@ class Wire:
             self._doubled(frame[0])
             return None
         late = self._late.fitting(frame)
+        if late:
+            self._surplus.came_late(frame, now)
         if attempt is not None:
             ends = -math.inf if self._proves[frame[0]] else now  # time ends a doubt only where nothing can be proven
             others = [one for one in late if one.request is not attempt.request and one.lapses > ends]

@@ -16,7 +16,7 @@ from lumina_twisted.bus.events import Event, Reply, Request
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import ModbusException, OutcomeUnknown
 from lumina_twisted.modbus.rtu import encode_adu
-from tests.bus.field import ADDRESSES, Field, Habits, Unit
+from tests.bus.field import ADDRESSES, Execution, Field, Habits, Unit
 
 SEEDS = int(os.environ.get("LUMINA_WALK_SEEDS", "120"))
 FIRST = int(os.environ.get("LUMINA_WALK_FIRST", "0"))
@@ -297,7 +297,7 @@ class Walk:
         elif fault:
             self.wrong.append(f"{self.field.now:.4f}: {request.frame.hex()}: {fault}")
 
-    def _since(self, request: Request, unit: Unit) -> list:
+    def _since(self, request: Request, unit: Unit) -> list[Execution]:
         oldest = request.arrived - (request.max_age or 0.0) - EPSILON
         return [one for one in reversed(unit.done[-400:]) if one.at >= oldest and one.frame[1] == request.frame[1]]
 
