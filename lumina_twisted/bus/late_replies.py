@@ -232,10 +232,11 @@ class LateReplies:
             unit.lateness = 0.0
 
     def forget(self) -> None:
-        """The connection is a new one, and its replies are numbered: nothing of the old one counts."""
+        """The connection is a new one, and its replies are numbered: nothing of the old one counts. The bus has ended
+        what waited for late replies, so nobody is left to tell."""
         for unit in self._units.values():
             for shape in list(unit.of):
-                self.lost.append(self._drop(unit, shape))
+                self._drop(unit, shape)
 
     # -- what may go ---------------------------------------------------------------------------------------------
 

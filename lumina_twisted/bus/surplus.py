@@ -8,10 +8,10 @@ one for ever. Three things keep it from that:
   that takes less than half of the least time that replies of its shape took lately is suspicious. Such a reply is held:
   if another one comes, that counts; if a canary proves that no other comes, it was the reply after all.
 * **Convicted.** A reply while none is due, of the shape that its unit was asked for last, or the same as one of its
-  last, convicts the unit of doubling. From then on each of its replies, also a late one or that to a canary, is followed
-  by a *look-out*: as long as its copies have taken, and half as long again, no request goes out that the copy could
-  answer, unless the copy comes before. A unit that sends no copy in :data:`CLEAN` replies is acquitted; in more, if that
-  has happened before.
+  last, convicts the unit of doubling. From then on each of its replies, also a late one or that to a canary, is
+  followed by a *look-out*: as long as its copies have taken, and half as long again, no request goes out that the copy
+  could answer, unless the copy comes before. A unit that sends no copy in :data:`CLEAN` replies is acquitted; in more,
+  if that has happened before.
 * **Proof.** A stream of one shape proves nothing of itself. After :data:`STREAM` answers without a reply of another
   shape, and not so often that it takes more than a hundredth of the unit's time, a canary goes ahead.
 

@@ -27,7 +27,6 @@ from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG
 from lumina_twisted.modbus.lengths import is_request
 from lumina_twisted.modbus.rtu import Decoded
 
-
 _OTHER_CANARIES: Final = 6
 """Kinds of canaries that are tried until one is unlike any copy that may come."""
 
@@ -149,7 +148,8 @@ class Wire:
         if self._late.count:
             self._late.sending(request, now)
         self._ear.clear()
-        self._note_junk()
+        if self._ear.junk != self._junk:
+            self._note_junk()
         sent_until = now + self._pace.wire_time(request)
         expires = sent_until + self._pace.response_timeout(request)
         self._number += 2  # between two, another master may ask

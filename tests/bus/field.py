@@ -213,3 +213,16 @@ class Field:
 def _bent(frame: bytes, chance: Random) -> bytes:
     at = chance.randrange(len(frame))
     return frame[:at] + bytes((frame[at] ^ 1 << chance.randrange(8),)) + frame[at + 1 :]
+
+
+def span(frame: bytes) -> tuple[int, int, int]:
+    """Function, first entry and number of entries of a request."""
+    code, count = frame[1], int.from_bytes(frame[4:6], "big")
+    return code, int.from_bytes(frame[2:4], "big"), 1 if code in (5, 6) else count
+
+
+def part(reply: bytes, first: int, count: int) -> object:
+    """Some of the values of a normal reply."""
+    if reply[1] in (1, 2):
+        return int.from_bytes(reply[3:-2], "little") >> first & (1 << count) - 1
+    return reply[3 + 2 * first : 3 + 2 * (first + count)]
