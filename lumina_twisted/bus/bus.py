@@ -420,7 +420,7 @@ class Bus:
             silent = self._wire.quiet_from + self._pace.gap(request)
             needed = self.admission.time_for(request, needs_canary or wire.echo.needs_probe(request), now)
             if max(now, silent) + needed <= request.deadline:
-                self._go_or_wait(request, silent, now)
+                self._go_or_wait(request, silent, needs_canary, now)
                 return
             self._no_time_for(request)
             if self._outcomes.alone:
@@ -444,11 +444,11 @@ class Bus:
             and not self._wire.echo.needs_probe(one) and self._queue.is_next_of_its_own(one, ())
         ), None)
 
-    def _go_or_wait(self, request: Request, silent: float, now: float) -> None:
+    def _go_or_wait(self, request: Request, silent: float, needs_canary: bool, now: float) -> None:
         if silent > now:
             self._wake = silent
             return
-        if self._wire.needs_canary(request):
+        if needs_canary:
             self._queue.pass_turn(request)
             request = self._wire.canary_for(request)
         elif self._wire.echo.needs_probe(request):

@@ -25,8 +25,14 @@ from lumina_twisted.modbus.rtu import encode_adu
 
 LENGTH: Final = 16
 """Bytes of a canary and of its reply, with which it is reckoned."""
-_READS: Final = tuple((code, quantity) for quantity in range(1, 9) for code in (3, 4))
+_Reads = tuple[tuple[int, int], ...]
+_READS: Final[_Reads] = tuple((code, quantity) for quantity in range(1, 9) for code in (3, 4))
 """Function and quantity of the reads that may be canaries."""
+_LONGER_READS: Final[_Reads] = tuple((code, quantity) for quantity in range(9, 126) for code in (3, 4))
+"""The same, when replies of all those lengths may still come."""
+_REGISTERS: Final = frozenset({3, 4})
+_BITS: Final = (2, 1)
+"""Functions whose reply, or exception, is a proof where both others are in doubt."""
 _MARK: Final = 0x4C
 """First byte of what function 8 shall return; a number is the second."""
 _THIRD: Final = 3
@@ -100,9 +106,31 @@ def _read(unit: _Unit, in_doubt: dict[Shape, LateReply]) -> bytes:
     """Where a client read, so that it touches nothing that nobody knows. Functions that are not in doubt are better: an
     exception to any other proves nothing."""
     codes = {shape.function_code for shape in in_doubt}
-    lengths = {(shape.function_code, shape.length) for shape in in_doubt}
+    bits = [code for code in _BITS if code not in codes]
+    if bits and codes.issuperset(_REGISTERS):
+        return _asked(bits[0], 1, unit, in_doubt)
     turned = _READS[unit.sent % 4 :] + _READS[: unit.sent % 4]
-    free = [(code, quantity) for code, quantity in turned if (code, 5 + 2 * quantity) not in lengths]
-    code, quantity = min(free or turned, key=lambda one: one[0] in codes)
-    asked = next((late.request.frame for late in in_doubt.values() if late.request.frame[1] == code), b"")
-    return bytes((code, *(asked[2:4] or b"\0\0"), 0, quantity))
+    held = {(shape.function_code, shape.length): late for shape, late in in_doubt.items()}
+    free = _free(turned, held) or _youngest(held) or _free(_LONGER_READS, held) or turned
+    code, quantity = min(free, key=lambda one: one[0] in codes)
+    return _asked(code, quantity, unit, in_doubt)
+
+
+def _asked(code: int, quantity: int, unit: _Unit, in_doubt: dict[Shape, LateReply]) -> bytes:
+    """Where one of those in doubt asked: another one each time, for what begins at the end of a table is refused."""
+    asked = [late.request.frame[2:4] for shape, late in in_doubt.items() if shape.function_code == code]
+    return bytes((code, *(asked[unit.sent % len(asked)] if asked else b"\0\0"), 0, quantity))
+
+
+def _free(reads: _Reads, held: dict[tuple[int, int], LateReply]) -> _Reads:
+    """Those reads whose reply is as long as none that may still come."""
+    return tuple((code, quantity) for code, quantity in reads if (code, 5 + 2 * quantity) not in held)
+
+
+def _youngest(held: dict[tuple[int, int], LateReply]) -> _Reads:
+    """The read canary that was sent last: its reply counts as that to the earlier one, which is enough to prove that
+    nothing older comes, and so to make other lengths free. Never a client's: its reply could be taken for the canary's.
+    """
+    canaries = [(late.numbers[0], code, (length - 5) // 2) for (code, length), late in held.items()
+                if late.request.is_canary and (code, (length - 5) // 2) in _READS]
+    return tuple((code, quantity) for _, code, quantity in sorted(canaries)[-1:])

@@ -28,9 +28,10 @@ class Echo:
         self.known = None if self._mode == "auto" else self._mode == "on"
 
     def learn(self, echoes: bool) -> None:
-        """Takes an observation; a mode that was set is not argued with."""
+        """Takes an observation; a mode that was set is not argued with. One reply without an echo does not refute what
+        was learned, for it may have come before the echo: it only makes the bus look again."""
         if self._mode == "auto":
-            self.known = echoes
+            self.known = None if self.known and not echoes else echoes
 
     def doubt(self) -> None:
         """Something looked like an echo where none was believed: look again before the next write."""

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lumina_twisted.bus.events import Request
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG
+from lumina_twisted.modbus.codes import EXCEPTION_FLAG, EXCEPTION_RTU_ADU
 from lumina_twisted.modbus.reply import ReplyPattern, Shape
 
 LONGEST_WINDOW: Final = 5.0
@@ -112,6 +112,9 @@ class LateReply:
 
     def fits(self, frame: bytes) -> bool:
         """Whether a whole frame has the form of this reply."""
+        if self.request.is_foreign:  # several of another master's share this, whatever they asked for
+            length = self.pattern.shape.length
+            return len(frame) in (length, EXCEPTION_RTU_ADU) or not length
         length = self.pattern.measure(frame, 0)
         return length == len(frame) or length > len(frame) > 2  # the latter: only silence ended it
 
@@ -154,7 +157,8 @@ class LateReplies:
         """Notes that attempt ``number`` of the bus, one of ``request``'s, got no reply by ``expired_at``."""
         unit = self._unit(request.unit)
         late = unit.of.get(request.pattern.shape)
-        if late is None or (late.request is not request and not (late.request.is_canary and request.is_canary)):
+        # A canary that found no free shape never takes the place of a doubt: its reply counts as that one's.
+        if late is None or (late.request is not request and not request.is_canary):
             late = self._keep(unit, LateReply(request, expired_at))
         late.add(number)
         late.lapses = max(late.lapses, expired_at + window)
@@ -178,6 +182,7 @@ class LateReplies:
         """Another master asked: the reply to that is in doubt, too.
 
         :param request: what it asked.
+        :param number: one more than that of our last attempt.
         """
         request.done = request.is_foreign = True
         unit = self._unit(request.unit)
@@ -194,7 +199,8 @@ class LateReplies:
         number = late.take()
         if not late.numbers:
             self._drop(unit, late.key)
-        self._proven(unit, number)
+        if not late.request.is_foreign:  # that may have been on the wire before ours that had left when it was heard
+            self._proven(unit, number)
 
     def answered(self, request: Request, number: int, expires: float, window: float) -> None:
         """Attempt ``number`` of a request was answered in time; if others of its attempts were not, nobody can tell
@@ -211,11 +217,16 @@ class LateReplies:
         unit.canary_at = 0.0
         self._proven(unit, number, 0 if self._proves[request.unit] else request.frame[1])
 
-    def seen(self, unit_id: int, number: int) -> None:
-        """A frame came that belongs to attempt ``number`` of that unit or to a later one."""
-        unit = self._units.get(unit_id)
-        if unit is not None:
-            self._proven(unit, number)
+    def seen(self, late: LateReply) -> None:
+        """A frame came that belongs to the oldest attempt of ``late`` or to a later one. Either way that attempt is not
+        answered any more, so a unit that answers everything by exceptions, which look alike, is not in doubt for ever.
+        """
+        unit, number = self._unit(late.request.unit), late.numbers[0]
+        if late.held is None:
+            late.take()
+            if not late.numbers:
+                self.lost.append(self._drop(unit, late.key))
+        self._proven(unit, number)
 
     def in_time(self, unit_id: int) -> None:
         """A reply of a unit came in time."""
@@ -227,10 +238,11 @@ class LateReplies:
             unit.lateness = 0.0
 
     def forget(self) -> None:
-        """The connection is a new one, and its replies are numbered: nothing of the old one counts."""
+        """The connection is a new one, and its replies are numbered: nothing of the old one counts. The bus has ended
+        what waited for late replies, so nobody is left to tell."""
         for unit in self._units.values():
             for shape in list(unit.of):
-                self.lost.append(self._drop(unit, shape))
+                self._drop(unit, shape)
 
     # -- what may go ---------------------------------------------------------------------------------------------
 

@@ -324,7 +324,8 @@ class RequestQueue(Generic[Item]):
         """Those who may have something in a lane, in turn."""
         rings, single = self._rings[: level + 1], self._single[: level + 1]
         first, then = single, rings
-        if not self._precedence.go_first(sum(map(len, single)), sum(map(len, rings))):
+        is_mixed = any(single) and any(rings)
+        if is_mixed and not self._precedence.go_first(sum(map(len, single)), sum(map(len, rings))):
             first, then = rings, single
         for ring in (*first, *then):
             yield from ring.values()

@@ -5,12 +5,13 @@ A surplus reply looks like the reply to the next request of its shape, and shift
 one for ever. Three things keep it from that:
 
 * **Too soon.** A reply cannot be complete before our frame and its own bytes have had their time on the wire. And one
-  that takes less than half of the least time that replies of its shape took lately is suspicious. Such a reply is held:
+  that takes less than 0.7 of the least time that replies of its shape took lately is suspicious. Such a reply is held:
   if another one comes, that counts; if a canary proves that no other comes, it was the reply after all.
-* **Convicted.** A reply while none is due, of the shape that its unit was asked for last, convicts the unit of
-  doubling. From then on each of its replies is followed by a *look-out*: as long as its copies have taken, and half as
-  long again, no request of that shape goes out, unless the copy comes before. A unit that sends no copy in
-  :data:`CLEAN` replies is acquitted; in more, if that has happened before.
+* **Convicted.** A reply while none is due, of the shape that its unit was asked for last, or the same as one of its
+  last, convicts the unit of doubling. From then on each of its replies, also a late one or that to a canary, is
+  followed by a *look-out*: as long as its copies have taken, and half as long again, no request goes out that the copy
+  could answer, unless the copy comes before. A unit that sends no copy in :data:`CLEAN` replies is acquitted; in more,
+  if that has happened before.
 * **Proof.** A stream of one shape proves nothing of itself. After :data:`STREAM` answers without a reply of another
   shape, and not so often that it takes more than a hundredth of the unit's time, a canary goes ahead.
 
@@ -21,6 +22,7 @@ is no exception: its least time is what it is.
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Final
 
 from lumina_twisted.bus.canary import LENGTH
@@ -36,18 +38,22 @@ CLEAN: Final = 250
 """Replies without a copy after which a unit no longer counts as one that doubles; each time that it does again, four
 times as many, up to:"""
 MOST_CLEAN: Final = 16_000
-_ENOUGH: Final = 16
+_ENOUGH: Final = 4
 """Replies of a shape before its least time means anything."""
 _LATELY: Final = 256
 """The least time is that of the last so many replies, or twice as many."""
-_SOON: Final = 0.5
+_SOON: Final = 0.7
 """Of the least time: what takes less is too soon."""
 _POSSIBLE: Final = 0.9
 """Of the time that the bytes take on the wire: a clock, or a baud rate, may be off by some per cent."""
 _LONGER: Final = 1.5
 """A look-out is so many times as long as the longest time that a copy took."""
-_MARGIN: Final = 0.005
-"""Seconds that a look-out is longer than that."""
+_SHORTEST: Final = 0.005
+"""Seconds that a copy takes at least, as far as a look-out is concerned."""
+_MARGIN: Final = 0.02
+"""Seconds that a look-out is longer than that: what a USB adapter may keep bytes for."""
+_RECENT: Final = 8
+"""Last replies of a unit whose copies are told."""
 LONGEST_LOOKOUT: Final = 2.0
 """Seconds; what comes later than that is no copy."""
 _MOST_KEPT: Final = 2048
@@ -77,14 +83,12 @@ class _Unit:
     """The last answer of one unit, and how often it was of the same shape."""
 
     __slots__ = (
-        "at", "bytes", "clean", "copy", "copy_until", "delay", "frame", "limit", "pattern", "shape", "streak",
-        "watched",
+        "at", "bytes", "clean", "delay", "limit", "pattern", "recent", "shape", "streak", "watched",
     )
 
     def __init__(self, pattern: ReplyPattern) -> None:
         self.pattern = pattern
         self.shape = pattern.shape
-        self.frame = b""
         self.at = -math.inf
         self.streak = 0
         self.bytes = 0  # of that streak, both ways
@@ -92,8 +96,11 @@ class _Unit:
         self.delay = 0.0  # how long its copies take; 0 for a unit that does not double
         self.clean = 0  # replies since the last copy
         self.watched = CLEAN // 4  # so many of them acquit it
-        self.copy: bytes | None = None  # what may still come
-        self.copy_until = -math.inf
+        self.recent: deque[tuple[bytes, float]] = deque(maxlen=_RECENT)  # no copy of which has come, and when they did
+
+    def until(self, at: float) -> float:
+        """Until when the copy of a reply that came at ``at`` may come."""
+        return at + _LONGER * self.delay + _MARGIN
 
 
 class Surplus:
@@ -146,6 +153,9 @@ class Surplus:
         unit = self._units[request.unit]
         if unit is None:
             unit = self._units[request.unit] = _Unit(request.pattern)
+        unit.recent.append((frame, now))
+        if unit.delay:
+            self._count_clean(unit)
         shape = request.pattern.shape
         if shape is unit.shape or shape == unit.shape:
             unit.streak += 1
@@ -154,10 +164,14 @@ class Surplus:
             unit.streak = unit.bytes = 0
             if request.is_canary:
                 unit.limit = STREAM
-                return  # the answer before it is what a copy would be of
-        unit.pattern, unit.shape, unit.frame, unit.at = request.pattern, shape, frame, now
-        if unit.delay:
-            self._watch(unit, now)
+                return  # a surplus reply would be of the shape before it
+        unit.pattern, unit.shape, unit.at = request.pattern, shape, now
+
+    def came_late(self, frame: bytes, now: float) -> None:
+        """A reply came that answered nothing in time; a copy of it may follow."""
+        unit = self._units[frame[0]]
+        if unit is not None:
+            unit.recent.append((frame, now))
 
     def needs_proof(self, request: Request) -> bool:
         """Whether the stream that ``request`` would go on has proven nothing for long."""
@@ -177,68 +191,71 @@ class Surplus:
     def blocked_until(self, request: Request) -> float:
         """Until when a copy may come that ``request`` could take for its reply; 0 if none may."""
         unit = self._units[request.unit]
-        if unit is None or unit.copy is None:
+        if unit is None or not unit.delay:
             return 0.0
-        code = unit.copy[1]
-        is_alike = request.pattern.shape == unit.shape or (
-            code > EXCEPTION_FLAG and code & ~EXCEPTION_FLAG == request.frame[1]
-        )
-        return unit.copy_until if is_alike else 0.0
+        measure = request.pattern.measure
+        return max((unit.until(at) for frame, at in unit.recent if measure(frame, 0) == len(frame)), default=0.0)
 
     def is_copy(self, frame: bytes, now: float) -> bool:
-        """Whether a frame is the copy that a unit's last reply is followed by."""
+        """Whether a frame is the copy that one of a unit's last replies is followed by."""
         unit = self._units[frame[0]]
-        if unit is None or unit.copy != frame:
+        if unit is None or not unit.delay:
             return False
-        unit.copy = None
-        self._learn(unit, now)
-        return True
+        due = [reply for reply in unit.recent if reply[0] == frame and now <= unit.until(reply[1])]
+        return bool(due) and self._is_of(unit, due[0], now)
 
     def was_awaited(self, frame: bytes, now: float) -> bool:
         """Whether a frame that has the form of a reply equals the copy that was awaited until a moment ago: it may be
         that, or the next reply where the device still says the same. It is awaited no more."""
         unit = self._units[frame[0]]
-        if unit is None or unit.copy != frame or now <= unit.copy_until:
+        if unit is None or not unit.delay or not unit.recent:
             return False
-        unit.copy = None
+        last, at = unit.recent[-1]
+        if last != frame or now <= unit.until(at):
+            return False
+        unit.recent.pop()
         return True
 
     def convicts(self, frame: bytes, now: float) -> bool:
         """Whether a frame that answers nothing shows that its unit doubles; from then on it is watched."""
-        unit = self._copied(frame, now)
-        if unit is None:
+        unit = self._units[frame[0]]
+        if unit is None or frame[1] & ~EXCEPTION_FLAG == FunctionCode.DIAGNOSTICS:
             return False
-        self._learn(unit, now)
+        same = [reply for reply in unit.recent if reply[0] == frame and now - reply[1] <= LONGEST_LOOKOUT]
+        if same:
+            return self._is_of(unit, same[-1], now)
+        if now - unit.at > LONGEST_LOOKOUT or unit.pattern.measure(frame, 0) != len(frame):
+            return False
+        self._learn(unit, now - unit.at)
         return True
 
     def may_be_copy(self, frame: bytes, now: float) -> bool:
         """Whether a frame that came instead of a reply, and no reply after it, may be a copy of the one before. A unit
         that doubles may have shifted a stream of one shape, and the copy then need not equal the last."""
-        unit = self._copied(frame, now)
-        return unit is not None and (unit.delay > 0 or frame == unit.frame)
-
-    def _copied(self, frame: bytes, now: float) -> _Unit | None:
-        """The unit whose last reply a frame has the shape of."""
         unit = self._units[frame[0]]
         if unit is None or frame[1] & ~EXCEPTION_FLAG == FunctionCode.DIAGNOSTICS or now - unit.at > LONGEST_LOOKOUT:
-            return None
-        return unit if frame == unit.frame or unit.pattern.measure(frame, 0) == len(frame) else None
+            return False
+        is_last = bool(unit.recent) and unit.recent[-1][0] == frame
+        return is_last or (unit.delay > 0 and unit.pattern.measure(frame, 0) == len(frame))
 
-    def _learn(self, unit: _Unit, now: float) -> None:
+    def _is_of(self, unit: _Unit, reply: tuple[bytes, float], now: float) -> bool:
+        """The copy of that reply came."""
+        unit.recent.remove(reply)
+        self._learn(unit, now - reply[1])
+        return True
+
+    def _learn(self, unit: _Unit, delay: float) -> None:
         if not unit.delay:
             self.convicted += 1
             unit.watched = min(MOST_CLEAN, 4 * unit.watched)
-        unit.delay = min(LONGEST_LOOKOUT, max(unit.delay, now - unit.at, _MARGIN))
+        unit.delay = min(LONGEST_LOOKOUT, max(unit.delay, delay, _SHORTEST))
         unit.clean = 0
 
-    def _watch(self, unit: _Unit, now: float) -> None:
+    def _count_clean(self, unit: _Unit) -> None:
         unit.clean += 1
         if unit.clean > unit.watched:
-            unit.delay, unit.copy = 0.0, None
+            unit.delay = 0.0
             self.convicted -= 1
-            return
-        unit.copy = unit.frame
-        unit.copy_until = now + _LONGER * unit.delay + _MARGIN
 
     def _add(self, shape: Shape, length: int) -> _Least:
         key = shape, length

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lumina_twisted.bus.canary import Canaries
 from lumina_twisted.bus.counters import Counters
@@ -23,9 +23,12 @@ from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.bus.transaction import TABLE, Attempt, Signal, State
 from lumina_twisted.errors import GatewayTargetDeviceFailedToRespond
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG
+from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG
 from lumina_twisted.modbus.lengths import is_request
 from lumina_twisted.modbus.rtu import Decoded
+
+_OTHER_CANARIES: Final = 6
+"""Kinds of canaries that are tried until one is unlike any copy that may come."""
 
 
 class Answered(NamedTuple):
@@ -75,6 +78,7 @@ class Wire:
         self._faults = faults
         self._serial = settings.serial  # of the last frame
         self._is_numbered = is_numbered
+        self._over_stream = over_stream
         self._proves = tuple(not is_numbered and settings.canary_for(unit) != "off" for unit in range(256))
         self._late = LateReplies(self._proves, is_numbered)
         self._canaries = Canaries(settings)
@@ -82,7 +86,7 @@ class Wire:
         self._ear = Ear()
         self._state = State.IDLE
         self._last_frame = b""
-        self._number = 0  # frames that have left
+        self._number = 0  # of the last frame that left
         self._junk = 0  # bytes of it that are accounted for
         self._was_answered = False  # the last frame
 
@@ -113,7 +117,13 @@ class Wire:
     def canary_for(self, request: Request) -> Request:
         """The bus's own question that goes ahead of ``request``."""
         self._counters.canaries += 1
-        return self._canaries.make(request, self._late.in_doubt(request.unit), self.echo.known)
+        in_doubt, echoes = self._late.in_doubt(request.unit), self.echo.known
+        canary = self._canaries.make(request, in_doubt, echoes)
+        for _ in range(_OTHER_CANARIES):
+            if canary.pattern.shape != request.pattern.shape and not self._surplus.blocked_until(canary):
+                break
+            canary = self._canaries.make(request, in_doubt, echoes)  # what it looks like may be a surplus reply
+        return canary
 
     def look_at(self, late: LateReply) -> float:
         """When it is time to ask again for what did not come."""
@@ -138,10 +148,11 @@ class Wire:
         if self._late.count:
             self._late.sending(request, now)
         self._ear.clear()
-        self._note_junk()
+        if self._ear.junk != self._junk:
+            self._note_junk()
         sent_until = now + self._pace.wire_time(request)
         expires = sent_until + self._pace.response_timeout(request)
-        self._number += 1
+        self._number += 2  # between two, another master may ask
         self.attempt = Attempt(request, now, sent_until, expires, self.echo.known, self._ear.junk, self._number)
         self._signal(Signal.BROADCAST_SENT if request.is_broadcast else Signal.REQUEST_SENT)
         request.attempts += 1
@@ -200,7 +211,7 @@ class Wire:
     def _on_frame(self, found: Decoded, now: float) -> Answered | None:
         attempt = self.attempt
         if attempt is not None and found.pattern is not None and found.pattern is attempt.echo_pattern:
-            self._on_echo(attempt)
+            self._on_own_frame(attempt, now)
             self._wait_for_frames()
             return None
         is_reply = attempt is not None and found.pattern is attempt.request.pattern
@@ -226,6 +237,8 @@ class Wire:
             self._doubled(frame[0])
             return None
         late = self._late.fitting(frame)
+        if late:
+            self._surplus.came_late(frame, now)
         if attempt is not None:
             ends = -math.inf if self._proves[frame[0]] else now  # time ends a doubt only where nothing can be proven
             others = [one for one in late if one.request is not attempt.request and one.lapses > ends]
@@ -244,7 +257,8 @@ class Wire:
         self._counters.late += 1
         self._faults.note(frame[0], Fault.LATE)
         self._health.heard(frame[0], late[0].request.serial, now)
-        self._late.seen(frame[0], late[0].numbers[0])
+        if not any(one.request.is_foreign for one in late):  # whose place in the device's order nobody knows
+            self._late.seen(late[0])
         return None
 
     def _on_reply(
@@ -331,9 +345,20 @@ class Wire:
             if request.pattern.can_equal_request or not self.echo.is_learned:
                 self._counters.foreign += 1
                 return False
-        if request.pattern.echo is not None and not attempt.echoed and self._ear.junk == attempt.junk:
+        is_only_reply = request.attempts == 1  # one to an earlier attempt may come before the echo
+        if request.pattern.echo and is_only_reply and not attempt.echoed and self._ear.junk == attempt.junk:
             self.echo.learn(False)
         return True
+
+    def _on_own_frame(self, attempt: Attempt, now: float) -> None:
+        """The frame that is on the wire is heard: an echo; or, where none is expected any more, another master asks the
+        same, or the port has begun to echo."""
+        if attempt.echo is not False and not attempt.echoed:
+            self._on_echo(attempt)
+            return
+        attempt.echoed = True
+        self.echo.doubt()
+        self._on_other_master(attempt.request.frame, now, is_certain=False)
 
     def _on_echo(self, attempt: Attempt) -> None:
         self._counters.echoes += 1
@@ -372,12 +397,14 @@ class Wire:
         """A whole frame that answers nothing: an echo, another master's request, a surplus reply, one of a wrong
         length, or a stranger's."""
         unit = frame[0]
-        if frame == self._last_frame:
-            self._counters.foreign += 1
+        is_own = frame == self._last_frame
+        if is_own:
             self.echo.doubt()
-            return
         if not self._is_numbered and is_request(frame[1:-2]):
-            self._on_other_master(frame, now)
+            self._on_other_master(frame, now, is_certain=not is_own)
+            return
+        if is_own:
+            self._counters.foreign += 1
             return
         self._health.heard(unit, self._serial, now)
         attempt = self.attempt
@@ -398,14 +425,20 @@ class Wire:
         self._counters.foreign += 1
         self._faults.note(frame[0], Fault.FOREIGN)
 
-    def _on_other_master(self, frame: bytes, now: float) -> None:
-        """Somebody else asks on this wire: what has the form of the reply to that is not ours."""
-        self._counters.other_master += 1
-        self._faults.note(frame[0], Fault.OTHER_MASTER)
-        self._findings.add(Finding(frame[0], "other_master"))
-        self._number += 1
-        self._late.other_asked(Request(None, frame, self._serial, now), self._number, now)
-        self._wait_for_frames()
+    def _on_other_master(self, frame: bytes, now: float, *, is_certain: bool) -> None:
+        """Somebody else asks on this wire: what has the form of the reply to that is not ours.
+
+        :param is_certain: whether it cannot be an echo.
+        """
+        if is_certain:
+            self._counters.other_master += 1
+            self._faults.note(frame[0], Fault.OTHER_MASTER)
+            self._findings.add(Finding(frame[0], "other_master"))
+        else:
+            self._counters.foreign += 1
+        if frame[0] != BROADCAST:  # nobody answers that
+            self._late.other_asked(Request(None, frame, self._serial, now), self._number + 1, now)
+            self._wait_for_frames()
 
     def _doubled(self, unit: int) -> None:
         self._counters.doubled += 1
@@ -454,8 +487,8 @@ class Wire:
         heard = self._ear.junk + self._ear.unread > attempt.junk
         self._close()
         self._wait_for_frames()
-        if request.probe_for is not None and self.echo.known is None and not heard:
-            self.echo.learn(False)  # neither an echo nor anything else: nothing echoes
+        if request.probe_for is not None and self.echo.known is None and not heard and not self._over_stream:
+            self.echo.learn(False)  # neither an echo nor anything else: nothing echoes, where nothing delays an echo
         self._signal(Signal.ERROR_PROCESSED)
         return Unanswered(request, late, is_damaged)
 

@@ -55,8 +55,11 @@ def reply_length(buffer: Buffer, start: int = 0) -> int:
 
 
 def is_request(pdu: bytes) -> bool:
-    """Whether a whole PDU can only be a request: its length is that of one, and not that of a reply."""
-    return request_length(pdu) == len(pdu) != reply_length(pdu)
+    """Whether a whole PDU can only be a request: its length is that of one, and not that of a reply. No reply holds
+    half a register, so a read of registers from address 0x0300 to 0x03FF is told from one of three bytes."""
+    if request_length(pdu) != len(pdu):
+        return False
+    return reply_length(pdu) != len(pdu) or (pdu[0] in (3, 4) and pdu[1] % 2 == 1)
 
 
 def expected_reply_length(pdu: bytes) -> int:

@@ -137,6 +137,8 @@ class Decoder:
         if patterns is not self._patterns:
             self._patterns = patterns
             self._look_again()
+        if not self._buffer:
+            return None
         found = self._scan(patterns, hold=True)
         if found is None and len(self._buffer) > 2 * MAX_RTU_ADU:
             self._drop(len(self._buffer) - MAX_RTU_ADU)
@@ -237,7 +239,8 @@ class Decoder:
         self.junk += start
         frame = bytes(self._buffer[start : start + length])
         del self._buffer[: start + length]
-        self._pieces = [one - start - length for one in self._pieces if one > start + length]
+        if self._pieces:
+            self._pieces = [one - start - length for one in self._pieces if one > start + length]
         self._burst = True
         self._look_again()
         self.damaged = ()  # its bytes may be among these

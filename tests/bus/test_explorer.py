@@ -184,7 +184,8 @@ def state_of(walk: Walk) -> str:
           live and one.numbers[-1] < live.number) for one in doubts],
         [(ahead(one.canary_at), one.tends_to_be_late, one.lateness) for one in wire._late._units.values()],
         [(one.sent % 12, one.returns, one.silent) for one in canaries],
-        [(one.shape, one.frame, one.delay, one.copy, ahead(one.copy_until), ahead(one.at + 2)) for one in surplus],
+        [(one.shape, one.delay, [(reply, ahead(at + 2)) for reply, at in one.recent], ahead(one.at + 2))
+         for one in surplus],
         [list(ring) for ring in bus._queue._rings], bus._queue._served and bus._queue._served.key,
         {key: round(one.balance, 6) for key, one in bus._queue._clients.items()},
         [round(one.value, 6) for one in bus._queue._usual],

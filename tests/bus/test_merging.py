@@ -31,7 +31,9 @@ class MergeCase(SynchronousTestCase):
         self.make()
 
     def make(self, **settings: Any) -> None:
-        base = {"timeout": 0.1, "echo": "off", "retries": 0, "merge": True, "writes_first": False}
+        base = {
+            "timeout": 0.1, "echo": "off", "retries": 0, "busy_retries": 3, "merge": True, "writes_first": False,
+        }
         self.world = SharedWorld(BusSettings(**{**base, **settings}))
         self.illegal: set[int] = set()
         self.edges: set[int] = set()

@@ -41,6 +41,8 @@ def reply_to(frame: bytes) -> bytes:
     if frame[1] > 4:
         return b""  # a test that asks for more says what it is
     values = frame[2:4] * int.from_bytes(frame[4:6], "big")
+    if frame[1] < 3:
+        values = values[: (len(values) // 2 + 7) // 8]
     return encode_adu(frame[0], bytes((frame[1], len(values))) + values)
 
 
