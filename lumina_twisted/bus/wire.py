@@ -86,6 +86,7 @@ class Wire:
         self._ear = Ear()
         self._state = State.IDLE
         self._last_frame = b""
+        self._echo_is_due = False  # of the last frame, whose transaction is over
         self._number = 0  # of the last frame that left
         self._junk = 0  # bytes of it that are accounted for
         self._was_answered = False  # the last frame
@@ -398,9 +399,10 @@ class Wire:
         length, or a stranger's."""
         unit = frame[0]
         is_own = frame == self._last_frame
+        is_echo, self._echo_is_due = is_own and self._echo_is_due, self._echo_is_due and not is_own
         if is_own:
             self.echo.doubt()
-        if not self._is_numbered and is_request(frame[1:-2]):
+        if not is_echo and not self._is_numbered and is_request(frame[1:-2]):
             self._on_other_master(frame, now, is_certain=not is_own)
             return
         if is_own:
@@ -538,6 +540,7 @@ class Wire:
         self._health.nothing_learned()
         self.echo.reset()  # the adapter that comes back may be another
         self._ear.clear()
+        self._echo_is_due = False
         attempt, self.attempt = self.attempt, None
         if attempt is None:
             return None
@@ -615,6 +618,7 @@ class Wire:
         heard = self._ear.junk + self._ear.unread > attempt.junk
         if attempt.echo and not attempt.echoed and heard:
             self._counters.collisions += 1
+        self._echo_is_due = attempt.echo is not False and not attempt.echoed
         self._counters.junk_bytes = self._ear.junk
 
     def _wait_for_frames(self) -> None:
