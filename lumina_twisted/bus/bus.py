@@ -526,10 +526,14 @@ class Bus:
             if now >= attempt.expires:
                 self._wire.turnaround_over()
                 self.figures.over(now)
-        elif now >= attempt.expires or self._wire.is_spoiled(attempt, now):
+        elif now >= attempt.expires or (self._wire.is_spoiled(attempt, now) and self._may_be_asked_again(attempt)):
             self._take_answers(self._wire.end_of_burst(now), now)
             if self._wire.attempt is attempt:
                 self._end_of_wait(attempt, now)
+
+    def _may_be_asked_again(self, attempt: Attempt) -> bool:
+        """Who may not is better off with what may still come until the response timeout."""
+        return attempt.request.attempts <= allowed_retries(attempt.request, self._settings)
 
     def _end_of_wait(self, attempt: Attempt, now: float) -> None:
         """No reply was accepted in time."""

@@ -73,10 +73,13 @@ class _Least:
         """A reply took so long."""
         self.count += 1
         self._count += 1
-        self._lately = min(self._lately, time)
+        if time < self._lately:
+            self._lately = time
+            if time < self.value:
+                self.value = time
         if self._count == _LATELY:
-            self._before, self._lately, self._count = self._lately, math.inf, 0
-        self.value = min(self._lately, self._before)
+            self.value = self._before = self._lately
+            self._lately, self._count = math.inf, 0
 
 
 class _Unit:
@@ -128,14 +131,16 @@ class Surplus:
         least = self._least.get((shape, length))
         if least is None:
             least = self._add(shape, length)
-        possible = 0.0
-        if self._has_wire_time:
-            possible = (len(request.frame) + length) * bits / request.serial.baudrate
-            possible = _POSSIBLE * possible if least.value >= possible else 0.0
-        if least.count < _ENOUGH or took >= max(_SOON * least.value, possible):
-            least.note(took)
-            return False
-        return True
+        value = least.value
+        if least.count >= _ENOUGH:
+            if took < _SOON * value:
+                return True
+            if self._has_wire_time and took < value:
+                possible = (len(request.frame) + length) * bits / request.serial.baudrate
+                if took < _POSSIBLE * possible <= possible <= value:
+                    return True
+        least.note(took)
+        return False
 
     def was_not(self, request: Request, length: int, took: float) -> None:
         """A reply that was held was the right one: it shows how soon they may come."""
@@ -176,10 +181,9 @@ class Surplus:
     def needs_proof(self, request: Request) -> bool:
         """Whether the stream that ``request`` would go on has proven nothing for long."""
         unit = self._units[request.unit]
-        return (
-            unit is not None and unit.streak >= unit.limit and unit.bytes >= unit.limit * LENGTH
-            and unit.shape == request.pattern.shape
-        )
+        if unit is None or unit.streak < unit.limit:
+            return False
+        return unit.bytes >= unit.limit * LENGTH and unit.shape == request.pattern.shape
 
     def proof_failed(self, unit_id: int) -> None:
         """The canary that went ahead was not answered: the next one is tried after twice as many answers."""

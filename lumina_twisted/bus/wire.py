@@ -109,11 +109,10 @@ class Wire:
         """Whether something must be proven before ``request`` goes on the wire: that nothing comes any more which could
         be taken for its reply, that its own reply, which came too soon, was its own, or that the stream of its shape
         is not shifted."""
-        if not self._proves[request.unit] or request.is_broadcast:
-            return False
-        if self._late.count and (self._in_doubt(request) is not None or self._late.needs_proof(request)):
-            return True
-        return self._surplus.needs_proof(request)
+        is_unproven = self._surplus.needs_proof(request) or (
+            self._late.count > 0 and (self._in_doubt(request) is not None or self._late.needs_proof(request))
+        )
+        return is_unproven and self._proves[request.unit] and not request.is_broadcast
 
     def canary_for(self, request: Request) -> Request:
         """The bus's own question that goes ahead of ``request``."""
@@ -302,7 +301,7 @@ class Wire:
         """Whether a reply came too soon to be accepted without a proof. A second one in the same transaction shows that
         the first was surplus."""
         request = attempt.request
-        if not self._can_hold(request):
+        if self._is_numbered or request.is_canary or (self._late.count and self._late.has_own(request)):
             return False
         if attempt.held is not None:
             self._doubled(request.unit)
@@ -310,8 +309,7 @@ class Wire:
             attempt.held = None
             return False
         took, serial = now - attempt.began, request.serial
-        bits = 1 + serial.bytesize + (serial.parity != "N") + serial.stopbits
-        if not self._surplus.is_too_soon(request, len(frame), took, bits):
+        if not self._surplus.is_too_soon(request, len(frame), took, serial.bits):
             return False
         self._hold(attempt, frame, now)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from attrs import frozen
@@ -20,6 +21,11 @@ class SerialSettings:
     bytesize: Literal[7, 8] = setting(8, "data bits of a character; RTU needs 8", unit="bits")
     parity: Parity = setting("N", "parity: N none, E even, O odd, M mark, S space")
     stopbits: Literal[1, 2] = setting(1, "stop bits of a character", unit="bits")
+
+    @cached_property
+    def bits(self) -> int:
+        """Bits of one character on the wire, its start bit included."""
+        return 1 + self.bytesize + (self.parity != "N") + self.stopbits
 
     def __str__(self) -> str:
         return f"{self.baudrate} {self.bytesize}{self.parity}{self.stopbits}"
