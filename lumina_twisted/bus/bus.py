@@ -566,8 +566,8 @@ class Bus:
             self._refuse_offline(request.unit, now)
 
     def _canary_failed(self, canary: Request, now: float) -> None:
-        """What it went ahead of is given up when it went ahead as often as that would be asked for itself, unless what
-        is in doubt may well be only late."""
+        """Ends the waiting request after as many unanswered canaries as it has retries, unless the reply in doubt may
+        just be late."""
         waiting = canary.probe_for
         assert waiting is not None, "a canary goes ahead of something"
         waiting.canaries += 1

@@ -121,12 +121,9 @@ class Surplus:
 
     # -- too soon ------------------------------------------------------------------------------------------------
 
-    def is_too_soon(self, request: Request, length: int, took: float, bits: int) -> bool:
+    def is_too_soon(self, request: Request, length: int, took: float) -> bool:
         """Whether a reply of ``length`` bytes that ``took`` so many seconds, from the first byte of the question to its
-        own last, is probably an earlier one's. If it is not it shall be noted, once that is known.
-
-        :param bits: that one character takes on the wire.
-        """
+        own last, is probably an earlier one's. If it is not it shall be noted, once that is known."""
         shape = request.pattern.shape
         least = self._least.get((shape, length))
         if least is None:
@@ -136,7 +133,7 @@ class Surplus:
             if took < _SOON * value:
                 return True
             if self._has_wire_time and took < value:
-                possible = (len(request.frame) + length) * bits / request.serial.baudrate
+                possible = (len(request.frame) + length) * request.serial.bits / request.serial.baudrate
                 if took < _POSSIBLE * possible <= possible <= value:
                     return True
         least.note(took)

@@ -223,8 +223,8 @@ class Wire:
         return None
 
     def _on_doubtful(self, attempt: Attempt | None, frame: bytes, now: float) -> Answered | None:
-        """A frame while other replies may come, or copies of some. What could belong to several requests belongs to
-        nobody; it is no older than the oldest of them.
+        """A frame while other replies may come, or copies of some. One that could answer several requests is discarded;
+        it still proves that nothing older than the oldest of them will come.
 
         :param attempt: the one that runs, if the frame has the form of its reply.
         """
@@ -301,15 +301,14 @@ class Wire:
         """Whether a reply came too soon to be accepted without a proof. A second one in the same transaction shows that
         the first was surplus."""
         request = attempt.request
-        if self._is_numbered or request.is_canary or (self._late.count and self._late.has_own(request)):
+        if not self._can_hold(request):
             return False
         if attempt.held is not None:
             self._doubled(request.unit)
             self._surplus.convicts(attempt.held, now)
             attempt.held = None
             return False
-        took, serial = now - attempt.began, request.serial
-        if not self._surplus.is_too_soon(request, len(frame), took, serial.bits):
+        if not self._surplus.is_too_soon(request, len(frame), now - attempt.began):
             return False
         self._hold(attempt, frame, now)
         return True
