@@ -17,7 +17,7 @@ from contextlib import ExitStack
 
 from benchmarks.length import Figures, Length
 from benchmarks.rig import Lumina, free_port, wait_for
-from lumina_twisted.modbus.crc import append_crc
+from lumina_twisted.framing.crc import append_crc
 
 POLL = 1.0
 """Seconds between two reads."""

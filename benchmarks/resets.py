@@ -12,7 +12,7 @@ from collections import Counter
 from benchmarks.rig import Lumina, free_port
 from lumina_twisted.client.aio import ModbusTcpClient
 from lumina_twisted.errors import LuminaError, OutcomeUnknown
-from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
+from lumina_twisted.framing.mbap import Adu, MbapDecoder, encode_adu
 
 READERS, WRITER_UNIT, ANSWERS_AFTER = 4, 99, 0.003
 

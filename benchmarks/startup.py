@@ -9,7 +9,7 @@ import time
 
 from benchmarks.length import Figures, Length, say
 from benchmarks.rig import Busim, CannotMeasure, Lumina
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 
 COMMAND = f"first:bench:bus:115200:{encode_adu(1, bytes.fromhex('0300000001')).hex()}:7\n".encode()
 

@@ -9,7 +9,7 @@ import unittest
 
 from benchmarks.faults import FAULTS
 from benchmarks.rig import BIN, Busim, Lumina, bus_and_daemon, load_lines, load_modbus_tcp, mbload
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 
 LIMITED = ("bash", "-c", 'ulimit -Sn 1024; exec "$@"', "bash")
 

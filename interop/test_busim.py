@@ -12,7 +12,7 @@ import time
 import unittest
 
 from benchmarks.rig import BIN, Busim, free_port, parsed
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 
 READ = encode_adu(1, bytes.fromhex("03 0005 0002"))
 ANSWER = encode_adu(1, bytes.fromhex("03 04 03ed 03ee"))

@@ -12,7 +12,7 @@ import unittest
 
 from benchmarks.rig import Lumina
 from interop.device import PYMODBUS_DEVICE, Wire
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 
 HERE = pathlib.Path(__file__).parent
 

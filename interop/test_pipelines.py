@@ -10,7 +10,7 @@ import unittest
 from collections.abc import Iterator
 
 from benchmarks.rig import Busim, Lumina
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 
 COUNT = 10_000
 UNIT = 3

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from lumina_twisted.printable import shown
+from lumina_twisted.text import shown
 
 
 class LuminaError(Exception):

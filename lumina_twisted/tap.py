@@ -20,7 +20,7 @@ from lumina_twisted.config.logs import DaemonLog
 from lumina_twisted.config.process import Operator
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import tcp_address
-from lumina_twisted.printable import shown
+from lumina_twisted.text import shown
 
 
 class Options(usage.Options):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu import FileRecord, RecordReference, Reply, Request
-from lumina_twisted.modbus.rtu import encode_adu
 
 UNIT = 0x11
 

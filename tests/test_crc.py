@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.modbus.crc import append_crc, crc16, crc16_by_table, crc_bytes, crc_ok
+from lumina_twisted.framing.crc import append_crc, crc16, crc16_by_table, crc_bytes, crc_ok
 from tests.strategies import QUICK
 
 

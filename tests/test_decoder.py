@@ -8,11 +8,11 @@ from itertools import cycle, islice
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import FrameError
-from lumina_twisted.modbus import rtu
-from lumina_twisted.modbus.crc import append_crc
+from lumina_twisted.framing import rtu
+from lumina_twisted.framing.crc import append_crc
+from lumina_twisted.framing.rtu import Decoded, Decoder, decode_adu, encode_adu
 from lumina_twisted.modbus.lengths import Buffer
 from lumina_twisted.modbus.reply import ReplyPattern
-from lumina_twisted.modbus.rtu import Decoded, Decoder, decode_adu, encode_adu
 from tests.golden import GOLDEN, UNIT
 
 REQUEST = encode_adu(UNIT, bytes.fromhex("03 0000 0032"))

@@ -17,10 +17,10 @@ import serial
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.process import memory
-from lumina_twisted.modbus.mbap import Adu, MbapDecoder
-from lumina_twisted.modbus.mbap import encode_adu as mbap
-from lumina_twisted.modbus.rtu import decode_adu
-from lumina_twisted.modbus.rtu import encode_adu as rtu
+from lumina_twisted.framing.mbap import Adu, MbapDecoder
+from lumina_twisted.framing.mbap import encode_adu as mbap
+from lumina_twisted.framing.rtu import decode_adu
+from lumina_twisted.framing.rtu import encode_adu as rtu
 from tests.cli.case import run_main
 from tests.twistd_process import PATIENCE, TestDevice, Twistd, free_tcp_port
 

@@ -15,10 +15,10 @@ from pymodbus.pdu import other_message as other
 from pymodbus.pdu import register_message as register
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.framing.rtu import decode_adu, encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.codes import FunctionCode
 from lumina_twisted.modbus.pdu import FileRecord, RecordReference, decode_reply, decode_request
-from lumina_twisted.modbus.rtu import decode_adu, encode_adu
 from tests.golden import EXCEPTION, EXCEPTION_PDU, GOLDEN, UNIT, bits
 
 

@@ -12,22 +12,19 @@ PACKAGE = "lumina_twisted"
 ROOT = pathlib.Path(__file__).parent.parent / PACKAGE
 
 FLOORS = (
-    {"__init__", "document", "errors", "modbus", "lineproto", "printable", "priority", "schema", "valueproto"},
-    {"bus"},
-    {"ports", "simulator", "log", "files", "prioritizing", "retrying", "validating", "pooling"},
-    {"devices", "client"},
-    {"frontends", "testing", "helpers"},
-    {"config", "tap", "cli"},
+    {"__init__", "document", "errors", "framing", "lineproto", "modbus", "priority", "schema", "text", "valueproto"},
+    {"access", "bus", "statistics"},
+    {"awaiting", "files", "log", "ports", "simulator"},
+    {"client", "devices"},
+    {"frontends", "helpers", "testing"},
+    {"cli", "config", "tap"},
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
-SIDEWAYS = {
-    ("simulator", "ports"), ("prioritizing", "retrying"), ("validating", "retrying"), ("testing", "frontends"),
-    ("pooling", "ports"), ("pooling", "retrying"), ("log", "files"), ("simulator", "files"),
-}
+SIDEWAYS = {("log", "files"), ("simulator", "files"), ("simulator", "ports"), ("testing", "frontends")}
 """What may be imported from the same floor, on the floors whose folders stand apart (2, 3 and 4)."""
 IMPURE = {"twisted", "zope", "serial", "time", "datetime", "socket", "select", "asyncio", "threading", "random"}
 """What floors 0 and 1 do without."""
-WITH_REACTOR = {"tap", "cli", "client", "retrying", "pooling"}
+WITH_REACTOR = {"awaiting", "cli", "client", "helpers", "tap"}
 """Who may know the global reactor. A client, a retry and a pool of connections live in a user's program, and take its
 reactor if it names none."""
 

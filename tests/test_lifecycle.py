@@ -18,8 +18,8 @@ import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.modbus.crc import crc_ok
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.crc import crc_ok
+from lumina_twisted.framing.rtu import encode_adu
 from tests.twistd_process import (
     PATIENCE,
     Client,

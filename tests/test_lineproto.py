@@ -22,6 +22,7 @@ from lumina_twisted.errors import (
     Stopping,
     exception_from_code,
 )
+from lumina_twisted.framing.crc import append_crc, crc_ok
 from lumina_twisted.lineproto import (
     MAX_ERROR_LINE,
     Command,
@@ -32,7 +33,6 @@ from lumina_twisted.lineproto import (
     parse_command,
     reason_of,
 )
-from lumina_twisted.modbus.crc import append_crc, crc_ok
 
 READ = append_crc(bytes.fromhex("010300000001"))
 LINE = b"usb0_thc_010300000001_20241124170450_aB:thc:/dev/ttyUSB0:9600:010300000001840a:7:1.5"

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.errors import ModbusException, OutcomeUnknown, RequestError, ResponseTimeout
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.simulator.device import SimulatedDevice

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import FrameError, RequestError
-from lumina_twisted.modbus.mbap import MAX_MBAP_ADU, Adu, MbapDecoder, encode_adu
+from lumina_twisted.framing.mbap import MAX_MBAP_ADU, Adu, MbapDecoder, encode_adu
 
 ADUS = st.lists(
     st.builds(Adu, st.integers(0, 65535), st.integers(0, 255), st.binary(min_size=1, max_size=253)), max_size=5

@@ -18,6 +18,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.helpers import (
     CommandPrioritizer,
     CommandValidator,
@@ -28,7 +29,6 @@ from lumina_twisted.helpers import (
     ResponseParser,
     RetryManager,
 )
-from lumina_twisted.modbus.rtu import encode_adu
 from tests.twistd_process import Client, Twistd, free_tcp_port
 
 ROOT = pathlib.Path(__file__).parent.parent

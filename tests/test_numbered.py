@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import FrameError
-from lumina_twisted.modbus.mbap import encode_adu as mbap
-from lumina_twisted.modbus.numbered import MOST_UNANSWERED, Heard, Numbers, ReplyStream
-from lumina_twisted.modbus.rtu import encode_adu as rtu
+from lumina_twisted.framing.mbap import encode_adu as mbap
+from lumina_twisted.framing.numbered import MOST_UNANSWERED, Heard, Numbers, ReplyStream
+from lumina_twisted.framing.rtu import encode_adu as rtu
 
 READ, REPLY = bytes.fromhex("0300000001"), bytes.fromhex("0302AAAA")
 OTHER, OTHERS_REPLY = bytes.fromhex("0400050002"), bytes.fromhex("0404BBBBCCCC")

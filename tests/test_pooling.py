@@ -19,6 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from lumina_twisted.awaiting import LoopReactor, reactor_here
 from lumina_twisted.errors import (
     ConfigError,
     IllegalDataAddress,
@@ -28,10 +29,9 @@ from lumina_twisted.errors import (
     RequestError,
     ResponseTimeout,
 )
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.helpers import ConnectionPool
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.rtu import encode_adu
-from lumina_twisted.pooling.loop_reactor import LoopReactor, reactor_here
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.timer import FineTimer

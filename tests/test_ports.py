@@ -39,7 +39,7 @@ from lumina_twisted.errors import (
     PortLost,
     RequestError,
 )
-from lumina_twisted.modbus.crc import append_crc
+from lumina_twisted.framing.crc import append_crc
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost, why_not_open
 from lumina_twisted.ports.pool import PortPool

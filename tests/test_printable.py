@@ -13,7 +13,7 @@ from lumina_twisted import tap
 from lumina_twisted.cli.output import Output
 from lumina_twisted.errors import ConfigError, IllegalDataAddress, LineError, PortError, RequestError
 from lumina_twisted.log.lines import STYLES
-from lumina_twisted.printable import shown, shown_lines
+from lumina_twisted.text import shown, shown_lines
 from lumina_twisted.valueproto import answer as answers
 from lumina_twisted.valueproto.answer import NamedReading
 from lumina_twisted.valueproto.reading import Quality, Reading

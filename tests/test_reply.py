@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import FrameError
+from lumina_twisted.framing.crc import append_crc
+from lumina_twisted.framing.rtu import AT_SILENCE, NO_MATCH, WholeFrame, check_request_frame, encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU, FunctionCode
-from lumina_twisted.modbus.crc import append_crc
 from lumina_twisted.modbus.reply import ReplyPattern, Shape, reply_pattern
-from lumina_twisted.modbus.rtu import AT_SILENCE, NO_MATCH, WholeFrame, check_request_frame, encode_adu
 from tests.golden import GOLDEN, UNIT
 from tests.strategies import QUICK, REQUESTS
 

@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import IllegalDataAddress, OutcomeUnknown, RequestError, ResponseTimeout, ServerDeviceBusy
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.helpers import RetryManager
-from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.testing import MemoryPort, MemoryServer
 
 

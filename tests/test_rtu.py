@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import FrameError, RequestError
-from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.crc import append_crc, crc_ok
-from lumina_twisted.modbus.lengths import request_length
-from lumina_twisted.modbus.reply import ReplyPattern
-from lumina_twisted.modbus.rtu import (
+from lumina_twisted.framing.crc import append_crc, crc_ok
+from lumina_twisted.framing.rtu import (
     Decoded,
     Decoder,
     Pattern,
@@ -24,6 +21,9 @@ from lumina_twisted.modbus.rtu import (
     decode_adu,
     encode_adu,
 )
+from lumina_twisted.modbus import pdu
+from lumina_twisted.modbus.lengths import request_length
+from lumina_twisted.modbus.reply import ReplyPattern
 from tests.golden import GOLDEN, UNIT, Golden
 from tests.strategies import QUICK
 

@@ -14,14 +14,14 @@ from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.config.toml_file import add_document
 from lumina_twisted.config.words import add_port_word
 from lumina_twisted.errors import ConfigError, NotAllowed, error_from_reason
+from lumina_twisted.framing.mbap import Adu
+from lumina_twisted.framing.mbap import encode_adu as mbap
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.frontends.gateway import exception_code
+from lumina_twisted.helpers.retrying import worth_retrying
 from lumina_twisted.lineproto import format_error, reason_of
-from lumina_twisted.modbus.mbap import Adu
-from lumina_twisted.modbus.mbap import encode_adu as mbap
-from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.retrying import worth_retrying
 from lumina_twisted.testing import MemoryListener
 from tests.bus.test_merging import MergeCase
 from tests.line_listener import STAMP, Listener, command

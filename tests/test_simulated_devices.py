@@ -14,7 +14,7 @@ from lumina_twisted.devices.description import Point, Profile
 from lumina_twisted.devices.document import read_profiles
 from lumina_twisted.devices.shipped import shipped_profiles
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.simulator.build import devices_of
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.settings import SimulatedBusSettings, SimulatedUnitSettings

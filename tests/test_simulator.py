@@ -21,11 +21,11 @@ from zope.interface import implementer
 
 from lumina_twisted.config.demo import BAUDRATES, DemoService
 from lumina_twisted.config.demo_hints import hints
+from lumina_twisted.framing.rtu import decode_adu, encode_adu
+from lumina_twisted.framing.timing import t3_5, wire_time
 from lumina_twisted.lineproto import parse_command
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu import decode_reply
-from lumina_twisted.modbus.rtu import decode_adu, encode_adu
-from lumina_twisted.modbus.timing import t3_5, wire_time
 from lumina_twisted.simulator.bus import FIFO, SimulatedBus
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.tables import TABLE_SIZE

@@ -15,10 +15,10 @@ from twisted.trial.unittest import TestCase
 from lumina_twisted.config.demo import DemoService
 from lumina_twisted.config.demo_hints import hints
 from lumina_twisted.errors import IllegalDataAddress, OutcomeUnknown, PortClosed, ResponseTimeout
+from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.timing import t3_5, wire_time
 from lumina_twisted.lineproto import parse_command
-from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.modbus.timing import t3_5, wire_time
 from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.settings import PortSettings

@@ -28,7 +28,6 @@ from twisted.logger import Logger, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.errors import (
     ConfigError,
@@ -41,9 +40,9 @@ from lumina_twisted.errors import (
     PortLost,
     ResponseTimeout,
 )
-from lumina_twisted.modbus.mbap import MbapDecoder
-from lumina_twisted.modbus.mbap import encode_adu as mbap
-from lumina_twisted.modbus.rtu import encode_adu as rtu
+from lumina_twisted.framing.mbap import MbapDecoder
+from lumina_twisted.framing.mbap import encode_adu as mbap
+from lumina_twisted.framing.rtu import encode_adu as rtu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports import dial_in
 from lumina_twisted.ports.address import SocketAddress, parted, same_place, socket_address
@@ -52,6 +51,7 @@ from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import CONNECT_TIMEOUT, Link, ModbusTcpSocket, SocketEndpoint, why_no_connection
 from lumina_twisted.simulator.device import SimulatedDevice
+from lumina_twisted.statistics.counters import Counters
 from tests.twistd_process import free_tcp_port
 
 READ = bytes.fromhex("0300000001")

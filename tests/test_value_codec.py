@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.registers import KINDS, limits, registers_of, writer
-from lumina_twisted.modbus.value_codec import Value, ValueCodec
+from lumina_twisted.modbus.values.codec import Value, ValueCodec
 from tests.strategies import QUICK, WORDS
 
 FEW = settings(QUICK, max_examples=60)

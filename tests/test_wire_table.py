@@ -22,7 +22,7 @@ from lumina_twisted.errors import (
     ResponseTimeout,
     Stopping,
 )
-from lumina_twisted.modbus.crc import append_crc
+from lumina_twisted.framing.crc import append_crc
 from lumina_twisted.testing import Asked, MemoryPort
 from tests.line_listener import STAMP, Listener, command, read_registers, registers
 from tests.original_clients import FirstClient, SecondClient, Told

@@ -16,11 +16,11 @@ from lumina_twisted.devices.plant import Plant
 from lumina_twisted.devices.settings import ValuesSettings
 from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.errors import IllegalDataValue, OutcomeUnknown, PortClosed
+from lumina_twisted.framing.mbap import encode_adu as mbap
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.frontends.rtu import Program, RtuOptions
 from lumina_twisted.log.folding import Folding
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.mbap import encode_adu as mbap
-from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings

@@ -25,18 +25,13 @@ from typing import Final, Literal
 
 from lumina_twisted.bus import failures
 from lumina_twisted.bus.admission import Admission
-from lumina_twisted.bus.analytics import QueueAnalytics
-from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.echo import probe_for
 from lumina_twisted.bus.events import Event, Findings, Frame, Request
-from lumina_twisted.bus.faults import Fault, Faults
-from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.joining import Joining
 from lumina_twisted.bus.late_replies import LateReply
 from lumina_twisted.bus.merging import Block
-from lumina_twisted.bus.monitor import PerformanceMonitor
 from lumina_twisted.bus.noise import NoiseWatch
 from lumina_twisted.bus.outcomes import Outcomes
 from lumina_twisted.bus.pace import Pace
@@ -49,6 +44,11 @@ from lumina_twisted.bus.sharing import Sharing
 from lumina_twisted.bus.transaction import Attempt
 from lumina_twisted.bus.wire import Answered, Unanswered, Wire
 from lumina_twisted.errors import ModbusError, Overloaded, PortClosed, QueueFull, UnitOffline
+from lumina_twisted.statistics.analytics import QueueAnalytics
+from lumina_twisted.statistics.counters import Counters
+from lumina_twisted.statistics.faults import Fault, Faults
+from lumina_twisted.statistics.figures import BusFigures
+from lumina_twisted.statistics.monitor import PerformanceMonitor
 
 DEAF: Final = 8
 """Attempts in a row without a byte from anybody after which a socket is connected anew: a converter that stalls for

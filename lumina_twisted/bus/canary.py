@@ -19,9 +19,9 @@ from typing import Final
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.late_replies import LateReply
 from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.codes import FunctionCode
 from lumina_twisted.modbus.reply import Shape
-from lumina_twisted.modbus.rtu import encode_adu
 
 LENGTH: Final = 16
 """Bytes of a canary and of its reply, with which it is reckoned."""

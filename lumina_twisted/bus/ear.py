@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from lumina_twisted.bus.transaction import Attempt
+from lumina_twisted.framing.rtu import Decoded, Decoder, Pattern
 from lumina_twisted.modbus.lengths import UNKNOWN, request_length
 from lumina_twisted.modbus.reply import ReplyPattern
-from lumina_twisted.modbus.rtu import Decoded, Decoder, Pattern
 
 LONGEST_PAUSE: Final = 0.05
 """Longer than an adapter pauses inside a frame: a reply that stopped this long ago does not go on."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Request
-from lumina_twisted.bus.faults import HEARD
 from lumina_twisted.errors import (
     Expired,
     GatewayTargetDeviceFailedToRespond,
@@ -27,6 +25,8 @@ from lumina_twisted.errors import (
     UnitOffline,
     exception_from_code,
 )
+from lumina_twisted.statistics.counters import Counters
+from lumina_twisted.statistics.faults import HEARD
 
 REMEDY: Final = (
     "check the wiring, its termination and bias, the speed and parity, and that no two units share an address"

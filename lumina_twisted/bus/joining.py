@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 
-from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.merging import Merging
 from lumina_twisted.bus.pace import Pace
@@ -18,6 +17,7 @@ from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.sharing import Sharing
 from lumina_twisted.bus.wire import Wire
+from lumina_twisted.statistics.counters import Counters
 
 
 class Joining:

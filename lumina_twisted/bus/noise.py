@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from lumina_twisted.bus.faults import DAMAGED, FAILED, Fault, Faults, told_of
-from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.errors import OutcomeUnknown, ResponseTimeout
+from lumina_twisted.statistics.faults import DAMAGED, FAILED, Fault, Faults, told_of
+from lumina_twisted.statistics.figures import BusFigures
 
 FIRST_LOOK: Final = 10.0
 """Seconds from the first failure until somebody looks whether it was the only one."""

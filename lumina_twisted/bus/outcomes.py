@@ -7,11 +7,11 @@ from copy import copy
 from typing import Final
 
 from lumina_twisted.bus import failures
-from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Event, Failure, Reply, Request
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.sharing import Sharing, cut
 from lumina_twisted.errors import ModbusError, PortClosed, PortLost, ServerDeviceFailure, Stopping
+from lumina_twisted.statistics.counters import Counters
 
 LAST_OF_THE_REQUEST: Final = ServerDeviceFailure.code
 """Exceptions up to here are about what was asked, or may be; later ones are of the device, or of a gateway."""

@@ -10,7 +10,7 @@ from typing import Final
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.latency import LONGEST, UNKNOWN, Latencies
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.modbus import timing
+from lumina_twisted.framing import timing
 from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU
 from lumina_twisted.modbus.settings import SerialSettings
 

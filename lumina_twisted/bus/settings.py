@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import attrs
 from attrs import Factory, field, frozen
 
-from lumina_twisted.bus.rules import Rules
+from lumina_twisted.access.rules import Rules
 from lumina_twisted.modbus.codes import BROADCAST
 from lumina_twisted.modbus.settings import Baudrate, Parity, SerialSettings
 from lumina_twisted.schema import Between, UnitId, setting
@@ -122,7 +122,7 @@ class BusSettings(SerialSettings):
     def rules(self) -> Rules:
         """What may be asked.
 
-        :raises RequestError: if a text is no rule; see :func:`~lumina_twisted.bus.rules.rule_faults`.
+        :raises RequestError: if a text is no rule; see :func:`~lumina_twisted.access.rules.rule_faults`.
         """
         return Rules(self.allow, self.deny, self.is_broadcast(BROADCAST))
 

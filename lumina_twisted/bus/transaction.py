@@ -16,8 +16,8 @@ from enum import IntEnum, auto
 from typing import Final
 
 from lumina_twisted.bus.events import Request
+from lumina_twisted.framing.rtu import Pattern, WholeFrame
 from lumina_twisted.modbus.lengths import UNKNOWN
-from lumina_twisted.modbus.rtu import Pattern, WholeFrame
 
 
 class State(IntEnum):

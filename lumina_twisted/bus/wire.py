@@ -11,11 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from lumina_twisted.bus.canary import Canaries
-from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.ear import LONGEST_PAUSE, PAUSE_AFTER_ALL, Ear
 from lumina_twisted.bus.echo import Echo, probe_shape
 from lumina_twisted.bus.events import Finding, Findings, Frame, Request
-from lumina_twisted.bus.faults import Fault, Faults
 from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.late_replies import LateReplies, LateReply
 from lumina_twisted.bus.pace import Pace
@@ -23,9 +21,11 @@ from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.bus.transaction import TABLE, Attempt, Signal, State
 from lumina_twisted.errors import GatewayTargetDeviceFailedToRespond
+from lumina_twisted.framing.rtu import Decoded
 from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG
 from lumina_twisted.modbus.lengths import is_request
-from lumina_twisted.modbus.rtu import Decoded
+from lumina_twisted.statistics.counters import Counters
+from lumina_twisted.statistics.faults import Fault, Faults
 
 _OTHER_CANARIES: Final = 6
 """Kinds of canaries that are tried until one is unlike any copy that may come."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lumina_twisted.errors import ConfigError, LuminaError, ModbusException
-from lumina_twisted.printable import shown_lines
+from lumina_twisted.text import shown_lines
 
 
 class WriteFailed(Exception):

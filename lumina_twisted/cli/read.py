@@ -16,7 +16,7 @@ from lumina_twisted.cli.place import add_place, add_serial, add_turn, check, che
 from lumina_twisted.cli.tables import Table, decoded, width
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 from lumina_twisted.errors import IllegalDataAddress, ModbusError, ModbusException, RequestError
-from lumina_twisted.printable import shown
+from lumina_twisted.text import shown
 
 EXAMPLES: Final = """\
   lumina read demo1 1 input 0                      one register of unit 1

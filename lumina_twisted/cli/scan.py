@@ -20,7 +20,6 @@ from itertools import product
 from typing import Any, Final, NamedTuple
 
 from lumina_twisted.bus.failures import REMEDY
-from lumina_twisted.bus.faults import HEARD, Fault, damage_in
 from lumina_twisted.cli import ports, stats
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.connection import ask_word
@@ -44,6 +43,7 @@ from lumina_twisted.errors import (
     UnitOffline,
 )
 from lumina_twisted.modbus import pdu
+from lumina_twisted.statistics.faults import HEARD, Fault, damage_in
 
 EXAMPLES: Final = """\
   lumina scan demo1                                units 1 to 247, with the port's own settings

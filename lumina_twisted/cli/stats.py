@@ -8,13 +8,13 @@ import json
 import re
 from typing import Any, Final
 
-from lumina_twisted.bus.faults import FAILED
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.connection import ask_word
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import EXIT_OK, bounded
 from lumina_twisted.client.aio import LuminaModbusClient
 from lumina_twisted.errors import NotConnected
+from lumina_twisted.statistics.faults import FAILED
 
 EXAMPLES: Final = """\
   lumina stats

@@ -22,7 +22,7 @@ from lumina_twisted.client.modbus_tcp_session import TRANSACTIONS, ModbusTcpSess
 from lumina_twisted.client.url import parse_url
 from lumina_twisted.client.value_place import PORT, values_place, values_timeout
 from lumina_twisted.client.value_reading import ValueReading
-from lumina_twisted.modbus.mbap import MODBUS_TCP_PORT
+from lumina_twisted.framing.mbap import MODBUS_TCP_PORT
 from lumina_twisted.valueproto.point import PointDescription
 from lumina_twisted.valueproto.reading import Quality
 

@@ -19,7 +19,7 @@ from lumina_twisted.client.url import parse_url
 from lumina_twisted.client.value_place import PORT, values_place, values_timeout
 from lumina_twisted.client.values import DeviceHandle, LuminaValuesClient
 from lumina_twisted.errors import LuminaError
-from lumina_twisted.modbus.mbap import MODBUS_TCP_PORT
+from lumina_twisted.framing.mbap import MODBUS_TCP_PORT
 
 
 class LuminaModbusClient(Client):

@@ -15,9 +15,9 @@ from lumina_twisted.errors import (
     OutcomeUnknown,
     RequestError,
 )
+from lumina_twisted.framing.mbap import Adu, MbapDecoder, encode_adu
+from lumina_twisted.framing.rtu import encode_adu as encode_rtu
 from lumina_twisted.lineproto import Answer
-from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
-from lumina_twisted.modbus.rtu import encode_adu as encode_rtu
 
 TRANSACTIONS: Final = 16
 """Requests that are with the server at a time, as the Implementation Guide V1.0b, section 4.4.1.1, has it."""

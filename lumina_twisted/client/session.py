@@ -34,11 +34,11 @@ from lumina_twisted.errors import (
     Stopping,
     exception_from_code,
 )
+from lumina_twisted.framing.crc import crc16
+from lumina_twisted.framing.rtu import AT_SILENCE
 from lumina_twisted.lineproto import MIN_TIMEOUT, Answer
 from lumina_twisted.modbus.codes import BROADCAST
-from lumina_twisted.modbus.crc import crc16
 from lumina_twisted.modbus.reply import ReplyPattern, reply_pattern
-from lumina_twisted.modbus.rtu import AT_SILENCE
 
 _SLACK: Final = 1000
 """Deadlines of ended commands that are kept before they are swept out."""

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from lumina_twisted.errors import RequestError
-from lumina_twisted.modbus.mbap import MODBUS_TCP_PORT
+from lumina_twisted.framing.mbap import MODBUS_TCP_PORT
 
 DEFAULT_PORTS: Final = {"lumina": 8888, "modbus": MODBUS_TCP_PORT}
 LONGEST_SOCKET_PATH: Final = 107

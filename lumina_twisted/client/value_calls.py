@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from lumina_twisted.client.value_reading import ValueReading, value_text
 from lumina_twisted.errors import RequestError, ServerError
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto import command
 from lumina_twisted.valueproto.answer import Answer, Configured, Described, Past, Points, Readings, Written
 from lumina_twisted.valueproto.command_lines import MAX_COUNT

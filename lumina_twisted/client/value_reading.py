@@ -7,8 +7,8 @@ from typing import Self
 from attrs import field, frozen
 
 from lumina_twisted.errors import LuminaError, RequestError, error_from_reason
-from lumina_twisted.modbus.value_bits import NOTHING_SET
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.bits import NOTHING_SET
+from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.answer import NamedFault, NamedReading
 from lumina_twisted.valueproto.reading import Quality
 

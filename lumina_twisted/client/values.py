@@ -23,7 +23,7 @@ from lumina_twisted.client.value_request import ValueRequest, check_line
 from lumina_twisted.client.value_session import Answered, Event, Told, ValueSession
 from lumina_twisted.client.value_watches import Watch
 from lumina_twisted.errors import LuminaError, NotConnected
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.command import Command
 from lumina_twisted.valueproto.point import PointDescription
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lumina_twisted.config.demo import BAUDRATES
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 
 _WORDS: Final = ("list", "read greenhouse.*", "write relays.relay_3 on")
 _COMMANDS: Final = ("lumina values watch 'greenhouse.*' 'pump.*'",)

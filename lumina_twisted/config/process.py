@@ -10,7 +10,7 @@ import resource
 import sys
 from typing import Final
 
-from lumina_twisted.printable import shown
+from lumina_twisted.text import shown
 
 _COLLECT_AFTER: Final = 20_000
 """New objects between two looks of the garbage collector. Nearly all of ours die by their reference count; its default

@@ -15,7 +15,7 @@ from typing import Any, Final
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from lumina_twisted.printable import shown
+from lumina_twisted.text import shown
 
 _FEEDS: Final = 4
 """How often the watchdog is fed in its time; twice is usual, and this leaves room for one that is left out."""

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from lumina_twisted.devices.description import Point
 from lumina_twisted.errors import Cancelled, FrameError, LuminaError, NotSent, NotTaken, NotWritable
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.ports.interfaces import Port
 
 READS: Final[dict[str, type[Any]]] = {

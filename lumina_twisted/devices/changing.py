@@ -16,7 +16,6 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
-from lumina_twisted.bus.tally import name_of
 from lumina_twisted.devices import permission
 from lumina_twisted.devices.configuring import DeviceConfigManager, KeepsConfigurations
 from lumina_twisted.devices.database import Configuration
@@ -29,6 +28,7 @@ from lumina_twisted.document import flat
 from lumina_twisted.errors import ConfigError, LuminaError, Stopping
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder
 from lumina_twisted.schema import Between, setting
+from lumina_twisted.statistics.tally import name_of
 
 _log: Final = Logger(namespace="lumina.values")
 

@@ -1,7 +1,8 @@
 """What clients configure of devices while the service runs, floor 3: the mission's ``DeviceConfigManager`` (M19).
 
 A configuration is checked by the schema of its device's type, then applied, then kept; it counts when all three have
-succeeded, and if one fails all is as it was. It is awaitable in both worlds, as :mod:`lumina_twisted.retrying` is.
+succeeded, and if one fails all is as it was. See
+:mod:`lumina_twisted.awaiting` for who awaits what.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from lumina_twisted.awaiting import awaitable, in_callers_world
 from lumina_twisted.devices.config_schema import Check, checker
 from lumina_twisted.devices.database import Configuration
 from lumina_twisted.devices.turnstile import Turnstile
 from lumina_twisted.document import nearest
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.retrying import awaitable, in_callers_world
 
 Apply = Callable[[str, str, Any], Awaitable[object] | object]
 """Brings a configuration into effect: it is given the device, its type, and an instance of the type's settings class,

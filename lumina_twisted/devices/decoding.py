@@ -15,7 +15,7 @@ from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.access import Table, accesses
 from lumina_twisted.modbus.codes import FunctionCode
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.codec import Value
 
 _MOST_RANGES: Final = 1024
 """How many ranges are remembered, for the same ones are read again and again."""

@@ -9,7 +9,7 @@ from attrs import Factory, field, frozen
 
 from lumina_twisted.modbus.access import Table
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder
-from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.modbus.values.codec import ValueCodec
 
 BIT_TABLES: Final = ("coil", "discrete")
 WRITABLE_TABLES: Final = ("coil", "holding")

@@ -10,8 +10,8 @@ from attrs import evolve
 from lumina_twisted.devices.fields import InOneByte, InRegisters, Meaning, Octets, OneCoil
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.modbus.registers import KINDS, registers_of
-from lumina_twisted.modbus.value import nearest, told
-from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.modbus.values.codec import ValueCodec
+from lumina_twisted.modbus.values.value import nearest, told
 from lumina_twisted.schema import structure
 
 MOST_BYTES: Final = 252

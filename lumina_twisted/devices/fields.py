@@ -8,8 +8,8 @@ from typing import Protocol
 from attrs import frozen
 
 from lumina_twisted.errors import RequestError
-from lumina_twisted.modbus.value import told
-from lumina_twisted.modbus.value_codec import Value, ValueCodec
+from lumina_twisted.modbus.values.codec import Value, ValueCodec
+from lumina_twisted.modbus.values.value import told
 
 FieldValue = Value | bytes
 

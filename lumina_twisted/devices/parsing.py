@@ -10,7 +10,7 @@ from lumina_twisted.devices.patterns import ReplyPattern, Slot, make_pattern
 from lumina_twisted.devices.reply_data import Form, data_of
 from lumina_twisted.errors import FrameError, RequestError, UnknownName
 from lumina_twisted.modbus.pdu_base import pack_words, unpack_words
-from lumina_twisted.modbus.value import nearest, told
+from lumina_twisted.modbus.values.value import nearest, told
 
 
 class ResponseParser:
@@ -24,7 +24,7 @@ class ResponseParser:
 
         :param pattern: a list of ``(name, type)`` or ``(name, type, bytes)``, or a mapping of the same by name. For the
             types see :data:`lumina_twisted.devices.field_types.TYPES`; ``int``, ``uint`` and ``float`` are as long as
-            is said. In place of the type may stand a :class:`~lumina_twisted.modbus.value_codec.ValueCodec`, or a
+            is said. In place of the type may stand a :class:`~lumina_twisted.modbus.values.codec.ValueCodec`, or a
             mapping of its keys: word order, scale, words, names of bits. A name that is None passes bytes over.
         :raises ConfigError: with a sentence for each field that is wrong.
         """

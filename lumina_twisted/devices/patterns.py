@@ -1,7 +1,7 @@
 """Patterns of replies, floor 3: which fields stand in their data, one behind the other.
 
 A pattern is a list of ``(name, type)`` or ``(name, type, bytes)``, or a mapping of the same by name. In place of the
-type stands a :class:`~lumina_twisted.modbus.value_codec.ValueCodec`, or a mapping of its keys, where a value has a
+type stands a :class:`~lumina_twisted.modbus.values.codec.ValueCodec`, or a mapping of its keys, where a value has a
 scale, words or named bits; such a mapping's ``length`` counts registers, as in all descriptions. A field whose name is
 None is passed over. Coils that follow each other share their bytes, as they do in a reply.
 """
@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from lumina_twisted.devices.field_types import MOST_BYTES, fault, field_of
 from lumina_twisted.devices.fields import Meaning, OneCoil
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.modbus.value import told
+from lumina_twisted.modbus.values.value import told
 
 
 @frozen

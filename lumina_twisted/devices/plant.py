@@ -27,7 +27,7 @@ from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.devices.write_turns import Turns
 from lumina_twisted.errors import LuminaError, NotTaken
 from lumina_twisted.modbus.codes import BROADCAST
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.ports.interfaces import Port, Ports
 from lumina_twisted.valueproto.reading import Confirmed, Reading
 

@@ -14,7 +14,7 @@ from lumina_twisted.devices.settings import SHORTEST_POLL, PointSettings
 from lumina_twisted.document import DocumentReader
 from lumina_twisted.modbus.access import Table
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder
-from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.modbus.values.codec import ValueCodec
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 """Of a point, a device or a profile: DEVICE.POINT is the name of a value."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, Final, Literal, get_args
 
 from lumina_twisted.errors import EXCEPTION_CLASSES, FrameError, ModbusException, RequestError, exception_from_code
+from lumina_twisted.framing.crc import crc_ok
+from lumina_twisted.framing.rtu import decode_adu
 from lumina_twisted.modbus.codes import EXCEPTION_FLAG, MAX_RTU_ADU, MIN_RTU_ADU
-from lumina_twisted.modbus.crc import crc_ok
 from lumina_twisted.modbus.lengths import UNKNOWN, reply_length
 from lumina_twisted.modbus.pdu import REPLIES
-from lumina_twisted.modbus.rtu import decode_adu
 
 Form = Literal["auto", "frame", "pdu", "data"]
 _COUNTED: Final = frozenset({1, 2, 3, 4, 12, 17, 20, 21, 23})

@@ -11,7 +11,7 @@ from lumina_twisted.bus.settings import UnitWireSettings
 from lumina_twisted.devices.description import DEFAULT_POLL, MOST_REGISTERS
 from lumina_twisted.modbus.access import Table
 from lumina_twisted.modbus.registers import ByteOrder, Encoding, WordOrder
-from lumina_twisted.modbus.value_codec import ValueType
+from lumina_twisted.modbus.values.codec import ValueType
 from lumina_twisted.schema import Between, required, setting
 
 SHORTEST_POLL: Final = 0.05

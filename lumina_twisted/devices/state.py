@@ -22,9 +22,9 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
+from lumina_twisted.awaiting import in_callers_world
 from lumina_twisted.errors import RequestError
-from lumina_twisted.modbus.value_codec import Value
-from lumina_twisted.retrying import in_callers_world
+from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.reading import Quality, Reading
 
 StateObserver = Callable[[str, str, Reading], object]

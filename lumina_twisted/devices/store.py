@@ -23,13 +23,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from lumina_twisted.awaiting import in_callers_world, reactor_here
 from lumina_twisted.devices import database
 from lumina_twisted.devices.database import Change, Database, Kept
 from lumina_twisted.devices.state import DEFAULT_HISTORY
 from lumina_twisted.devices.turnstile import Turnstile
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.pooling.loop_reactor import reactor_here
-from lumina_twisted.retrying import in_callers_world
 from lumina_twisted.schema import Between, required, setting
 from lumina_twisted.valueproto.reading import Reading
 

@@ -24,11 +24,11 @@ from lumina_twisted.errors import (
     RequestError,
     UnitOffline,
 )
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.frontends.routing import parse_route, route_faults, targets
 from lumina_twisted.frontends.turns import TurnOptions
 from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG, MAX_PDU, is_read
 from lumina_twisted.modbus.lengths import UNKNOWN, reply_byte_count, request_length
-from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.ports.interfaces import Port, Ports
 from lumina_twisted.schema import Between, setting
 

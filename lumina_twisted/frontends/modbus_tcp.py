@@ -16,13 +16,13 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from lumina_twisted.errors import FrameError, Stopping
+from lumina_twisted.framing.mbap import Adu, MbapDecoder, encode_adu
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.gateway import Gateway, GatewayOptions, exception_pdu, is_ours
 from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions
 from lumina_twisted.frontends.plugin import StreamFrontEnd
 from lumina_twisted.frontends.strangers import LOOKED_AT, RTU, in_modbus_tcp, is_rtu
 from lumina_twisted.modbus.codes import EXCEPTION_FLAG
-from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
 from lumina_twisted.schema import Between, setting
 
 LOOK_AFTER: Final = 0.5

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lumina_twisted.errors import ModbusException
+from lumina_twisted.framing.rtu import Decoder, encode_adu
 from lumina_twisted.frontends.gateway import (
     BUSY,
     NO_PATH,
@@ -30,7 +31,6 @@ from lumina_twisted.frontends.gateway import (
 )
 from lumina_twisted.frontends.strangers import LOOKED_AT, in_rtu
 from lumina_twisted.modbus.lengths import request_length
-from lumina_twisted.modbus.rtu import Decoder, encode_adu
 from lumina_twisted.schema import Between, setting
 
 SILENCE: Final = 0.02

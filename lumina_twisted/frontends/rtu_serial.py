@@ -15,11 +15,11 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from lumina_twisted.errors import PortError
+from lumina_twisted.framing.timing import t3_5, wire_time
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.rtu import RtuOptions, has_unread
 from lumina_twisted.frontends.rtu_service import RtuService, TerminalFrontEnd
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.modbus.timing import t3_5, wire_time
 from lumina_twisted.ports.endpoint import SerialEndpoint
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lumina_twisted.modbus.crc import crc16
+from lumina_twisted.framing.crc import crc16
 from lumina_twisted.modbus.lengths import request_length
 
 LOOKED_AT: Final = 260

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from lumina_twisted.frontends.values_words import Words
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.answer import Change, NamedReading
 from lumina_twisted.valueproto.command import Format
 from lumina_twisted.valueproto.json_lines import json_body, tag_json

@@ -11,7 +11,7 @@ from typing import Final
 
 from twisted.logger import LogEvent, LogLevel, formatEvent
 
-from lumina_twisted.printable import shown, shown_lines
+from lumina_twisted.text import shown, shown_lines
 
 _PRIORITY: Final = {
     LogLevel.debug: 7, LogLevel.info: 6, LogLevel.warn: 4, LogLevel.error: 3, LogLevel.critical: 2,

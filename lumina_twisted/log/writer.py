@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
-from lumina_twisted.printable import shown
+from lumina_twisted.text import shown
 
 _BATCH: Final = 2000
 """Lines that are written at once, at most."""

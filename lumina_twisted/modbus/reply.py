@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from lumina_twisted.framing.crc import crc16
+from lumina_twisted.framing.rtu import AT_SILENCE, NO_MATCH, OVERHEAD, WholeFrame
 from lumina_twisted.modbus.codes import DIAGNOSTICS_RETURN_QUERY_DATA, EXCEPTION_FLAG, EXCEPTION_RTU_ADU, MAX_PDU
-from lumina_twisted.modbus.crc import crc16
 from lumina_twisted.modbus.lengths import (
     UNKNOWN,
     Buffer,
@@ -15,7 +16,6 @@ from lumina_twisted.modbus.lengths import (
     reply_byte_count,
     reply_length,
 )
-from lumina_twisted.modbus.rtu import AT_SILENCE, NO_MATCH, OVERHEAD, WholeFrame
 
 
 class Shape(NamedTuple):
@@ -62,7 +62,7 @@ class ReplyPattern:
         return self.length if self.length > 0 else self._hint if 0 < self._hint <= 256 else 64
 
     def measure(self, buffer: Buffer, start: int) -> int:
-        """See :class:`lumina_twisted.modbus.rtu.Pattern`."""
+        """See :class:`lumina_twisted.framing.rtu.Pattern`."""
         head = self.head
         if head is not None:
             seen = buffer[start : start + len(head)]

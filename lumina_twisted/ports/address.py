@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from attrs import frozen
 
-from lumina_twisted.modbus.mbap import MODBUS_TCP_PORT
+from lumina_twisted.framing.mbap import MODBUS_TCP_PORT
 
 Framing = Literal["rtu", "modbus"]
 

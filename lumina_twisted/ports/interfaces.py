@@ -8,12 +8,12 @@ from typing import Protocol
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.bus.health import HealthChange
-from lumina_twisted.bus.report import Report
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.priority import Priority
+from lumina_twisted.statistics.counters import Counters
+from lumina_twisted.statistics.report import Report
 
 
 @frozen

@@ -17,13 +17,10 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 
-from lumina_twisted.bus.analytics import QueueAnalytics
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
-from lumina_twisted.bus.monitor import PerformanceMonitor
-from lumina_twisted.bus.tally import name_of
 from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.endpoint import SerialEndpoint
@@ -36,6 +33,9 @@ from lumina_twisted.ports.supervisor import Connections, Reporting, Supervisor
 from lumina_twisted.ports.telling import PortTeller
 from lumina_twisted.ports.write_log import WriteLog
 from lumina_twisted.priority import Priority, lane_of
+from lumina_twisted.statistics.analytics import QueueAnalytics
+from lumina_twisted.statistics.monitor import PerformanceMonitor
+from lumina_twisted.statistics.tally import name_of
 
 _CLOSED: Final = "it is closed"
 _AGAIN: Final = "it connects again"

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 import attrs
 from attrs import frozen
 
-from lumina_twisted.bus.rules import rule_faults
+from lumina_twisted.access.rules import rule_faults
 from lumina_twisted.bus.settings import BusSettings, Seconds
 from lumina_twisted.modbus.settings import Baudrate
 from lumina_twisted.ports.address import SocketAddress, socket_address

@@ -39,7 +39,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lumina_twisted.errors import ConfigError, FrameError, PortError
-from lumina_twisted.modbus.numbered import Heard, Numbers, ReplyStream
+from lumina_twisted.framing.numbered import Heard, Numbers, ReplyStream
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.address import SocketAddress, socket_address
 from lumina_twisted.ports.peer import peer_of

@@ -9,6 +9,7 @@ from typing import Final
 
 import attrs
 
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.codes import BROADCAST
 from lumina_twisted.modbus.pdu import (
     ReadCoilsRequest,
@@ -16,7 +17,6 @@ from lumina_twisted.modbus.pdu import (
     ReadHoldingRegistersRequest,
     ReadInputRegistersRequest,
 )
-from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.simulator.bus import OtherMaster
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.faults import Fault, Faults, Gap

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import Factory, define
 
+from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.timing import t3_5, wire_time
 from lumina_twisted.modbus.codes import BROADCAST
 from lumina_twisted.modbus.pdu import ExceptionReply
-from lumina_twisted.modbus.rtu import encode_adu
-from lumina_twisted.modbus.timing import t3_5, wire_time
 from lumina_twisted.simulator.device import SimulatedDevice
 
 if TYPE_CHECKING:

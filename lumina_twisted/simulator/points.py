@@ -10,7 +10,7 @@ import attrs
 from lumina_twisted.document import DocumentReader
 from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.registers import Kind
-from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.modbus.values.codec import ValueCodec
 from lumina_twisted.simulator.settings import VALUE_KINDS, Constant, Value
 from lumina_twisted.simulator.values import value_fault
 

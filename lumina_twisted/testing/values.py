@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from lumina_twisted.devices.interfaces import Observer, PointDescription
 from lumina_twisted.errors import NotWritable, RequestError, UnknownName
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.reading import Confirmed, Quality, Reading
 
 ValueOutcome = Value | Reading | Confirmed | Exception | None

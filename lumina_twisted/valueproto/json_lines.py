@@ -15,7 +15,7 @@ from typing import Any, Final
 import attrs
 
 from lumina_twisted.errors import LineError
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.answer import (
     Answer,
     Change,

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from attrs import frozen
 
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.codec import Value
 
 
 class Quality(StrEnum):

@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from lumina_twisted.modbus.value_codec import Value
-from lumina_twisted.printable import shown
+from lumina_twisted.modbus.values.codec import Value
+from lumina_twisted.text import shown
 from lumina_twisted.valueproto.answer import (
     Answer,
     Change,

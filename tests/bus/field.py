@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import attrs
 
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 
 ADDRESSES: Final = 64
 """Registers and coils of each unit; the last quarter of them is refused."""

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Reply, Request, Sample
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.test_sharing import SharedWorld
 from tests.bus.world import Sent, read, write
 

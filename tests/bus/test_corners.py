@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.bus.events import Reply, Request
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.test_merging import MergeCase
 from tests.bus.test_sharing import SharedWorld
 from tests.bus.world import World, read, write

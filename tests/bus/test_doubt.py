@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.bus.events import Reply
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import NotSent, OutcomeUnknown, ResponseTimeout
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.world import World, read, write
 
 AUTO = BusSettings(timeout=0.1, echo="auto", retries=0)

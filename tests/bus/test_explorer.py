@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.world import Sent, World, read, reply_to, write
 
 DEPTH = int(os.environ.get("LUMINA_EXPLORER_DEPTH", "7"))

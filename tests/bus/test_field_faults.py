@@ -10,8 +10,8 @@ from lumina_twisted.bus.events import Reply, Request
 from lumina_twisted.bus.late_replies import LateReplies
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.surplus import Surplus
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.lengths import is_request
-from lumina_twisted.modbus.rtu import encode_adu
 from tests.bus.test_streams import Tunnel
 from tests.bus.world import World, read, reply_to, write
 

@@ -15,8 +15,8 @@ from lumina_twisted.bus.bus import Bus, Renewal
 from lumina_twisted.bus.events import Event, Reply, Request
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import ModbusException, OutcomeUnknown
-from lumina_twisted.modbus import timing
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing import timing
+from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.field import ADDRESSES, Execution, Field, Habits, Unit, part, span
 
 SEEDS = int(os.environ.get("LUMINA_WALK_SEEDS", "100"))

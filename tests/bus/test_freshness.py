@@ -11,7 +11,7 @@ from lumina_twisted.bus.events import Reply, Request
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import OutcomeUnknown, ServerDeviceBusy
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.test_sharing import SharedWorld, values
 from tests.bus.world import World, read, write
 

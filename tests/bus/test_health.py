@@ -11,7 +11,7 @@ from lumina_twisted.bus.health import LONGEST_INTERVAL, UnitState
 from lumina_twisted.bus.refusals import MOST_PATIENCE, PATIENCE
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import OutcomeUnknown, PortClosed, ResponseTimeout, Stopping, UnitOffline
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from tests.bus.world import World, read, write
 

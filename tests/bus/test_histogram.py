@@ -7,7 +7,7 @@ import random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.histogram import BUCKETS, FIRST, RELATIVE_ERROR, Histogram, add_to_both
+from lumina_twisted.statistics.histogram import BUCKETS, FIRST, RELATIVE_ERROR, Histogram, add_to_both
 
 
 class Histograms(SynchronousTestCase):

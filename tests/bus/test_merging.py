@@ -19,7 +19,7 @@ from lumina_twisted.errors import (
     Stopping,
     UnitOffline,
 )
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.test_sharing import SharedWorld, values
 from tests.bus.world import read, write
 

@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.bus.estimates import FRESH
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.bus.tally import MOST_CLIENTS
-from lumina_twisted.modbus.timing import t3_5
+from lumina_twisted.framing.timing import t3_5
+from lumina_twisted.statistics.tally import MOST_CLIENTS
 from tests.bus.test_sharing import SharedWorld
 from tests.bus.world import read, write
 

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.bus.events import Reply, Request
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import IllegalDataValue, LuminaError, ResponseTimeout, ServerDeviceBusy
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.world import World, read, reply_to
 
 ONCE = BusSettings(timeout=0.6, echo="off", retries=0)

@@ -6,11 +6,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Failure
-from lumina_twisted.bus.faults import Fault
 from lumina_twisted.bus.noise import FIRST_LOOK, LOOK_EVERY
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import Overloaded
 from lumina_twisted.ports.noise import NoiseTimer
+from lumina_twisted.statistics.faults import Fault
 from tests.bus.test_faults import damaged
 from tests.bus.world import World, read, reply_to
 

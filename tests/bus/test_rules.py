@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.rules import Rules, parse_rule
+from lumina_twisted.access.rules import Rules, parse_rule
 from lumina_twisted.errors import FrameError, RequestError
+from lumina_twisted.framing.crc import append_crc
 from lumina_twisted.helpers import CommandValidator
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.access import TABLES, Access, accesses
-from lumina_twisted.modbus.crc import append_crc
 from tests.strategies import QUICK, REQUESTS
 
 READ = bytes.fromhex("0300000002")

@@ -23,7 +23,7 @@ from lumina_twisted.errors import (
     Stopping,
     UnitOffline,
 )
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.world import Sent, World, read, write
 
 

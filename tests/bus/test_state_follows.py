@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Event, Frame, Sample
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.world import Sent, World, read, write
 
 UNITS = (1, 2)

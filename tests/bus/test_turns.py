@@ -21,7 +21,7 @@ from lumina_twisted.errors import (
     ResponseTimeout,
     Stopping,
 )
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.world import World, read, write
 
 

@@ -6,7 +6,7 @@ import random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.usage import Usage
+from lumina_twisted.statistics.usage import Usage
 
 
 class Shares(SynchronousTestCase):

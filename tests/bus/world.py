@@ -14,8 +14,8 @@ from lumina_twisted.bus.events import Event, Frame, Reply, Request, Sample
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import ModbusException, OutcomeUnknown
-from lumina_twisted.modbus import timing
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing import timing
+from lumina_twisted.framing.rtu import encode_adu
 
 BIT = 1e-9
 """Rounding of times."""

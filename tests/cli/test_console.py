@@ -7,7 +7,7 @@ import asyncio
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.cli.far_end import FarEnd
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from tests.cli.case import run_main
 from tests.cli.scripted_server import ScriptedServer, lumina
 from tests.twistd_process import free_tcp_port

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.cli import progress, scan
 from lumina_twisted.cli.output import Output
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.lineproto import Command
-from lumina_twisted.modbus.rtu import encode_adu
 from tests.cli.case import run_main
 from tests.cli.scripted_server import ScriptedServer, lumina
 

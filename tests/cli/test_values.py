@@ -11,10 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.cli.main import main
 from lumina_twisted.cli.tables import decoded
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.lineproto import Command
 from lumina_twisted.modbus.pdu_base import pack_words
 from lumina_twisted.modbus.registers import encode
-from lumina_twisted.modbus.rtu import encode_adu
 from tests.cli.case import run_main
 from tests.cli.scripted_server import lumina
 from tests.strategies import QUICK

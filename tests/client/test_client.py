@@ -20,8 +20,8 @@ from lumina_twisted.errors import (
     ResponseTimeout,
     Stopping,
 )
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.rtu import encode_adu
 from lumina_twisted.testing import MemoryPort, MemoryServer, ScriptedDevice
 
 READ = bytes.fromhex("010300000002")

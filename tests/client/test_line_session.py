@@ -10,7 +10,7 @@ from lumina_twisted.client.command import CommandSettings, PendingCommand
 from lumina_twisted.client.line_session import LineSession
 from lumina_twisted.client.session import Answered, Failed
 from lumina_twisted.errors import FrameError, IllegalDataAddress, OutcomeUnknown, Stopping
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 
 READ = encode_adu(1, bytes.fromhex("0300000002"))
 WRITE = encode_adu(1, bytes.fromhex("0600000005"))

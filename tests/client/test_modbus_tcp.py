@@ -30,10 +30,10 @@ from lumina_twisted.errors import (
     RequestError,
     ResponseTimeout,
 )
+from lumina_twisted.framing.mbap import Adu, MbapDecoder
+from lumina_twisted.framing.mbap import encode_adu as mbap
+from lumina_twisted.framing.rtu import encode_adu as rtu
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.mbap import Adu, MbapDecoder
-from lumina_twisted.modbus.mbap import encode_adu as mbap
-from lumina_twisted.modbus.rtu import encode_adu as rtu
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.testing import MemoryListener, MemoryPort
 

@@ -23,10 +23,11 @@ from lumina_twisted.devices.plant import Plant
 from lumina_twisted.devices.settings import ValuesSettings
 from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.errors import LuminaError
-from lumina_twisted.modbus import pdu, timing
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing import timing
+from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.modbus.values.codec import ValueCodec
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.simulator.device import SimulatedDevice

@@ -8,9 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.devices.decoding import Run, UnitIndex, runs_of
 from lumina_twisted.devices.description import Device, Point
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.rtu import encode_adu
-from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.modbus.values.codec import ValueCodec
 
 
 def runs(request: pdu.Request, reply: pdu.Reply | None, is_proven: bool = True) -> list[Run]:

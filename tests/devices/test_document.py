@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.devices.description import Device, Point, Profile
 from lumina_twisted.devices.document import plain, read_device, read_devices, read_profiles
 from lumina_twisted.devices.shipped import shipped_profiles
-from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.modbus.values.codec import ValueCodec
 
 HEATING = """
 [profiles.heating]

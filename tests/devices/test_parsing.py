@@ -19,11 +19,11 @@ from lumina_twisted.errors import (
     RequestError,
     UnknownName,
 )
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.helpers import ResponseParser
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.registers import KINDS, encode, registers_of
-from lumina_twisted.modbus.rtu import encode_adu
-from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.modbus.values.codec import ValueCodec
 from tests.strategies import QUICK, REPLIES, WORDS
 
 FEW = settings(QUICK, max_examples=60)

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.devices.description import Device, Point
 from lumina_twisted.devices.plan import Block, blocks_of
-from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.modbus.values.codec import ValueCodec
 
 
 def point(name: str, address: int, table: Any = "holding", poll: float = 1.0, **codec: Any) -> Point:

@@ -14,9 +14,9 @@ from lumina_twisted.devices.plant import Plant
 from lumina_twisted.devices.settings import ValuesSettings
 from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.errors import Cancelled, Expired, NotTaken, NotWritable, RequestError, ResponseTimeout, UnknownName
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.rtu import encode_adu
-from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.modbus.values.codec import ValueCodec
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.valueproto.reading import Quality, Reading
 from tests.devices.timed_port import TimedPort

@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.access.rules import Rules
 from lumina_twisted.bus.events import Sample
-from lumina_twisted.bus.rules import Rules
 from lumina_twisted.devices.agenda import Task
 from lumina_twisted.devices.budget import CREDIT
 from lumina_twisted.devices.description import Device, Point
@@ -20,7 +20,7 @@ from lumina_twisted.devices.poller import WHOLE_AGAIN, PortPoller
 from lumina_twisted.errors import Expired, NotAllowed, ResponseTimeout
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.modbus.values.codec import ValueCodec
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.tables import Range, Table
 from tests.devices.timed_port import TimedPort

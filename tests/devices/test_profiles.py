@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.devices.description import Device, Point, Profile
 from lumina_twisted.devices.plan import blocks_of
 from lumina_twisted.devices.shipped import shipped_profiles
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.codec import Value
 
 Row = tuple[str, str, int, str, float]
 """Point, table, address, type and scale."""

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.devices.state import RESTORED, DeviceStateManager
 from lumina_twisted.errors import RequestError
-from lumina_twisted.modbus.value_codec import Value
+from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.reading import Quality, Reading
 
 

@@ -28,7 +28,7 @@ from lumina_twisted.errors import (
     UnitOffline,
 )
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.value_codec import ValueCodec
+from lumina_twisted.modbus.values.codec import ValueCodec
 from lumina_twisted.valueproto.reading import Confirmed
 from tests.devices.test_plant import PlantCase, a_point
 

@@ -29,10 +29,10 @@ from lumina_twisted.errors import (
     RequestError,
     ResponseTimeout,
 )
+from lumina_twisted.framing.mbap import Adu, MbapDecoder
+from lumina_twisted.framing.mbap import encode_adu as mbap
+from lumina_twisted.framing.rtu import encode_adu as rtu
 from lumina_twisted.frontends.gateway import Gateway, GatewayOptions
-from lumina_twisted.modbus.mbap import Adu, MbapDecoder
-from lumina_twisted.modbus.mbap import encode_adu as mbap
-from lumina_twisted.modbus.rtu import encode_adu as rtu
 from lumina_twisted.ports import pool as pool_module
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.service import PortService

@@ -12,10 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.bus.bus import Bus, Renewal
 from lumina_twisted.bus.events import Reply, Request
 from lumina_twisted.errors import FrameError
-from lumina_twisted.modbus.mbap import Adu, MbapDecoder
-from lumina_twisted.modbus.mbap import encode_adu as mbap
-from lumina_twisted.modbus.numbered import Numbers, ReplyStream
-from lumina_twisted.modbus.rtu import encode_adu as rtu
+from lumina_twisted.framing.mbap import Adu, MbapDecoder
+from lumina_twisted.framing.mbap import encode_adu as mbap
+from lumina_twisted.framing.numbered import Numbers, ReplyStream
+from lumina_twisted.framing.rtu import encode_adu as rtu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.settings import PortSettings
 

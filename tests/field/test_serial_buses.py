@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.bus.events import Reply
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import IllegalDataAddress, ResponseTimeout
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.world import World, read, reply_to, write
 
 OURS = read(1, 0)

@@ -18,8 +18,8 @@ from lumina_twisted.errors import (
     UnitOffline,
     exception_from_code,
 )
-from lumina_twisted.modbus.mbap import Adu, MbapDecoder, encode_adu
-from lumina_twisted.modbus.rtu import encode_adu as rtu
+from lumina_twisted.framing.mbap import Adu, MbapDecoder, encode_adu
+from lumina_twisted.framing.rtu import encode_adu as rtu
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.testing import MemoryConnection
 from tests.gateway_case import GatewayCase

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.simulator.bus import SimulatedBus
 from lumina_twisted.simulator.faults import Faults
 from lumina_twisted.simulator.wire_log import OnWire

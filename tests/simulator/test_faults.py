@@ -7,9 +7,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.modbus.crc import crc16
-from lumina_twisted.modbus.rtu import encode_adu
-from lumina_twisted.modbus.timing import t3_5, wire_time
+from lumina_twisted.framing.crc import crc16
+from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.timing import t3_5, wire_time
 from lumina_twisted.schema import structure
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.exchange import Exchange, Units

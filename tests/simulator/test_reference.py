@@ -14,9 +14,9 @@ from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from lumina_twisted.config.simulation import settings_from_toml
+from lumina_twisted.framing.rtu import decode_adu, encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu import decode_reply
-from lumina_twisted.modbus.rtu import decode_adu, encode_adu
 from lumina_twisted.simulator import document, settings
 from lumina_twisted.simulator.document import simulation_settings
 from lumina_twisted.simulator.faults import KINDS

@@ -17,8 +17,8 @@ from twisted.trial.unittest import TestCase
 
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.errors import ConfigError, LuminaError, PortError
+from lumina_twisted.framing.rtu import decode_adu, encode_adu
 from lumina_twisted.modbus.pdu import ReadHoldingRegistersReply, ReadHoldingRegistersRequest, decode_reply
-from lumina_twisted.modbus.rtu import decode_adu, encode_adu
 from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.settings import PortSettings

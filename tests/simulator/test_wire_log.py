@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.modbus.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.simulator.wire_log import (
     FLUSH_AFTER,
     LINES_AT_ONCE,

@@ -1,8 +1,9 @@
 """Commands that wait for somebody to take them, floor 2: the mission's ``CommandPrioritizer`` (M12) over the queue that
 ports have.
 
-It is awaitable in both worlds, as :mod:`lumina_twisted.retrying` is. A task of asyncio's may be cancelled after it was
-told that there is something for it; so there a command leaves the queue in the very step in which its taker goes on.
+It is awaitable in both worlds, as :mod:`lumina_twisted.helpers.retrying` is. A task of asyncio's may be cancelled
+after it was told that there is something for it; so there a command leaves the queue in the
+very step in which its taker goes on.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import Any, Final
 from attrs import define
 from twisted.internet.defer import Deferred, fail, succeed
 
+from lumina_twisted.awaiting import in_asyncio_task, in_callers_world
 from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.errors import LuminaError, QueueFull
 from lumina_twisted.priority import Priority, lane_of
-from lumina_twisted.retrying import in_asyncio_task, in_callers_world
 
 _COST: Final = 1.0
 """Of each turn, for nobody here knows what a command will take; not 0, for the queue keeps whoever had a free turn."""

@@ -1,6 +1,6 @@
 """Whether a command may be sent, floor 2: the mission's ``CommandValidator`` (M14) over the rules that each port asks.
 
-It is awaitable in both worlds, as :mod:`lumina_twisted.retrying` is.
+It is awaitable in both worlds, as :mod:`lumina_twisted.helpers.retrying` is.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, Final
 from attrs import frozen
 from twisted.internet.defer import succeed
 
-from lumina_twisted.bus.rules import Rules, parse_rule
+from lumina_twisted.access.rules import Rules, parse_rule
+from lumina_twisted.awaiting import in_asyncio_task
 from lumina_twisted.errors import FrameError, LuminaError, RequestError
-from lumina_twisted.modbus.crc import append_crc, crc16
+from lumina_twisted.framing.crc import append_crc, crc16
+from lumina_twisted.framing.rtu import OVERHEAD, check_request_frame
 from lumina_twisted.modbus.lengths import request_length
 from lumina_twisted.modbus.pdu import decode_request
-from lumina_twisted.modbus.rtu import OVERHEAD, check_request_frame
-from lumina_twisted.retrying import in_asyncio_task
 
 _PORTS: Final = 256
 """Ports whose rules are kept ready."""
@@ -45,7 +45,7 @@ class CommandValidator:
         """One more rule.
 
         :param pattern: as ``read * holding 0-99``, ``write 2 coil 0-7,16``, ``write * holding 100-199 0-500``,
-            ``any 1-20`` or ``function 43 *``; see :mod:`lumina_twisted.bus.rules`.
+            ``any 1-20`` or ``function 43 *``; see :mod:`lumina_twisted.access.rules`.
         :param port: for which ports: a name or path in which ``*`` and ``?`` stand for others.
         :param deny: whether it forbids. As soon as a port has patterns that allow, it takes nothing else.
         :raises RequestError: if it is no rule, with a sentence that says what to write.

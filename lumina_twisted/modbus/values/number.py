@@ -11,8 +11,8 @@ from typing import Final
 
 from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder, limits, reader, writer
-from lumina_twisted.modbus.value import Value, Words, nearest, told
-from lumina_twisted.modbus.value_scale import Scale, exact
+from lumina_twisted.modbus.values.scale import Scale, exact
+from lumina_twisted.modbus.values.value import Value, Words, nearest, told
 
 _TOLERANCE: Final = Fraction(1, 10**6)
 """Of a step, by which a value may miss it: what sums of floats are off, and nobody means."""
@@ -57,7 +57,7 @@ class Number:
     # -- from the registers and back ---------------------------------------------------------------------------------
 
     def decode(self, entries: Sequence[int]) -> Value:
-        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         number = self._read(entries)
         if self._word_of and number in self._word_of:
             return self._word_of[number]  # type: ignore[index]
@@ -66,7 +66,7 @@ class Number:
         return self._meant(number)
 
     def encode(self, value: object, current: Sequence[int] | None = None) -> tuple[int, ...]:
-        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         if isinstance(value, str) and self._words:
             return self._write(self._words.number(value))
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -76,7 +76,7 @@ class Number:
         return self._write(self._whole(value, number)) if self._is_whole else self._fraction(value, number)
 
     def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
-        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         there, wanted = self._read(held), self._read(written)
         if there == wanted:
             return True
@@ -135,7 +135,7 @@ class Number:
     # -- for people --------------------------------------------------------------------------------------------------
 
     def parse(self, text: str) -> Value:
-        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         text = text.strip()
         known = self._words.find(text)
         if known is not None:
@@ -154,7 +154,7 @@ class Number:
         return f"{text!r} is no number; write one like 21.5, without a unit of measure"
 
     def format(self, value: Value) -> str:
-        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         if not isinstance(value, float):
             return str(value)
         if self._is_whole and self._scale is not None and self._scale.places <= _MOST_PLACES:

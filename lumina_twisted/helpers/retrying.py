@@ -6,12 +6,13 @@ It is awaitable in both worlds: called from an asyncio task it gives an asyncio 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
+from lumina_twisted.awaiting import awaitable, in_asyncio_task, in_callers_world
 from lumina_twisted.bus.retry import Backoff
 from lumina_twisted.errors import (
     Acknowledge,
@@ -89,24 +90,3 @@ class RetryManager:
 
             self._clock = reactor
         return deferLater(self._clock, seconds)
-
-
-def awaitable(result: Awaitable[Any]) -> Awaitable[Any]:
-    """A task of asyncio's cannot wait for a Deferred as it is."""
-    return in_callers_world(result) if isinstance(result, Deferred) else result
-
-
-def in_callers_world(work: Deferred[Any] | Coroutine[Any, Any, Any]) -> Any:
-    """``work`` as its caller can await it: an asyncio future in a task of asyncio's, a Deferred anywhere else. A
-    coroutine is begun; what it awaits in its turn goes through :func:`awaitable`."""
-    if in_asyncio_task():
-        return work.asFuture(asyncio.get_running_loop()) if isinstance(work, Deferred) else asyncio.ensure_future(work)
-    return work if isinstance(work, Deferred) else ensureDeferred(work)
-
-
-def in_asyncio_task() -> bool:
-    """Whether it is a task of asyncio's that calls, which can wait for nothing but what is asyncio's."""
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:
-        return False

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import fields_dict
 
 from lumina_twisted.modbus.registers import KINDS
-from lumina_twisted.modbus.value import Words, nearest, told
-from lumina_twisted.modbus.value_bits import NOTHING_SET
-from lumina_twisted.modbus.value_number import Number, typed_number
+from lumina_twisted.modbus.values.bits import NOTHING_SET
+from lumina_twisted.modbus.values.number import Number, typed_number
+from lumina_twisted.modbus.values.value import Words, nearest, told
 
 if TYPE_CHECKING:
-    from lumina_twisted.modbus.value_codec import ValueCodec
+    from lumina_twisted.modbus.values.codec import ValueCodec
 
 Fault = tuple[str, str]
 MOST_REGISTERS: Final = 125

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
-from lumina_twisted.bus.histogram import Histogram
+from lumina_twisted.statistics.histogram import Histogram
 
 MOST_QUEUES: Final = 1000
 """Queues that are told apart; one more, and the one that was first is forgotten."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.registers import ByteOrder, Encoding, decode_text, encode_text, no_registers
-from lumina_twisted.modbus.value import Value, told
+from lumina_twisted.modbus.values.value import Value, told
 
 
 class Text:
@@ -24,7 +24,7 @@ class Text:
         self._byte_order = byte_order
 
     def decode(self, entries: Sequence[int]) -> Value:
-        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         try:
             if len(entries) == self._length:
                 return decode_text(entries, self._encoding, self._byte_order)
@@ -33,7 +33,7 @@ class Text:
         raise no_registers("this text", self._length, entries)
 
     def encode(self, value: object, current: Sequence[int] | None) -> tuple[int, ...]:
-        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         if not isinstance(value, str):
             raise RequestError(f"{told(value)} is no text")
         if "\0" in value:
@@ -41,13 +41,13 @@ class Text:
         return encode_text(value, self._length, self._encoding, self._byte_order)
 
     def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
-        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`; how it is padded does not matter."""
+        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`; how it is padded does not matter."""
         return self.decode(held) == self.decode(written)
 
     def parse(self, text: str) -> Value:
-        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         return text
 
     def format(self, value: Value) -> str:
-        """See :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         return str(value)

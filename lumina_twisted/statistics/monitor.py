@@ -11,8 +11,8 @@ from collections.abc import Hashable
 from math import inf
 from typing import Any, Final
 
-from lumina_twisted.bus.histogram import Histogram, add_to_both
-from lumina_twisted.bus.tally import (
+from lumina_twisted.statistics.histogram import Histogram, add_to_both
+from lumina_twisted.statistics.tally import (
     BROADCAST_SENT,
     CANCELLED,
     NORMAL,
@@ -24,7 +24,7 @@ from lumina_twisted.bus.tally import (
     UnitTally,
     record,
 )
-from lumina_twisted.bus.usage import Usage
+from lumina_twisted.statistics.usage import Usage
 
 MOST_PORTS: Final = 1000
 """Ports that are told apart; one more, and the one that was recorded longest ago is forgotten."""
@@ -36,9 +36,10 @@ class PortFigures:
     """What is known of one port's requests; :meth:`settle` before reading.
 
     A bus only notes what happened, and that is summed up later. ``used``: from when to when the wire was used for which
-    unit and client, and what was heard, an exception's code or what :mod:`~lumina_twisted.bus.tally` names. ``ended``:
-    frame, client and outcome of a request, then seconds: how long it waited (None if it was refused at once), how long
-    the wire was its own (None if it rode with another's), from its arrival to its end; and the time of that.
+    unit and client, and what was heard, an exception's code or what :mod:`~lumina_twisted.statistics.tally` names.
+    ``ended``: frame, client and outcome of a request, then seconds: how long it waited (None if it was
+    refused at once), how long the wire was its own (None if it rode with another's), from its arrival to its end; and
+    the time of that.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""What moves the bytes where an asyncio loop runs and no reactor does, floor 2: Twisted's reactor over asyncio, bound
-to the loop that runs already, and never run itself.
+"""One call for two worlds, floor 2: a caller in an asyncio task gets an asyncio future, any other caller a Deferred.
 
-Nobody starts it, so it has no threads: names are looked up by the loop. What other threads want of it goes through the
-loop, so there is nothing to wake either, and nothing of it stays behind when it is forgotten.
+Where an asyncio loop runs and no reactor does, Twisted's reactor over asyncio moves the bytes. It is bound to the loop
+that runs already, and is never run itself: it has no threads, so the loop looks up names, and other threads reach it
+through the loop. Nothing of it stays behind when it is forgotten.
 """
 
 from __future__ import annotations
@@ -10,14 +10,36 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 from attrs import frozen
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
+
+
+def awaitable(result: Awaitable[Any]) -> Awaitable[Any]:
+    """A task of asyncio's cannot wait for a Deferred as it is."""
+    return in_callers_world(result) if isinstance(result, Deferred) else result
+
+
+def in_callers_world(work: Deferred[Any] | Coroutine[Any, Any, Any]) -> Any:
+    """``work`` as its caller can await it: an asyncio future in a task of asyncio's, a Deferred anywhere else. A
+    coroutine is begun; what it awaits in its turn goes through :func:`awaitable`."""
+    if in_asyncio_task():
+        return work.asFuture(asyncio.get_running_loop()) if isinstance(work, Deferred) else asyncio.ensure_future(work)
+    return work if isinstance(work, Deferred) else ensureDeferred(work)
+
+
+def in_asyncio_task() -> bool:
+    """Whether it is a task of asyncio's that calls, which can wait for nothing but what is asyncio's."""
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

@@ -16,8 +16,8 @@ from itertools import chain
 from typing import Final, NamedTuple, Protocol
 
 from lumina_twisted.errors import FrameError, RequestError
+from lumina_twisted.framing.crc import append_crc, crc16
 from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU, MAX_PDU, MAX_RTU_ADU, MIN_RTU_ADU
-from lumina_twisted.modbus.crc import append_crc, crc16
 from lumina_twisted.modbus.lengths import UNKNOWN, Buffer, reply_length, request_length
 
 NO_MATCH: Final = -1

@@ -9,13 +9,13 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from attrs import frozen
 from twisted.internet.defer import Deferred, fail, succeed
 
+from lumina_twisted.awaiting import in_callers_world
 from lumina_twisted.errors import LuminaError, PortClosed
 from lumina_twisted.modbus import calls, pdu
 from lumina_twisted.modbus.calls import Call
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.priority import Priority
-from lumina_twisted.retrying import in_callers_world
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """Connections to buses for a program of its own, floor 2: the mission's ``ConnectionPool`` (M15) over the server's pool
 of ports.
 
-It is awaitable in both worlds, as :mod:`lumina_twisted.retrying` is, and needs no running reactor where asyncio runs.
+It needs no running reactor where asyncio runs; see :mod:`lumina_twisted.awaiting`.
 Two connections to one port share it, as the clients of a server do: its bus takes turns.
 """
 
@@ -17,15 +17,14 @@ from typing import Annotated, Any, Final
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 
+from lumina_twisted.awaiting import in_asyncio_task, in_callers_world, reactor_here, running_loop
 from lumina_twisted.errors import ConfigError, LuminaError, PortClosed, RequestError
+from lumina_twisted.helpers.pooling.connection import DEFAULT_TIMEOUT, Connection
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.pooling.connection import DEFAULT_TIMEOUT, Connection
-from lumina_twisted.pooling.loop_reactor import reactor_here, running_loop
 from lumina_twisted.ports.address import parted, same_place
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.retrying import in_asyncio_task, in_callers_world
 from lumina_twisted.schema import Between, structure
 
 IDLE_CLOSE: Final = 60.0

@@ -15,7 +15,7 @@ _MOST_NAMED: Final = 12
 
 
 class Layout(Protocol):
-    """One way to lay values in entries; see :class:`~lumina_twisted.modbus.value_codec.ValueCodec`."""
+    """One way to lay values in entries; see :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
 
     needs_current: bool
 

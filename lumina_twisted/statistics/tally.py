@@ -6,8 +6,8 @@ from collections.abc import Hashable, Iterator
 from typing import Final
 from weakref import ref
 
-from lumina_twisted.bus.histogram import Histogram, add_to_both
 from lumina_twisted.errors import NegativeAcknowledge, ServerDeviceBusy
+from lumina_twisted.statistics.histogram import Histogram, add_to_both
 
 OK: Final = "ok"
 CANCELLED: Final = "cancelled"

@@ -16,14 +16,14 @@ from collections.abc import Hashable
 from math import inf
 from typing import Any, Final
 
-from lumina_twisted.bus.analytics import QueueAnalytics
-from lumina_twisted.bus.counters import Counters
 from lumina_twisted.bus.events import Event, Reply, Request
-from lumina_twisted.bus.faults import Faults
-from lumina_twisted.bus.monitor import BATCH, PerformanceMonitor
-from lumina_twisted.bus.report import Report, queue_told, report_of
-from lumina_twisted.bus.tally import BROADCAST_SENT, CANCELLED, NORMAL, NOTHING, OK
 from lumina_twisted.modbus.codes import EXCEPTION_FLAG
+from lumina_twisted.statistics.analytics import QueueAnalytics
+from lumina_twisted.statistics.counters import Counters
+from lumina_twisted.statistics.faults import Faults
+from lumina_twisted.statistics.monitor import BATCH, PerformanceMonitor
+from lumina_twisted.statistics.report import Report, queue_told, report_of
+from lumina_twisted.statistics.tally import BROADCAST_SENT, CANCELLED, NORMAL, NOTHING, OK
 
 WAITING: Final = -1.0
 """Instead of the time that a request has waited."""

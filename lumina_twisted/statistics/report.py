@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lumina_twisted.bus.counters import Counters
-from lumina_twisted.bus.faults import Faults, UnitFaults
-from lumina_twisted.bus.histogram import Histogram
-from lumina_twisted.bus.monitor import PortFigures
-from lumina_twisted.bus.tally import ClientTally, Tally, UnitTally
+from lumina_twisted.statistics.counters import Counters
+from lumina_twisted.statistics.faults import Faults, UnitFaults
+from lumina_twisted.statistics.histogram import Histogram
+from lumina_twisted.statistics.monitor import PortFigures
+from lumina_twisted.statistics.tally import ClientTally, Tally, UnitTally
 
 Report = dict[str, Any]
 
@@ -49,8 +49,8 @@ def report_of(
 
 
 def queue_told(port: PortFigures, now: float, waiting: int) -> Report:
-    """The same of its queue alone, as :meth:`lumina_twisted.bus.analytics.QueueFigures.told` tells it. Processing is
-    the bus time: who rides with another's read has none."""
+    """The same of its queue alone, as :meth:`lumina_twisted.statistics.analytics.QueueFigures.told` tells it.
+    Processing is the bus time: who rides with another's read has none."""
     port.settle()
     units = port.units.values()
     waits = Histogram.sum_of(unit.queue for unit in units)

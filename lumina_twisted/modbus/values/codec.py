@@ -10,11 +10,11 @@ from attrs import Factory, field, frozen
 
 from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.registers import ByteOrder, Encoding, WordOrder, registers_of
-from lumina_twisted.modbus.value import Layout, Value, Words
-from lumina_twisted.modbus.value_bits import Bits, Flag
-from lumina_twisted.modbus.value_faults import faults_of
-from lumina_twisted.modbus.value_number import Number
-from lumina_twisted.modbus.value_text import Text
+from lumina_twisted.modbus.values.bits import Bits, Flag
+from lumina_twisted.modbus.values.faults import faults_of
+from lumina_twisted.modbus.values.number import Number
+from lumina_twisted.modbus.values.text import Text
+from lumina_twisted.modbus.values.value import Layout, Value, Words
 
 __all__ = ["NO_VALUE", "Value", "ValueCodec", "ValueType"]
 

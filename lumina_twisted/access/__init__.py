@@ -1,0 +1,1 @@
+"""Who asks, how, and what they may, floor 1."""

@@ -1,0 +1,1 @@
+"""Numbers, texts and bits in registers, floor 0."""

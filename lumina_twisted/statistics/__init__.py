@@ -1,0 +1,1 @@
+"""What a bus counts and measures, and how that is told, floor 1."""
