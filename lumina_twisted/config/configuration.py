@@ -20,8 +20,8 @@ from lumina_twisted.config.protocols import (
     unit_0_routes,
 )
 from lumina_twisted.config.table import table_of
-from lumina_twisted.devices.description import Device, Profile
-from lumina_twisted.devices.settings import ValuesSettings
+from lumina_twisted.devices.describe.description import Device, Profile
+from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.document import flat
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import Place

@@ -18,10 +18,11 @@ from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from lumina_twisted.devices.database import APPLICATION_ID, VERSION, Configuration, Kept, checkpoint
-from lumina_twisted.devices.state import RESTORED, DeviceStateManager
-from lumina_twisted.devices.store import RETRY, TELL_EVERY, StateStore, StoreSettings
+from lumina_twisted.devices.observe.state import RESTORED
+from lumina_twisted.devices.store.database import APPLICATION_ID, VERSION, Configuration, Kept, checkpoint
+from lumina_twisted.devices.store.state_store import RETRY, TELL_EVERY, StateStore, StoreSettings
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.helpers import DeviceStateManager
 from lumina_twisted.valueproto.reading import Quality, Reading
 
 KILL_AFTER = 1000

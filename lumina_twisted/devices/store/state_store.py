@@ -2,7 +2,8 @@
 
 Changes wait in memory and are written together: each ``save_every`` seconds, or as soon as there are ``batch_rows``, in
 one transaction of a thread of its own. So a process that is killed loses the changes since its last batch, that is
-``save_every`` seconds and one transaction; after a power cut :mod:`lumina_twisted.devices.database` says what is there.
+``save_every`` seconds and one transaction; after a power cut the database's text says
+what is there.
 
 A file that cannot be written harms nothing but itself: what waits is bounded, the oldest is dropped and counted, one
 sentence an hour says so, and it is tried again until it works.
@@ -23,11 +24,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from lumina_twisted.awaiting import in_callers_world, reactor_here
-from lumina_twisted.devices import database
-from lumina_twisted.devices.database import Change, Database, Kept
-from lumina_twisted.devices.state import DEFAULT_HISTORY
-from lumina_twisted.devices.turnstile import Turnstile
+import lumina_twisted.devices.store.database as database
+from lumina_twisted.awaiting import Semaphore, in_callers_world, reactor_here
+from lumina_twisted.devices.observe.state import DEFAULT_HISTORY
+from lumina_twisted.devices.store.database import Change, Database, Kept
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.schema import Between, required, setting
 from lumina_twisted.valueproto.reading import Reading
@@ -73,7 +73,7 @@ class StateStore:
     _database: Database | None = field(default=None, init=False)
     _waiting: deque[Change] = field(init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
-    _writing: Turnstile = field(factory=Turnstile, init=False)
+    _writing: Semaphore = field(factory=Semaphore, init=False)
     _on_the_way: int = field(default=0, init=False)
     """Changes of the batch that is being written."""
     _most_waiting: int = field(default=0, init=False)
@@ -93,7 +93,7 @@ class StateStore:
     def start(self) -> Any:
         """Opens the file, checks it, and reads what it holds. A damaged one is set aside, with a sentence in the log.
 
-        :return: something to await: it gives a :class:`~lumina_twisted.devices.database.Kept`. It never fails: of a
+        :return: something to await: it gives a :class:`Kept`. It never fails: of a
             file that cannot be opened that is empty, the log says why, and it is tried again.
         """
         if self.reactor is None:
@@ -188,15 +188,12 @@ class StateStore:
         return kept
 
     async def _configure(self, device: str, work: Callable[..., Any], *args: Any) -> None:
-        await self._writing.acquire()  # who closes the file waits for it
-        try:
+        async with self._writing:  # who closes the file waits for it
             if self._database is None:
                 raise ConfigError([f"{device}: cannot be kept, for {self.settings.path} is not open"])
             if trouble := await self._run(work, *args):
                 self._judge(trouble)
                 raise ConfigError([f"{device}: cannot be kept: {trouble}"])
-        finally:
-            self._writing.release()
 
     def _schedule(self) -> None:
         """Has the next batch written in its time: at once if it is full."""
@@ -246,11 +243,8 @@ class StateStore:
             await self._flush()
         except Exception:
             self._log.failure("Changes of states could not be written, and are not kept")
-        await self._writing.acquire()
-        try:
+        async with self._writing:
             await self._close(last)
-        finally:
-            self._writing.release()
 
     async def _close(self, last: list[Change]) -> None:
         if self._database is None:

@@ -1,4 +1,4 @@
-"""The SQLite file of :mod:`lumina_twisted.devices.store`, floor 3: opening, checking, reading and writing it.
+"""The SQLite file of the store, floor 3: opening, checking, reading and writing it.
 
 All of this runs in the one thread of a pool of Twisted's, which has the one connection. The file is in WAL mode, where
 a commit survives the death of the process in any case. What a power cut may take is decided for each transaction:

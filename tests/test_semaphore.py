@@ -7,7 +7,7 @@ from functools import partial
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.devices.turnstile import Turnstile
+from lumina_twisted.awaiting import Semaphore
 
 
 class Turns(SynchronousTestCase):
@@ -21,7 +21,7 @@ class Turns(SynchronousTestCase):
         return self.begun[-1][1]
 
     def test_in_their_order(self) -> None:
-        turns = Turnstile(2)
+        turns = Semaphore(2)
         done = [turns.run(self.begin, name) for name in "abcd"]
         self.assertEqual(([name for name, _ in self.begun], len(turns)), (["a", "b"], 2))
         self.begun[1][1].callback("B")
@@ -31,7 +31,7 @@ class Turns(SynchronousTestCase):
         self.failureResultOf(done[0], ValueError)
 
     def test_who_gives_a_turn_away(self) -> None:
-        turns = Turnstile()
+        turns = Semaphore()
         done = [turns.run(self.begin, name) for name in "abc"]
         done[1].cancel()
         done[0].cancel()
@@ -39,10 +39,10 @@ class Turns(SynchronousTestCase):
         self.failureResultOf(done[1], CancelledError)
         self.assertEqual([name for name, _ in self.begun], ["a", "c"])
         self.begun[-1][1].callback("C")
-        self.assertTrue(turns.is_empty)
+        self.successResultOf(turns.acquire())
 
     def test_all_waiting_are_cancelled(self) -> None:
-        turns = Turnstile()
+        turns = Semaphore()
         done = [turns.run(self.begin, name) for name in "abc"]
         turns.cancel()
         self.failureResultOf(done[1], CancelledError)
@@ -50,10 +50,10 @@ class Turns(SynchronousTestCase):
         self.assertNoResult(done[0])
 
     def test_thousands_that_end_at_once(self) -> None:
-        turns = Turnstile()
+        turns = Semaphore()
         turns.run(self.begin, "a")
         done = [turns.run(partial(fail, ValueError())) for _ in range(5000)]
         self.begun[0][1].callback("A")
         for one in done:
             self.failureResultOf(one, ValueError)
-        self.assertTrue(turns.is_empty)
+        self.successResultOf(turns.acquire())

@@ -1,34 +1,30 @@
-"""What is known of every point of every device, floor 3: the mission's ``DeviceStateManager`` (M16).
+"""What is known of every point of every device, floor 3.
 
-:meth:`DeviceStateManager.update` is called for every value that anybody read, thousands of times a second, and mostly
-nothing has changed: so it compares, keeps the new reading, and does no more. A change is remembered, handed to whoever
-keeps it (:mod:`lumina_twisted.devices.store`), and told to those who watch, who are found by name.
+:meth:`DeviceStates.update` is called for every value that anybody read, thousands of times a second, and mostly nothing
+has changed: so it compares, keeps the new reading, and does no more. A change is remembered, handed to the store
+(:mod:`lumina_twisted.devices.store`), and sent to the observers, which are found by name.
 
-The dead band is measured from the value that was told last, not from the last one read: else a slow drift would never
-be told.
+The dead band is measured from the value that was sent last, not from the last one read: else a slow drift would never
+be sent.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
 from math import isclose
-from typing import Any, Final
+from typing import Final
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
-from lumina_twisted.awaiting import in_callers_world
-from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.reading import Quality, Reading
 
 StateObserver = Callable[[str, str, Reading], object]
-"""Told a device, a point, and what is known of it now."""
+"""Takes a device, a point, and what is known of it now."""
 
 DEFAULT_HISTORY: Final = 100
 """Changes of a point that are remembered: of one that changes each second a minute and a half, in some 10 KB."""
@@ -39,39 +35,36 @@ ROUNDING: Final = 1e-14
 
 @define
 class _Known:
-    """A point: its last reading, the one that was told last, and its changes."""
+    """A point: its last reading, the one that was sent last, and its changes."""
 
     reading: Reading
-    told: Reading
+    sent: Reading
     changes: deque[Reading]
 
 
 @define(eq=False)
-class DeviceStateManager:
-    """The last reading of every point, the changes before it, and who is told of them.
+class DeviceStates:
+    """The last reading of every point, the changes before it, and who is sent them.
 
     :param dead_bands: by ``DEVICE.POINT``: a number that changes by no more than this has not changed. It is looked up
         each time, so it may change.
     :param history: changes of a point that are remembered, 1 or more.
-    :param keep: given each change, as :meth:`lumina_twisted.devices.store.StateStore.add` takes it; it returns at once.
-    :param stamp: the time, in seconds since 1970, for values that come without one.
+    :param keep: is given each change, as :meth:`lumina_twisted.devices.store.StateStore.add` takes it; it returns at
+        once.
     """
 
     dead_bands: Mapping[str, float] = field(factory=dict, kw_only=True)
     history_size: int = field(default=DEFAULT_HISTORY, kw_only=True, alias="history")
     keep: Callable[[str, str, Reading], object] | None = field(default=None, kw_only=True)
-    stamp: Callable[[], float] = field(default=time.time, kw_only=True)
     _devices: dict[str, dict[str, _Known]] = field(factory=dict, init=False)
     _watchers: dict[tuple[str | None, str | None], dict[int, StateObserver]] = field(factory=dict, init=False)
     _numbers: count[int] = field(factory=count, init=False)
-    _untold: deque[tuple[str, str, Reading]] = field(factory=deque, init=False)
-    _is_telling: bool = field(default=False, init=False)
+    _unsent: deque[tuple[str, str, Reading]] = field(factory=deque, init=False)
+    _is_sending: bool = field(default=False, init=False)
     _log = Logger()
 
-    # -- what the running service calls ---------------------------------------------------------------------------
-
     def update(self, device: str, points: Mapping[str, Reading]) -> None:
-        """Takes new readings of a device. What has changed is told when all of them are taken."""
+        """Takes new readings of a device. What has changed is sent when all of them are taken."""
         known = self._devices.get(device)
         if known is None:
             known = self._devices[device] = {}
@@ -81,16 +74,16 @@ class DeviceStateManager:
                 known[name] = _Known(reading, reading, deque((reading,), self.history_size))
             else:
                 point.reading = reading
-                told = point.told
-                if reading.quality == told.quality and reading.why == told.why and (
-                    reading.value == told.value or not self._differs(device, name, reading.value, told.value)
+                sent = point.sent
+                if reading.quality == sent.quality and reading.why == sent.why and (
+                    reading.value == sent.value or not self._differs(device, name, reading.value, sent.value)
                 ):
                     continue
-                point.told = reading
+                point.sent = reading
                 point.changes.append(reading)
-            self._untold.append((device, name, reading))
-        if self._untold and not self._is_telling:
-            self._tell()
+            self._unsent.append((device, name, reading))
+        if self._unsent and not self._is_sending:
+            self._send()
 
     def reading(self, device: str, point: str) -> Reading | None:
         """The last one; None if there never was one."""
@@ -109,9 +102,9 @@ class DeviceStateManager:
     def watch(
         self, observer: StateObserver, device: str | None = None, point: str | None = None
     ) -> Callable[[], None]:
-        """Has ``observer`` told of each change from now on, in the order in which they came.
+        """Has ``observer`` called with each change from now on, in the order in which they came.
 
-        What an observer raises is logged, and is nobody else's matter.
+        What an observer raises is logged, and affects nobody else.
 
         :param device: only of this one.
         :param point: only of points with this name.
@@ -125,7 +118,7 @@ class DeviceStateManager:
         self, readings: Mapping[tuple[str, str], Reading],
         changes: Mapping[tuple[str, str], Sequence[Reading]] | None = None,
     ) -> None:
-        """Takes what was known before a restart, by device and point; nobody is told. Its values are stale until they
+        """Takes what was known before a restart, by device and point; nothing is sent. Its values are stale until they
         are read again, and those that have been read since stay as they are.
 
         :param readings: the last ones.
@@ -146,43 +139,8 @@ class DeviceStateManager:
             for name, known in points.items():
                 yield device, name, known.reading
 
-    # -- the mission's calls --------------------------------------------------------------------------------------
-
-    def update_state(self, device: str, new_state: Mapping[str, Any]) -> Any:
-        """Takes the values of some or all points of a device, at once.
-
-        :param new_state: by point: true or false, a number, a text, a list of texts, None for what has no value; or a
-            :class:`~lumina_twisted.valueproto.reading.Reading`. A plain value is a good one of now.
-        :return: something to await: it gives None, or fails with :class:`~lumina_twisted.errors.RequestError` (there is
-            a value that is none of these); then nothing of it was taken.
-        """
-        done: Deferred[None] = succeed(None)
-        try:
-            self.update(device, self._readings(device, new_state))
-        except RequestError as error:
-            done = fail(error)
-        return in_callers_world(done)
-
-    def get_state(self, device: str) -> dict[str, Value | None]:
-        """The last value of each of its points; :meth:`state` says when it was read, and how good it is."""
-        return {name: reading.value for name, reading in self.state(device).items()}
-
-    def get_state_history(self, device: str) -> list[tuple[str, Reading]]:
-        """The last changes of all its points, with the point's name, in the order of their times; those of one point
-        as they came."""
-        changes: list[tuple[float, str, Reading]] = []
-        for name, known in self._devices.get(device, {}).items():
-            latest = 0.0
-            for reading in known.changes:
-                latest = max(latest, reading.time or 0.0)
-                changes.append((latest, name, reading))
-        changes.sort(key=lambda change: change[0])
-        return [(name, reading) for _, name, reading in changes]
-
-    # -- inside ---------------------------------------------------------------------------------------------------
-
     def _differs(self, device: str, name: str, new: Value | None, old: Value | None) -> bool:
-        """Whether two values that are not equal are two."""
+        """Whether two values that are not equal differ by more than the dead band."""
         if not (isinstance(new, int | float) and isinstance(old, int | float)):
             return True
         if new != new and old != old:
@@ -193,13 +151,13 @@ class DeviceStateManager:
         step = abs(new - old)
         return not (step <= band or isclose(step, band, rel_tol=0.0, abs_tol=ROUNDING * max(abs(new), abs(old))))
 
-    def _tell(self) -> None:
-        """Tells what is untold. An observer may well cause the next change: that waits for its turn, so that everybody
-        sees the last value last."""
-        self._is_telling = True
+    def _send(self) -> None:
+        """Sends what is unsent. An observer may well cause the next change: that waits for its turn, so that every
+        observer gets the last value last."""
+        self._is_sending = True
         try:
-            while self._untold:
-                device, name, reading = self._untold.popleft()
+            while self._unsent:
+                device, name, reading = self._unsent.popleft()
                 if self.keep is not None:
                     self._call(self.keep, device, name, reading)
                 for key in ((device, name), (device, None), (None, name), (None, None)):
@@ -208,7 +166,7 @@ class DeviceStateManager:
                             if number in watchers:  # else another one has just ended it
                                 self._call(observer, device, name, reading)
         finally:
-            self._is_telling = False
+            self._is_sending = False
 
     def _call(self, observer: StateObserver, device: str, name: str, reading: Reading) -> None:
         try:
@@ -221,26 +179,3 @@ class DeviceStateManager:
         watchers.pop(number, None)
         if not watchers:
             self._watchers.pop(key, None)
-
-    def _readings(self, device: str, new_state: Mapping[str, Any]) -> dict[str, Reading]:
-        if not isinstance(new_state, Mapping):
-            raise RequestError(f"the state of {device}: expected a dict of values by point, got {new_state!r}")
-        now = self.stamp()
-        return {name: _reading(f"{device}.{name}", value, now) for name, value in new_state.items()}
-
-
-def _reading(name: str, value: Any, now: float) -> Reading:
-    if isinstance(value, Reading):
-        return value
-    if value is None:
-        return Reading(None, Quality.STALE, None, "no value is known")
-    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
-        value = tuple(value)
-    elif not isinstance(value, bool | int | float | str):
-        raise RequestError(
-            f"{name}: expected true or false, a number, a text or a list of texts, got {value!r}; give each of its"
-            " parts a name of its own"
-        )
-    elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
-        raise RequestError(f"{name}: a whole number has 64 bits at most")  # a longer one spoils what is kept beside it
-    return Reading(value, Quality.GOOD, now)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
-from lumina_twisted.devices.description import Device, Point
+from lumina_twisted.devices.describe.description import Device, Point
 from lumina_twisted.modbus.access import Table
 
 

@@ -1,9 +1,9 @@
 """Reads the blocks of one port's devices, each at its interval, floor 3.
 
-It asks in the low lane, so that a client's read or write goes before all that waits here, and never takes more than its
-share of the bus: :mod:`lumina_twisted.devices.budget`. What it does where that is next to nothing says
-:mod:`lumina_twisted.devices.crowd`. Blocks of one interval are spread over it: :mod:`lumina_twisted.devices.agenda`. At
-most one block of a unit is under way, and a few in all, so that a unit that does not answer delays the others little.
+It asks in the low lane, so that a client's read or write goes before all that waits here, and never takes more than
+its share of the bus. Where clients leave the low lane next to nothing, it takes turns with them
+(:mod:`lumina_twisted.devices.poll.schedule` for both). Blocks of one interval are spread over it. At most one block of
+a unit is under way, and a few in all, so that a unit that does not answer delays the others little.
 
 What the replies say reaches the state by way of what is heard on the port, whoever asked; so a block that a client has
 just read is not read again before its interval is over. What is told from here is what went wrong.
@@ -22,12 +22,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lumina_twisted.bus.health import HealthChange, UnitState
-from lumina_twisted.devices.agenda import Agenda, Task
-from lumina_twisted.devices.asking import READS
-from lumina_twisted.devices.budget import Budget
-from lumina_twisted.devices.crowd import A_CROWD, LONGEST_WAIT, Crowd
-from lumina_twisted.devices.description import Device
-from lumina_twisted.devices.plan import Block, blocks_of
+from lumina_twisted.devices.describe.description import Device
+from lumina_twisted.devices.poll.plan import Block, blocks_of
+from lumina_twisted.devices.poll.schedule import A_CROWD, LONGEST_WAIT, Agenda, Budget, Crowd, Task
+from lumina_twisted.devices.writing import READS
 from lumina_twisted.errors import (
     Cancelled,
     Expired,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import tomllib
 from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
 from typing import Any, Final
 
-from lumina_twisted.devices.description import Device, Point, Profile
-from lumina_twisted.devices.overlaps import overlaps
-from lumina_twisted.devices.point_document import Defaults, PointReader
-from lumina_twisted.devices.settings import LINE_KEYS, DeviceSettings, ProfileSettings
+from lumina_twisted.devices.describe.description import Device, Point, Profile
+from lumina_twisted.devices.describe.points import Defaults, PointReader
+from lumina_twisted.devices.describe.settings import LINE_KEYS, DeviceSettings, ProfileSettings
 from lumina_twisted.document import nearest
+from lumina_twisted.errors import ConfigError
 
 _NO_PROFILE: Final = Profile(name="", points={})
 
@@ -227,3 +230,77 @@ def _shared(point: Point, other: Point) -> str:
 def _range(point: Point) -> str:
     last = point.end - 1
     return f"register {last}" if last == point.address else f"registers {point.address} to {last}"
+
+
+
+def overlaps(points: Iterable[Point]) -> Iterator[tuple[Point, Point]]:
+    """Pairs of points that share bits: one of each that is described later, and one before it. Single bits may be
+    points beside one that names the bits of the whole register."""
+    numbered = list(enumerate(points))
+    by_place = sorted(numbered, key=lambda one: (one[1].table, one[1].address))
+    met: list[tuple[int, Point]] = []
+    told: set[int] = set()
+    for number, point in by_place:
+        met = [(at, one) for at, one in met if one.table == point.table and one.end > point.address]
+        for at, one in met:
+            (_, first), (late, second) = sorted([(at, one), (number, point)], key=lambda pair: pair[0])
+            if late not in told and _share_bits(one, point):
+                told.add(late)
+                yield second, first
+        met.append((number, point))
+
+
+def _share_bits(one: Point, other: Point) -> bool:
+    """Of two that share an entry."""
+    bits = [point.codec.bit for point in (one, other)]
+    if None not in bits:
+        return bits[0] == bits[1]
+    named = [point.codec.type == "bits" for point in (one, other)]
+    return bits == [None, None] or not any(named)
+
+
+_SUFFIX = ".toml"
+_FOLDER = files("lumina_twisted.devices").joinpath("profiles")
+
+
+@cache
+def shipped_profiles() -> Mapping[str, Profile]:
+    """By name; each is read when it is first asked for."""
+    return _Shipped()
+
+
+class _Shipped(Mapping[str, Profile]):
+    """Knows the names from the folder, and a profile from its file."""
+
+    def __init__(self) -> None:
+        found = _FOLDER.iterdir() if _FOLDER.is_dir() else ()
+        self._names = sorted(one.name.removesuffix(_SUFFIX) for one in found if one.name.endswith(_SUFFIX))
+        self._read: dict[str, Profile] = {}
+
+    def __getitem__(self, name: str) -> Profile:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._read:
+            self._read[name] = _read(name)
+        return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _read(name: str) -> Profile:
+    """
+    :raises ConfigError: with the faults of a file that should have none.
+    """
+    where, faults = f"{name}{_SUFFIX}: profiles", list[str]()
+    data = tomllib.loads(_FOLDER.joinpath(name + _SUFFIX).read_text(encoding="utf-8"))
+    made = read_profiles(data.get("profiles", {}), where, faults)
+    if faults or list(made) != [name]:
+        raise ConfigError(faults or [f"{where}: expected one, {name}, got {', '.join(made) or 'none'}"])
+    return made[name]

@@ -8,7 +8,7 @@ import attrs
 from attrs import Factory, field, frozen
 
 from lumina_twisted.bus.settings import UnitWireSettings
-from lumina_twisted.devices.description import DEFAULT_POLL, MOST_REGISTERS
+from lumina_twisted.devices.describe.description import DEFAULT_POLL, MOST_REGISTERS
 from lumina_twisted.modbus.access import Table
 from lumina_twisted.modbus.registers import ByteOrder, Encoding, WordOrder
 from lumina_twisted.modbus.values.codec import ValueType
@@ -23,6 +23,11 @@ Hole = Annotated[int, Between(0, 124)]
 Most = Annotated[int, Between(1, MOST_REGISTERS)]
 LINE_KEYS: Final = tuple(one.name for one in attrs.fields(UnitWireSettings))
 """What a device may say of its unit in the place of its port."""
+ONLY_IN_A_FILE: Final = {
+    **dict.fromkeys(LINE_KEYS, "line settings are read when the service starts; write it into the file"),
+    "configurable": "only its file says this; write it there",
+}
+"""The keys of a device that no client can change, each with a sentence that says why."""
 
 
 def _words(doc: str) -> Any:
@@ -123,6 +128,21 @@ class DeviceSettings(UnitWireSettings):
         False, "whether clients that may configure may change everything of it: where it is, its points, what may be"
         " written. Else only how often it is read and how it is told",
     )
+
+
+def _changeable() -> Any:
+    """The keys of :class:`DeviceSettings` that clients may change, none of them required."""
+    of_devices: Any = attrs.fields_dict(attrs.resolve_types(DeviceSettings))
+    keys: dict[str, Any] = {
+        name: field(default=None, type=one.type | None, metadata=one.metadata)
+        for name, one in of_devices.items() if name not in ONLY_IN_A_FILE
+    }
+    keys["points"] = field(default=None, metadata={"doc": "keys of its points, by name", "unit": ""})
+    return attrs.make_class("DeviceChanges", keys, frozen=True, kw_only=True)
+
+
+DeviceChanges: Final = _changeable()
+"""What of a device may be changed while it is used; what is not given stays as its file says."""
 
 
 @frozen(kw_only=True, slots=False)

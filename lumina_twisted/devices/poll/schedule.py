@@ -7,6 +7,7 @@ has been given another time since does not count any more, and is dropped when i
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Container
 from itertools import count
 from typing import Final
@@ -15,8 +16,8 @@ from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from lumina_twisted.devices.description import Device
-from lumina_twisted.devices.plan import Block
+from lumina_twisted.devices.describe.description import Device
+from lumina_twisted.devices.poll.plan import Block
 from lumina_twisted.modbus.access import Table
 
 _FEW: Final = 64
@@ -111,3 +112,85 @@ class Agenda:
             heapq.heapify(heap)
         self._size = sum(map(len, self._heaps.values()))
         self._sweep_at = 2 * self._size + _FEW
+
+
+CREDIT: Final = 0.25
+"""Seconds of bus time that may be saved up, so that a few blocks can be due at the same time."""
+_NOTHING: Final = 1e-9
+"""Seconds that are none: a sum of floating-point numbers may be short by so little."""
+
+
+class Budget:
+    """Bus seconds of one port.
+
+    :param share: of the bus, above 0 and up to 1.
+    :param now: when it begins, with a full store.
+    """
+
+    def __init__(self, share: float, now: float) -> None:
+        self._share = share
+        self._left = CREDIT
+        self._at = now
+        self._promised = 0.0
+
+    def begin(self, cost: float) -> None:
+        """A request begins that will probably hold the bus for ``cost`` seconds."""
+        self._promised += cost
+
+    def end(self, cost: float, used: float) -> None:
+        """It has ended.
+
+        :param cost: as it was promised.
+        :param used: seconds for which the bus was held since the last time.
+        """
+        self._promised = max(0.0, self._promised - cost)
+        self._left -= used
+
+    def wait(self, cost: float, now: float) -> float:
+        """Seconds until a request of that cost may begin; 0 if it may now. One alone may, as soon as nothing is owed:
+        otherwise what costs more than the store holds could never."""
+        self._left = min(CREDIT, self._left + self._share * (now - self._at))
+        self._at = now
+        missing = self._promised + min(cost, CREDIT / 2) - self._left
+        return missing / self._share if missing > _NOTHING else 0.0
+
+
+LONGEST_WAIT: Final = 0.2
+"""Seconds that a block waits in the low lane while others are answered, before the bus counts as crowded."""
+A_CROWD: Final = 3
+"""Replies to others in that time; fewer are no crowd, but slow devices."""
+CROWDED: Final = 5.0
+"""Seconds for which it then does; afterwards the low lane is tried again."""
+
+
+class Crowd:
+    """Whether one bus is crowded."""
+
+    def __init__(self) -> None:
+        self._until = self._begun_at = self._others_until = -math.inf
+
+    def noticed(self, now: float) -> None:
+        """It is, from now on for a while."""
+        self._until = now + CROWDED
+
+    def is_there(self, now: float) -> bool:
+        """Whether it is."""
+        return now < self._until
+
+    def begin(self, now: float) -> None:
+        """A block is asked for."""
+        self._begun_at = now
+
+    def end(self, now: float, used: float) -> None:
+        """One has ended, which held the bus for ``used`` seconds."""
+        self._others_until = now + used
+
+    def wait(self, now: float, is_busy: bool) -> float:
+        """Seconds for which nothing more is asked for on a crowded bus; a block that takes long is not waited for.
+
+        :param is_busy: whether a block is under way.
+        """
+        if not self.is_there(now):
+            return 0.0
+        busy = self._begun_at + LONGEST_WAIT if is_busy else -math.inf
+        return max(0.0, busy - now, self._others_until - now)
