@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from lumina_twisted.devices.changing import Changes
 from lumina_twisted.devices.describe.description import Device, Profile
-from lumina_twisted.devices.describe.settings import ValuesSettings
+from lumina_twisted.devices.describe.settings import ValuesSettings, take_over
 from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.plant import Plant
 from lumina_twisted.devices.store.database import Kept
@@ -114,8 +114,5 @@ class PlantService(Service):
 def _store(settings: ValuesSettings, reactor: Any, now: Callable[[], float]) -> StateStore | None:
     if not settings.database:
         return None
-    kept = StoreSettings(
-        path=settings.database, save_every=settings.save_every, history_rows=settings.history_rows,
-        history=settings.history,
-    )
+    kept = take_over(StoreSettings, settings, path=settings.database)
     return StateStore(kept, reactor, now=now)

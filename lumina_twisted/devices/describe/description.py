@@ -1,4 +1,4 @@
-"""What a device has, floor 3: points by name, in one of the four tables of the Modbus data model."""
+"""What devices have, floor 3: points by name, in one of the four tables of the Modbus data model."""
 
 from __future__ import annotations
 
@@ -10,31 +10,28 @@ from typing import Any, Final, Literal, TypeVar
 
 from attrs import Factory, field, frozen
 
+from lumina_twisted.devices.describe.settings import DEFAULT_POLL, MOST_REGISTERS, ProfileSettings
 from lumina_twisted.errors import UnknownName
 from lumina_twisted.modbus.access import Table
-from lumina_twisted.modbus.registers import ByteOrder, WordOrder
 from lumina_twisted.modbus.values.codec import ValueCodec
 
 BIT_TABLES: Final = ("coil", "discrete")
 WRITABLE_TABLES: Final = ("coil", "holding")
-MOST_REGISTERS: Final = 125
 MOST_BITS: Final = 2000
-"""What one reply holds (Modbus Application Protocol V1.1b3, sections 6.1 to 6.4)."""
-DEFAULT_POLL: Final = 1.0
+"""What one reply holds (Modbus Application Protocol V1.1b3, sections 6.1 and 6.2)."""
+MOST_COMPARED: Final = 200
+"""Names that a wrong one is compared with, each for 10 us: a line may have hundreds of wrong names, and a plant 10,000
+names."""
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
 class Point:
-    """One value of a device.
+    """One value of a device. What each field means, :class:`~lumina_twisted.devices.describe.settings.PointSettings`
+    says.
 
     :param address: of its first entry, from 0.
-    :param unit_of_measure: as people write it, such as ``°C``.
-    :param write: by the function that sets one entry, by the one that sets several, or whichever fits.
-    :param read_back: whether it is read after a write, to see whether the device took the value.
-    :param tolerance: by how much what it holds then may differ, in the unit of its value.
-    :param poll: seconds between two reads; 0 for only when it is asked for.
-    :param dead_band: a change by no more than this is none.
-    :param simulate: how it moves in a simulation, in its own unit of measure: a value of a simulated table.
+    :param poll: seconds between two reads; 0 for only when a client asks for it.
     """
 
     name: str
@@ -62,38 +59,24 @@ class Point:
         return self.address + self.codec.width
 
 
-@frozen(kw_only=True)
-class Profile:
+@frozen(kw_only=True, slots=False)
+class Profile(ProfileSettings):
     """A kind of device.
 
-    :param source: where its register map is published.
-    :param hole: entries that nobody described and that may be read along between two points.
-    :param most: registers that the device gives in one reply; of bits 16 times as many.
-    :param word_order: of those points that say no other; so ``byte_order`` and ``poll``.
     :param given: the table it was read from.
     """
 
     name: str
     points: Mapping[str, Point]
-    summary: str = ""
-    source: str = ""
-    maker: str = ""
-    model: str = ""
-    hole: int = 0
-    most: int = MOST_REGISTERS
-    word_order: WordOrder = "big"
-    byte_order: ByteOrder = "big"
-    poll: float = DEFAULT_POLL
     given: Mapping[str, Any] = field(default=Factory(dict))
 
 
 @frozen(kw_only=True)
 class Device:
-    """A thing at a port and a unit identifier.
+    """A thing at a port and a unit identifier. Its keys are those of
+    :class:`~lumina_twisted.devices.describe.settings.DeviceSettings`, with its profile's values where it says none.
 
-    :param port: the port's name.
-    :param points: by name, its profile's with what it overrides.
-    :param configurable: whether its file lets clients change everything of it.
+    :param points: by name: its profile's, with what it overrides, and its own.
     :param line: line settings of its unit that differ from the port's, as ``[ports.NAME.units.N]`` has them.
     :param given: the table it was read from.
     """
@@ -115,10 +98,7 @@ class Device:
         return min(16 * self.most, MOST_BITS) if table in BIT_TABLES else self.most
 
 
-T = TypeVar("T")
-MOST_COMPARED: Final = 200
-"""Names that a wrong one is compared with, each for 10 us: a line may have hundreds of wrong names, and of 10,000 names
-there are plants."""
+# -- finding values and devices by name -------------------------------------------------------------------------------
 
 
 def matching(names: Iterable[str], pattern: str) -> list[str]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from functools import cache
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import attrs
 from attrs import Factory, field, frozen
 
 from lumina_twisted.bus.settings import UnitWireSettings
-from lumina_twisted.devices.describe.description import DEFAULT_POLL, MOST_REGISTERS
 from lumina_twisted.modbus.access import Table
 from lumina_twisted.modbus.registers import ByteOrder, Encoding, WordOrder
 from lumina_twisted.modbus.values.codec import ValueType
 from lumina_twisted.schema import Between, required, setting
 
+T = TypeVar("T")
+MOST_REGISTERS: Final = 125
+"""What one reply holds (Modbus Application Protocol V1.1b3, sections 6.3 and 6.4)."""
+DEFAULT_POLL: Final = 1.0
 SHORTEST_POLL: Final = 0.05
 """A bus at 9600 baud gives some twenty replies a second, to all that ask."""
 
@@ -21,6 +25,9 @@ Poll = Annotated[float, Between(0, 86400)]
 Amount = Annotated[float, Between(-1e20, 1e20)]
 Hole = Annotated[int, Between(0, 124)]
 Most = Annotated[int, Between(1, MOST_REGISTERS)]
+SaveEvery = Annotated[float, Between(0.05, 3600)]
+History = Annotated[int, Between(1, 100_000)]
+HistoryRows = Annotated[int, Between(0, 10_000_000)]
 LINE_KEYS: Final = tuple(one.name for one in attrs.fields(UnitWireSettings))
 """What a device may say of its unit in the place of its port."""
 ONLY_IN_A_FILE: Final = {
@@ -28,6 +35,24 @@ ONLY_IN_A_FILE: Final = {
     "configurable": "only its file says this; write it there",
 }
 """The keys of a device that no client can change, each with a sentence that says why."""
+
+
+def same(cls: type, key: str) -> Any:
+    """A field with the default, the unit and the meaning of another settings class's."""
+    one: Any = attrs.fields_dict(cls)[key]
+    return field(default=one.default, metadata=one.metadata)
+
+
+def take_over(cls: type[T], settings: Any, **others: Any) -> T:
+    """An instance of ``cls`` with the values of all keys that ``settings`` has too, but for the others."""
+    keys = _shared(cls, type(settings))  # type: ignore[arg-type]
+    return cls(**{key: getattr(settings, key) for key in keys if key not in others}, **others)
+
+
+@cache
+def _shared(cls: type, other: type) -> tuple[str, ...]:
+    theirs = attrs.fields_dict(other)
+    return tuple(key for key in attrs.fields_dict(cls) if key in theirs)
 
 
 def _words(doc: str) -> Any:
@@ -158,12 +183,12 @@ class ValuesSettings:
     database: str = setting(
         "state/lumina.db", "where the last values, their history and changed settings are kept; empty: nowhere"
     )
-    save_every: Annotated[float, Between(0.05, 3600)] = setting(
+    save_every: SaveEvery = setting(
         1.0, "what has changed is saved so often; what is younger is lost when the machine fails", unit="s"
     )
-    history: Annotated[int, Between(1, 100_000)] = setting(
+    history: History = setting(
         100, "changes of a point that are kept in memory", unit="changes"
     )
-    history_rows: Annotated[int, Between(0, 10_000_000)] = setting(
+    history_rows: HistoryRows = setting(
         100_000, "changes of all points that are kept in the database, some 100 bytes each", unit="changes"
     )

@@ -26,7 +26,7 @@ from twisted.logger import Logger
 
 import lumina_twisted.devices.store.database as database
 from lumina_twisted.awaiting import Semaphore, in_callers_world, reactor_here
-from lumina_twisted.devices.observe.state import DEFAULT_HISTORY
+from lumina_twisted.devices.describe.settings import History, HistoryRows, SaveEvery, ValuesSettings, same
 from lumina_twisted.devices.store.database import Change, Database, Kept
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.schema import Between, required, setting
@@ -44,14 +44,10 @@ class StoreSettings:
     """Where states are kept, and how much of them."""
 
     path: str = required("the SQLite file; its folder is made if there is none")
-    save_every: Annotated[float, Between(0.05, 3600)] = setting(
-        1.0, "how long a change waits at most until it is written: what is lost if the process is killed", unit="s"
-    )
+    save_every: SaveEvery = same(ValuesSettings, "save_every")
     batch_rows: Annotated[int, Between(1, 100_000)] = setting(2000, "changes that are written at a time, at most")
-    history_rows: Annotated[int, Between(0, 10_000_000)] = setting(
-        100_000, "changes of all points that are kept, some 100 bytes each; the oldest are deleted"
-    )
-    history: Annotated[int, Between(1, 100_000)] = setting(DEFAULT_HISTORY, "changes of a point that are read at start")
+    history_rows: HistoryRows = same(ValuesSettings, "history_rows")
+    history: History = same(ValuesSettings, "history")
 
 
 @define(eq=False)
