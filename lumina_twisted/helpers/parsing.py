@@ -20,7 +20,8 @@ from lumina_twisted.modbus.codes import EXCEPTION_FLAG, MAX_RTU_ADU, MIN_RTU_ADU
 from lumina_twisted.modbus.lengths import UNKNOWN, reply_length
 from lumina_twisted.modbus.pdu import REPLIES
 from lumina_twisted.modbus.pdu_base import pack_words, unpack_words
-from lumina_twisted.modbus.values.value import nearest, told
+from lumina_twisted.modbus.values.value import nearest
+from lumina_twisted.text import brief
 
 
 class ResponseParser:
@@ -83,13 +84,13 @@ class ResponseParser:
 
     def _pattern(self, name: str) -> ReplyPattern:
         if name not in self._patterns:
-            raise _unknown(f"there is no response pattern {told(name)}", name, self._patterns)
+            raise _unknown(f"there is no response pattern {brief(name)}", name, self._patterns)
         return self._patterns[name]
 
     def _check_names(self, pattern: ReplyPattern, values: Mapping[str, Any], is_all: bool) -> None:
         for field in values:
             if field not in pattern.fields:
-                raise _unknown(f"{pattern.name} has no field {told(field)}", field, pattern.fields)
+                raise _unknown(f"{pattern.name} has no field {brief(field)}", field, pattern.fields)
         missing = [field for field in pattern.fields if field not in values]
         if is_all and missing:
             raise RequestError(

@@ -18,8 +18,9 @@ from attrs import evolve, frozen
 from lumina_twisted.errors import ConfigError, RequestError
 from lumina_twisted.modbus.registers import KINDS, registers_of
 from lumina_twisted.modbus.values.codec import Value, ValueCodec
-from lumina_twisted.modbus.values.value import nearest, told
+from lumina_twisted.modbus.values.value import nearest
 from lumina_twisted.schema import structure
+from lumina_twisted.text import brief
 
 
 @frozen
@@ -77,7 +78,7 @@ def _entries(name: str, definition: Any) -> Iterator[tuple[str, Any, Any]]:
             yield f"{name}.{field}", field, spec
         return
     if isinstance(definition, str | bytes) or not isinstance(definition, Iterable):
-        raise fault(name, f"expected a list of (name, type, bytes), or a mapping, got {told(definition)}")
+        raise fault(name, f"expected a list of (name, type, bytes), or a mapping, got {brief(definition)}")
     for number, entry in enumerate(definition):
         path = f"{name}[{number}]"
         if not isinstance(entry, tuple | list) or len(entry) not in (2, 3):
@@ -102,9 +103,9 @@ class _Slots:
         :raises ConfigError: if it cannot be.
         """
         if name == "":
-            raise fault(path, f"expected (name, type) or (name, type, bytes), got {told(spec)}")
+            raise fault(path, f"expected (name, type) or (name, type, bytes), got {brief(spec)}")
         if name is not None and not isinstance(name, str):
-            raise fault(path, f"a name is a text, not {told(name)}")
+            raise fault(path, f"a name is a text, not {brief(name)}")
         if name in self._names:
             raise fault(path, "there is a field of that name already")
         if name is not None:
@@ -162,7 +163,7 @@ def field_of(spec: Any, path: str) -> Field:
     """
     kind, length = spec if isinstance(spec, tuple | list) and len(spec) == 2 else (spec, None)
     if length is not None and (type(length) is not int or not 0 < length <= MOST_BYTES):
-        raise fault(path, f"a length is 1 to {MOST_BYTES} bytes, not {told(length)}")
+        raise fault(path, f"a length is 1 to {MOST_BYTES} bytes, not {brief(length)}")
     if isinstance(kind, ValueCodec):
         word, codec = str(kind.type), kind
     elif isinstance(kind, Mapping):
@@ -188,10 +189,10 @@ def _word(kind: Any, length: int | None, path: str) -> str:
     if word in _BY_LENGTH:
         sizes = _BY_LENGTH[word]
         if length is None or length not in sizes:
-            raise fault(path, f"{word} is as long as is said, {', '.join(map(str, sizes))} bytes, not {told(length)}")
+            raise fault(path, f"{word} is as long as is said, {', '.join(map(str, sizes))} bytes, not {brief(length)}")
         return sizes[length]
     if word not in TYPES:
-        raise fault(path, f"there is no type {told(kind)}; {nearest(word, TYPES)}")
+        raise fault(path, f"there is no type {brief(kind)}; {nearest(word, TYPES)}")
     return word
 
 
@@ -348,7 +349,7 @@ class Octets:
     def write(self, value: object, current: bytes, is_known: bool) -> bytes:
         """See :class:`Meaning`."""
         if not isinstance(value, bytes | bytearray) or len(value) != len(current):
-            raise RequestError(f"{told(value)} is not bytes, {len(current)} of them")
+            raise RequestError(f"{brief(value)} is not bytes, {len(current)} of them")
         return bytes(value)
 
 

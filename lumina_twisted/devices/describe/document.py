@@ -12,8 +12,8 @@ from typing import Any, Final
 from lumina_twisted.devices.describe.description import Device, Point, Profile
 from lumina_twisted.devices.describe.points import Defaults, PointReader
 from lumina_twisted.devices.describe.settings import LINE_KEYS, DeviceSettings, ProfileSettings
-from lumina_twisted.document import nearest
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.text import nearest
 
 _NO_PROFILE: Final = Profile(name="", points={})
 
