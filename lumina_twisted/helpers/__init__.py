@@ -10,7 +10,7 @@ from lumina_twisted.helpers.devices import DeviceConfigManager, DeviceStateManag
 from lumina_twisted.helpers.parsing import ResponseParser
 from lumina_twisted.helpers.pooling import ConnectionPool
 from lumina_twisted.log import LuminaLogger
-from lumina_twisted.statistics import analytics
+from lumina_twisted.statistics import queue as analytics
 from lumina_twisted.statistics.monitor import PerformanceMonitor
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class QueueAnalytics(analytics.QueueAnalytics):
-    """See :class:`lumina_twisted.statistics.analytics.QueueAnalytics`.
+    """See :class:`lumina_twisted.statistics.queue.QueueAnalytics`.
 
     :param now: a clock that never goes back, in seconds.
     """

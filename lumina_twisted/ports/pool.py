@@ -14,8 +14,8 @@ from lumina_twisted.ports.address import same_place
 from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import Limits, PortSettings
-from lumina_twisted.statistics.analytics import QueueAnalytics
 from lumina_twisted.statistics.monitor import MOST_PORTS, PerformanceMonitor
+from lumina_twisted.statistics.queue import QueueAnalytics
 from lumina_twisted.text import close_to
 
 STUCK_AFTER: Final = 5.0

@@ -1,6 +1,6 @@
 """What waits in queues, and for how long (the mission's row M17). Floor 1: the time is of a clock that is given.
 
-The queue of a bus keeps its figures with those of its port, and tells them when it is asked.
+The queue of a bus keeps its figures with those of its port; :meth:`QueueAnalytics.add_queue` makes them part of this.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 from lumina_twisted.statistics.histogram import Histogram
 
 MOST_QUEUES: Final = 1000
-"""Queues that are told apart; one more, and the one that was first is forgotten."""
+"""Queues that are kept apart; one more, and the one that was first is forgotten."""
 MOST_WAITING: Final = 100_000
 """Names that may wait, or be worked on, in one queue; the oldest are forgotten, for nobody will take them out."""
 
@@ -59,7 +59,7 @@ class QueueFigures:
         if failed:
             self.errors += 1
 
-    def told(self, now: float) -> dict[str, Any]:
+    def report(self, now: float) -> dict[str, Any]:
         """All of it: ``size`` is the present one, ``mean_size`` that over all the time; times are in seconds."""
         return {
             "size": self.size,
@@ -68,8 +68,8 @@ class QueueFigures:
             "enqueued": self.enqueued,
             "unserved": self.unserved,
             "errors": self.errors,
-            "wait": self.waits.told().as_dict(),
-            "processing": self.processing.told().as_dict(),
+            "wait": self.waits.summary().as_dict(),
+            "processing": self.processing.summary().as_dict(),
         }
 
     def _mean_size(self, now: float) -> float:
@@ -91,9 +91,9 @@ class QueueAnalytics:
         self._waiting: dict[str, dict[Hashable, float]] = {}
         self._served: dict[str, dict[Hashable, float]] = {}
 
-    def add_queue(self, name: str, told: Callable[[], dict[str, Any]]) -> None:
-        """A queue that keeps its own figures, and tells them as :meth:`QueueFigures.told` does."""
-        self._others[name] = told
+    def add_queue(self, name: str, report: Callable[[], dict[str, Any]]) -> None:
+        """A queue that keeps its own figures; ``report`` returns them as :meth:`QueueFigures.report` does."""
+        self._others[name] = report
 
     def queue(self, name: str) -> QueueFigures:
         """A queue's figures, which are kept from now on."""
@@ -141,10 +141,10 @@ class QueueAnalytics:
         self.queue(queue).done(self._now() - since, failed)
 
     def get_queue_statistics(self, queue: str) -> dict[str, Any]:
-        """See :meth:`QueueFigures.told`; of a queue that nobody has used, zeros."""
-        if (told := self._others.get(queue)) is not None:
-            return told()
-        return self._queues.get(queue, QueueFigures()).told(self._now())
+        """See :meth:`QueueFigures.report`; of a queue that nobody has used, zeros."""
+        if (report := self._others.get(queue)) is not None:
+            return report()
+        return self._queues.get(queue, QueueFigures()).report(self._now())
 
     def _leave(self, queue: str, item: Hashable, now: float, served: bool) -> None:
         self.queue(queue).left(now, now - self._waiting[queue].pop(item), served)

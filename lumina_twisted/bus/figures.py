@@ -18,11 +18,10 @@ from typing import Any, Final
 
 from lumina_twisted.bus.events import Event, Reply, Request
 from lumina_twisted.modbus.codes import EXCEPTION_FLAG
-from lumina_twisted.statistics.analytics import QueueAnalytics
-from lumina_twisted.statistics.counters import Counters
-from lumina_twisted.statistics.faults import Faults
+from lumina_twisted.statistics.counters import Counters, Faults
 from lumina_twisted.statistics.monitor import BATCH, PerformanceMonitor
-from lumina_twisted.statistics.report import Report, queue_told, report_of
+from lumina_twisted.statistics.queue import QueueAnalytics
+from lumina_twisted.statistics.report import Report, queue_report, report_of
 from lumina_twisted.statistics.tally import BROADCAST_SENT, CANCELLED, NORMAL, NOTHING, OK
 
 WAITING: Final = -1.0
@@ -55,7 +54,7 @@ class BusFigures:
         self._used_from = 0.0  # the same, and the silence that it had to wait for
         self._ended_at = inf  # the last transaction; inf: nothing is known of the wire before
         if analytics is not None:
-            analytics.add_queue(name, self._queue_told)
+            analytics.add_queue(name, self._queue_report)
 
     # -- what the bus says -----------------------------------------------------------------------------------------
 
@@ -174,5 +173,5 @@ class BusFigures:
         if len(port.ended) >= BATCH:
             port.settle()
 
-    def _queue_told(self) -> dict[str, Any]:
-        return queue_told(self.port, self.now, self.waiting)
+    def _queue_report(self) -> dict[str, Any]:
+        return queue_report(self.port, self.now, self.waiting)
