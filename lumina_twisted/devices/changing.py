@@ -25,10 +25,11 @@ from lumina_twisted.devices.describe.description import Device, Profile, found
 from lumina_twisted.devices.describe.document import plain, read_device
 from lumina_twisted.devices.describe.settings import ONLY_IN_A_FILE, DeviceChanges, DeviceSettings, PointSettings
 from lumina_twisted.devices.store.database import Configuration
-from lumina_twisted.document import flat, nearest
+from lumina_twisted.document import flat
 from lumina_twisted.errors import ConfigError, LuminaError, Stopping
 from lumina_twisted.schema import structure
 from lumina_twisted.statistics.tally import name_of
+from lumina_twisted.text import nearest
 
 _log: Final = Logger(namespace="lumina.values")
 

@@ -24,10 +24,10 @@ from lumina_twisted.awaiting import in_callers_world
 from lumina_twisted.devices.configuring import Apply, Configurations, KeepsConfigurations
 from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.store.database import Configuration
-from lumina_twisted.document import nearest
 from lumina_twisted.errors import ConfigError, RequestError
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.schema import Between, setting, structure
+from lumina_twisted.text import nearest
 from lumina_twisted.valueproto.reading import Quality, Reading
 
 Check = Callable[[Any, str], Any]

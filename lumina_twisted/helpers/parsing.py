@@ -24,7 +24,8 @@ from lumina_twisted.modbus.codes import EXCEPTION_FLAG, MAX_RTU_ADU, MIN_RTU_ADU
 from lumina_twisted.modbus.lengths import UNKNOWN, reply_length
 from lumina_twisted.modbus.pdu import REPLIES
 from lumina_twisted.modbus.pdu_base import pack_words, unpack_words
-from lumina_twisted.modbus.values.value import nearest, told
+from lumina_twisted.modbus.values.value import nearest
+from lumina_twisted.text import brief
 
 Form = Literal["auto", "frame", "pdu", "data"]
 _COUNTED: Final = frozenset({1, 2, 3, 4, 12, 17, 20, 21, 23})
@@ -89,7 +90,7 @@ class ResponseParser:
             raise RequestError(f"{name} has {pattern.size // 2} registers, current has {len(current)}")
         for key in values:
             if key not in pattern.fields:
-                raise _unknown(f"{name} has no field {told(key)}", key, pattern.fields)
+                raise _unknown(f"{name} has no field {brief(key)}", key, pattern.fields)
         missing = [key for key in pattern.fields if key not in values]
         if current is None and missing:
             raise RequestError(
@@ -106,7 +107,7 @@ class ResponseParser:
 
     def _pattern(self, name: str) -> ReplyPattern:
         if name not in self._patterns:
-            raise _unknown(f"there is no response pattern {told(name)}", name, self._patterns)
+            raise _unknown(f"there is no response pattern {brief(name)}", name, self._patterns)
         return self._patterns[name]
 
 

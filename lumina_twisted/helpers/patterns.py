@@ -18,8 +18,9 @@ from attrs import evolve, frozen
 from lumina_twisted.errors import ConfigError, RequestError
 from lumina_twisted.modbus.registers import KINDS, registers_of
 from lumina_twisted.modbus.values.codec import Value, ValueCodec
-from lumina_twisted.modbus.values.value import nearest, told
+from lumina_twisted.modbus.values.value import nearest
 from lumina_twisted.schema import structure
+from lumina_twisted.text import brief
 
 FieldValue = Value | bytes
 MOST_BYTES: Final = 252
@@ -70,7 +71,7 @@ class Field:
         """
         if self.codec is None:
             if not isinstance(value, bytes | bytearray) or len(value) != len(current):
-                raise RequestError(f"{told(value)} is not bytes, {len(current)} of them")
+                raise RequestError(f"{brief(value)} is not bytes, {len(current)} of them")
             return bytes(value)
         written = self.codec.encode(value, self._entries(current) if is_known else None)
         if self.size > 1:
@@ -148,7 +149,7 @@ def _entries(name: str, definition: Any) -> Iterator[tuple[str, Any, Any]]:
             yield f"{name}.{field}", field, spec
         return
     if isinstance(definition, str | bytes) or not isinstance(definition, Iterable):
-        raise _fault(name, f"expected a list of (name, type, bytes), or a mapping, got {told(definition)}")
+        raise _fault(name, f"expected a list of (name, type, bytes), or a mapping, got {brief(definition)}")
     for number, entry in enumerate(definition):
         path = f"{name}[{number}]"
         if not isinstance(entry, tuple | list) or len(entry) not in (2, 3):
@@ -160,11 +161,11 @@ def _entries(name: str, definition: Any) -> Iterator[tuple[str, Any, Any]]:
 
 def _check_name(name: Any, spec: Any, path: str, names: set[str]) -> None:
     if name == "":
-        raise _fault(path, f"expected (name, type) or (name, type, bytes), got {told(spec)}")
+        raise _fault(path, f"expected (name, type) or (name, type, bytes), got {brief(spec)}")
     if name is None:
         return
     if not isinstance(name, str):
-        raise _fault(path, f"a name is a text, not {told(name)}")
+        raise _fault(path, f"a name is a text, not {brief(name)}")
     if name in names:
         raise _fault(path, "there is a field of that name already")
     names.add(name)
@@ -181,7 +182,7 @@ def _field(spec: Any, path: str) -> Field:
     """
     kind, length = spec if isinstance(spec, tuple | list) and len(spec) == 2 else (spec, None)
     if length is not None and (type(length) is not int or not 0 < length <= MOST_BYTES):
-        raise _fault(path, f"a length is 1 to {MOST_BYTES} bytes, not {told(length)}")
+        raise _fault(path, f"a length is 1 to {MOST_BYTES} bytes, not {brief(length)}")
     if isinstance(kind, ValueCodec):
         name, codec = str(kind.type), kind
     elif isinstance(kind, Mapping):
@@ -209,10 +210,10 @@ def _type(kind: Any, length: int | None, path: str) -> str:
     name = _SAME.get(name, name)
     if sizes := _BY_LENGTH.get(name):
         if length is None or length not in sizes:
-            raise _fault(path, f"{name} is as long as is said, {', '.join(map(str, sizes))} bytes, not {told(length)}")
+            raise _fault(path, f"{name} is as long as is said, {', '.join(map(str, sizes))} bytes, not {brief(length)}")
         return sizes[length]
     if name not in TYPES:
-        raise _fault(path, f"there is no type {told(kind)}; {nearest(name, TYPES)}")
+        raise _fault(path, f"there is no type {brief(kind)}; {nearest(name, TYPES)}")
     return name
 
 

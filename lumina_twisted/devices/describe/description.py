@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -14,6 +13,7 @@ from lumina_twisted.devices.describe.settings import DEFAULT_POLL, MOST_REGISTER
 from lumina_twisted.errors import UnknownName
 from lumina_twisted.modbus.access import Table
 from lumina_twisted.modbus.values.codec import ValueCodec
+from lumina_twisted.text import close_to
 
 BIT_TABLES: Final = ("coil", "discrete")
 WRITABLE_TABLES: Final = ("coil", "holding")
@@ -127,10 +127,10 @@ def _meant(name: str, known: Iterable[str]) -> str:
         return "this takes one name, and no pattern; list tells all names"
     if inside := [one for one in every if one.startswith(f"{name}.")]:
         return f"it is a device, and its values are {_few(inside, 2)} ({name}.*)"
-    near = difflib.get_close_matches(name.lower(), _likely(name.lower(), every), 1, 0.5)
-    near = near or [one for one in every if name and name in one][:1]
+    near = close_to(name, _likely(name.lower(), every), 0.5)
+    near = near or next((one for one in every if name and name in one), "")
     if near:
-        return f"did you mean {near[0]!r}?"
+        return f"did you mean {near!r}?"
     if not every:
         return "there is none at all"
     return f"there are {_few(every, 5)}"
@@ -147,8 +147,7 @@ def _likely(name: str, every: Sequence[str]) -> Sequence[str]:
         return _neighbours(name, every)
     devices = dict.fromkeys(one.partition(".")[0] for one in every)
     if device not in devices:
-        near = difflib.get_close_matches(device, _neighbours(device, list(devices)), 1, 0.5)
-        device = near[0] if near else device
+        device = close_to(device, _neighbours(device, list(devices)), 0.5) or device
     its_own = [one for one in every if one.startswith(f"{device}.")]
     return _neighbours(f"{device}.{point}", its_own or every)
 

@@ -17,8 +17,8 @@ from attrs import evolve
 from lumina_twisted.devices.describe.description import Device, Point, Profile
 from lumina_twisted.devices.describe.points import PointReader
 from lumina_twisted.devices.describe.settings import LINE_KEYS, DeviceSettings, ProfileSettings, take_over
-from lumina_twisted.document import nearest
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.text import nearest
 
 _OVERRIDES: Final = ("word_order", "byte_order", "poll", "hole", "most")
 """What a device may say in the place of its profile."""
