@@ -1,4 +1,4 @@
-"""Lengths told from the first bytes of a PDU, both ways."""
+"""The table of function codes: lengths told from the first bytes of a PDU, both ways."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.lengths import UNKNOWN, expected_reply_length, reply_length, request_length
+from lumina_twisted.modbus.functions import UNKNOWN, expected_reply_length, reply_length, request_length
 from tests.golden import EXCEPTION_PDU, GOLDEN
 from tests.strategies import QUICK, REPLIES, REQUESTS
 
