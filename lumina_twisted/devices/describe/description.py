@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ from attrs import Factory, field, frozen
 from lumina_twisted.devices.describe.settings import DEFAULT_POLL, MOST_REGISTERS, ProfileSettings
 from lumina_twisted.errors import UnknownName
 from lumina_twisted.modbus.access import Table
+from lumina_twisted.modbus.codes import FunctionCode
 from lumina_twisted.modbus.values.codec import ValueCodec
 from lumina_twisted.text import close_to
 
@@ -22,7 +24,16 @@ MOST_BITS: Final = 2000
 MOST_COMPARED: Final = 200
 """Names that a wrong one is compared with, each for 10 us: a line may have hundreds of wrong names, and a plant 10,000
 names."""
+_READ_CODES: Final[dict[Table, int]] = {
+    "coil": FunctionCode.READ_COILS, "discrete": FunctionCode.READ_DISCRETE_INPUTS,
+    "holding": FunctionCode.READ_HOLDING_REGISTERS, "input": FunctionCode.READ_INPUT_REGISTERS,
+}
 T = TypeVar("T")
+
+
+def read_request(table: Table, address: int, quantity: int) -> bytes:
+    """The PDU of the request that reads these entries."""
+    return struct.pack(">BHH", _READ_CODES[table], address, quantity)
 
 
 @frozen(kw_only=True)
