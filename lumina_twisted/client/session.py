@@ -37,7 +37,7 @@ from lumina_twisted.errors import (
 from lumina_twisted.framing.crc import crc16
 from lumina_twisted.framing.rtu import AT_SILENCE
 from lumina_twisted.lineproto import MIN_TIMEOUT, Answer
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.reply import ReplyPattern, reply_pattern
 
 _SLACK: Final = 1000
