@@ -11,7 +11,7 @@ from lumina_twisted.errors import ModbusError
 from lumina_twisted.modbus.codes import BROADCAST, is_read
 from lumina_twisted.modbus.reply import reply_pattern
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.statistics.faults import Fault
+from lumina_twisted.statistics.counters import Fault
 
 
 class Request:

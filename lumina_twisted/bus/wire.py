@@ -24,8 +24,7 @@ from lumina_twisted.errors import GatewayTargetDeviceFailedToRespond
 from lumina_twisted.framing.rtu import Decoded
 from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG
 from lumina_twisted.modbus.lengths import is_request
-from lumina_twisted.statistics.counters import Counters
-from lumina_twisted.statistics.faults import Fault, Faults
+from lumina_twisted.statistics.counters import Counters, Fault, Faults
 
 _OTHER_CANARIES: Final = 6
 """Kinds of canaries that are tried until one is unlike any copy that may come."""

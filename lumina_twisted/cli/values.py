@@ -12,13 +12,14 @@ import attrs
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.connection import run_asking_values
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded, checked, nearest
+from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded, checked
 from lumina_twisted.cli.status import status_of
 from lumina_twisted.cli.value_rows import HISTORY, LIST, READING, Rows, printable, settings, value_and_unit
 from lumina_twisted.client.aio import LuminaValuesClient, Quality, ValueReading
 from lumina_twisted.client.url import VALUES_PORT
 from lumina_twisted.client.value_methods import DEFAULT_TIMEOUT
 from lumina_twisted.errors import LuminaError
+from lumina_twisted.text import nearest
 from lumina_twisted.valueproto.command_lines import changes_of
 
 EXAMPLES: Final = """\

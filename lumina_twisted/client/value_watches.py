@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 from lumina_twisted.errors import LuminaError, RequestError, error_from_reason
 from lumina_twisted.modbus.values.bits import NOTHING_SET
 from lumina_twisted.modbus.values.codec import Value
+from lumina_twisted.text import on_off
 from lumina_twisted.valueproto.answer import NamedFault, NamedReading
 from lumina_twisted.valueproto.command import Watch as WatchCommand
 from lumina_twisted.valueproto.reading import Quality
@@ -63,7 +64,7 @@ def value_text(value: Value) -> str:
     :raises RequestError: if it is none.
     """
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return on_off(value)
     if isinstance(value, tuple | list) and all(isinstance(name, str) for name in value):
         return ",".join(value) or NOTHING_SET
     if isinstance(value, int | float | str):

@@ -15,16 +15,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lumina_twisted.bus.events import Sample
-from lumina_twisted.devices.asking import checked_value, read_point, write_point
-from lumina_twisted.devices.decoding import Run
-from lumina_twisted.devices.description import Device, Point
-from lumina_twisted.devices.hearing import Hearing
+from lumina_twisted.devices.describe.description import Device, Point, found, matching
+from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.devices.interfaces import Observer, PointDescription
-from lumina_twisted.devices.names import found, matching
-from lumina_twisted.devices.poller import PortPoller
-from lumina_twisted.devices.settings import ValuesSettings
-from lumina_twisted.devices.state import DeviceStateManager
-from lumina_twisted.devices.write_turns import Turns
+from lumina_twisted.devices.observe.observations import Hearing, Run
+from lumina_twisted.devices.observe.state import DeviceStates
+from lumina_twisted.devices.poll.poller import PortPoller
+from lumina_twisted.devices.writing import Turns, checked_value, read_point, write_point
 from lumina_twisted.errors import LuminaError, NotTaken
 from lumina_twisted.modbus.codes import BROADCAST
 from lumina_twisted.modbus.values.codec import Value
@@ -54,7 +51,7 @@ class Plant:
     """
 
     def __init__(
-        self, devices: Iterable[Device], ports: Ports, state: DeviceStateManager, settings: ValuesSettings, clock: Any,
+        self, devices: Iterable[Device], ports: Ports, state: DeviceStates, settings: ValuesSettings, clock: Any,
         now: Callable[[], float], stamp: Callable[[], float],
     ) -> None:
         self.state = state

@@ -33,8 +33,8 @@ from lumina_twisted.ports.telling import PortTeller
 from lumina_twisted.ports.write_log import WriteLog
 from lumina_twisted.priority import Priority, lane_of
 from lumina_twisted.reconnecting import Connections, Reconnecting
-from lumina_twisted.statistics.analytics import QueueAnalytics
 from lumina_twisted.statistics.monitor import PerformanceMonitor
+from lumina_twisted.statistics.queue import QueueAnalytics
 from lumina_twisted.statistics.tally import name_of
 
 _CLOSED: Final = "it is closed"

@@ -10,6 +10,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail
 
 from lumina_twisted.bus.events import Sample
+from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.errors import (
     LuminaError,
     OutcomeUnknown,
@@ -25,7 +26,6 @@ from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.interfaces import HealthObserver, Port, PortDescription, SampleObserver
 from lumina_twisted.priority import Priority, lane_of
 from lumina_twisted.statistics.counters import Counters
-from lumina_twisted.statistics.figures import BusFigures
 
 Outcome = bytes | pdu.Reply | Exception | None
 """How a request ends: the reply's whole RTU frame or its PDU; an error; or None, when no reply comes."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.devices.decoding import Run, UnitIndex, runs_of
-from lumina_twisted.devices.description import Device, Point
+from lumina_twisted.devices.describe.description import Device, Point
+from lumina_twisted.devices.observe.observations import Run, UnitIndex, runs_of
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.values.codec import ValueCodec
