@@ -9,7 +9,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from lumina_twisted.cli.parser import UsageError, whole
-from lumina_twisted.modbus.pdu_read import MAX_READ_BITS, MAX_READ_REGISTERS
+from lumina_twisted.modbus.functions import MAX_READ_BITS, MAX_READ_REGISTERS
 from lumina_twisted.modbus.registers import KINDS, decode, decode_text, encode, encode_text, registers_of
 from lumina_twisted.text import ON_OFF, nearest, shortest_f32
 

@@ -11,7 +11,7 @@ from lumina_twisted.client.session import OpenRequest
 from lumina_twisted.errors import LuminaError, RequestError
 from lumina_twisted.framing.rtu import check_adu, check_request_frame, decode_adu, encode_adu
 from lumina_twisted.lineproto import MAX_BAUDRATE, MAX_TIMEOUT, MIN_TIMEOUT, Command
-from lumina_twisted.modbus.codes import is_read
+from lumina_twisted.modbus.functions import is_read
 from lumina_twisted.modbus.settings import Parity
 from lumina_twisted.priority import MAX_AGE, PRIORITIES, Priority
 

@@ -32,7 +32,7 @@ from lumina_twisted.framing.mbap import Adu, MbapDecoder, encode_adu
 from lumina_twisted.framing.rtu import AT_SILENCE, decode_adu
 from lumina_twisted.framing.rtu import encode_adu as encode_rtu
 from lumina_twisted.lineproto import Answer, format_command, parse_answer
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.reply import reply_pattern
 
 WINDOW: Final = 64

@@ -23,7 +23,7 @@ from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.poll.poller import PortPoller
 from lumina_twisted.devices.writing import Turns, checked_value, read_point, write_point
 from lumina_twisted.errors import LuminaError, NotTaken
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.ports.interfaces import Port, Ports
 from lumina_twisted.valueproto.reading import Confirmed, Reading

@@ -17,8 +17,16 @@ from typing import Final, NamedTuple, Protocol
 
 from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.framing.crc import append_crc, crc16
-from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU, MAX_PDU, MAX_RTU_ADU, MIN_RTU_ADU
-from lumina_twisted.modbus.lengths import UNKNOWN, Buffer, reply_length, request_length
+from lumina_twisted.modbus.functions import (
+    EXCEPTION_RTU_ADU,
+    MAX_PDU,
+    MAX_RTU_ADU,
+    MIN_RTU_ADU,
+    UNKNOWN,
+    Buffer,
+    reply_length,
+    request_length,
+)
 
 NO_MATCH: Final = -1
 AT_SILENCE: Final = 1 << 16
@@ -99,7 +107,7 @@ class Decoder:
     Callers pass the same tuple of patterns for as long as they wait for the same frames: what was looked at once is
     not looked at again, so that a flood of noise costs a glance per byte.
 
-    :param foreign_length: tells the length of a frame that no pattern fits, in the terms of ``modbus.lengths``.
+    :param foreign_length: tells the length of a frame that no pattern fits, in the terms of ``modbus.functions``.
     :param or_length: the same, if by the first it is none.
     """
 

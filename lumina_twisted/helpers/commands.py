@@ -40,7 +40,7 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.framing.crc import append_crc, crc16
 from lumina_twisted.framing.rtu import OVERHEAD, check_request_frame
-from lumina_twisted.modbus.lengths import request_length
+from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.modbus.pdu import decode_request
 from lumina_twisted.priority import Priority, lane_of
 

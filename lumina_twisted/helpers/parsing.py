@@ -20,18 +20,14 @@ from lumina_twisted.errors import (
 from lumina_twisted.framing.crc import crc_ok
 from lumina_twisted.framing.rtu import decode_adu
 from lumina_twisted.helpers.patterns import FieldValue, ReplyPattern, make_pattern
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG, MAX_RTU_ADU, MIN_RTU_ADU
-from lumina_twisted.modbus.lengths import UNKNOWN, reply_length
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_RTU_ADU, MIN_RTU_ADU, UNKNOWN, function_of, reply_length
 from lumina_twisted.modbus.pdu import REPLIES
 from lumina_twisted.modbus.pdu_base import pack_words, unpack_words
 from lumina_twisted.modbus.values.value import nearest
 from lumina_twisted.text import brief
 
 Form = Literal["auto", "frame", "pdu", "data"]
-_COUNTED: Final = frozenset({1, 2, 3, 4, 12, 17, 20, 21, 23})
-"""Functions whose reply counts in its second byte those that follow."""
 _REFUSALS: Final = frozenset(code | EXCEPTION_FLAG for code in REPLIES)
-_READS: Final = frozenset({1, 2, 3, 4, 23})
 _DIAGNOSTICS: Final = 8
 _FIFO: Final = 24
 _FIFO_HEAD: Final = 5
@@ -157,7 +153,10 @@ def _what_else(octets: bytes) -> str:
         return "a whole frame"
     if len(octets) == 2 and octets[0] in _REFUSALS and octets[1] in EXCEPTION_CLASSES:
         return "an exception"
-    return "the PDU of a read" if len(octets) > 2 and octets[0] in _READS and octets[1] == len(octets) - 2 else ""
+    if len(octets) > 2 and octets[1] == len(octets) - 2:
+        function = function_of(octets)
+        return "the PDU of a read" if function and function.returns_entries else ""
+    return ""
 
 
 def _within(octets: bytes, form: Form) -> bytes | ModbusException | None:
@@ -184,7 +183,8 @@ def _behind_head(pdu: bytes) -> bytes | None:
         return None
     if pdu[0] == _FIFO:
         return pdu[_FIFO_HEAD:]
-    return pdu[2:] if pdu[0] in _COUNTED else pdu[1:]
+    function = function_of(pdu)
+    return pdu[2:] if function and function.has_byte_count else pdu[1:]
 
 
 def _has_crc(octets: bytes) -> bool:

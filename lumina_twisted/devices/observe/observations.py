@@ -16,8 +16,8 @@ from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.poll.plan import Block
 from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.access import Table, accesses
-from lumina_twisted.modbus.codes import BROADCAST, FunctionCode
+from lumina_twisted.modbus.access import Table
+from lumina_twisted.modbus.functions import BROADCAST, FunctionCode, accesses
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.reading import Quality, Reading
 
