@@ -40,11 +40,19 @@ def encode_adu(unit: int, pdu: bytes) -> bytes:
 
     :raises RequestError: if the unit is no byte, or the PDU empty or longer than 253 bytes.
     """
+    check_adu(unit, pdu)
+    return append_crc(bytes((unit,)) + pdu)
+
+
+def check_adu(unit: int, pdu: bytes) -> None:
+    """Refuses what cannot be framed.
+
+    :raises RequestError: if the unit is no byte, or the PDU empty or longer than 253 bytes.
+    """
     if not 0 <= unit <= 255:
         raise RequestError(f"unit {unit} is not from 0 to 255", unit=unit)
     if not 0 < len(pdu) <= MAX_PDU:
         raise RequestError(f"a PDU has 1 to {MAX_PDU} bytes, not {len(pdu)}", unit=unit)
-    return append_crc(bytes((unit,)) + pdu)
 
 
 def decode_adu(frame: bytes) -> tuple[int, bytes]:

@@ -1,15 +1,15 @@
-"""What keeps a device open, floor 2: Twisted's ClientService, how long it waits, and who is told why it fails.
+"""What keeps a connection, floor 2: Twisted's ClientService for ports and for clients, and how long a port waits.
 
-A connection to a socket that ends is made anew at once, and what waits keeps waiting: many devices and gateways close
-in good order when nobody asks, or after each reply. A connection is *fruitless* if it was asked and carried no reply,
-or if the other side closed it as soon as it was made. After each further fruitless one the wait is twice as long, until
-a reply comes; from the fifth on, requests are refused meanwhile.
+A port's connection to a socket that ends is made anew at once, and what waits keeps waiting: many devices and gateways
+close in good order when nobody asks, or after each reply. A connection is *fruitless* if it was asked and carried no
+reply, or if the other side closed it as soon as it was made. After each further fruitless one the wait is twice as
+long, until a reply comes; from the fifth on, requests are refused meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
@@ -35,7 +35,7 @@ def wait_before_attempt(failed: int) -> float:
 
 
 class Connections:
-    """How the connections of one port ended, and so how long it waits before the next.
+    """How the connections of one port ended, which decides how long it waits before the next.
 
     :param is_socket: whether its bus is behind a socket; a serial device that is lost is unplugged.
     """
@@ -88,24 +88,43 @@ def _nobody(event: LogEvent) -> None:
     """Observes nothing."""
 
 
-class Supervisor(ClientService):
-    """ClientService logs each attempt; a port that is away for a night is told once, by the port itself."""
+class Reconnecting(ClientService):
+    """A connection that is made again whenever it is lost, for as long as it takes.
+
+    ClientService logs each attempt; a port that is away for a night is logged once, by the port itself, and a client's
+    program hears of it by what its requests end with.
+
+    :param wait: gives the seconds before the next attempt, after so many that failed.
+    :param report: called with a sentence when an attempt has failed.
+    :param clock: for the waits.
+    """
 
     _log = Logger(namespace="lumina.port", observer=_nobody)
 
+    def __init__(
+        self, endpoint: IStreamClientEndpoint, factory: IProtocolFactory, wait: Callable[[int], float],
+        report: Callable[[str], None], clock: Any,
+    ) -> None:
+        super().__init__(_Reporting(endpoint, report), factory, wait, clock)
+
 
 @implementer(IStreamClientEndpoint)
-class Reporting:
-    """An endpoint that tells why it failed to connect."""
+class _Reporting:
+    """An endpoint that reports why it failed to connect."""
 
     def __init__(self, endpoint: IStreamClientEndpoint, report: Callable[[str], None]) -> None:
         self._endpoint = endpoint
         self._report = report
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connects, and passes the failure on after it has been told."""
-        return self._endpoint.connect(factory).addErrback(self._tell)
+        """Connects, and passes the failure on after it was reported."""
+        return self._endpoint.connect(factory).addErrback(self._failed)
 
-    def _tell(self, failure: Failure) -> Failure:
-        self._report(failure.getErrorMessage())
+    def _failed(self, failure: Failure) -> Failure:
+        self._report(sentence_of(failure))
         return failure
+
+
+def sentence_of(failure: Failure) -> str:
+    """Why a connection ended or was not made, without a full stop."""
+    return failure.getErrorMessage().rstrip(".") or type(failure.value).__name__

@@ -1,4 +1,4 @@
-"""Connections to buses for a program of its own, floor 2: the mission's ``ConnectionPool`` (M15) over the server's pool
+"""Connections to buses for a program of its own, floor 4: the mission's ``ConnectionPool`` (M15) over the server's pool
 of ports.
 
 It needs no running reactor where asyncio runs; see :mod:`lumina_twisted.awaiting`.
@@ -12,23 +12,162 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import attrs
+from attrs import frozen
 from twisted.internet.defer import Deferred, fail, succeed
 
 from lumina_twisted.awaiting import in_asyncio_task, in_callers_world, reactor_here, running_loop
+from lumina_twisted.client.methods import GivesAwaitables, UnitMethods
 from lumina_twisted.errors import ConfigError, LuminaError, PortClosed, RequestError
-from lumina_twisted.helpers.pooling.connection import DEFAULT_TIMEOUT, Connection
+from lumina_twisted.framing.rtu import decode_adu
+from lumina_twisted.modbus.calls import Call
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.address import parted, same_place
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.priority import Priority
 from lumina_twisted.schema import Between, structure
 
+__all__ = ["Connection", "ConnectionPool", "PooledUnit"]
+
+T = TypeVar("T")
+
+DEFAULT_TIMEOUT: Final = 5.0
+"""Seconds that a caller waits for a connection, and for a reply, unless he gives a timeout."""
 IDLE_CLOSE: Final = 60.0
+"""Seconds after which a port is closed to which nobody has a connection."""
 _Most = Annotated[int, Between(1, 10_000)]
+
+
+class Connection:
+    """A port that is open, and somebody's own turn at its bus. If the device goes, what is asked fails at once, until
+    it is back.
+
+    Use it as ``async with await pool.get_connection(…) as connection``, or :meth:`close` it.
+
+    :param port: which is held.
+    :param serial: the settings of what is asked.
+    :param let_go: ends that the port is held.
+    """
+
+    def __init__(self, port: PortService, serial: SerialSettings, let_go: Callable[[], None]) -> None:
+        self._port = port
+        self.serial = serial
+        self._let_go = let_go
+        self._is_closed = False
+        self._pending = 0
+        self._waiting_for_end: list[Deferred[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Connection to {self.name} at {self.serial}>"
+
+    @property
+    def name(self) -> str:
+        """The path of its port."""
+        return self._port.name
+
+    @property
+    def baudrate(self) -> int:
+        """At which it asks."""
+        return self.serial.baudrate
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its device is open, and it was not given back."""
+        return self._port.is_open and not self._is_closed
+
+    def unit(self, unit: int, **how: Any) -> PooledUnit:
+        """The device with that unit identifier; 0 is every device at once, for writes.
+
+        :param how: ``timeout``, ``retries``, ``priority`` and ``max_age``, as :meth:`request` has them.
+        """
+        return PooledUnit(self, unit, how)
+
+    def request(self, unit: int, pdu: bytes, **how: Any) -> Any:
+        """Asks a unit something.
+
+        :param pdu: function code and data.
+        :param how: ``timeout`` (seconds that the caller waits, 5), ``retries``, ``response_length``, ``priority`` and
+            ``max_age``, as :meth:`lumina_twisted.ports.interfaces.Port.request` has them.
+        :return: something to await: it gives the reply's whole RTU frame, or fails, as that.
+        """
+        return in_callers_world(self.ask(unit, pdu, **how))
+
+    def ask(
+        self, unit: int, pdu: bytes, *, timeout: float = DEFAULT_TIMEOUT, retries: int | None = None,
+        response_length: int = 0, priority: Priority | None = None, max_age: float | None = None,
+    ) -> Deferred[bytes]:
+        """As :meth:`request`; a Deferred wherever it is called."""
+        if self._is_closed:
+            return fail(PortClosed(f"the connection to {self.name} was given back; get another one from the pool"))
+        self._pending += 1
+        asked = self._port.request(
+            self, unit, pdu, timeout=timeout, serial=self.serial, retries=retries, response_length=response_length,
+            priority=priority, max_age=max_age,
+        )
+        return asked.addBoth(self._ended)
+
+    def close(self) -> Any:
+        """Gives it back. What it was asked before ends first; nothing more may be asked.
+
+        :return: something to await: it gives None when it is given back, and does not fail.
+        """
+        if self._is_closed and not self._pending:
+            return in_callers_world(succeed(None))
+        self._is_closed = True
+        done: Deferred[None] = Deferred()
+        self._waiting_for_end.append(done)
+        self._give_back_if_done()
+        return in_callers_world(done)
+
+    async def __aenter__(self) -> Connection:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    def _ended(self, result: Any) -> Any:
+        self._pending -= 1
+        if self._is_closed:
+            self._give_back_if_done()
+        return result
+
+    def _give_back_if_done(self) -> None:
+        if self._pending:
+            return
+        waiting, self._waiting_for_end = self._waiting_for_end, []
+        if waiting:
+            self._let_go()
+        for done in waiting:
+            done.callback(None)
+
+
+@frozen
+class PooledUnit(UnitMethods, GivesAwaitables):
+    """One unit behind a connection. Its methods have the parameters of :mod:`lumina_twisted.modbus.calls`; each returns
+    something to await, which gives the values or fails as :meth:`Connection.request`. What breaks the specification's
+    limits fails with :class:`~lumina_twisted.errors.RequestError`, and is not sent."""
+
+    connection: Connection
+    unit: int
+    how: dict[str, Any]
+
+    def _run(self, make: Callable[[], Call[T]]) -> Any:
+        try:
+            call = make()
+        except LuminaError:
+            return in_callers_world(fail())
+        return in_callers_world(self._ask(call))
+
+    def _ask(self, call: Call[T]) -> Deferred[T]:
+        def result(frame: bytes) -> Any:
+            got = call.result(decode_adu(frame)[1] if frame else b"")
+            return self._ask(got) if isinstance(got, Call) else got
+
+        return self.connection.ask(self.unit, call.request.encode(), **self.how).addCallback(result)
 
 
 class ConnectionPool:
