@@ -350,8 +350,8 @@ class _Layout:
         for at, kind in self._odd:
             numbers[at] = kind.pack(numbers[at])
         packed = self._head.pack(*numbers)
-        for name, kind in self._rest:
-            packed += kind.pack(getattr(pdu, name))
+        for name, rest in self._rest:
+            packed += rest.pack(getattr(pdu, name))
         return packed
 
     def unpack(self, cls: type[PDU], data: bytes, at: int) -> list[Any]:
@@ -371,6 +371,7 @@ _LAYOUTS: Final[dict[type[PDU], _Layout]] = {}
 
 
 def _layout(cls: type[PDU]) -> _Layout:
-    if cls not in _LAYOUTS:
-        _LAYOUTS[cls] = _Layout(cls)
-    return _LAYOUTS[cls]
+    layout = _LAYOUTS.get(cls)
+    if layout is None:
+        layout = _LAYOUTS[cls] = _Layout(cls)
+    return layout
