@@ -48,7 +48,7 @@ class PlantService(Service):
         self.plant = Plant(described, ports, self.state, settings, reactor, now, stamp)
         self._changes = Changes(described, profiles, [one.name for one in ports], self.plant.replace, self.store)
         self.plant.changes = self._changes
-        self._look = LoopingCall(self.plant.look)
+        self._look = LoopingCall(self.plant.mark_stale)
         self._look.clock = reactor
         self._started: Deferred[None] = succeed(None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -9,20 +10,28 @@ from typing import Any, Final, Literal, TypeVar
 
 from attrs import Factory, field, frozen
 
-from lumina_twisted.devices.describe.settings import DEFAULT_POLL, MOST_REGISTERS, ProfileSettings
+from lumina_twisted.devices.describe.settings import DEFAULT_POLL, ProfileSettings
 from lumina_twisted.errors import UnknownName
 from lumina_twisted.modbus.access import Table
+from lumina_twisted.modbus.functions import MAX_READ_BITS, MAX_READ_REGISTERS, FunctionCode
 from lumina_twisted.modbus.values.codec import ValueCodec
 from lumina_twisted.text import close_to
 
 BIT_TABLES: Final = ("coil", "discrete")
 WRITABLE_TABLES: Final = ("coil", "holding")
-MOST_BITS: Final = 2000
-"""What one reply holds (Modbus Application Protocol V1.1b3, sections 6.1 and 6.2)."""
 MOST_COMPARED: Final = 200
 """Names that a wrong one is compared with, each for 10 us: a line may have hundreds of wrong names, and a plant 10,000
 names."""
+_READ_CODES: Final[dict[Table, int]] = {
+    "coil": FunctionCode.READ_COILS, "discrete": FunctionCode.READ_DISCRETE_INPUTS,
+    "holding": FunctionCode.READ_HOLDING_REGISTERS, "input": FunctionCode.READ_INPUT_REGISTERS,
+}
 T = TypeVar("T")
+
+
+def read_request(table: Table, address: int, quantity: int) -> bytes:
+    """The PDU of the request that reads these entries."""
+    return struct.pack(">BHH", _READ_CODES[table], address, quantity)
 
 
 @frozen(kw_only=True)
@@ -88,14 +97,14 @@ class Device:
     profile: str = ""
     summary: str = ""
     hole: int = 0
-    most: int = MOST_REGISTERS
+    most: int = MAX_READ_REGISTERS
     configurable: bool = False
     line: Mapping[str, Any] = field(default=Factory(dict))
     given: Mapping[str, Any] = field(default=Factory(dict))
 
     def most_entries(self, table: Table) -> int:
         """How many entries of a table may be read at a time."""
-        return min(16 * self.most, MOST_BITS) if table in BIT_TABLES else self.most
+        return min(16 * self.most, MAX_READ_BITS) if table in BIT_TABLES else self.most
 
 
 # -- finding values and devices by name -------------------------------------------------------------------------------

@@ -10,13 +10,12 @@ from attrs import Factory, field, frozen
 
 from lumina_twisted.bus.settings import UnitWireSettings
 from lumina_twisted.modbus.access import Table
+from lumina_twisted.modbus.functions import MAX_READ_REGISTERS
 from lumina_twisted.modbus.registers import ByteOrder, Encoding, WordOrder
 from lumina_twisted.modbus.values.codec import ValueType
 from lumina_twisted.schema import Between, required, setting
 
 T = TypeVar("T")
-MOST_REGISTERS: Final = 125
-"""What one reply holds (Modbus Application Protocol V1.1b3, sections 6.3 and 6.4)."""
 DEFAULT_POLL: Final = 1.0
 SHORTEST_POLL: Final = 0.05
 """A bus at 9600 baud gives some twenty replies a second, to all that ask."""
@@ -24,7 +23,7 @@ SHORTEST_POLL: Final = 0.05
 Poll = Annotated[float, Between(0, 86400)]
 Amount = Annotated[float, Between(-1e20, 1e20)]
 Hole = Annotated[int, Between(0, 124)]
-Most = Annotated[int, Between(1, MOST_REGISTERS)]
+Most = Annotated[int, Between(1, MAX_READ_REGISTERS)]
 SaveEvery = Annotated[float, Between(0.05, 3600)]
 History = Annotated[int, Between(1, 100_000)]
 HistoryRows = Annotated[int, Between(0, 10_000_000)]
@@ -82,7 +81,7 @@ class PointSettings:
         None, "which byte of a register comes first: big, as the specification says, or little; not given: its"
         " profile's",
     )
-    length: Annotated[int, Between(1, MOST_REGISTERS)] | None = setting(
+    length: Annotated[int, Between(1, MAX_READ_REGISTERS)] | None = setting(
         None, "how many registers a string takes, two characters each, or bits", unit="registers"
     )
     encoding: Encoding = setting("ascii", "of a string: ascii, utf-8 or latin-1")
@@ -132,7 +131,7 @@ class ProfileSettings:
         0, "entries that nobody described and that may be read along between two points", unit="entries"
     )
     most: Most = setting(
-        MOST_REGISTERS, "what it gives in one reply; of bits 16 times as many, 2000 at most", unit="registers"
+        MAX_READ_REGISTERS, "what it gives in one reply; of bits 16 times as many, 2000 at most", unit="registers"
     )
 
 
