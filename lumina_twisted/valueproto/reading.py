@@ -77,7 +77,8 @@ _YEARS: Final = range(1, 10_000)
 
 
 def iso_time(seconds: float) -> str:
-    """Seconds since 1970 as people and programs read them, ISO 8601 in UTC: ``2026-11-21T11:33:56.120Z``; ``-`` where four digits do not hold the year."""
+    """Seconds since 1970 as people and programs read them, ISO 8601 in UTC: ``2026-11-21T11:33:56.120Z``. It is
+    ``-`` where four digits do not hold the year."""
     try:
         whole, milliseconds = divmod(round(seconds * 1000), 1000)
     except (ValueError, OverflowError):  # it is no number, or has no end
