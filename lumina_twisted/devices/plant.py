@@ -6,7 +6,7 @@ goes to the port as every client does, in its own turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -14,10 +14,11 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lumina_twisted.access.caller import Caller, caller_of
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.devices.describe.description import Device, Point, found, matching
 from lumina_twisted.devices.describe.settings import ValuesSettings
-from lumina_twisted.devices.interfaces import Observer, PointDescription
+from lumina_twisted.devices.interfaces import LUMINA, Observer, PointDescription
 from lumina_twisted.devices.observe.observations import Hearing, Run
 from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.poll.poller import PortPoller
@@ -38,7 +39,7 @@ class Configurable(Protocol):
         """See :meth:`lumina_twisted.devices.interfaces.Values.config`."""
         ...
 
-    def change(self, device: str, changes: Mapping[str, Any], client: Hashable) -> Deferred[None]:
+    def change(self, device: str, changes: Mapping[str, Any], caller: Caller) -> Deferred[None]:
         """See :meth:`lumina_twisted.devices.interfaces.Values.configure`."""
         ...
 
@@ -138,17 +139,17 @@ class Plant:
         """What is known of it."""
         return self._hearing.reading(name, *self._find(name))
 
-    def read(self, client: Hashable, name: str, timeout: float) -> Deferred[Reading]:
+    def read(self, caller: Caller, name: str, timeout: float) -> Deferred[Reading]:
         """Asks the device."""
         try:
             device, point = self._find(name)
             port = self._ports.find(device.port)
         except LuminaError:
             return fail()
-        asked = read_point(port, client, device.unit, point, timeout)
+        asked = read_point(port, caller_of(caller), device.unit, point, timeout)
         return asked.addCallback(lambda _: self.reading(name))
 
-    def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
+    def write(self, caller: Caller, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
         """Sets a point."""
         try:
             device, point = self._find(name)
@@ -156,7 +157,7 @@ class Plant:
         except LuminaError:
             return fail()
         until = self._now() + timeout
-        write = partial(self._write, client, name, value, until)
+        write = partial(self._write, caller_of(caller), name, value, until)
         written = self._turns.run((device.port, device.unit), point, timeout, write).addErrback(_tell_not_taken, name)
         return written.addCallback(lambda not_read_back: Confirmed(self.reading(name), not_read_back))
 
@@ -187,10 +188,10 @@ class Plant:
         assert self.changes is not None, "the service has said who knows"
         return self.changes.config(device)
 
-    def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
+    def configure(self, device: str, changes: Mapping[str, Any], caller: Caller = LUMINA) -> Deferred[None]:
         """Changes it."""
         assert self.changes is not None, "the service has said who knows"
-        return self.changes.change(device, changes, client)
+        return self.changes.change(device, changes, caller)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -212,14 +213,14 @@ class Plant:
             if device.port == poller.port.name and unit in (BROADCAST, device.unit):
                 poller.hurry(device.name, run.table, run.address, run.quantity)
 
-    def _write(self, client: Hashable, name: str, value: Value, until: float) -> Deferred[str]:
+    def _write(self, caller: Caller, name: str, value: Value, until: float) -> Deferred[str]:
         """Sends it, as the point is described now that its turn has come."""
         device, point = self._find(name)
         known = self.state.reading(device.name, point.name)
         before = "" if known is None or known.value is None else f"{point.codec.format(known.value)} -> "
         note = f"{name} {before}{point.codec.format(value)}"
         port = self._ports.find(device.port)
-        return write_point(port, client, device.unit, point, name, value, until, self._now, note)
+        return write_point(port, caller, device.unit, point, name, value, until, self._now, note)
 
     def _find(self, name: str) -> tuple[Device, Point]:
         return found(name, self._points, "value")

@@ -10,6 +10,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, TimeoutError, inlineCallbacks
 from twisted.python.failure import Failure
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.devices.describe.description import Point
 from lumina_twisted.errors import Cancelled, Expired, FrameError, LuminaError, NotSent, NotTaken, NotWritable, QueueFull
 from lumina_twisted.modbus import pdu
@@ -23,11 +24,11 @@ READS: Final[dict[str, type[Any]]] = {
 """The request that reads each table."""
 
 
-def read_point(port: Port, client: Hashable, unit: int, point: Point, timeout: float) -> Deferred[Sequence[int]]:
+def read_point(port: Port, caller: Caller, unit: int, point: Point, timeout: float) -> Deferred[Sequence[int]]:
     """The entries of a point, read anew; fails as :meth:`lumina_twisted.ports.interfaces.Port.request` says."""
     width = point.codec.width
     request = READS[point.table](point.address, width).encode()
-    asked = port.request(client, unit, request, timeout=timeout, max_age=0.0)
+    asked = port.request(caller, unit, request, Terms(timeout, max_age=0.0))
     return asked.addCallback(partial(_values, width))
 
 
@@ -57,7 +58,7 @@ def checked_value(unit: int, point: Point, name: str, value: Value) -> Value:
 
 @inlineCallbacks
 def write_point(
-    port: Port, client: Hashable, unit: int, point: Point, name: str, value: Value, until: float,
+    port: Port, caller: Caller, unit: int, point: Point, name: str, value: Value, until: float,
     now: Callable[[], float], note: str = "",
 ) -> Any:
     """Writes a value, and looks whether the device took it where the description wants that.
@@ -80,14 +81,15 @@ def write_point(
     value = checked_value(unit, point, name, value)
     current = None
     if codec.needs_current:
-        before = read_point(port, client, unit, point, max(0.0, until - now()))
+        before = read_point(port, caller, unit, point, max(0.0, until - now()))
         current = yield before.addErrback(_not_read_before, name)
     entries = codec.encode(value, current)
-    yield port.request(client, unit, _writing(point, entries).encode(), timeout=max(0.0, until - now()), note=note)
+    terms = Terms(max(0.0, until - now()), note=note)
+    yield port.request(caller, unit, _writing(point, entries).encode(), terms)
     if not point.read_back:
         return ""
     try:
-        held = yield read_point(port, client, unit, point, max(0.0, until - now()))
+        held = yield read_point(port, caller, unit, point, max(0.0, until - now()))
     except LuminaError as error:  # the write is confirmed all the same
         return str(error)
     if not codec.agrees(held, entries, point.tolerance):
