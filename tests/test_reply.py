@@ -10,7 +10,7 @@ from lumina_twisted.errors import FrameError
 from lumina_twisted.framing.crc import append_crc
 from lumina_twisted.framing.rtu import AT_SILENCE, NO_MATCH, WholeFrame, check_request_frame, encode_adu
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU, FunctionCode
+from lumina_twisted.modbus.functions import EXCEPTION_RTU_ADU, FunctionCode
 from lumina_twisted.modbus.reply import ReplyPattern, Shape, reply_pattern
 from tests.golden import GOLDEN, UNIT
 from tests.strategies import QUICK, REQUESTS

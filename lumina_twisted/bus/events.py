@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from typing import Literal, NamedTuple
 
 from lumina_twisted.errors import ModbusError
-from lumina_twisted.modbus.codes import BROADCAST, is_read
+from lumina_twisted.modbus.functions import BROADCAST, is_read
 from lumina_twisted.modbus.reply import reply_pattern
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.statistics.counters import Fault

@@ -17,7 +17,7 @@ from math import inf
 from typing import Any, Final
 
 from lumina_twisted.bus.events import Event, Reply, Request
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG
 from lumina_twisted.statistics.counters import Counters, Faults
 from lumina_twisted.statistics.monitor import BATCH, PerformanceMonitor
 from lumina_twisted.statistics.queue import QueueAnalytics

@@ -11,7 +11,7 @@ from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.latency import LONGEST, UNKNOWN, Latencies
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.framing import timing
-from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU
+from lumina_twisted.modbus.functions import EXCEPTION_RTU_ADU
 from lumina_twisted.modbus.settings import SerialSettings
 
 _KEPT: Final = 4096

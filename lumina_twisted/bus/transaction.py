@@ -17,7 +17,7 @@ from typing import Final
 
 from lumina_twisted.bus.events import Request
 from lumina_twisted.framing.rtu import Pattern, WholeFrame
-from lumina_twisted.modbus.lengths import UNKNOWN
+from lumina_twisted.modbus.functions import UNKNOWN
 
 
 class State(IntEnum):

@@ -22,8 +22,7 @@ from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.bus.transaction import TABLE, Attempt, Signal, State
 from lumina_twisted.errors import GatewayTargetDeviceFailedToRespond
 from lumina_twisted.framing.rtu import Decoded
-from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG
-from lumina_twisted.modbus.lengths import is_request
+from lumina_twisted.modbus.functions import BROADCAST, EXCEPTION_FLAG, is_request
 from lumina_twisted.statistics.counters import Counters, Fault, Faults
 
 _OTHER_CANARIES: Final = 6

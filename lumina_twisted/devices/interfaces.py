@@ -9,8 +9,7 @@ from twisted.internet.defer import Deferred
 
 from lumina_twisted.access.caller import Caller
 from lumina_twisted.modbus.values.codec import Value
-from lumina_twisted.valueproto.point import PointDescription
-from lumina_twisted.valueproto.reading import Confirmed, Reading
+from lumina_twisted.valueproto.reading import Confirmed, PointDescription, Reading
 
 __all__ = ["LUMINA", "Confirmed", "Observer", "PointDescription", "Values"]
 

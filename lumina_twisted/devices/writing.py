@@ -1,43 +1,29 @@
-"""A point is read from its device, or written to it, floor 3."""
+"""A point is written to its device, floor 3, and writes to the same entries of a unit take turns.
+
+A client that writes and reads back must find its own value there, and a client that writes one bit of a register must
+not put back what another has just changed. So a write to a point waits for those before it that touch one of its
+entries, whoever sent them; writes to other entries do not wait.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, TimeoutError, inlineCallbacks
+from attrs import frozen
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.python.failure import Failure
 
 from lumina_twisted.access.caller import Caller, Terms
-from lumina_twisted.devices.describe.description import Point
+from lumina_twisted.devices.describe.description import Point, read_request
 from lumina_twisted.errors import Cancelled, Expired, FrameError, LuminaError, NotSent, NotTaken, NotWritable, QueueFull
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.ports.interfaces import Port
 
-READS: Final[dict[str, type[Any]]] = {
-    "coil": pdu.ReadCoilsRequest, "discrete": pdu.ReadDiscreteInputsRequest,
-    "holding": pdu.ReadHoldingRegistersRequest, "input": pdu.ReadInputRegistersRequest,
-}
-"""The request that reads each table."""
-
-
-def read_point(port: Port, caller: Caller, unit: int, point: Point, timeout: float) -> Deferred[Sequence[int]]:
-    """The entries of a point, read anew; fails as :meth:`lumina_twisted.ports.interfaces.Port.request` says."""
-    width = point.codec.width
-    request = READS[point.table](point.address, width).encode()
-    asked = port.request(caller, unit, request, Terms(timeout, max_age=0.0))
-    return asked.addCallback(partial(_values, width))
-
-
-def _values(quantity: int, frame: bytes) -> Sequence[int]:
-    reply: Any = pdu.decode_reply(frame[1:-2])
-    values: Sequence[int] = reply.values[:quantity]
-    if len(values) < quantity:
-        raise FrameError(f"unit {frame[0]} gave {len(values)} of {quantity} entries", unit=frame[0], frame=frame)
-    return values
+MOST_WAITING: Final = 1000
+"""Writes of one unit that may wait or be under way: some 30 clients that each ask for as many as they may."""
 
 
 def checked_value(unit: int, point: Point, name: str, value: Value) -> Value:
@@ -56,63 +42,82 @@ def checked_value(unit: int, point: Point, name: str, value: Value) -> Value:
     return value
 
 
-@inlineCallbacks
-def write_point(
-    port: Port, caller: Caller, unit: int, point: Point, name: str, value: Value, until: float,
-    now: Callable[[], float], note: str = "",
-) -> Any:
-    """Writes a value, and looks whether the device took it where the description wants that.
+@frozen
+class PointWrite:
+    """One write to a point.
 
     A bit of a register, or a set of bits some of which have no name, is written with the others as they are: the
     register is read before. The write of another program between the two is lost; nothing in Modbus but function 22
-    avoids that, and few devices have it. Those who write by name have their turns for it, see
-    :mod:`lumina_twisted.devices.writing`.
+    avoids that, and few devices have it. Writes by name have their turns for it.
 
     :param name: of the point, for sentences.
-    :param until: when its caller waits no longer.
-    :param note: what the log of writes says of it.
-    :return: a Deferred that fires when the device has confirmed the write: with nothing, or with a sentence that says
-        why the value could not be read back. It fails as :meth:`lumina_twisted.ports.interfaces.Port.request` says of a
-        write, with :class:`~lumina_twisted.errors.NotWritable`, :class:`~lumina_twisted.errors.RequestError` or
+    :param left: the seconds that its caller still waits.
+    """
+
+    port: Port
+    caller: Caller
+    unit: int
+    point: Point
+    name: str
+    left: Callable[[], float]
+
+    async def carry_out(self, value: Value, note: str) -> str:
+        """Writes a value, and checks that the device took it where the description wants that. It fails as
+        :meth:`lumina_twisted.ports.interfaces.Port.request` says of a write; with
+        :class:`~lumina_twisted.errors.NotWritable`, :class:`~lumina_twisted.errors.RequestError` or
         :class:`~lumina_twisted.errors.NotTaken`; with :class:`~lumina_twisted.errors.NotSent`, or a subclass, if the
         register could not be read before.
-    """
-    codec = point.codec
-    value = checked_value(unit, point, name, value)
-    current = None
-    if codec.needs_current:
-        before = read_point(port, caller, unit, point, max(0.0, until - now()))
-        current = yield before.addErrback(_not_read_before, name)
-    entries = codec.encode(value, current)
-    terms = Terms(max(0.0, until - now()), note=note)
-    yield port.request(caller, unit, _writing(point, entries).encode(), terms)
-    if not point.read_back:
+
+        :param note: what the log of writes says of it.
+        :return: a sentence that says why the confirmed value could not be read back; empty if it was, or need not be.
+        """
+        codec = self.point.codec
+        value = checked_value(self.unit, self.point, self.name, value)
+        entries = codec.encode(value, await self._read_before() if codec.needs_current else None)
+        request = _write_request(self.point, entries).encode()
+        await self.port.request(self.caller, self.unit, request, Terms(self.left(), note=note))
+        if not self.point.read_back:
+            return ""
+        try:
+            held = await self._read()
+        except LuminaError as error:  # the write is confirmed all the same
+            return str(error)
+        if not codec.agrees(held, entries, self.point.tolerance):
+            raise NotTaken(
+                f"{self.name} was written and confirmed, and the device holds {codec.format(codec.decode(held))}"
+                f" instead of {codec.format(codec.decode(entries))}", unit=self.unit,
+            )
         return ""
-    try:
-        held = yield read_point(port, caller, unit, point, max(0.0, until - now()))
-    except LuminaError as error:  # the write is confirmed all the same
-        return str(error)
-    if not codec.agrees(held, entries, point.tolerance):
-        raise NotTaken(
-            f"{name} was written and confirmed, and the device holds {codec.format(codec.decode(held))} instead of"
-            f" {codec.format(codec.decode(entries))}", unit=unit,
-        )
-    return ""
+
+    async def _read(self) -> Sequence[int]:
+        """The entries of the point, read anew."""
+        quantity = self.point.codec.width
+        request = read_request(self.point.table, self.point.address, quantity)
+        frame = await self.port.request(self.caller, self.unit, request, Terms(self.left(), max_age=0.0))
+        reply: Any = pdu.decode_reply(frame[1:-2])
+        values: Sequence[int] = reply.values[:quantity]
+        if len(values) < quantity:
+            raise FrameError(
+                f"unit {self.unit} gave {len(values)} of {quantity} entries", unit=self.unit, frame=frame
+            )
+        return values
+
+    async def _read_before(self) -> Sequence[int]:
+        """The registers as they are. The error says that nothing was written; that of the read alone, such as an
+        exception, could read as if something had been."""
+        try:
+            return await self._read()
+        except Cancelled:
+            raise
+        except LuminaError as error:
+            kind = type(error) if isinstance(error, NotSent) else NotSent
+            raise kind(
+                f"{self.name} was not written: it is some bits of a register, and the others, which must stay as they"
+                f" are, could not be read: {error}", unit=getattr(error, "unit", None),
+            ) from None
 
 
-def _not_read_before(failure: Failure, name: str) -> None:
-    """Why a write was not sent: not a word of it may read as if it had been, as an exception's would."""
-    error = failure.value
-    if isinstance(error, Cancelled) or not isinstance(error, LuminaError):
-        failure.raiseException()
-    kind = type(error) if isinstance(error, NotSent) else NotSent
-    raise kind(
-        f"{name} was not written: it is some bits of a register, and the others, which must stay as they are, could not"
-        f" be read: {error}", unit=getattr(error, "unit", None),
-    )
-
-
-def _writing(point: Point, entries: Sequence[int]) -> pdu.Request:
+def _write_request(point: Point, entries: Sequence[int]) -> pdu.Request:
     single = len(entries) == 1 and point.write != "multiple"
     if point.table == "coil":
         if single:
@@ -123,12 +128,11 @@ def _writing(point: Point, entries: Sequence[int]) -> pdu.Request:
     return pdu.WriteMultipleRegistersRequest(point.address, entries)
 
 
-MOST_WAITING: Final = 1000
-"""Writes of one unit that may wait or be under way: some 30 clients that each ask for as many as they may."""
+# -- turns ------------------------------------------------------------------------------------------------------------
 
 
 class _Turn:
-    """One write: the entries it touches, and the Deferred of whoever waits until it may begin."""
+    """One write: the entries it touches, and the Deferred of the caller that waits until it may begin."""
 
     __slots__ = ("_end", "_first", "_table", "after", "before", "may_begin")
 
@@ -145,7 +149,7 @@ class _Turn:
         return self._table == other._table and self._first < other._end and other._first < self._end
 
 
-class Turns:
+class WriteTurns:
     """The writes of all units, in the order in which they came.
 
     :param clock: for delayed calls.
@@ -157,26 +161,23 @@ class Turns:
         self._ready: deque[_Turn] = deque()
         self._is_advancing = False
 
-    @inlineCallbacks
-    def run(self, place: Hashable, point: Point, timeout: float, work: Callable[[], Deferred[Any]]) -> Any:
-        """Does the work when its turn has come.
+    async def run(
+        self, place: Hashable, point: Point, timeout: float, work: Callable[[], Awaitable[str]]
+    ) -> str:
+        """Does the work when its turn has come. It fails with :class:`~lumina_twisted.errors.Expired` if the turn did
+        not come in time, with :class:`~lumina_twisted.errors.QueueFull` if too many wait. Cancelling it gives the turn
+        away, or cancels the work.
 
         :param place: the port and the unit.
         :param timeout: seconds that its caller waits for that.
-        :return: a Deferred that ends as the work does. It fails with :class:`~lumina_twisted.errors.Expired` if the
-            turn did not come in time, with :class:`~lumina_twisted.errors.QueueFull` if too many wait. Cancelling it
-            gives the turn away, or cancels the work.
         """
         turn = self._queue(place, point)
         try:
             self._advance()
-            yield self._when_it_may(turn, timeout)
-            return (yield work())
+            await turn.may_begin.addTimeout(timeout, self._clock).addErrback(_too_late)
+            return await work()
         finally:
             self._leave(place, turn)
-
-    def _when_it_may(self, turn: _Turn, timeout: float) -> Deferred[None]:
-        return turn.may_begin.addTimeout(timeout, self._clock).addErrback(_too_late)
 
     def _queue(self, place: Hashable, point: Point) -> _Turn:
         turn, turns = _Turn(point), self._turns.setdefault(place, {})
@@ -204,7 +205,7 @@ class Turns:
 
     def _advance(self) -> None:
         """Lets those begin that wait for nobody. One that begins may end before that returns, and hundreds may end at
-        once: so it is this loop that goes on, and not one within the other."""
+        once: so this loop goes on, and not one call within the other."""
         if self._is_advancing:
             return
         self._is_advancing = True

@@ -17,8 +17,16 @@ from typing import Final, NamedTuple, Protocol
 
 from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.framing.crc import append_crc, crc16
-from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU, MAX_PDU, MAX_RTU_ADU, MIN_RTU_ADU
-from lumina_twisted.modbus.lengths import UNKNOWN, Buffer, reply_length, request_length
+from lumina_twisted.modbus.functions import (
+    EXCEPTION_RTU_ADU,
+    MAX_PDU,
+    MAX_RTU_ADU,
+    MIN_RTU_ADU,
+    UNKNOWN,
+    Buffer,
+    reply_length,
+    request_length,
+)
 
 NO_MATCH: Final = -1
 AT_SILENCE: Final = 1 << 16
@@ -32,11 +40,19 @@ def encode_adu(unit: int, pdu: bytes) -> bytes:
 
     :raises RequestError: if the unit is no byte, or the PDU empty or longer than 253 bytes.
     """
+    check_adu(unit, pdu)
+    return append_crc(bytes((unit,)) + pdu)
+
+
+def check_adu(unit: int, pdu: bytes) -> None:
+    """Refuses what cannot be framed.
+
+    :raises RequestError: if the unit is no byte, or the PDU empty or longer than 253 bytes.
+    """
     if not 0 <= unit <= 255:
         raise RequestError(f"unit {unit} is not from 0 to 255", unit=unit)
     if not 0 < len(pdu) <= MAX_PDU:
         raise RequestError(f"a PDU has 1 to {MAX_PDU} bytes, not {len(pdu)}", unit=unit)
-    return append_crc(bytes((unit,)) + pdu)
 
 
 def decode_adu(frame: bytes) -> tuple[int, bytes]:
@@ -91,7 +107,7 @@ class Decoder:
     Callers pass the same tuple of patterns for as long as they wait for the same frames: what was looked at once is
     not looked at again, so that a flood of noise costs a glance per byte.
 
-    :param foreign_length: tells the length of a frame that no pattern fits, in the terms of ``modbus.lengths``.
+    :param foreign_length: tells the length of a frame that no pattern fits, in the terms of ``modbus.functions``.
     :param or_length: the same, if by the first it is none.
     """
 

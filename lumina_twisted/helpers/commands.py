@@ -1,6 +1,8 @@
-"""Whether a command may be sent, floor 2: the mission's ``CommandValidator`` (M14) over the rules that each port asks.
+"""What a program does with its commands, floor 4: ``CommandValidator`` checks them by the rules that ports have (M14),
+``CommandPrioritizer`` keeps them in the queue that ports have (M12), ``RetryManager`` sends them again with the pauses
+that a bus makes (M11).
 
-It is awaitable in both worlds, as :mod:`lumina_twisted.helpers.commands` is.
+What they return can be awaited in both worlds: an asyncio future in a task of asyncio's, a Deferred anywhere else.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.framing.crc import append_crc, crc16
 from lumina_twisted.framing.rtu import OVERHEAD, check_request_frame
-from lumina_twisted.modbus.lengths import request_length
+from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.modbus.pdu import decode_request
 from lumina_twisted.priority import Priority, lane_of
 
@@ -54,8 +56,8 @@ class _Pattern:
 
 
 class CommandValidator:
-    """Says of commands whether they are well formed and whether its patterns let them pass. Without a pattern all that
-    is well formed passes; a port of the daemon's has those that its ``allow`` and ``deny`` are."""
+    """Says of commands whether they are well formed and whether its patterns let them pass. Without a pattern every
+    well-formed command passes; the patterns of a port of the service are its ``allow`` and ``deny``."""
 
     def __init__(self) -> None:
         self._patterns: list[_Pattern] = []
@@ -79,12 +81,7 @@ class CommandValidator:
 
         :return: something to await: it gives True or False, and does not fail.
         """
-        is_valid = self.fault(command_data, port) is None
-        if not in_asyncio_task():
-            return succeed(is_valid)
-        future = asyncio.get_running_loop().create_future()
-        future.set_result(is_valid)
-        return future
+        return in_callers_world(succeed(self.fault(command_data, port) is None))
 
     def fault(self, command_data: Any, port: str = "") -> str | None:
         """Why a command may not be sent, as a sentence; None if it may.
@@ -144,13 +141,14 @@ def _octets(command: Any) -> bytes:
 
 
 _COST: Final = 1.0
-"""Of each turn, for nobody here knows what a command will take; not 0, for the queue keeps whoever had a free turn."""
+"""Of each turn, for nobody here knows what a command will take; not 0, for the queue keeps a client that had a free
+turn."""
 
 
 @define(eq=False)
 class _Command:
-    """What the queue takes. A port keeps the order of what goes to one unit; here nobody knows what a command is for,
-    so each has a ``unit`` of its own, and only lanes, ages and turns count."""
+    """What the queue takes. A port keeps the order of the requests to one unit. Here nobody knows what a command is
+    for, so each has a ``unit`` of its own, and only lanes, ages and turns count."""
 
     data: Any
     client: Hashable
@@ -164,6 +162,9 @@ class _Command:
 class CommandPrioritizer:
     """Commands in three lanes: what waits in a higher one is taken first, what waits long rises to the next, and within
     a lane clients take turns; see :mod:`lumina_twisted.bus.queue`.
+
+    A task of asyncio's may be cancelled after it was notified of a command. So there a command leaves the queue in the
+    very step in which its taker goes on.
 
     :param limit: how many may wait.
     :param limit_per_client: how many of one client; as many as in all if it is not given.
@@ -182,7 +183,7 @@ class CommandPrioritizer:
         self._units = count(1)  # 0 would be a broadcast
         self._takers: deque[Deferred[Any] | asyncio.Future[None]] = deque()
         self._promised = 0
-        """Tasks that were told that there is a command for them, and have not taken it yet."""
+        """Tasks that were notified of a command, and have not taken it yet."""
 
     def __len__(self) -> int:
         """How many wait."""
@@ -205,7 +206,7 @@ class CommandPrioritizer:
             return _ended(QueueFull(f"{waiting}; take some, or raise limit or limit_per_client"))
         except LuminaError as error:
             return _ended(error)
-        self._tell_takers()
+        self._notify_takers()
         return _ended()
 
     def get_next_command(self) -> Any:
@@ -235,7 +236,7 @@ class CommandPrioritizer:
         self._queue.charge(command.client, _COST, now)
         return command.data
 
-    def _tell_takers(self) -> None:
+    def _notify_takers(self) -> None:
         while self._takers and self._has_spare:
             taker = self._takers.popleft()
             if isinstance(taker, Deferred):
@@ -257,12 +258,12 @@ class CommandPrioritizer:
         return self._take()
 
     def _withdraw(self, taker: asyncio.Future[None]) -> None:
-        """Its task was cancelled; if it had been told of a command, that is the next one's."""
+        """Its task was cancelled; if it had been notified of a command, the next one gets that."""
         if taker in self._takers:
             self._takers.remove(taker)
         elif not taker.cancelled():
             self._promised -= 1
-            self._tell_takers()
+            self._notify_takers()
 
 
 def _ended(error: LuminaError | None = None) -> Any:
@@ -271,7 +272,7 @@ def _ended(error: LuminaError | None = None) -> Any:
 
 
 _FINAL = (OutcomeUnknown, RequestError, ConfigError, Cancelled, NotAllowed)
-"""To repeat these would be dangerous, or in vain."""
+"""To repeat these would be dangerous, or useless."""
 
 
 def worth_retrying(error: Exception) -> bool:
@@ -322,7 +323,7 @@ class RetryManager:
                 result = function(*args, **kwargs)
                 return await awaitable(result) if isinstance(result, Awaitable) else result
             except (CancelledError, Cancelled):
-                raise  # whoever took it back wants no more of it
+                raise  # its caller took it back, and wants no more of it
             except Exception as error:
                 if attempts > self.max_retries or not self._retry_on(error):
                     raise

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 from lumina_twisted.framing.crc import crc16
 from lumina_twisted.framing.rtu import AT_SILENCE, NO_MATCH, OVERHEAD, WholeFrame
-from lumina_twisted.modbus.codes import DIAGNOSTICS_RETURN_QUERY_DATA, EXCEPTION_FLAG, EXCEPTION_RTU_ADU, MAX_PDU
-from lumina_twisted.modbus.lengths import (
+from lumina_twisted.modbus.functions import (
+    EXCEPTION_FLAG,
+    EXCEPTION_RTU_ADU,
+    MAX_PDU,
     UNKNOWN,
     Buffer,
     expected_reply_length,
-    is_device_identification,
-    reply_byte_count,
+    reply_head,
     reply_length,
 )
 
@@ -47,7 +48,8 @@ class ReplyPattern:
         self._exception_code = pdu[0] | EXCEPTION_FLAG
         self._hint = hint
         length = expected_reply_length(pdu)
-        self.head = _head(frame)
+        head = reply_head(pdu)
+        self.head = None if head is None else frame[:1] + head
         self.length = length + OVERHEAD if length > 0 else length
         returned = self.head[2:] if pdu[0] == 8 and self.head is not None else b""
         self.shape = Shape(frame[0], pdu[0], max(self.length, 0), returned)
@@ -94,20 +96,3 @@ class ReplyPattern:
 def reply_pattern(frame: bytes, hint: int = 0) -> ReplyPattern:
     """The pattern of the reply to ``frame``; programs ask the same again and again, so it is kept."""
     return ReplyPattern(frame, hint)
-
-
-def _head(frame: bytes) -> bytes | None:
-    code = frame[1]
-    if code in (1, 2, 3, 4, 20, 23):
-        count = reply_byte_count(frame[1:-2])
-        return bytes((frame[0], code, count)) if count <= 255 else None
-    if code in (5, 6, 21, 22):
-        return frame[:-2]
-    if code == 8:
-        returns_data = int.from_bytes(frame[2:4], "big") == DIAGNOSTICS_RETURN_QUERY_DATA
-        return frame[:-2] if returns_data else frame[:4]
-    if code in (15, 16):
-        return frame[:6]
-    if is_device_identification(frame[1:-2]):
-        return frame[:4]
-    return frame[:2]

@@ -21,9 +21,9 @@ from lumina_twisted.errors import Cancelled, ModbusError, NotSent, OutcomeUnknow
 from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost
-from lumina_twisted.ports.supervisor import Connections
 from lumina_twisted.ports.timer import make_timer
 from lumina_twisted.priority import lane_of
+from lumina_twisted.reconnecting import Connections
 
 
 class PendingRequest(Request):

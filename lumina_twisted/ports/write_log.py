@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 
 from lumina_twisted.access.caller import Caller
 from lumina_twisted.errors import FrameError, LuminaError, NotAllowed
-from lumina_twisted.modbus.access import Access, accesses
-from lumina_twisted.modbus.codes import BROADCAST, is_read
+from lumina_twisted.modbus.access import Access
+from lumina_twisted.modbus.functions import BROADCAST, accesses, is_read
 
 _NAMES: Final = {"coil": "coil", "holding": "holding register"}
 _MOST_SHOWN: Final = 8

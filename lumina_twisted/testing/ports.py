@@ -22,7 +22,7 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG, is_read
+from lumina_twisted.modbus.functions import BROADCAST, EXCEPTION_FLAG, is_read
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.interfaces import HealthObserver, Port, PortDescription, SampleObserver
 from lumina_twisted.priority import Priority, lane_of

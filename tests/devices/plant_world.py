@@ -252,7 +252,7 @@ class PlantWorld:
 
     def check(self) -> None:
         """Whether all that is told as good is so."""
-        self.plant.look()
+        self.plant.mark_stale()
         now = self.clock.seconds()
         for name, _, point, unit in self._points():
             reading = self.plant.reading(name)
@@ -275,8 +275,8 @@ class PlantWorld:
 
     def _points(self) -> Any:
         for name in self.plant.names():
-            device, point = self.plant._find(name)
-            yield name, device, point, self.wires[device.port].units[device.unit]
+            one = self.plant._find(name)
+            yield name, one.device, one.point, self.wires[one.device.port].units[one.device.unit]
 
     def _stamp(self) -> float:
         return WALL + self.clock.seconds()

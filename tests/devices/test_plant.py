@@ -167,7 +167,7 @@ class Polled(PlantCase):
         self.assertEqual((reading.value, reading.quality), (65.5, Quality.STALE))
         self.assertIn("3 s", reading.why)
         self.assertEqual(told, [])
-        self.plant.look()
+        self.plant.mark_stale()
         self.assertEqual(told, [Quality.STALE])
 
 

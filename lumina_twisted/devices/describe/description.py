@@ -1,8 +1,8 @@
-"""What a device has, floor 3: points by name, in one of the four tables of the Modbus data model."""
+"""What devices have, floor 3: points by name, in one of the four tables of the Modbus data model."""
 
 from __future__ import annotations
 
-import difflib
+import struct
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -10,31 +10,37 @@ from typing import Any, Final, Literal, TypeVar
 
 from attrs import Factory, field, frozen
 
+from lumina_twisted.devices.describe.settings import DEFAULT_POLL, ProfileSettings
 from lumina_twisted.errors import UnknownName
 from lumina_twisted.modbus.access import Table
-from lumina_twisted.modbus.registers import ByteOrder, WordOrder
+from lumina_twisted.modbus.functions import MAX_READ_BITS, MAX_READ_REGISTERS, FunctionCode
 from lumina_twisted.modbus.values.codec import ValueCodec
+from lumina_twisted.text import close_to
 
 BIT_TABLES: Final = ("coil", "discrete")
 WRITABLE_TABLES: Final = ("coil", "holding")
-MOST_REGISTERS: Final = 125
-MOST_BITS: Final = 2000
-"""What one reply holds (Modbus Application Protocol V1.1b3, sections 6.1 to 6.4)."""
-DEFAULT_POLL: Final = 1.0
+MOST_COMPARED: Final = 200
+"""Names that a wrong one is compared with, each for 10 us: a line may have hundreds of wrong names, and a plant 10,000
+names."""
+_READ_CODES: Final[dict[Table, int]] = {
+    "coil": FunctionCode.READ_COILS, "discrete": FunctionCode.READ_DISCRETE_INPUTS,
+    "holding": FunctionCode.READ_HOLDING_REGISTERS, "input": FunctionCode.READ_INPUT_REGISTERS,
+}
+T = TypeVar("T")
+
+
+def read_request(table: Table, address: int, quantity: int) -> bytes:
+    """The PDU of the request that reads these entries."""
+    return struct.pack(">BHH", _READ_CODES[table], address, quantity)
 
 
 @frozen(kw_only=True)
 class Point:
-    """One value of a device.
+    """One value of a device. What each field means, :class:`~lumina_twisted.devices.describe.settings.PointSettings`
+    says.
 
     :param address: of its first entry, from 0.
-    :param unit_of_measure: as people write it, such as ``°C``.
-    :param write: by the function that sets one entry, by the one that sets several, or whichever fits.
-    :param read_back: whether it is read after a write, to see whether the device took the value.
-    :param tolerance: by how much what it holds then may differ, in the unit of its value.
-    :param poll: seconds between two reads; 0 for only when it is asked for.
-    :param dead_band: a change by no more than this is none.
-    :param simulate: how it moves in a simulation, in its own unit of measure: a value of a simulated table.
+    :param poll: seconds between two reads; 0 for only when a client asks for it.
     """
 
     name: str
@@ -62,38 +68,24 @@ class Point:
         return self.address + self.codec.width
 
 
-@frozen(kw_only=True)
-class Profile:
+@frozen(kw_only=True, slots=False)
+class Profile(ProfileSettings):
     """A kind of device.
 
-    :param source: where its register map is published.
-    :param hole: entries that nobody described and that may be read along between two points.
-    :param most: registers that the device gives in one reply; of bits 16 times as many.
-    :param word_order: of those points that say no other; so ``byte_order`` and ``poll``.
     :param given: the table it was read from.
     """
 
     name: str
     points: Mapping[str, Point]
-    summary: str = ""
-    source: str = ""
-    maker: str = ""
-    model: str = ""
-    hole: int = 0
-    most: int = MOST_REGISTERS
-    word_order: WordOrder = "big"
-    byte_order: ByteOrder = "big"
-    poll: float = DEFAULT_POLL
     given: Mapping[str, Any] = field(default=Factory(dict))
 
 
 @frozen(kw_only=True)
 class Device:
-    """A thing at a port and a unit identifier.
+    """A thing at a port and a unit identifier. Its keys are those of
+    :class:`~lumina_twisted.devices.describe.settings.DeviceSettings`, with its profile's values where it says none.
 
-    :param port: the port's name.
-    :param points: by name, its profile's with what it overrides.
-    :param configurable: whether its file lets clients change everything of it.
+    :param points: by name: its profile's, with what it overrides, and its own.
     :param line: line settings of its unit that differ from the port's, as ``[ports.NAME.units.N]`` has them.
     :param given: the table it was read from.
     """
@@ -105,20 +97,17 @@ class Device:
     profile: str = ""
     summary: str = ""
     hole: int = 0
-    most: int = MOST_REGISTERS
+    most: int = MAX_READ_REGISTERS
     configurable: bool = False
     line: Mapping[str, Any] = field(default=Factory(dict))
     given: Mapping[str, Any] = field(default=Factory(dict))
 
     def most_entries(self, table: Table) -> int:
         """How many entries of a table may be read at a time."""
-        return min(16 * self.most, MOST_BITS) if table in BIT_TABLES else self.most
+        return min(16 * self.most, MAX_READ_BITS) if table in BIT_TABLES else self.most
 
 
-T = TypeVar("T")
-MOST_COMPARED: Final = 200
-"""Names that a wrong one is compared with, each for 10 us: a line may have hundreds of wrong names, and of 10,000 names
-there are plants."""
+# -- finding values and devices by name -------------------------------------------------------------------------------
 
 
 def matching(names: Iterable[str], pattern: str) -> list[str]:
@@ -147,10 +136,10 @@ def _meant(name: str, known: Iterable[str]) -> str:
         return "this takes one name, and no pattern; list tells all names"
     if inside := [one for one in every if one.startswith(f"{name}.")]:
         return f"it is a device, and its values are {_few(inside, 2)} ({name}.*)"
-    near = difflib.get_close_matches(name.lower(), _likely(name.lower(), every), 1, 0.5)
-    near = near or [one for one in every if name and name in one][:1]
+    near = close_to(name, _likely(name.lower(), every), 0.5)
+    near = near or next((one for one in every if name and name in one), "")
     if near:
-        return f"did you mean {near[0]!r}?"
+        return f"did you mean {near!r}?"
     if not every:
         return "there is none at all"
     return f"there are {_few(every, 5)}"
@@ -167,8 +156,7 @@ def _likely(name: str, every: Sequence[str]) -> Sequence[str]:
         return _neighbours(name, every)
     devices = dict.fromkeys(one.partition(".")[0] for one in every)
     if device not in devices:
-        near = difflib.get_close_matches(device, _neighbours(device, list(devices)), 1, 0.5)
-        device = near[0] if near else device
+        device = close_to(device, _neighbours(device, list(devices)), 0.5) or device
     its_own = [one for one in every if one.startswith(f"{device}.")]
     return _neighbours(f"{device}.{point}", its_own or every)
 

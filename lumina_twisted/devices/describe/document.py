@@ -1,4 +1,7 @@
-"""Profiles and devices from plain data as a TOML file holds it, floor 3. All that is wrong is told at once."""
+"""Profiles and devices from plain data as a TOML file holds it, floor 3; and the profiles that come with Lumina.
+
+Reading goes on after a fault, so that all faults are listed at once.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,18 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from lumina_twisted.devices.describe.description import Device, Point, Profile
-from lumina_twisted.devices.describe.points import Defaults, PointReader
-from lumina_twisted.devices.describe.settings import LINE_KEYS, DeviceSettings, ProfileSettings
-from lumina_twisted.document import nearest
-from lumina_twisted.errors import ConfigError
+from attrs import evolve
 
+from lumina_twisted.devices.describe.description import Device, Point, Profile
+from lumina_twisted.devices.describe.points import PointReader
+from lumina_twisted.devices.describe.settings import LINE_KEYS, DeviceSettings, ProfileSettings, take_over
+from lumina_twisted.errors import ConfigError
+from lumina_twisted.text import nearest
+
+_OVERRIDES: Final = ("word_order", "byte_order", "poll", "hole", "most")
+"""What a device may say in the place of its profile."""
+_OF_POINTS: Final = ("word_order", "byte_order", "poll")
+"""What of that concerns its points."""
 _NO_PROFILE: Final = Profile(name="", points={})
 
 
@@ -67,9 +76,8 @@ def plain(device: Device) -> dict[str, Any]:
     """The table of a device as a file has it; a copy."""
     if device.given:
         return copy.deepcopy(dict(device.given))
-    told = {"port": device.port, "unit": device.unit, "profile": device.profile, "summary": device.summary}
-    more = {"configurable": True} if device.configurable else {}
-    return {**{key: value for key, value in told.items() if value != ""}, **more, **device.line}
+    shown = {key: getattr(device, key) for key in ("port", "unit", "profile", "summary", "configurable")}
+    return {**{key: value for key, value in shown.items() if value}, **device.line}
 
 
 def _named(data: Any, where: str, faults: list[str]) -> Iterator[tuple[str, Any]]:
@@ -94,21 +102,17 @@ class _Reader(PointReader):
         if not isinstance(data, Mapping):
             return Profile(name=name, points={})
         self.check_poll(made.poll, where)
-        defaults = Defaults(word_order=made.word_order, byte_order=made.byte_order, poll=made.poll)
         given = dict(self.tables(data, "points", where))
         if not given and not stray and isinstance(data.get("points", {}), Mapping):
             self.faults.append(f"{where}.points: there is no point; add a table [{_key(where)}.points.NAME]")
-        read = {one: self.point(one, table, defaults, f"{where}.points.{one}") for one, table in given.items()}
-        points = {one: point for one, point in read.items() if point is not None}
+        points: dict[str, Point] = {}
+        for one, table in given.items():
+            self._put(points, one, table, made, where)
         self._check_points(points, made.most, points, where)
-        return Profile(
-            name=name, points=points, summary=made.summary, source=made.source, maker=made.maker, model=made.model,
-            hole=made.hole, most=made.most, word_order=made.word_order, byte_order=made.byte_order, poll=made.poll,
-            given={**data, "points": given},
-        )
+        return take_over(Profile, made, name=name, points=points, given={**data, "points": given})
 
     def _stray_points(self, data: Any, where: str) -> list[str]:
-        """The tables that stand beside ``points``, each told as a fault: none can, and points are what they are."""
+        """The tables that stand beside ``points``, which are faults: their author meant them as points."""
         if not isinstance(data, Mapping):
             return []
         stray = [key for key, value in data.items() if key != "points" and isinstance(value, Mapping)]
@@ -130,20 +134,19 @@ class _Reader(PointReader):
             self.faults.append(f"{where}.port: there is no port {port!r}; {nearest(port, ports)}")
         if profile is None:
             return None
-        most = profile.most if made.most is None else made.most
-        points = self._points(data, made, profile, most, where)
-        line = {key: getattr(made, key) for key in LINE_KEYS if getattr(made, key) is not None}
-        return Device(
-            name=name, port=made.port, unit=made.unit, points=points, profile=profile.name, summary=made.summary,
-            hole=profile.hole if made.hole is None else made.hole, most=most, line=line, given=data,
-            configurable=made.configurable,
+        said = {key: getattr(made, key) for key in _OVERRIDES if getattr(made, key) is not None}
+        kind = evolve(profile, **said)
+        return take_over(
+            Device, made, name=name, points=self._points(data, kind, profile, where), profile=profile.name,
+            hole=kind.hole, most=kind.most, given=data,
+            line={key: getattr(made, key) for key in LINE_KEYS if getattr(made, key) is not None},
         )
 
     def _profile(self, data: Mapping[str, Any], profiles: Mapping[str, Profile], where: str) -> Profile | None:
         """The profile that a device names; one without points if it names none; None after a fault."""
         name = data.get("profile", "")
         if not isinstance(name, str):
-            return None  # told already
+            return None  # a fault of its settings already
         if name and name not in profiles:
             self.faults.append(f"{where}.profile: there is no profile {name!r}; {nearest(name, profiles)}")
             return None
@@ -155,28 +158,27 @@ class _Reader(PointReader):
         return profiles[name] if name else _NO_PROFILE
 
     def _points(
-        self, data: Mapping[str, Any], made: DeviceSettings, profile: Profile, most: int, where: str
+        self, data: Mapping[str, Any], kind: Profile, profile: Profile, where: str
     ) -> Mapping[str, Point]:
-        """Those of the profile with what the device says otherwise, and its own."""
+        """Those of the profile with what the device says otherwise, and its own.
+
+        :param kind: the profile, with what the device says in its place.
+        """
         own = dict(self.tables(data, "points", where))
-        defaults = Defaults(
-            word_order=made.word_order or profile.word_order, byte_order=made.byte_order or profile.byte_order,
-            poll=profile.poll if made.poll is None else made.poll,
-        )
-        is_as_profile = defaults == Defaults(
-            word_order=profile.word_order, byte_order=profile.byte_order, poll=profile.poll
-        )
+        is_as_profile = all(getattr(kind, key) == getattr(profile, key) for key in _OF_POINTS)
+        if not own and is_as_profile and kind.most >= profile.most:
+            return profile.points  # all devices of a kind share their points
         points = dict(profile.points)
         for name in points if not is_as_profile else ():
-            self._put(points, name, profile.given["points"][name], defaults, where)
+            self._put(points, name, profile.given["points"][name], kind, where)
         for name, table in own.items():
             if (merged := self._merged(name, table, profile, where)) is not None:
-                self._put(points, name, merged, defaults, where)
-        if own or most < profile.most:
-            self._check_points(points, most, own if most >= profile.most else points, where)
-        return points if own or not is_as_profile else profile.points
+                self._put(points, name, merged, kind, where)
+        if own or kind.most < profile.most:
+            self._check_points(points, kind.most, own if kind.most >= profile.most else points, where)
+        return points
 
-    def _put(self, points: dict[str, Point], name: str, data: Any, defaults: Defaults, where: str) -> None:
+    def _put(self, points: dict[str, Point], name: str, data: Any, defaults: ProfileSettings, where: str) -> None:
         point = self.point(name, data, defaults, f"{where}.points.{name}")
         if point is not None:
             points[name] = point
@@ -193,27 +195,27 @@ class _Reader(PointReader):
                 return None
             return table
         if name not in profile.points:
-            return None  # told as a fault of the profile
+            return None  # a fault of the profile already
         base = {**theirs[name], "table": profile.points[name].table}
         if "table" in table or isinstance(table.get("address"), str):
             del base["table"]
         return {**base, **table}
 
-    def _check_points(self, points: Mapping[str, Point], most: int, told: Container[str], where: str) -> None:
+    def _check_points(self, points: Mapping[str, Point], most: int, own: Container[str], where: str) -> None:
         """What they are to each other and to their device.
 
-        :param told: of which points a fault is this table's.
+        :param own: the points whose faults are this table's.
         """
         for name, point in points.items():
-            if not point.is_bit and point.codec.width > most and name in told:
+            if not point.is_bit and point.codec.width > most and name in own:
                 self.faults.append(
                     f"{where}.points.{name}: takes {point.codec.width} registers, and the device gives {most} in one"
                     " reply, as most says; it could never be read"
                 )
-        for point, first in overlaps(points.values()):
-            path = f"{where}.points.{point.name if point.name in told else first.name}.address"
-            other = first if point.name in told else point
-            if point.name in told or first.name in told:
+        for point, first in _overlaps(points.values()):
+            path = f"{where}.points.{point.name if point.name in own else first.name}.address"
+            other = first if point.name in own else point
+            if point.name in own or first.name in own:
                 self.faults.append(f"{path}: {_shared(point, other)}")
 
 
@@ -233,19 +235,18 @@ def _range(point: Point) -> str:
 
 
 
-def overlaps(points: Iterable[Point]) -> Iterator[tuple[Point, Point]]:
+def _overlaps(points: Iterable[Point]) -> Iterator[tuple[Point, Point]]:
     """Pairs of points that share bits: one of each that is described later, and one before it. Single bits may be
     points beside one that names the bits of the whole register."""
-    numbered = list(enumerate(points))
-    by_place = sorted(numbered, key=lambda one: (one[1].table, one[1].address))
+    by_place = sorted(enumerate(points), key=lambda one: (one[1].table, one[1].address))
     met: list[tuple[int, Point]] = []
-    told: set[int] = set()
+    found: set[int] = set()
     for number, point in by_place:
         met = [(at, one) for at, one in met if one.table == point.table and one.end > point.address]
         for at, one in met:
             (_, first), (late, second) = sorted([(at, one), (number, point)], key=lambda pair: pair[0])
-            if late not in told and _share_bits(one, point):
-                told.add(late)
+            if late not in found and _share_bits(one, point):
+                found.add(late)
                 yield second, first
         met.append((number, point))
 
@@ -259,8 +260,11 @@ def _share_bits(one: Point, other: Point) -> bool:
     return bits == [None, None] or not any(named)
 
 
-_SUFFIX = ".toml"
-_FOLDER = files("lumina_twisted.devices").joinpath("profiles")
+# -- the profiles that come with Lumina -------------------------------------------------------------------------------
+
+_SUFFIX: Final = ".toml"
+_FOLDER: Final = files("lumina_twisted.devices").joinpath("profiles")
+"""Has a file for each profile, ``NAME.toml``."""
 
 
 @cache
@@ -270,28 +274,26 @@ def shipped_profiles() -> Mapping[str, Profile]:
 
 
 class _Shipped(Mapping[str, Profile]):
-    """Knows the names from the folder, and a profile from its file."""
-
     def __init__(self) -> None:
-        found = _FOLDER.iterdir() if _FOLDER.is_dir() else ()
-        self._names = sorted(one.name.removesuffix(_SUFFIX) for one in found if one.name.endswith(_SUFFIX))
-        self._read: dict[str, Profile] = {}
+        names = [one.name for one in _FOLDER.iterdir()] if _FOLDER.is_dir() else []
+        self._read: dict[str, Profile | None] = {
+            one.removesuffix(_SUFFIX): None for one in sorted(names) if one.endswith(_SUFFIX)
+        }
 
     def __getitem__(self, name: str) -> Profile:
-        if name not in self._names:
-            raise KeyError(name)
-        if name not in self._read:
-            self._read[name] = _read(name)
-        return self._read[name]
+        profile = self._read[name]
+        if profile is None:
+            profile = self._read[name] = _read(name)
+        return profile
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names
+        return name in self._read
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._read)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._read)
 
 
 def _read(name: str) -> Profile:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from functools import cache
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import attrs
 from attrs import Factory, field, frozen
 
 from lumina_twisted.bus.settings import UnitWireSettings
-from lumina_twisted.devices.describe.description import DEFAULT_POLL, MOST_REGISTERS
 from lumina_twisted.modbus.access import Table
+from lumina_twisted.modbus.functions import MAX_READ_REGISTERS
 from lumina_twisted.modbus.registers import ByteOrder, Encoding, WordOrder
 from lumina_twisted.modbus.values.codec import ValueType
 from lumina_twisted.schema import Between, required, setting
 
+T = TypeVar("T")
+DEFAULT_POLL: Final = 1.0
 SHORTEST_POLL: Final = 0.05
 """A bus at 9600 baud gives some twenty replies a second, to all that ask."""
 
 Poll = Annotated[float, Between(0, 86400)]
 Amount = Annotated[float, Between(-1e20, 1e20)]
 Hole = Annotated[int, Between(0, 124)]
-Most = Annotated[int, Between(1, MOST_REGISTERS)]
+Most = Annotated[int, Between(1, MAX_READ_REGISTERS)]
+SaveEvery = Annotated[float, Between(0.05, 3600)]
+History = Annotated[int, Between(1, 100_000)]
+HistoryRows = Annotated[int, Between(0, 10_000_000)]
 LINE_KEYS: Final = tuple(one.name for one in attrs.fields(UnitWireSettings))
 """What a device may say of its unit in the place of its port."""
 ONLY_IN_A_FILE: Final = {
@@ -28,6 +34,24 @@ ONLY_IN_A_FILE: Final = {
     "configurable": "only its file says this; write it there",
 }
 """The keys of a device that no client can change, each with a sentence that says why."""
+
+
+def same(cls: type, key: str) -> Any:
+    """A field with the default, the unit and the meaning of another settings class's."""
+    one: Any = attrs.fields_dict(cls)[key]
+    return field(default=one.default, metadata=one.metadata)
+
+
+def take_over(cls: type[T], settings: Any, **others: Any) -> T:
+    """An instance of ``cls`` with the values of all keys that ``settings`` has too, but for the others."""
+    keys = _shared(cls, type(settings))  # type: ignore[arg-type]
+    return cls(**{key: getattr(settings, key) for key in keys if key not in others}, **others)
+
+
+@cache
+def _shared(cls: type, other: type) -> tuple[str, ...]:
+    theirs = attrs.fields_dict(other)
+    return tuple(key for key in attrs.fields_dict(cls) if key in theirs)
 
 
 def _words(doc: str) -> Any:
@@ -57,7 +81,7 @@ class PointSettings:
         None, "which byte of a register comes first: big, as the specification says, or little; not given: its"
         " profile's",
     )
-    length: Annotated[int, Between(1, MOST_REGISTERS)] | None = setting(
+    length: Annotated[int, Between(1, MAX_READ_REGISTERS)] | None = setting(
         None, "how many registers a string takes, two characters each, or bits", unit="registers"
     )
     encoding: Encoding = setting("ascii", "of a string: ascii, utf-8 or latin-1")
@@ -107,7 +131,7 @@ class ProfileSettings:
         0, "entries that nobody described and that may be read along between two points", unit="entries"
     )
     most: Most = setting(
-        MOST_REGISTERS, "what it gives in one reply; of bits 16 times as many, 2000 at most", unit="registers"
+        MAX_READ_REGISTERS, "what it gives in one reply; of bits 16 times as many, 2000 at most", unit="registers"
     )
 
 
@@ -126,7 +150,7 @@ class DeviceSettings(UnitWireSettings):
     most: Most | None = setting(None, "in the place of its profile's", unit="registers")
     configurable: bool = setting(
         False, "whether clients that may configure may change everything of it: where it is, its points, what may be"
-        " written. Else only how often it is read and how it is told",
+        " written. Else only how often it is read and how it is described",
     )
 
 
@@ -158,12 +182,12 @@ class ValuesSettings:
     database: str = setting(
         "state/lumina.db", "where the last values, their history and changed settings are kept; empty: nowhere"
     )
-    save_every: Annotated[float, Between(0.05, 3600)] = setting(
+    save_every: SaveEvery = setting(
         1.0, "what has changed is saved so often; what is younger is lost when the machine fails", unit="s"
     )
-    history: Annotated[int, Between(1, 100_000)] = setting(
+    history: History = setting(
         100, "changes of a point that are kept in memory", unit="changes"
     )
-    history_rows: Annotated[int, Between(0, 10_000_000)] = setting(
+    history_rows: HistoryRows = setting(
         100_000, "changes of all points that are kept in the database, some 100 bytes each", unit="changes"
     )

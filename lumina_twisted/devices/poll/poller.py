@@ -1,12 +1,11 @@
 """Reads the blocks of one port's devices, each at its interval, floor 3.
 
-It asks in the low lane, so that a client's read or write goes before all that waits here, and never takes more than
-its share of the bus. Where clients leave the low lane next to nothing, it takes turns with them
-(:mod:`lumina_twisted.devices.poll.schedule` for both). Blocks of one interval are spread over it. At most one block of
-a unit is under way, and a few in all, so that a unit that does not answer delays the others little.
+It asks in the low lane, so that a client's read or write goes before everything that waits there, and never takes more
+than its share of the bus. Blocks of one interval are spread over it. At most one block of a unit is under way, and a
+few in all, so that a unit that does not answer delays the others little. See ``schedule.py``.
 
-What the replies say reaches the state by way of what is heard on the port, whoever asked; so a block that a client has
-just read is not read again before its interval is over. What is told from here is what went wrong.
+The replies reach the state by way of the samples of the port, whoever asked; so a block that a client has just read is
+not read again before its interval is over. From here the state learns only what went wrong.
 
 A unit that is offline is asked for one block only, which the bus makes its probe; all others wait until it is back.
 """
@@ -23,10 +22,9 @@ from twisted.python.failure import Failure
 
 from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.health import HealthChange, UnitState
-from lumina_twisted.devices.describe.description import Device
+from lumina_twisted.devices.describe.description import Device, read_request
 from lumina_twisted.devices.poll.plan import Block, blocks_of
-from lumina_twisted.devices.poll.schedule import A_CROWD, LONGEST_WAIT, Agenda, Budget, Crowd, Task
-from lumina_twisted.devices.writing import READS
+from lumina_twisted.devices.poll.schedule import LONGEST_WAIT, OTHERS_REPLIES, Budget, Congestion, Schedule, Task
 from lumina_twisted.errors import (
     Cancelled,
     Expired,
@@ -42,14 +40,13 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.modbus.access import Table
 from lumina_twisted.ports.interfaces import Port
-from lumina_twisted.priority import Priority
 
 _log: Final = Logger(namespace="lumina.poller")
 
 UNDER_WAY: Final = 3
 """Blocks that are asked for at a time, each of another unit."""
 PATIENCE: Final = 10.0
-"""Seconds that a block may take, its turn included. Who waits longer learns nothing: the reading is stale by then."""
+"""Seconds that a block may take, its turn included. To wait longer is useless: the reading is stale by then."""
 FIRST_WITHIN: Final = 2.0
 """Seconds within which every block is read for the first time, if the bus allows; only then they spread."""
 GOLDEN: Final = 0.618034
@@ -59,9 +56,9 @@ SHORTEST_PAUSE: Final = 0.0005
 OFFLINE_PAUSE: Final = 1.0
 """Seconds between two questions to a unit that is offline; the bus refuses most of them at no cost."""
 TOO_LATE: Final = 2.0
-"""Intervals by which a block may be late before that is told; then its points are stale, or about to be."""
-TELL_EVERY: Final = 3600.0
-"""Seconds until that is told again."""
+"""Intervals by which a block may be late before the log says so; then its points are stale, or about to be."""
+LOG_EVERY: Final = 3600.0
+"""Seconds until it says so again."""
 WHOLE_AGAIN: Final = 600.0
 """Seconds after which a device is asked again for the blocks that it refused: many refuse all while they start."""
 _LATE: Final = (Cancelled, Expired, Overloaded, QueueFull, Stopping)
@@ -75,7 +72,7 @@ _TOO_MUCH: Final = (IllegalDataAddress, IllegalDataValue, NotAllowed)
 address that its rules keep."""
 
 Fault = Callable[[Device, Block, str], None]
-"""Told that a block gave no values, and why."""
+"""Takes a device, the block that gave no values, and why."""
 
 
 class PortPoller:
@@ -83,7 +80,7 @@ class PortPoller:
 
     :param share: of the bus, above 0 and up to 1.
     :param clock: for its delayed calls, and ``now`` for the time; both in seconds.
-    :param failed: told what went wrong.
+    :param failed: is called with what went wrong.
     """
 
     def __init__(
@@ -95,12 +92,12 @@ class PortPoller:
         self._failed = failed
         self._budget = Budget(share, now())
         self._used = 0.0
-        self._crowd = Crowd()
-        self._agenda = Agenda()
+        self._congestion = Congestion()
+        self._schedule = Schedule()
         self._tasks: dict[str, list[Task]] = {}
         self._busy_units: set[int] = set()
         self._offline: set[int] = set()
-        self._late_told = -math.inf
+        self._late_logged = -math.inf
         self._whole_again: dict[str, float] = {}
         """When the devices that refused a block are asked for it again."""
         self._call: IDelayedCall | None = None
@@ -109,7 +106,7 @@ class PortPoller:
         self.reads = 0
         """Blocks that were asked for."""
         self.replies = 0
-        """Those that were heard on the port, whoever asked; who listens counts them here."""
+        """Those that came on the port, whoever asked; the plant counts them here."""
         self._devices = list(devices)
 
     # -- its life ------------------------------------------------------------------------------------------------------
@@ -146,7 +143,7 @@ class PortPoller:
             task.first_pause = block.poll * (1.0 if block.poll <= FIRST_WITHIN else 0.5 + phase / 2)
             made.append(task)
         if device.unit in self._offline:
-            self._tell_offline(made)
+            self._fail_offline(made)
         self._wake()
 
     def remove(self, name: str) -> None:
@@ -161,22 +158,22 @@ class PortPoller:
         """What stands there may have changed: it is read as soon as that can be."""
         now = self._now()
         for task in self._tasks.get(name, []):
-            if task.due > now and not task.is_under_way and task.overlaps(table, address, quantity):
-                self._agenda.schedule(task, now)
+            if task.due > now and task.asked is None and task.block.meets(table, address, quantity):
+                self._schedule.put(task, now)
         self._wake()
 
     def heard(self, name: str, table: Table, address: int, quantity: int) -> None:
         """Somebody has read that much just now: blocks that lie in it have their next turn an interval later."""
         for task in self._tasks.get(name, []):
-            if not task.is_under_way and task.lies_in(table, address, quantity):
+            if task.asked is None and task.block.lies_in(table, address, quantity):
                 task.due = max(task.due, self._now() + task.block.poll)
 
     # -- turns ---------------------------------------------------------------------------------------------------------
 
     def _task(self, device: Device, block: Block, due: float) -> Task:
-        request = READS[block.table](block.address, block.quantity).encode()
+        request = read_request(block.table, block.address, block.quantity)
         task = Task(device, block, due, request, self.port.cost_of(device.unit, request))
-        self._agenda.schedule(task, due)
+        self._schedule.put(task, due)
         return task
 
     def _wake(self, wait: float = 0.0) -> None:
@@ -192,32 +189,30 @@ class PortPoller:
         self._call = None
         now = self._now()
         wait = PATIENCE
-        while len(self._busy_units) < UNDER_WAY and (task := self._agenda.first(self._busy_units)) is not None:
-            pause = max(task.due - now, self._crowd.wait(now, bool(self._busy_units)))
+        while len(self._busy_units) < UNDER_WAY and (task := self._schedule.first(self._busy_units)) is not None:
+            pause = max(task.due - now, self._congestion.wait(now, bool(self._busy_units)))
             if pause <= 0:
                 pause = self._budget.wait(task.cost, now)
             if pause > 0:
                 wait = pause
                 break
             self._ask(task, now)
-        if self._agenda:
+        if self._schedule:
             self._wake(max(wait, SHORTEST_PAUSE))
 
     def _ask(self, task: Task, now: float) -> None:
         unit = task.device.unit
         if unit in self._offline and task is not self._tasks[task.device.name][0]:
-            self._agenda.schedule(task, now + max(task.block.poll, OFFLINE_PAUSE))
+            self._schedule.put(task, now + max(task.block.poll, OFFLINE_PAUSE))
             return
-        if now > max(task.due + TOO_LATE * task.block.poll, self._late_told + TELL_EVERY):
-            self._tell_late(task, now)
-        task.is_under_way = True
+        if now > max(task.due + TOO_LATE * task.block.poll, self._late_logged + LOG_EVERY):
+            self._log_late(task, now)
         self.reads += 1
         self._busy_units.add(unit)
         self._budget.begin(task.cost)
-        self._crowd.begin(now)
-        is_low = not self._crowd.is_there(now)
-        priority: Priority = "low" if is_low else "normal"
-        terms = Terms(PATIENCE, priority=priority, max_age=0.0)
+        self._congestion.begin(now)
+        is_low = not self._congestion.is_there(now)
+        terms = Terms(PATIENCE, priority="low" if is_low else "normal", max_age=0.0)
         asked = self.port.request(self.caller, unit, task.request, terms)
         task.asked = asked
         if is_low and not asked.called:
@@ -230,21 +225,21 @@ class PortPoller:
         task.patience = self._clock.callLater(LONGEST_WAIT, self._press, task)
 
     def _press(self, task: Task) -> None:
-        """It waits in the low lane for long. If the poller got nothing meanwhile and others did, it is asked for in the
-        normal lane. A device of ours that takes its time is no reason."""
+        """It has waited long in the low lane. If the poller got nothing meanwhile and others did, it is asked for in
+        the normal lane. A slow device of the poller's own is no reason."""
         used, replies = task.begin
-        is_served = self.port.used_by(self.caller) > used or self.replies < replies + A_CROWD
-        if is_served and not self._crowd.is_there(self._now()):
+        is_served = self.port.used_by(self.caller) > used or self.replies < replies + OTHERS_REPLIES
+        if is_served and not self._congestion.is_there(self._now()):
             self._be_patient(task)
             return
         task.patience = None
         assert task.asked is not None, "it has not ended"
-        self._crowd.noticed(self._now())
+        self._congestion.noticed(self._now())
         task.due, task.first_pause = self._now(), SHORTEST_PAUSE
         task.asked.cancel()
 
-    def _tell_late(self, task: Task, now: float) -> None:
-        self._late_told = now
+    def _log_late(self, task: Task, now: float) -> None:
+        self._late_logged = now
         _log.warn(
             "{port}: what is read at intervals comes late, {device} by {late:.1f} s: {why}",
             port=self.port.name, device=task.device.name, late=now - task.due,
@@ -253,14 +248,14 @@ class PortPoller:
 
     def _ended(self, result: object, task: Task) -> None:
         now = self._now()
-        task.asked, task.is_under_way = None, False
+        task.asked = None
         if task.patience is not None:
             task.patience.cancel()
             task.patience = None
         self._busy_units.discard(task.device.unit)
         used, self._used = self.port.used_by(self.caller) - self._used, self.port.used_by(self.caller)
         self._budget.end(task.cost, used)
-        self._crowd.end(now, used)
+        self._congestion.end(now, used)
         if isinstance(result, Failure) and not task.is_over:
             _log.failure("polling failed within Lumina", result)
         if not task.is_over:
@@ -268,7 +263,7 @@ class PortPoller:
             if task.device.unit in self._offline:
                 pause = max(pause, OFFLINE_PAUSE)
             missed = task.due + pause < now
-            self._agenda.schedule(task, now if missed else task.due + pause)
+            self._schedule.put(task, now if missed else task.due + pause)
             if now >= self._whole_again.get(task.device.name, math.inf):
                 self.remove(task.device.name)
                 self.add(task.device)
@@ -319,19 +314,19 @@ class PortPoller:
     def _is_gone(self, unit: int) -> None:
         if unit not in self._offline:
             self._offline.add(unit)
-            self._tell_offline(self._of_unit(unit))
+            self._fail_offline(self._of_unit(unit))
 
-    def _tell_offline(self, tasks: Iterable[Task]) -> None:
+    def _fail_offline(self, tasks: Iterable[Task]) -> None:
         for task in tasks:
             self._failed(task.device, task.block, f"unit {task.device.unit} on {self.port.name} is offline")
 
     def _is_back(self, unit: int) -> None:
-        """It answered somebody; what was told of it before may have come late."""
+        """It answered somebody; that it was offline may be old news."""
         if unit in self._offline:
             self._offline.discard(unit)
             for task in self._of_unit(unit):
-                if not task.is_under_way:
-                    self._agenda.schedule(task, self._now())
+                if task.asked is None:
+                    self._schedule.put(task, self._now())
 
     def _of_unit(self, unit: int) -> list[Task]:
         return [task for tasks in self._tasks.values() for task in tasks if task.device.unit == unit]

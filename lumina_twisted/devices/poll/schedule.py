@@ -1,7 +1,16 @@
-"""Which block a poller reads next, floor 3.
+"""Which block a poller reads next, and when it may, floor 3.
 
-A heap by time for each unit, so that the thousand blocks of one that is busy cost nobody anything. An entry whose task
-has been given another time since does not count any more, and is dropped when it comes up, or when there are many.
+:class:`Schedule` is a heap by time for each unit, so that the thousand blocks of a unit that is busy cost the others
+nothing. An entry whose task has been given another time since does not count any more, and is dropped when it comes up,
+or when there are many.
+
+:class:`Budget` is how much of a bus the poller may take. Time fills a small store of bus seconds at the configured
+share of it; what the poller's requests held the bus for is taken out. Nothing begins while what is left does not cover
+what is under way. So over any time the poller's use is at most the share, and the little that the store holds.
+
+:class:`Congestion` is for a bus whose clients leave the low lane next to nothing. A block that has waited there too
+long is asked for in the normal lane, where all clients take turns and the poller is one of them. Then the poller asks
+for one block at a time, and leaves as much time after it, so that a client waits for one block at most.
 """
 
 from __future__ import annotations
@@ -18,10 +27,19 @@ from twisted.internet.interfaces import IDelayedCall
 
 from lumina_twisted.devices.describe.description import Device
 from lumina_twisted.devices.poll.plan import Block
-from lumina_twisted.modbus.access import Table
 
 _FEW: Final = 64
-"""Entries of the heap that are not worth a look for those that do not count any more."""
+"""Entries of the heap that are not worth a search for those that do not count any more."""
+CREDIT: Final = 0.25
+"""Seconds of bus time that may be saved up, so that a few blocks can be due at the same time."""
+_NOTHING: Final = 1e-9
+"""Seconds that are none: a sum of floating-point numbers may be short by so little."""
+LONGEST_WAIT: Final = 0.2
+"""Seconds that a block waits in the low lane while others are answered, before the bus counts as congested."""
+OTHERS_REPLIES: Final = 3
+"""Replies to others in that time; fewer are no congestion, but slow devices."""
+CONGESTED: Final = 5.0
+"""Seconds for which it then is; afterwards the low lane is tried again."""
 
 
 @define(eq=False)
@@ -29,7 +47,9 @@ class Task:
     """A block and when it is due.
 
     :param first_pause: seconds between its first read and its second, if not its interval.
-    :param begin: when it was asked for, how much of the bus the poller had used, and how many replies were heard.
+    :param asked: the request for it; None while there is none.
+    :param patience: the call that ends its time in the low lane.
+    :param begin: when it was asked for, how much of the bus the poller had used, and how many replies had come.
     """
 
     device: Device
@@ -38,30 +58,18 @@ class Task:
     request: bytes
     cost: float = 0.01
     first_pause: float = 0.0
-    is_under_way: bool = False
     is_over: bool = False
     version: int = 0
     asked: Deferred[bytes] | None = None
     patience: IDelayedCall | None = None
     begin: tuple[float, int] = (0.0, 0)
 
-    def overlaps(self, table: Table, address: int, quantity: int) -> bool:
-        """Whether some of these entries are of its block."""
-        block = self.block
-        return block.table == table and block.address < address + quantity and address < block.address + block.quantity
-
-    def lies_in(self, table: Table, address: int, quantity: int) -> bool:
-        """Whether its block is among these entries."""
-        block = self.block
-        end = block.address + block.quantity
-        return block.table == table and address <= block.address and end <= address + quantity
-
 
 _Entry = tuple[float, int, int, Task]
-"""When, what tells two of that time apart, the version, and which."""
+"""When, what distinguishes two of that time, the version, and which."""
 
 
-class Agenda:
+class Schedule:
     """The tasks of one port."""
 
     def __init__(self) -> None:
@@ -74,7 +82,7 @@ class Agenda:
         """Entries, those that do not count included."""
         return self._size
 
-    def schedule(self, task: Task, due: float) -> None:
+    def put(self, task: Task, due: float) -> None:
         """It is due then, and not when it was before. Where it comes later, to set its ``due`` will do."""
         task.due = due
         task.version += 1
@@ -96,28 +104,22 @@ class Agenda:
         """Brings the first entry that counts to its top; False if there is none."""
         while heap:
             due, _, version, task = entry = heap[0]
-            if version != task.version or task.is_over or task.is_under_way:
+            if version != task.version or task.is_over or task.asked is not None:
                 heapq.heappop(heap)
                 self._size -= 1
-            elif due < task.due:  # it was heard meanwhile
+            elif due < task.due:  # a client has read it meanwhile
                 heapq.heapreplace(heap, (task.due, *entry[1:]))
             else:
                 return True
         return False
 
     def _sweep(self) -> None:
-        """Drops what does not count; else each write to what is read once a day is remembered for a day."""
+        """Drops what does not count; else each write to a block that is read once a day is remembered for a day."""
         for heap in self._heaps.values():
             heap[:] = [one for one in heap if one[2] == one[3].version and not one[3].is_over]
             heapq.heapify(heap)
         self._size = sum(map(len, self._heaps.values()))
         self._sweep_at = 2 * self._size + _FEW
-
-
-CREDIT: Final = 0.25
-"""Seconds of bus time that may be saved up, so that a few blocks can be due at the same time."""
-_NOTHING: Final = 1e-9
-"""Seconds that are none: a sum of floating-point numbers may be short by so little."""
 
 
 class Budget:
@@ -147,31 +149,23 @@ class Budget:
         self._left -= used
 
     def wait(self, cost: float, now: float) -> float:
-        """Seconds until a request of that cost may begin; 0 if it may now. One alone may, as soon as nothing is owed:
-        otherwise what costs more than the store holds could never."""
+        """Seconds until a request of that cost may begin; 0 if it may now. One alone may as soon as nothing is left to
+        pay: otherwise what costs more than the store holds could never."""
         self._left = min(CREDIT, self._left + self._share * (now - self._at))
         self._at = now
         missing = self._promised + min(cost, CREDIT / 2) - self._left
         return missing / self._share if missing > _NOTHING else 0.0
 
 
-LONGEST_WAIT: Final = 0.2
-"""Seconds that a block waits in the low lane while others are answered, before the bus counts as crowded."""
-A_CROWD: Final = 3
-"""Replies to others in that time; fewer are no crowd, but slow devices."""
-CROWDED: Final = 5.0
-"""Seconds for which it then does; afterwards the low lane is tried again."""
-
-
-class Crowd:
-    """Whether one bus is crowded."""
+class Congestion:
+    """Whether one bus is congested."""
 
     def __init__(self) -> None:
         self._until = self._begun_at = self._others_until = -math.inf
 
     def noticed(self, now: float) -> None:
         """It is, from now on for a while."""
-        self._until = now + CROWDED
+        self._until = now + CONGESTED
 
     def is_there(self, now: float) -> bool:
         """Whether it is."""
@@ -186,7 +180,7 @@ class Crowd:
         self._others_until = now + used
 
     def wait(self, now: float, is_busy: bool) -> float:
-        """Seconds for which nothing more is asked for on a crowded bus; a block that takes long is not waited for.
+        """Seconds for which nothing more is asked for on a congested bus; a block that takes long is not waited for.
 
         :param is_busy: whether a block is under way.
         """

@@ -6,7 +6,7 @@ a commit survives the death of the process in any case. What a power cut may tak
 * readings and changes are committed with ``synchronous=NORMAL``: the file is never torn, but the commits since the last
   checkpoint may be gone. That spares a memory card a flush each second.
 * a configuration, and the last batch at a stop, are committed with ``synchronous=FULL``: they are on the disk before
-  anybody is told so, and with them all that was committed before.
+  the caller gets its answer, and with them all that was committed before.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Change = tuple[str, str, Reading]
 """A device, a point, and what is known of it."""
 
 APPLICATION_ID: Final = 0x4C756D69
-"""``Lumi``, in the header of the file: it tells ours from another program's (SQLite file format, section 1.3.15)."""
+"""``Lumi``, in the header of the file: another program's file has another (SQLite file format, section 1.3.15)."""
 VERSION: Final = 1
 _COLUMNS: Final = "device TEXT NOT NULL, point TEXT NOT NULL, value TEXT NOT NULL, quality TEXT NOT NULL, time REAL," \
     " why TEXT NOT NULL"
@@ -84,7 +84,7 @@ class Kept:
 class Database(adbapi.ConnectionPool):
     """One connection in one thread, checked when it is opened.
 
-    :ivar told: sentences for the log; the thread adds them, the reactor takes them.
+    :ivar messages: for the log; the thread adds them, the reactor takes them.
     """
 
     def __init__(self, path: str, reactor: Any) -> None:
@@ -95,7 +95,7 @@ class Database(adbapi.ConnectionPool):
         self._path = pathlib.Path(path)
         self._is_suspect = False
         self._was_ours = False
-        self.told: deque[str] = deque(maxlen=100)
+        self.messages: deque[str] = deque(maxlen=100)
 
     def connect(self) -> Any:
         """The connection; opens the file first if it is not open, or if something was wrong with it."""
@@ -155,7 +155,7 @@ class Database(adbapi.ConnectionPool):
             beside = self._path.with_name(self._path.name + tail)
             if beside.exists():
                 beside.rename(aside.with_name(aside.name + tail))
-        self.told.append(
+        self.messages.append(
             f"{self._path} cannot be used: {why}. It was set aside as {aside.name}, and a new file was begun: states,"
             " their history and what was configured by clients begin anew"
         )
@@ -171,7 +171,7 @@ def _is_damage(error: BaseException) -> bool:
 
 
 def _is_text(path: pathlib.Path) -> bool:
-    """Whether it begins as UTF-8 without a NUL; its first characters tell."""
+    """Whether it begins as UTF-8 without a NUL; its first characters show it."""
     with path.open("rb") as file:
         begin = file.read(4096)
     try:
@@ -277,5 +277,5 @@ def _readings(rows: Iterable[tuple[Any, ...]], lost: list[str]) -> Iterator[tupl
             value = json.loads(text)
             value = tuple(value) if isinstance(value, list) else value
             yield (device, point), Reading(value, Quality(quality), when, why)
-        except ValueError:  # a bit has flipped; SQLite has no sums to tell
+        except ValueError:  # a bit has flipped; SQLite has no checksums
             lost.append(f"a value of {device}.{point}")

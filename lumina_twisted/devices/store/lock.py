@@ -1,8 +1,8 @@
-"""One service a database, floor 3: two that write the same file would each undo what the other keeps.
+"""One service per database, floor 3: two that write the same file would each undo what the other keeps.
 
-Whoever uses the file holds a lock (flock(2)) on one beside it, ``PATH.lock``, that names the process. The system gives
-the lock back when the process ends, however it ends; the file beside stays, and means nothing without the lock. It is
-not the database that is locked: SQLite does that itself, for each transaction, and a damaged one is renamed.
+Whoever uses the file holds a lock (flock(2)) on one beside it, ``PATH.lock``, which names the process. The system
+releases the lock when the process ends, however it ends; the file beside stays, and means nothing without the lock. The
+database itself is not locked: SQLite does that, for each transaction, and a damaged one is renamed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PATIENCE: Final = 3.0
 """Seconds that a service waits for the one before it, which may be about to stop: it writes its last values then."""
 _PAUSE: Final = 0.05
 _HELD: Final = (errno.EWOULDBLOCK, errno.EACCES)
-"""What flock(2) says of a lock that somebody else has; over NFS the second."""
+"""How flock(2) fails for a lock that another process has; over NFS with the second."""
 IN_MEMORY: Final = ("", ":memory:")
 
 
@@ -38,31 +38,34 @@ class DatabaseLock:
     def take(self, patience: float = PATIENCE) -> str:
         """Takes it, and waits for that: the reactor does not run yet.
 
-        A file beside it that cannot be made or locked is nobody's lock; that the database cannot be written there
-        either, the log says.
+        A file beside the database that cannot be made or locked locks nothing; that the database cannot be written
+        there either, the log says.
 
         :param patience: seconds.
         :return: nothing, or a sentence that names who has it.
         """
         if self._path in IN_MEMORY or self._descriptor is not None:
             return ""
-        beside = f"{os.path.realpath(self._path)}.lock"
         try:
-            descriptor = _opened(beside)
+            descriptor = _opened(f"{os.path.realpath(self._path)}.lock")
         except OSError:
             return ""
         until = time.monotonic() + patience
-        while not (is_held := _locked(descriptor)) and time.monotonic() < until:
+        while not (is_ours := _locked(descriptor)) and time.monotonic() < until:
             time.sleep(_PAUSE)
-        if not is_held:
-            told = _told_by(descriptor)
+        if not is_ours:
+            process = ""
+            with contextlib.suppress(OSError, ValueError):
+                process = f", process {int(os.pread(descriptor, 20, 0))}"
             os.close(descriptor)
             return (
-                f"the database {os.path.abspath(self._path)} is in use by another Lumina{told}; stop that one, or give"
-                ' this one a file of its own, as `database = "state/other.db"` in [values]'
+                f"the database {os.path.abspath(self._path)} is in use by another Lumina{process}; stop that one, or"
+                ' give this one a file of its own, as `database = "state/other.db"` in [values]'
             )
         self._descriptor = descriptor
-        _tell(descriptor)
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         return ""
 
     def release(self) -> None:
@@ -87,16 +90,3 @@ def _locked(descriptor: int) -> bool:
     except OSError as error:
         return error.errno not in _HELD
     return True
-
-
-def _told_by(descriptor: int) -> str:
-    """Which process has it, as far as it has said so."""
-    with contextlib.suppress(OSError, ValueError):
-        return f", process {int(os.pread(descriptor, 20, 0))}"
-    return ""
-
-
-def _tell(descriptor: int) -> None:
-    with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

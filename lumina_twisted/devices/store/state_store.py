@@ -1,12 +1,11 @@
 """States and configurations that outlive the process, floor 3: a SQLite file that nobody ever waits for.
 
 Changes wait in memory and are written together: each ``save_every`` seconds, or as soon as there are ``batch_rows``, in
-one transaction of a thread of its own. So a process that is killed loses the changes since its last batch, that is
-``save_every`` seconds and one transaction; after a power cut the database's text says
-what is there.
+one transaction of a thread of its own. So a process that is killed loses the changes since its last batch, which are
+those of ``save_every`` seconds and one transaction. What a power cut takes, the text of ``database.py`` says.
 
-A file that cannot be written harms nothing but itself: what waits is bounded, the oldest is dropped and counted, one
-sentence an hour says so, and it is tried again until it works.
+A file that cannot be written affects nothing else: the changes that wait are bounded, the oldest are dropped and
+counted, the log says so once an hour, and the store tries again until it succeeds.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from twisted.logger import Logger
 
 import lumina_twisted.devices.store.database as database
 from lumina_twisted.awaiting import Semaphore, in_callers_world, reactor_here
-from lumina_twisted.devices.observe.state import DEFAULT_HISTORY
+from lumina_twisted.devices.describe.settings import History, HistoryRows, SaveEvery, ValuesSettings, same
 from lumina_twisted.devices.store.database import Change, Database, Kept
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.schema import Between, required, setting
@@ -34,7 +33,7 @@ from lumina_twisted.valueproto.reading import Reading
 
 RETRY: Final = 10.0
 """Seconds until a file that could not be written is tried again: a full disk is not emptied faster."""
-TELL_EVERY: Final = 3600.0
+LOG_EVERY: Final = 3600.0
 WAITING_BATCHES: Final = 10
 """How many batches may wait: some seconds of a slow disk at 2,000 changes a second, in some 5 MB."""
 
@@ -44,21 +43,17 @@ class StoreSettings:
     """Where states are kept, and how much of them."""
 
     path: str = required("the SQLite file; its folder is made if there is none")
-    save_every: Annotated[float, Between(0.05, 3600)] = setting(
-        1.0, "how long a change waits at most until it is written: what is lost if the process is killed", unit="s"
-    )
+    save_every: SaveEvery = same(ValuesSettings, "save_every")
     batch_rows: Annotated[int, Between(1, 100_000)] = setting(2000, "changes that are written at a time, at most")
-    history_rows: Annotated[int, Between(0, 10_000_000)] = setting(
-        100_000, "changes of all points that are kept, some 100 bytes each; the oldest are deleted"
-    )
-    history: Annotated[int, Between(1, 100_000)] = setting(DEFAULT_HISTORY, "changes of a point that are read at start")
+    history_rows: HistoryRows = same(ValuesSettings, "history_rows")
+    history: History = same(ValuesSettings, "history")
 
 
 @define(eq=False)
 class StateStore:
     """Keeps changes of states, and what is configured.
 
-    What is to be awaited is so in both worlds: a Deferred, or in a task of asyncio's an asyncio future.
+    What can be awaited is an asyncio future in a task of asyncio's, and a Deferred anywhere else.
 
     :param reactor: that of the program, if it is not given when :meth:`start` is called; where asyncio runs, one on
         its loop, in which the rest is called too.
@@ -70,23 +65,22 @@ class StateStore:
     now: Callable[[], float] = field(default=time.monotonic, kw_only=True)
     dropped: int = field(default=0, init=False)
     """Changes that were not kept, for they waited too long for a disk."""
+    trouble: str = field(default="", init=False)
+    """Why the file cannot be used just now; empty if it can."""
     _database: Database | None = field(default=None, init=False)
     _waiting: deque[Change] = field(init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _writing: Semaphore = field(factory=Semaphore, init=False)
     _on_the_way: int = field(default=0, init=False)
     """Changes of the batch that is being written."""
-    _most_waiting: int = field(default=0, init=False)
-    _trouble: str = field(default="", init=False)
-    """Why the file cannot be written now."""
-    _is_told: bool = field(default=False, init=False)
-    _told: dict[str, float] = field(factory=dict, init=False)
-    """When a kind of trouble was told last."""
+    _is_logged: bool = field(default=False, init=False)
+    """Whether the log says that there is trouble."""
+    _logged_at: dict[str, float] = field(factory=dict, init=False)
+    """When each kind of trouble was logged last."""
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
-        self._most_waiting = WAITING_BATCHES * self.settings.batch_rows
-        self._waiting = deque(maxlen=self._most_waiting)
+        self._waiting = deque(maxlen=WAITING_BATCHES * self.settings.batch_rows)
 
     # -- its life -------------------------------------------------------------------------------------------------
 
@@ -123,13 +117,13 @@ class StateStore:
     def add(self, device: str, point: str, reading: Reading) -> None:
         """Takes a change; it is written with the next batch."""
         waiting = self._waiting
-        if len(waiting) == self._most_waiting:
+        if len(waiting) == waiting.maxlen:
             self._count_dropped(1)
         waiting.append((device, point, reading))
         if self._timer is None:
             if not self._on_the_way:
                 self._schedule()
-        elif len(waiting) == self.settings.batch_rows and not self._trouble:
+        elif len(waiting) == self.settings.batch_rows and not self.trouble:
             self._timer.reset(0)
 
     def save_configuration(self, device: str, type_: str, config: Mapping[str, Any]) -> Deferred[None]:
@@ -151,11 +145,6 @@ class StateStore:
         """How many changes are not in the file yet: what is lost if the process is killed now."""
         return len(self._waiting) + self._on_the_way
 
-    @property
-    def trouble(self) -> str:
-        """Why the file cannot be used just now; nothing if it can."""
-        return self._trouble
-
     # -- in the reactor's thread ----------------------------------------------------------------------------------
 
     async def _run(self, work: Callable[..., Any], *args: Any) -> str:
@@ -171,8 +160,8 @@ class StateStore:
                 raise
             return f"{self.settings.path} cannot be used: {error}; look at its disk, and at who may write there"
         finally:
-            while self._database.told:
-                self._log.error("{sentence}", sentence=self._database.told.popleft())
+            while self._database.messages:
+                self._log.error("{sentence}", sentence=self._database.messages.popleft())
         return ""
 
     async def _load(self) -> Kept:
@@ -199,7 +188,7 @@ class StateStore:
         """Has the next batch written in its time: at once if it is full."""
         if self._timer is None and self._database is not None and self._waiting:
             is_full = len(self._waiting) >= self.settings.batch_rows
-            seconds = RETRY if self._trouble else 0 if is_full else self.settings.save_every
+            seconds = RETRY if self.trouble else 0 if is_full else self.settings.save_every
             self._timer = self.reactor.callLater(seconds, self._due)
 
     def _due(self) -> None:
@@ -225,10 +214,10 @@ class StateStore:
         waiting = self._waiting
         batch = [waiting.popleft() for _ in range(min(self.settings.batch_rows, len(waiting)))]
         self._on_the_way = len(batch)
-        trouble = await self._run(database.write, batch, self.settings.history_rows) if batch else self._trouble
+        trouble = await self._run(database.write, batch, self.settings.history_rows) if batch else self.trouble
         if trouble and batch:
-            self._count_dropped(max(0, self.waiting - self._most_waiting))
-            self._waiting = deque(chain(batch, waiting), self._most_waiting)  # the newest stay
+            self._count_dropped(max(0, self.waiting - (waiting.maxlen or 0)))
+            self._waiting = deque(chain(batch, waiting), waiting.maxlen)  # the newest stay
         self._judge(trouble)
         return not trouble
 
@@ -261,32 +250,32 @@ class StateStore:
         closing, self._database = self._database, None
         closing.close()
 
-    # -- what is told ---------------------------------------------------------------------------------------------
+    # -- what is logged -------------------------------------------------------------------------------------------
 
     def _count_dropped(self, number: int) -> None:
         self.dropped += number
-        if number and self._may_tell("dropped"):
+        if number and self._is_due("dropped"):
             self._log.error(
                 "{path} is too slow: more than {n} changes of states wait for it, and the oldest are not kept",
-                path=self.settings.path, n=self._most_waiting,
+                path=self.settings.path, n=self._waiting.maxlen,
             )
 
     def _judge(self, trouble: str) -> None:
-        """Tells trouble once an hour, and its end if it was told."""
-        if trouble and self._may_tell("trouble"):
-            self._is_told = True
+        """Logs trouble once an hour, and its end if the trouble was logged."""
+        if trouble and self._is_due("trouble"):
+            self._is_logged = True
             self._log.error("{trouble}. States are known in memory only until then", trouble=trouble)
-        elif self._is_told and not trouble:
-            self._is_told = False
+        elif self._is_logged and not trouble:
+            self._is_logged = False
             self._log.info(
                 "{path} is written again; {n} changes of states were not kept", path=self.settings.path, n=self.dropped
             )
-        self._trouble = trouble
+        self.trouble = trouble
 
-    def _may_tell(self, what: str) -> bool:
-        """Whether it was not told within the last hour; then it is now."""
+    def _is_due(self, what: str) -> bool:
+        """Whether it was not logged within the last hour; the caller logs it now."""
         now = self.now()
-        if now - self._told.get(what, -math.inf) < TELL_EVERY:
+        if now - self._logged_at.get(what, -math.inf) < LOG_EVERY:
             return False
-        self._told[what] = now
+        self._logged_at[what] = now
         return True

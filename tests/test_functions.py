@@ -1,13 +1,26 @@
-"""Lengths told from the first bytes of a PDU, both ways."""
+"""The table of function codes: lengths told from the first bytes of a PDU, both ways."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.lengths import UNKNOWN, expected_reply_length, reply_length, request_length
+from lumina_twisted.modbus.functions import (
+    ENCAPSULATED,
+    FUNCTIONS,
+    READS_OF,
+    UNKNOWN,
+    Function,
+    FunctionCode,
+    expected_reply_length,
+    is_read,
+    reply_length,
+    request_length,
+)
 from tests.golden import EXCEPTION_PDU, GOLDEN
 from tests.strategies import QUICK, REPLIES, REQUESTS
 
@@ -135,3 +148,32 @@ class ExpectedReplyLengthTests(SynchronousTestCase):
     def test_unknown(self) -> None:
         for data in (b"\x41", b"\x2b\x0d", b"\x2b"):
             self.assertEqual(expected_reply_length(data), UNKNOWN)
+
+
+class TableTests(SynchronousTestCase):
+    """What the rows say, and who has them."""
+
+    def having(self, is_so: Callable[[Function], object]) -> set[int]:
+        """The codes of the rows of which it is so."""
+        return {row.code for row in (*FUNCTIONS.values(), *ENCAPSULATED.values()) if is_so(row)}
+
+    def test_every_public_function_has_a_row(self) -> None:
+        self.assertEqual(self.having(bool), set(FunctionCode))
+
+    def test_what_may_be_asked_twice(self) -> None:
+        self.assertEqual(self.having(lambda row: row.is_read), {1, 2, 3, 4, 7, 11, 12, 17, 20, 24, 43})
+        self.assertFalse(any(map(is_read, (b"\x2b", b"\x2b\x0d", b"\x08\0", b"\x41", b"\x83"))))
+
+    def test_ranges(self) -> None:
+        self.assertEqual(self.having(lambda row: row.range_of), {1, 2, 3, 4})
+        self.assertEqual(self.having(lambda row: row.is_bits), {1, 2})
+        self.assertEqual({table: int(row.code) for table, row in READS_OF.items()},
+                         {"coil": 1, "discrete": 2, "holding": 3, "input": 4})
+
+    def test_byte_counts(self) -> None:
+        self.assertEqual(self.having(lambda row: row.has_byte_count), {1, 2, 3, 4, 12, 17, 20, 21, 23})
+        self.assertEqual(self.having(lambda row: row.returns_entries), {1, 2, 3, 4, 23})
+
+    def test_replies_that_are_the_beginning_of_their_request(self) -> None:
+        self.assertEqual({row.code: row.echo_length for row in FUNCTIONS.values() if row.echo_length},
+                         {5: 5, 6: 5, 15: 5, 16: 5, 22: 7})
