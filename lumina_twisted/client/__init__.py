@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lumina_twisted.client.command import CommandFailure, CommandReply, CommandSettings
 from lumina_twisted.client.value_watches import ValueReading
-from lumina_twisted.valueproto.point import PointDescription
-from lumina_twisted.valueproto.reading import Quality
+from lumina_twisted.valueproto.reading import PointDescription, Quality
 
 if TYPE_CHECKING:
     from lumina_twisted.client.deferreds import (

@@ -25,8 +25,7 @@ from lumina_twisted.client.value_session import ValueSession
 from lumina_twisted.client.value_watches import ValueReading, Watch
 from lumina_twisted.errors import RequestError
 from lumina_twisted.framing.mbap import MODBUS_TCP_PORT
-from lumina_twisted.valueproto.point import PointDescription
-from lumina_twisted.valueproto.reading import Quality
+from lumina_twisted.valueproto.reading import PointDescription, Quality
 
 __all__ = [
     "CommandFailure", "CommandReply", "CommandSettings", "DeviceHandle", "LuminaModbusClient", "LuminaValuesClient",

@@ -20,9 +20,8 @@ from lumina_twisted.errors import LineError, RequestError, ServerError
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto import command
 from lumina_twisted.valueproto.answer import Answer, Configured, Described, Past, Points, Readings, Written
-from lumina_twisted.valueproto.command import Command
-from lumina_twisted.valueproto.command_lines import MAX_COUNT, format_command
-from lumina_twisted.valueproto.point import PointDescription
+from lumina_twisted.valueproto.command import MAX_COUNT, Command, format_command
+from lumina_twisted.valueproto.reading import PointDescription
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer)

@@ -28,7 +28,7 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.valueproto import command
 from lumina_twisted.valueproto.answer import Answer, Change, Readings, Refused
-from lumina_twisted.valueproto.command_lines import format_command
+from lumina_twisted.valueproto.command import format_command
 from lumina_twisted.valueproto.json_lines import parse_answer
 
 WINDOW: Final = 64

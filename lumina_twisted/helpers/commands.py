@@ -141,7 +141,8 @@ def _octets(command: Any) -> bytes:
 
 
 _COST: Final = 1.0
-"""Of each turn, for nobody here knows what a command will take; not 0, for the queue keeps whoever had a free turn."""
+"""Of each turn, for nobody here knows what a command will take; not 0, for the queue keeps a client that had a free
+turn."""
 
 
 @define(eq=False)
@@ -322,7 +323,7 @@ class RetryManager:
                 result = function(*args, **kwargs)
                 return await awaitable(result) if isinstance(result, Awaitable) else result
             except (CancelledError, Cancelled):
-                raise  # whoever took it back wants no more of it
+                raise  # its caller took it back, and wants no more of it
             except Exception as error:
                 if attempts > self.max_retries or not self._retry_on(error):
                     raise
