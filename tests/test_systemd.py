@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.config.systemd import Notifier, Report
+from lumina_twisted.config.reporting import Notifier, Report
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.ports.pool import STUCK_AFTER, PortPool
 from lumina_twisted.ports.protocol import RTUProtocol
