@@ -6,17 +6,20 @@ the port as every client does, when its turn comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
+from lumina_twisted.access.caller import Caller, Terms, caller_of
 from lumina_twisted.bus.events import Sample
-from lumina_twisted.devices.describe.description import Device, found, matching, read_request
+from lumina_twisted.devices.changing import Changes
+from lumina_twisted.devices.configuring import KeepsConfigurations
+from lumina_twisted.devices.describe.description import Device, Profile, found, matching, read_request
 from lumina_twisted.devices.describe.settings import ValuesSettings
-from lumina_twisted.devices.interfaces import Observer, PointDescription
+from lumina_twisted.devices.interfaces import LUMINA, Observer, PointDescription
 from lumina_twisted.devices.observe.observations import Observations, ObservedPoint, Run
 from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.poll.poller import PortPoller
@@ -30,28 +33,19 @@ from lumina_twisted.valueproto.reading import Confirmed, Reading
 _log: Final = Logger(namespace="lumina.values")
 
 
-class Configurable(Protocol):
-    """What :class:`lumina_twisted.devices.changing.Changes` does."""
-
-    def config(self, device: str) -> Mapping[str, Any]:
-        """See :meth:`lumina_twisted.devices.interfaces.Values.config`."""
-        ...
-
-    def change(self, device: str, changes: Mapping[str, Any], client: Hashable) -> Deferred[None]:
-        """See :meth:`lumina_twisted.devices.interfaces.Values.configure`."""
-        ...
-
-
 class Plant:
     """The devices behind the configured ports.
 
+    :param devices: as the files describe them.
     :param state: what is known of them.
     :param clock: for delayed calls; ``now`` never goes back, ``stamp`` is the time of day; all in seconds.
+    :param profiles: that a device may have; ``store`` keeps what clients configure.
     """
 
     def __init__(
         self, devices: Iterable[Device], ports: Ports, state: DeviceStates, settings: ValuesSettings, clock: Any,
-        now: Callable[[], float], stamp: Callable[[], float],
+        now: Callable[[], float], stamp: Callable[[], float], profiles: Mapping[str, Profile] | None = None,
+        store: KeepsConfigurations | None = None,
     ) -> None:
         self.state = state
         self._ports = ports
@@ -65,7 +59,9 @@ class Plant:
         self._listening: dict[str, Callable[[], None]] = {}
         self._turns = WriteTurns(clock)
         self._is_running = False
-        self.changes: Configurable | None = None
+        self.changes = Changes(
+            self._devices.values(), profiles or {}, [one.name for one in ports], self.replace, store
+        )
         """Knows what is configured of devices, and changes it."""
         self._observations.describe(self._devices.values())
 
@@ -133,7 +129,7 @@ class Plant:
         """What is known of it."""
         return self._observations.reading(self._find(name))
 
-    def read(self, client: Hashable, name: str, timeout: float) -> Deferred[Reading]:
+    def read(self, caller: Caller, name: str, timeout: float) -> Deferred[Reading]:
         """Asks the device."""
         try:
             one = self._find(name)
@@ -141,17 +137,17 @@ class Plant:
         except LuminaError:
             return fail()
         request = read_request(one.point.table, one.point.address, one.point.codec.width)
-        asked = port.request(client, one.device.unit, request, timeout=timeout, max_age=0.0)
+        asked = port.request(caller_of(caller), one.device.unit, request, Terms(timeout, max_age=0.0))
         return asked.addCallback(lambda _: self.reading(name))  # its sample came before
 
-    def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
+    def write(self, caller: Caller, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
         """Sets a point."""
         try:
             one = self._find(name)
             value = checked_value(one.device.unit, one.point, name, value)
         except LuminaError:
             return fail()
-        return Deferred.fromCoroutine(self._write(client, one, value, timeout))
+        return Deferred.fromCoroutine(self._write(caller_of(caller), one, value, timeout))
 
     def watch(self, observer: Observer, names: Iterable[str]) -> Callable[[], None]:
         """Has it called with changes."""
@@ -177,13 +173,11 @@ class Plant:
 
     def config(self, device: str) -> Mapping[str, Any]:
         """What is configured for a device."""
-        assert self.changes is not None, "the service has set it"
         return self.changes.config(device)
 
-    def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
+    def configure(self, device: str, changes: Mapping[str, Any], caller: Caller = LUMINA) -> Deferred[None]:
         """Changes it."""
-        assert self.changes is not None, "the service has set it"
-        return self.changes.change(device, changes, client)
+        return self.changes.change(device, changes, caller)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -205,7 +199,7 @@ class Plant:
             if device.port == poller.port.name and unit in (BROADCAST, device.unit):
                 poller.hurry(device.name, run.table, run.address, run.quantity)
 
-    async def _write(self, client: Hashable, one: ObservedPoint, value: Value, timeout: float) -> Confirmed:
+    async def _write(self, caller: Caller, one: ObservedPoint, value: Value, timeout: float) -> Confirmed:
         until = self._now() + timeout
 
         async def carry_out() -> str:
@@ -213,7 +207,7 @@ class Plant:
             known, codec, unit = self.state.reading(now.device.name, now.point.name), now.point.codec, now.device.unit
             before = "" if known is None or known.value is None else f"{codec.format(known.value)} -> "
             write = PointWrite(
-                self._ports.find(now.device.port), client, unit, now.point, one.name,
+                self._ports.find(now.device.port), caller, unit, now.point, one.name,
                 lambda: max(0.0, until - self._now()),
             )
             return await write.carry_out(value, f"{one.name} {before}{codec.format(value)}")
