@@ -35,9 +35,9 @@ from lumina_twisted.errors import (
     exception_from_code,
 )
 from lumina_twisted.framing.crc import crc16
-from lumina_twisted.framing.rtu import AT_SILENCE
+from lumina_twisted.framing.rtu import OVERHEAD
 from lumina_twisted.lineproto import MIN_TIMEOUT, Answer
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.codes import BROADCAST, MIN_RTU_ADU
 from lumina_twisted.modbus.reply import ReplyPattern, reply_pattern
 
 _SLACK: Final = 1000
@@ -246,12 +246,12 @@ class Session:
 
     def _on_frame(self, command: PendingCommand, answer: Answer) -> None:
         """The server says that ``answer`` has the reply's frame; an empty one says that a broadcast was sent."""
-        frame, pattern = answer.frame, reply_pattern(command.frame, command.response_length)
+        frame, pattern = answer.frame, _pattern_of(command)
         if not frame and command.frame[0] == BROADCAST:
             self._answered(command, answer)
         elif not _is_reply(frame, pattern):
             self._fail(command, self._unfit(command, frame))
-        elif pattern.is_exception(frame):
+        elif pattern.is_exception(frame[1:-2]):
             self._fail(command, self._refused(command, frame))
         else:
             self._answered(command, answer)
@@ -306,8 +306,14 @@ class Session:
         self._live -= 1
 
 
+def _pattern_of(command: PendingCommand) -> ReplyPattern:
+    frame = command.frame
+    return reply_pattern(frame[0], frame[1:-2], max(0, command.response_length - OVERHEAD))
+
+
 def _is_reply(frame: bytes, pattern: ReplyPattern) -> bool:
-    return bool(frame) and pattern.measure(frame, 0) in (len(frame), AT_SILENCE) and crc16(frame) == 0
+    is_whole = len(frame) >= MIN_RTU_ADU and frame[0] == pattern.unit and crc16(frame) == 0
+    return is_whole and pattern.fits(frame[1:-2])
 
 
 def about(kind: type[ModbusError], command: PendingCommand, sentence: str) -> ModbusError:

@@ -33,14 +33,14 @@ class Run(NamedTuple):
 def runs_of(request: bytes, reply: bytes, is_proven: bool = True) -> Iterator[Run]:
     """What a transaction says of the tables of its unit.
 
-    :param request: its frame, and ``reply`` that of the reply, which is a normal one; empty if there was none.
+    :param request: its PDU, and ``reply`` that of the reply, which is a normal one; empty if there was none.
     :param is_proven: whether what was written is there now; else it may be.
     """
-    code = request[1]
+    code = request[0]
     if code == FunctionCode.READ_FIFO_QUEUE:
         return  # what a queue gives is not what stands in its registers
     try:
-        found = accesses(request[1:-2])
+        found = accesses(request)
     except FrameError:
         return  # nobody judges what clients send to devices; what it means, the device alone knows
     for one in found:
@@ -51,7 +51,7 @@ def runs_of(request: bytes, reply: bytes, is_proven: bool = True) -> Iterator[Ru
             is_known = is_proven and code != FunctionCode.MASK_WRITE_REGISTER
             yield Run(one.table, one.first, quantity, one.values if is_known else None)
         elif reply:
-            read: Any = pdu.decode_reply(reply[1:-2])
+            read: Any = pdu.decode_reply(reply)
             yield Run(one.table, one.first, quantity, read.values[:quantity])
 
 

@@ -72,7 +72,7 @@ class Hearing:
 
         :return: each run of entries, and the devices of which something is known by it.
         """
-        unit = sample.request[0]
+        unit = sample.unit
         index = self._units.get((port, unit))
         if index is None and unit != BROADCAST:
             return

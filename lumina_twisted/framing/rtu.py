@@ -13,16 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.framing.crc import append_crc, crc16
 from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU, MAX_PDU, MAX_RTU_ADU, MIN_RTU_ADU
 from lumina_twisted.modbus.lengths import UNKNOWN, Buffer, reply_length, request_length
+from lumina_twisted.modbus.reply import AT_SILENCE, NO_MATCH, Pattern
 
-NO_MATCH: Final = -1
-AT_SILENCE: Final = 1 << 16
-"""Length of a frame that only silence ends; longer than any frame."""
+_CRC: Final = 2
+"""Bytes of it."""
 OVERHEAD: Final = 3
 """Bytes that RTU adds to a PDU: unit and CRC."""
 
@@ -32,11 +32,19 @@ def encode_adu(unit: int, pdu: bytes) -> bytes:
 
     :raises RequestError: if the unit is no byte, or the PDU empty or longer than 253 bytes.
     """
+    check_adu(unit, pdu)
+    return append_crc(bytes((unit,)) + pdu)
+
+
+def check_adu(unit: int, pdu: bytes) -> None:
+    """Refuses what cannot be framed.
+
+    :raises RequestError: if the unit is no byte, or the PDU empty or longer than 253 bytes.
+    """
     if not 0 <= unit <= 255:
         raise RequestError(f"unit {unit} is not from 0 to 255", unit=unit)
     if not 0 < len(pdu) <= MAX_PDU:
         raise RequestError(f"a PDU has 1 to {MAX_PDU} bytes, not {len(pdu)}", unit=unit)
-    return append_crc(bytes((unit,)) + pdu)
 
 
 def decode_adu(frame: bytes) -> tuple[int, bytes]:
@@ -69,19 +77,16 @@ _PIECES: Final = 16
 """Pieces of what was received at whose beginning a request of another master is looked for."""
 
 
-class Pattern(Protocol):
-    """A frame somebody waits for."""
-
-    def measure(self, buffer: Buffer, start: int) -> int:
-        """Length of the frame at ``start`` if it may be this one: :data:`NO_MATCH`, 0 while more bytes are needed
-        to tell, :data:`AT_SILENCE` if only silence ends it."""
-        ...
-
-
 class Decoded(NamedTuple):
-    """What the decoder found: a whole frame with a good CRC, and the pattern that it answers to, if any."""
+    """What the decoder found: a whole frame with a good CRC.
 
-    frame: bytes
+    :param length: bytes of the frame.
+    :param pattern: the pattern that it answers to, if any.
+    """
+
+    unit: int
+    pdu: bytes
+    length: int
     pattern: Pattern | None
 
 
@@ -167,13 +172,18 @@ class Decoder:
                 length = pattern.measure(buffer, start)
                 if length == NO_MATCH:
                     continue
+                if length == AT_SILENCE:
+                    if pattern.hint and self._is_whole(start, pattern.hint + OVERHEAD):
+                        return self._take(start, len(buffer) - start, pattern)
+                    self._open_at = start if self._open_at is None else self._open_at
+                    continue
+                if length:
+                    length += _CRC
                 if 0 < length <= len(buffer) - start:
                     if crc16(bytes(buffer[start : start + length])) == 0:
                         return self._take(start, length, pattern)
                     if length > EXCEPTION_RTU_ADU and pattern not in self.damaged:
                         self.damaged += (pattern,)
-                elif length == AT_SILENCE:
-                    self._open_at = start if self._open_at is None else self._open_at
                 elif hold:
                     self._looked_at = start
                     return self._foreign() if start else None
@@ -203,8 +213,13 @@ class Decoder:
         if pattern in self.damaged:
             return True
         return any(
-            EXCEPTION_RTU_ADU < pattern.measure(buffer, start) <= MAX_RTU_ADU for start in range(len(buffer))
+            EXCEPTION_RTU_ADU - _CRC < pattern.measure(buffer, start) <= MAX_RTU_ADU for start in range(len(buffer))
         )
+
+    def _is_whole(self, start: int, length: int) -> bool:
+        """Whether all from ``start`` on is one frame of that length."""
+        buffer = self._buffer
+        return len(buffer) - start == length and crc16(bytes(buffer[start:])) == 0
 
     def _ends_at_silence(self, pattern: Pattern | None, start: int) -> bool:
         if pattern is None:
@@ -237,14 +252,15 @@ class Decoder:
 
     def _take(self, start: int, length: int, pattern: Pattern | None) -> Decoded:
         self.junk += start
-        frame = bytes(self._buffer[start : start + length])
+        buffer = self._buffer
+        unit, pdu = buffer[start], bytes(buffer[start + 1 : start + length - _CRC])
         del self._buffer[: start + length]
         if self._pieces:
             self._pieces = [one - start - length for one in self._pieces if one > start + length]
         self._burst = True
         self._look_again()
         self.damaged = ()  # its bytes may be among these
-        return Decoded(frame, pattern)
+        return Decoded(unit, pdu, length, pattern)
 
     def _drop(self, count: int) -> None:
         """Bounds the buffer: nothing that began so long ago can still become a frame."""
@@ -254,17 +270,3 @@ class Decoder:
         self._looked_at = max(0, self._looked_at - count)
         self._open_at = None  # behind so much junk, silence is soon enough
         self._burst = False
-
-
-class WholeFrame:
-    """The pattern of one exact frame, such as the echo of our own."""
-
-    def __init__(self, frame: bytes) -> None:
-        self.frame = frame
-
-    def measure(self, buffer: Buffer, start: int) -> int:
-        """See :class:`Pattern`."""
-        if self.frame.startswith(buffer[start : start + len(self.frame)]):
-            return len(self.frame)
-        return NO_MATCH
-

@@ -17,7 +17,7 @@ from lumina_twisted.bus.bus import Bus, Renewal
 from lumina_twisted.bus.events import Event, Finding, Frame, Reply, Request, Sample
 from lumina_twisted.bus.health import HealthChange
 from lumina_twisted.bus.queue import Lane
-from lumina_twisted.errors import Cancelled, ModbusError, NotSent, OutcomeUnknown, PortError
+from lumina_twisted.errors import Cancelled, ModbusError, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost
 from lumina_twisted.ports.supervisor import Connections
@@ -30,11 +30,11 @@ class PendingRequest(Request):
     __slots__ = ("deferred", "protocol")
 
     def __init__(
-        self, protocol: RTUProtocol, client: Hashable, frame: bytes, serial: SerialSettings, deadline: float,
+        self, protocol: RTUProtocol, client: Hashable, unit: int, pdu: bytes, serial: SerialSettings, deadline: float,
         retries: int | None, response_length: int, lane: int, max_age: float | None,
     ) -> None:
         super().__init__(
-            client, frame, serial, deadline, retries=retries, response_length=response_length, lane=lane,
+            client, unit, pdu, serial, deadline, retries=retries, response_length=response_length, lane=lane,
             max_age=max_age,
         )
         self.protocol = protocol
@@ -53,7 +53,7 @@ class PendingRequest(Request):
         self.protocol.cancel(self)
         kind = OutcomeUnknown if self.attempts and not self.is_read else Cancelled
         state = "it was on the wire" if self.attempts else "it was not sent"
-        deferred.errback(kind(f"cancelled by its caller, {state}", unit=self.unit, function_code=self.frame[1]))
+        deferred.errback(kind(f"cancelled by its caller, {state}", unit=self.unit, function_code=self.pdu[0]))
 
 
 class RTUProtocol(Protocol):
@@ -154,14 +154,14 @@ class RTUProtocol(Protocol):
     # -- what the port's service calls ---------------------------------------------------------------------------
 
     def request(
-        self, client: Hashable, frame: bytes, serial: SerialSettings, timeout: float, *,
+        self, client: Hashable, unit: int, pdu: bytes, serial: SerialSettings, timeout: float, *,
         retries: int | None = None, response_length: int = 0, lane: int = Lane.NORMAL, max_age: float | None = None,
     ) -> Deferred[bytes]:
-        """See :meth:`lumina_twisted.ports.interfaces.Port.request`; ``frame`` is the whole RTU frame, ``lane`` what its
-        priority means."""
+        """See :meth:`lumina_twisted.ports.interfaces.Port.request`; ``lane`` is what its priority means. The
+        Deferred fires with the reply's PDU."""
         now = self._now()
         request = PendingRequest(
-            self, client, frame, serial, now + timeout, retries, response_length, lane, max_age
+            self, client, unit, pdu, serial, now + timeout, retries, response_length, lane, max_age
         )
         deferred = request.deferred
         assert deferred is not None, "it has not fired yet"
@@ -253,7 +253,7 @@ class RTUProtocol(Protocol):
         try:
             self.transport.send_frame(frame.data, frame.serial)  # type: ignore[union-attr]
         except PortError as refused:
-            self._bus.frame_refused(NotSent(str(refused), unit=frame.data[0], frame=frame.data), self._now())
+            self._bus.frame_refused(str(refused), self._now())
             return
         if self.trace is not None:
             self.trace(">", frame.data)
@@ -271,7 +271,7 @@ class RTUProtocol(Protocol):
             return  # it was cancelled by the callback of an event before this one
         deferred = request.let_go()
         if isinstance(event, Reply):
-            deferred.callback(event.frame)
+            deferred.callback(event.pdu)
         else:
             self._failed(request, event.error)
             deferred.errback(event.error)

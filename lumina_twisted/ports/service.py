@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
 from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
-from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.rtu import check_adu, encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.endpoint import SerialEndpoint
@@ -179,11 +179,12 @@ class PortService(Service):
             )
             return self._when_closed().addCallback(lambda _: again())
         try:
-            frame, lane = encode_adu(unit, pdu), lane_of(priority)
+            check_adu(unit, pdu)
+            lane = lane_of(priority)
         except RequestError as error:
             return fail(error)
         if self._rules is not None and (fault := self._rules.fault(unit, pdu)):
-            return fail(self._not_allowed(client, fault, frame))
+            return fail(self._not_allowed(client, fault, unit, pdu))
         if serial is None or self._address is not None:  # the speed behind a socket is not ours to set
             serial = self.serial_for(unit)
         elif not self.settings.takes_baudrate(serial.baudrate):
@@ -191,10 +192,11 @@ class PortService(Service):
         self.last_request = self._now()
         if not self._supervisor.running and self.running and (refused := self._open_for_request()):
             return fail(PortClosed(refused, unit=unit, function_code=pdu[0]))
-        return self._protocol.request(
-            client, frame, serial, timeout, retries=retries, response_length=response_length, lane=lane,
+        asked = self._protocol.request(
+            client, unit, pdu, serial, timeout, retries=retries, response_length=response_length, lane=lane,
             max_age=max_age,
         )
+        return asked.addCallback(lambda reply: encode_adu(unit, reply) if reply else b"")
 
     def is_full_for(self, client: Hashable, timeout: float) -> bool:
         """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
@@ -237,7 +239,8 @@ class PortService(Service):
 
     def cost_of(self, unit: int, pdu: bytes) -> float:
         """See :meth:`lumina_twisted.ports.interfaces.Port.cost_of`."""
-        request = Request(self, encode_adu(unit, pdu), self.serial_for(unit), 0.0)
+        check_adu(unit, pdu)
+        request = Request(self, unit, pdu, self.serial_for(unit), 0.0)
         return self._bus.admission.cost_of(request, self._now())
 
     def _serial_told(self) -> str:
@@ -245,8 +248,8 @@ class PortService(Service):
             return str(self.serial)
         return "Modbus TCP" if self._address.framing == "modbus" else f"RTU at {self.serial.baudrate}"
 
-    def _not_allowed(self, client: Hashable, fault: str, frame: bytes) -> NotAllowed:
-        error = NotAllowed(f"not on {self.name}, {fault}", unit=frame[0], function_code=frame[1], frame=frame)
+    def _not_allowed(self, client: Hashable, fault: str, unit: int, pdu: bytes) -> NotAllowed:
+        error = NotAllowed(f"not on {self.name}, {fault}", unit=unit, function_code=pdu[0], frame=pdu)
         self._tell.refused(name_of(client), fault, error)
         return error
 

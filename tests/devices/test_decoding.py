@@ -8,16 +8,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.devices.decoding import Run, UnitIndex, runs_of
 from lumina_twisted.devices.description import Device, Point
-from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.values.codec import ValueCodec
 
 
 def runs(request: pdu.Request, reply: pdu.Reply | None, is_proven: bool = True) -> list[Run]:
-    made = b"" if reply is None else encode_adu(3, reply.encode())
+    made = b"" if reply is None else reply.encode()
     return [
         Run(one.table, one.address, one.quantity, None if one.entries is None else tuple(one.entries))
-        for one in runs_of(encode_adu(3, request.encode()), made, is_proven)
+        for one in runs_of(request.encode(), made, is_proven)
     ]
 
 
@@ -57,7 +56,7 @@ class Runs(SynchronousTestCase):
 
     def test_a_relay_that_is_turned_over_is_open_too(self) -> None:
         """By a value that the specification has not, and many boards have."""
-        request = encode_adu(3, bytes.fromhex("0500075500"))
+        request = bytes.fromhex("0500075500")
         self.assertEqual(list(runs_of(request, request)), [Run("coil", 7, 1, None)])
 
     def test_others_say_nothing(self) -> None:
@@ -65,7 +64,7 @@ class Runs(SynchronousTestCase):
 
     def test_what_a_client_makes_up(self) -> None:
         for made_up in ("05000112", "0f00010003", "10000100020400"):
-            frame = encode_adu(3, bytes.fromhex(made_up))
+            frame = bytes.fromhex(made_up)
             self.assertEqual(list(runs_of(frame, frame)), [], made_up)
 
 
