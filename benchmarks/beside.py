@@ -30,7 +30,8 @@ class Bus:
 
     :param options: busim's, but for the speed.
     :param wanted: the least ratio.
-    :param figure: what is compared.
+    :param figure: what is compared; ``per_cpu_second`` are the requests for a second of the daemon's processor time.
+    :param is_modbus_tcp: whether it is asked over Modbus TCP, and not in lines.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Bus:
     port: str = ":timeout=0.1"
     load: tuple[str, ...] = SIX
     figure: str = "rps"
+    is_modbus_tcp: bool = False
 
 
 def _spoilt(name: str, wanted: tuple[float, float], *options: str) -> list[Bus]:
@@ -61,6 +63,10 @@ BUSES: Final[tuple[Bus, ...]] = (
         for baud in (9600, 19200, 115200)
     ),
     Bus(name="clean, no wire time", baud=0, wanted=0.99, port=":frame_gap=0", load=TEN),
+    Bus(
+        name="processor, Modbus TCP", baud=0, wanted=1.11, port=":baudrate=115200:frame_gap=0", load=TEN,
+        figure="per_cpu_second", is_modbus_tcp=True,
+    ),
 )
 
 
@@ -78,10 +84,11 @@ def compared(bus: Bus, base: pathlib.Path, tree: pathlib.Path | None, rounds: in
             sides[who] = ends.enter_context(made)
         for number in range(rounds):
             for who, (simulated, daemon) in sorted(sides.items(), reverse=bool(number % 2)):  # each is first as often
-                rows[who].append(counted(
-                    simulated, daemon.pid, "--line", f"127.0.0.1:{daemon.tcp_port}", "--serial", "bus@0", "--baud",
-                    str(bus.baud or 9600), *bus.load, "--seconds", str(seconds),
-                ))
+                target = ("--target", f"127.0.0.1:{daemon.modbus_port}@0") if bus.is_modbus_tcp else (
+                    "--line", f"127.0.0.1:{daemon.tcp_port}", "--serial", "bus@0", "--baud", str(bus.baud or 9600)
+                )
+                counts = counted(simulated, daemon.pid, *target, *bus.load, "--seconds", str(seconds))
+                rows[who].append({**counts, "per_cpu_second": 1e6 / counts["cpu_us"]})
     return judged(bus, rows)
 
 

@@ -1,4 +1,4 @@
-"""One call for two worlds, floor 2: a caller in an asyncio task gets an asyncio future, any other caller a Deferred.
+"""Waiting in two worlds, floor 2: a caller in an asyncio task gets an asyncio future, any other caller a Deferred.
 
 Where an asyncio loop runs and no reactor does, Twisted's reactor over asyncio moves the bytes. It is bound to the loop
 that runs already, and is never run itself: it has no threads, so the loop looks up names, and other threads reach it
@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Awaitable, Coroutine, Sequence
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from attrs import frozen
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.interfaces import IHostnameResolver, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
+
+T = TypeVar("T")
 
 
 def awaitable(result: Awaitable[Any]) -> Awaitable[Any]:
@@ -61,6 +64,74 @@ def reactor_here() -> Any:
     if getattr(installed, "_asyncioEventloop", None) is loop:
         return installed
     return LoopReactor(loop)
+
+
+class Semaphore:
+    """Lets a number of callers in at a time, the others in their order.
+
+    Twisted's ``DeferredLock`` and ``DeferredSemaphore`` begin the next one on the stack of the one that ended. Where
+    hundreds end at once (a unit is offline, their time is over, the service stops), that exhausts the stack. This one
+    begins them in a loop. It is a context manager for ``async with``, in both worlds.
+
+    :param most: how many may be in.
+    """
+
+    def __init__(self, most: int = 1) -> None:
+        self._most = most
+        self._inside = 0
+        self._waiting: OrderedDict[Deferred[None], None] = OrderedDict()
+        self._is_advancing = False
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    async def __aenter__(self) -> None:
+        await awaitable(self.acquire())
+
+    async def __aexit__(self, *_: object) -> None:
+        self.release()
+
+    def run(self, work: Callable[..., Deferred[T]], *args: Any) -> Deferred[T]:
+        """Calls ``work`` when its turn has come; the next turn comes when its Deferred has ended.
+
+        :return: a Deferred that ends as that of ``work``, or fails with what ``work`` raises. Cancelling it gives the
+            turn away, or cancels the work.
+        """
+        return self.acquire().addCallback(lambda _: maybeDeferred(work, *args).addBoth(self._release_and_return))
+
+    def acquire(self) -> Deferred[None]:
+        """A Deferred that fires with None when the caller is let in, who then calls :meth:`release`. Cancelling it
+        gives the turn away."""
+        turn: Deferred[None] = Deferred(lambda gone: self._waiting.pop(gone, None))
+        self._waiting[turn] = None
+        self._advance()
+        return turn
+
+    def release(self) -> None:
+        """A caller leaves."""
+        self._inside -= 1
+        self._advance()
+
+    def cancel(self) -> None:
+        """Cancels all that wait."""
+        for turn in list(self._waiting):
+            turn.cancel()
+
+    def _release_and_return(self, result: Any) -> Any:
+        self.release()
+        return result
+
+    def _advance(self) -> None:
+        if self._is_advancing:  # a caller that is let in below may leave before that returns
+            return
+        self._is_advancing = True
+        try:
+            while self._waiting and self._inside < self._most:
+                self._inside += 1
+                self._waiting.popitem(last=False)[0].callback(None)
+        finally:
+            self._is_advancing = False
 
 
 class LoopReactor(AsyncioSelectorReactor):  # type: ignore[misc]

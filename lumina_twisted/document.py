@@ -11,7 +11,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.schema import close_to, structure
+from lumina_twisted.schema import structure
+from lumina_twisted.text import nearest
 
 T = TypeVar("T")
 
@@ -83,13 +84,6 @@ class DocumentReader:
         else:
             return self.structured(data, kinds[kind], where, ("kind", *apart))
         return None
-
-
-def nearest(word: object, known: Iterable[str]) -> str:
-    """The end of a sentence that says there is no ``word``: what was probably meant, or what there is."""
-    known = list(known)
-    near = close_to(word, known)
-    return f"did you mean {near!r}?" if near else f"there are {', '.join(known)}" if known else "there are none"
 
 
 def flat(table: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,10 +7,9 @@ the same keys with values typed on a command line.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
 
@@ -19,6 +18,7 @@ from attrs import NOTHING, field, fields, frozen
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.text import ON_OFF, did_you_mean
 
 T = TypeVar("T")
 UnitId = NewType("UnitId", int)
@@ -101,15 +101,8 @@ def _join(path: str, step: object) -> str:
 
 
 def _nearest(key: str, known: list[str]) -> str:
-    near = close_to(key, known) or next((one for one in known if one.startswith(f"{key.lower()}_")), "")
-    return f"did you mean {near!r}?" if near else f"known keys are {', '.join(known)}"
-
-
-def close_to(word: object, known: Iterable[str]) -> str:
-    """Which of the words that there are is probably meant, in whatever case; nothing if none is."""
-    lowered = {one.lower(): one for one in known}
-    near = difflib.get_close_matches(str(word).lower(), lowered, 1)
-    return lowered[near[0]] if near else ""
+    longer = next((one for one in known if one.startswith(f"{key.lower()}_")), "")
+    return did_you_mean(key, known, f"did you mean {longer!r}?" if longer else f"known keys are {', '.join(known)}")
 
 
 # -- values: strict ones, and the same from text ------------------------------------------------------------------
@@ -179,13 +172,12 @@ def _text_float(value: str, _: object) -> float:
         raise TypeError(f"expected a number, got {value!r}") from None
 
 
-_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 def _text_bool(value: str, _: object) -> bool:
-    if value.lower() not in _WORDS:
+    if value.lower() not in ON_OFF:
         raise TypeError(f"expected true or false, got {value!r}")
-    return _WORDS[value.lower()]
+    return ON_OFF[value.lower()]
 
 
 def _is_literal(kind: Any) -> bool:

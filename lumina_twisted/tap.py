@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -20,7 +19,7 @@ from lumina_twisted.config.logs import DaemonLog
 from lumina_twisted.config.process import Operator
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import tcp_address
-from lumina_twisted.text import shown
+from lumina_twisted.text import close_to, shown
 
 
 class Options(usage.Options):
@@ -64,8 +63,8 @@ class Options(usage.Options):
         """What was probably meant, where an option is unknown."""
         words = error.split()
         name = words[1].lstrip("-") if words[:1] == ["option"] else ""
-        near = difflib.get_close_matches(name, [one.rstrip("=") for one in self.longOpt], 1) if name else []
-        return f"; did you mean --{near[0]}?" if near else ""
+        near = close_to(name, [one.rstrip("=") for one in self.longOpt])
+        return f"; did you mean --{near}?" if near else ""
 
     def parseArgs(self, *words: str) -> None:
         """Refuses words that belong to no option."""

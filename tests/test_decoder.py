@@ -11,7 +11,7 @@ from lumina_twisted.errors import FrameError
 from lumina_twisted.framing import rtu
 from lumina_twisted.framing.crc import append_crc
 from lumina_twisted.framing.rtu import OVERHEAD, Decoder, decode_adu, encode_adu
-from lumina_twisted.modbus.lengths import Buffer
+from lumina_twisted.modbus.functions import Buffer
 from lumina_twisted.modbus.reply import ReplyPattern
 from tests.golden import GOLDEN, UNIT, decoded, pattern_of, whole
 

@@ -14,8 +14,8 @@ from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.config import compose as composing
 from lumina_twisted.config.compose import Given, compose
 from lumina_twisted.config.configuration import Configuration
-from lumina_twisted.devices.settings import ValuesSettings
-from lumina_twisted.devices.shipped import shipped_profiles
+from lumina_twisted.devices.describe.document import shipped_profiles
+from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.schema import UnitId
 from lumina_twisted.tap import Options

@@ -13,7 +13,7 @@ from lumina_twisted.client import aio
 
 PUBLIC = (
     "client", "client.aio", "devices.interfaces", "frontends.line", "frontends.values", "helpers", "lineproto", "log",
-    "modbus.pdu", "modbus.value_codec", "pooling", "testing",
+    "modbus.pdu", "modbus.values.codec", "helpers.pooling", "testing",
 )
 HELPERS = {
     "CommandPrioritizer", "CommandValidator", "ConnectionPool", "DeviceConfigManager", "DeviceStateManager",

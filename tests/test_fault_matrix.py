@@ -15,7 +15,7 @@ from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import Cancelled, IllegalDataAddress, OutcomeUnknown, ResponseTimeout
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.framing.timing import character_time
-from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.functions import FunctionCode
 from tests.bus.world import World, read, reply_to, write
 
 OFF = BusSettings(timeout=0.1, echo="off", retries=0)

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.framing.rtu import decode_adu, encode_adu
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.functions import FunctionCode
 from lumina_twisted.modbus.pdu import FileRecord, RecordReference, decode_reply, decode_request
 from tests.golden import EXCEPTION, EXCEPTION_PDU, GOLDEN, UNIT, bits
 

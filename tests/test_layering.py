@@ -14,14 +14,19 @@ ROOT = pathlib.Path(__file__).parent.parent / PACKAGE
 FLOORS = (
     {"__init__", "document", "errors", "framing", "lineproto", "modbus", "priority", "schema", "text", "valueproto"},
     {"access", "bus", "statistics"},
-    {"awaiting", "files", "log", "ports", "simulator"},
+    {"awaiting", "files", "log", "ports", "reconnecting", "simulator"},
     {"client", "devices"},
     {"frontends", "helpers", "testing"},
     {"cli", "config", "tap"},
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}
-SIDEWAYS = {("log", "files"), ("simulator", "files"), ("simulator", "ports"), ("testing", "frontends")}
+SIDEWAYS = {
+    ("log", "files"), ("ports", "reconnecting"), ("simulator", "files"), ("simulator", "ports"),
+    ("testing", "frontends"),
+}
 """What may be imported from the same floor, on the floors whose folders stand apart (2, 3 and 4)."""
+FOR_CLIENTS = {"client", "reconnecting"}
+"""What a client may import above floor 0: how connections are kept is the same for ports."""
 IMPURE = {"twisted", "zope", "serial", "time", "datetime", "socket", "select", "asyncio", "threading", "random"}
 """What floors 0 and 1 do without."""
 WITH_REACTOR = {"awaiting", "cli", "client", "helpers", "tap"}
@@ -77,7 +82,7 @@ def _judged_own(part: str, target: str) -> Iterator[str]:
         yield f"upward, from floor {floor} to {target} on floor {below}"
     elif below == floor and floor in (2, 3, 4) and part != target and (part, target) not in SIDEWAYS:
         yield f"sideways, from {part} to {target}"
-    elif part == "client" and target != "client" and below > 0:
+    elif part == "client" and target not in FOR_CLIENTS and below > 0:
         yield f"the client imports floor 0 only, not {target}"
 
 

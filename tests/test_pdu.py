@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.codes import MAX_PDU, FunctionCode
+from lumina_twisted.modbus.functions import MAX_PDU, FunctionCode
 from lumina_twisted.modbus.pdu import FileRecord, RecordReference, decode_reply, decode_request
 from tests.golden import GOLDEN
 from tests.strategies import QUICK, REPLIES, REQUESTS

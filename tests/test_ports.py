@@ -45,8 +45,8 @@ from lumina_twisted.ports.diagnosis import why_lost, why_not_open
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.supervisor import LONGEST_WAIT, wait_before_attempt
 from lumina_twisted.ports.timer import CallLaterTimer, FineTimer, make_timer
+from lumina_twisted.reconnecting import LONGEST_WAIT, wait_before_attempt
 from lumina_twisted.simulator.bus import SimulatedBus
 from tests.bus.world import read, reply_to
 

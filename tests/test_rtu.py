@@ -19,7 +19,7 @@ from lumina_twisted.framing.rtu import (
     encode_adu,
 )
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.lengths import request_length
+from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.modbus.reply import Pattern, WholeMessage
 from tests.golden import GOLDEN, UNIT, Golden, decoded, pattern_of, whole
 from tests.strategies import QUICK

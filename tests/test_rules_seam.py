@@ -18,7 +18,7 @@ from lumina_twisted.framing.mbap import Adu
 from lumina_twisted.framing.mbap import encode_adu as mbap
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.frontends.gateway import exception_code
-from lumina_twisted.helpers.retrying import worth_retrying
+from lumina_twisted.helpers.commands import worth_retrying
 from lumina_twisted.lineproto import format_error, reason_of
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings

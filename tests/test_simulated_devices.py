@@ -10,9 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.config.simulated import simulated_unit
 from lumina_twisted.config.simulation import settings_from_data, settings_from_toml
-from lumina_twisted.devices.description import Point, Profile
-from lumina_twisted.devices.document import read_profiles
-from lumina_twisted.devices.shipped import shipped_profiles
+from lumina_twisted.devices.describe.description import Point, Profile
+from lumina_twisted.devices.describe.document import read_profiles, shipped_profiles
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.simulator.build import devices_of

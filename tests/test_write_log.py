@@ -11,10 +11,10 @@ from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.config.protocols import front_ends
-from lumina_twisted.devices.description import Device
+from lumina_twisted.devices.describe.description import Device
+from lumina_twisted.devices.describe.settings import ValuesSettings
+from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.plant import Plant
-from lumina_twisted.devices.settings import ValuesSettings
-from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.errors import IllegalDataValue, OutcomeUnknown, PortClosed
 from lumina_twisted.framing.mbap import encode_adu as mbap
 from lumina_twisted.framing.rtu import encode_adu
@@ -185,7 +185,7 @@ class Fronts(LogCase):
         points = {"set": a_point("set", 5, writable=True, scale=0.1, poll=0.0)}
         device = Device(name="hall", port="boiler", unit=3, points=points)
         plant = Plant(
-            [device], MemoryPorts(self.port), DeviceStateManager(), ValuesSettings(), self.clock, self.clock.seconds,
+            [device], MemoryPorts(self.port), DeviceStates(), ValuesSettings(), self.clock, self.clock.seconds,
             self.clock.seconds,
         )
         plant.start()

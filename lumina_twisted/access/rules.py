@@ -22,8 +22,8 @@ from typing import Final
 from attrs import frozen
 
 from lumina_twisted.errors import FrameError, RequestError
-from lumina_twisted.modbus.access import ADDRESSES, TABLES, Access, Table, accesses
-from lumina_twisted.modbus.codes import BROADCAST, is_read
+from lumina_twisted.modbus.access import ADDRESSES, TABLES, Access, Table
+from lumina_twisted.modbus.functions import BROADCAST, accesses, is_read
 
 Spans = tuple[tuple[int, int], ...]
 """Numbers: the first, and the one behind the last, of each run of them; in order, none touches the next."""

@@ -27,6 +27,7 @@ from lumina_twisted.bus import failures
 from lumina_twisted.bus.admission import Admission
 from lumina_twisted.bus.echo import probe_for
 from lumina_twisted.bus.events import Event, Findings, Frame, Request
+from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.joining import Joining
@@ -44,11 +45,9 @@ from lumina_twisted.bus.sharing import Sharing
 from lumina_twisted.bus.transaction import Attempt
 from lumina_twisted.bus.wire import Answered, Unanswered, Wire
 from lumina_twisted.errors import ModbusError, Overloaded, PortClosed, QueueFull, UnitOffline
-from lumina_twisted.statistics.analytics import QueueAnalytics
-from lumina_twisted.statistics.counters import Counters
-from lumina_twisted.statistics.faults import Fault, Faults
-from lumina_twisted.statistics.figures import BusFigures
+from lumina_twisted.statistics.counters import Counters, Fault, Faults
 from lumina_twisted.statistics.monitor import PerformanceMonitor
+from lumina_twisted.statistics.queue import QueueAnalytics
 
 DEAF: Final = 8
 """Attempts in a row without a byte from anybody after which a socket is connected anew: a converter that stalls for

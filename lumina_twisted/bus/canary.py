@@ -19,7 +19,7 @@ from typing import Final
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.late_replies import LateReply
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.functions import FunctionCode
 from lumina_twisted.modbus.reply import Shape
 
 LENGTH: Final = 16

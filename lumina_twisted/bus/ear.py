@@ -8,7 +8,7 @@ from typing import Final
 
 from lumina_twisted.bus.transaction import Attempt
 from lumina_twisted.framing.rtu import OVERHEAD, Decoded, Decoder
-from lumina_twisted.modbus.lengths import UNKNOWN, request_length
+from lumina_twisted.modbus.functions import UNKNOWN, request_length
 from lumina_twisted.modbus.reply import Pattern, ReplyPattern
 
 LONGEST_PAUSE: Final = 0.05

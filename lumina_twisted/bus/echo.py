@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.settings import EchoMode
-from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.functions import FunctionCode
 from lumina_twisted.modbus.pdu import ReadHoldingRegistersRequest
 from lumina_twisted.modbus.reply import Shape
 

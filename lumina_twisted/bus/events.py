@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 
 from lumina_twisted.errors import ModbusError
 from lumina_twisted.framing.rtu import OVERHEAD
-from lumina_twisted.modbus.codes import BROADCAST, is_read
+from lumina_twisted.modbus.functions import BROADCAST, is_read
 from lumina_twisted.modbus.reply import reply_pattern
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.statistics.faults import Fault
+from lumina_twisted.statistics.counters import Fault
 
 
 class Request:

@@ -25,9 +25,8 @@ from lumina_twisted.errors import (
     UnitOffline,
     exception_from_code,
 )
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG
-from lumina_twisted.statistics.counters import Counters
-from lumina_twisted.statistics.faults import HEARD
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG
+from lumina_twisted.statistics.counters import HEARD, Counters
 
 REMEDY: Final = (
     "check the wiring, its termination and bias, the speed and parity, and that no two units share an address"

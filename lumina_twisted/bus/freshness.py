@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.sharing import covers, cut, is_plain_read
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.settings import SerialSettings
 
 _MOST_GROUPS: Final = 64

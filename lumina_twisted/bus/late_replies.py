@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lumina_twisted.bus.events import Request
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG
 from lumina_twisted.modbus.reply import EXCEPTION_PDU, ReplyPattern, Shape
 
 LONGEST_WINDOW: Final = 5.0

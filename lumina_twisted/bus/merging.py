@@ -22,7 +22,7 @@ from lumina_twisted.bus.outcomes import LAST_OF_THE_REQUEST
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.sharing import BITS, is_plain_read, span
-from lumina_twisted.modbus.pdu_read import MAX_READ_BITS, MAX_READ_REGISTERS
+from lumina_twisted.modbus.functions import MAX_READ_BITS, MAX_READ_REGISTERS
 
 OVERHEAD: Final = 20
 """Characters that a read of its own costs besides its data: the request, the reply's frame, two silences."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.errors import OutcomeUnknown, ResponseTimeout
-from lumina_twisted.statistics.faults import DAMAGED, FAILED, Fault, Faults, told_of
-from lumina_twisted.statistics.figures import BusFigures
+from lumina_twisted.statistics.counters import DAMAGED, FAILED, Fault, Faults, failures_text
 
 FIRST_LOOK: Final = 10.0
 """Seconds from the first failure until somebody looks whether it was the only one."""
@@ -69,7 +69,7 @@ class Trouble(NamedTuple):
         return min(1.0, self.lost / self.seconds) if self.seconds > 0 else 0.0
 
     def __str__(self) -> str:
-        kinds = told_of(dict(zip(Fault, self.counts, strict=True)))
+        kinds = failures_text(dict(zip(Fault, self.counts, strict=True)))
         return f"{self.failed} of {self.attempts} attempts failed in the last {_span(self.seconds)} ({kinds})"
 
     @property

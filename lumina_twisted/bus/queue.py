@@ -27,7 +27,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from lumina_twisted.bus.precedence import Precedence
 from lumina_twisted.errors import QueueFull
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.functions import BROADCAST
 
 AGEING: Final = 2.5
 """Seconds without a turn after which a lane starves."""

@@ -9,7 +9,7 @@ import attrs
 from attrs import Factory, field, frozen
 
 from lumina_twisted.access.rules import Rules
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.settings import Baudrate, Parity, SerialSettings
 from lumina_twisted.schema import Between, UnitId, setting
 

@@ -21,7 +21,7 @@ from collections.abc import Hashable, Iterator
 
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.functions import BROADCAST
 
 BITS = frozenset({1, 2})
 SHAREABLE = frozenset({1, 2, 3, 4})

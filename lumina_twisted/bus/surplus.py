@@ -28,7 +28,7 @@ from typing import Final
 from lumina_twisted.bus.canary import LENGTH
 from lumina_twisted.bus.events import Request
 from lumina_twisted.framing.rtu import OVERHEAD
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG, FunctionCode
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG, FunctionCode
 from lumina_twisted.modbus.reply import ReplyPattern, Shape
 
 STREAM: Final = 100

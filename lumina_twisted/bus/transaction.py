@@ -16,7 +16,7 @@ from enum import IntEnum, auto
 from typing import Final
 
 from lumina_twisted.bus.events import Request
-from lumina_twisted.modbus.lengths import UNKNOWN
+from lumina_twisted.modbus.functions import UNKNOWN
 from lumina_twisted.modbus.reply import Pattern, WholeMessage
 
 

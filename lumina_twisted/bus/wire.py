@@ -22,10 +22,8 @@ from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.bus.transaction import TABLE, Attempt, Signal, State
 from lumina_twisted.errors import GatewayTargetDeviceFailedToRespond
 from lumina_twisted.framing.rtu import OVERHEAD, Decoded, encode_adu
-from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG
-from lumina_twisted.modbus.lengths import is_request
-from lumina_twisted.statistics.counters import Counters
-from lumina_twisted.statistics.faults import Fault, Faults
+from lumina_twisted.modbus.functions import BROADCAST, EXCEPTION_FLAG, is_request
+from lumina_twisted.statistics.counters import Counters, Fault, Faults
 
 _OTHER_CANARIES: Final = 6
 """Kinds of canaries that are tried until one is unlike any copy that may come."""

@@ -12,7 +12,8 @@ from __future__ import annotations
 import importlib
 from typing import Any, Final, NamedTuple
 
-from lumina_twisted.cli.parser import Parser, UsageError, nearest
+from lumina_twisted.cli.parser import Parser, UsageError
+from lumina_twisted.text import nearest
 
 
 class Command(NamedTuple):

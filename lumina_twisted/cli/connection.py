@@ -10,9 +10,8 @@ from typing import Any
 from lumina_twisted.cli.arguments import DEFAULT_SERVER, Server, from_url, server
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import EXIT_OK, UsageError
-from lumina_twisted.client.aio import LuminaModbusClient, LuminaValuesClient, ModbusTcpClient
-from lumina_twisted.client.aio_connecting import ReconnectingClient
-from lumina_twisted.client.value_place import PORT
+from lumina_twisted.client.aio import AsyncioClient, LuminaModbusClient, LuminaValuesClient, ModbusTcpClient
+from lumina_twisted.client.url import VALUES_PORT
 from lumina_twisted.errors import NotConnected
 
 AskValues = Callable[[Any, LuminaValuesClient, Output], Awaitable[int]]
@@ -60,17 +59,18 @@ def values_server_of(options: Any) -> Server:
     :raises UsageError: if that is no place.
     """
     if options.url is not None:
-        where = from_url(options.url, PORT)
+        where = from_url(options.url, VALUES_PORT)
     elif options.server is not None:
-        where = server(options.server, PORT)
+        where = server(options.server, VALUES_PORT)
     elif named := os.environ.get("LUMINA_VALUES"):
         try:
-            where = server(named, PORT)
+            where = server(named, VALUES_PORT)
         except UsageError as error:
             raise UsageError(f"LUMINA_VALUES: {error}") from None
     else:
         commands = server_of(options)
-        where = commands._replace(host="127.0.0.1" if commands.host.startswith("/") else commands.host, port=PORT)
+        host = "127.0.0.1" if commands.host.startswith("/") else commands.host
+        where = commands._replace(host=host, port=VALUES_PORT)
     if where.is_modbus:
         raise UsageError(f"a Lumina server has values by name, and {where} is to speak Modbus TCP; write --server HOST")
     return where
@@ -91,7 +91,7 @@ def server_of(options: Any) -> Server:
         raise UsageError(f"LUMINA_SERVER: {error}") from None
 
 
-async def connect(client: ReconnectingClient, where: Server, timeout: float) -> None:
+async def connect(client: AsyncioClient, where: Server, timeout: float) -> None:
     """Connects, or gives up.
 
     :raises NotConnected: after ``timeout`` seconds, or when it is refused.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import difflib
 import importlib.util
 import shlex
 import signal
@@ -24,12 +23,13 @@ from lumina_twisted.cli.connection import server_of
 from lumina_twisted.cli.far_end import FarEnd, reach
 from lumina_twisted.cli.far_kind import Kind, kind_of, words_of
 from lumina_twisted.cli.output import Output, wants_json
-from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded, nearest
+from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded
 from lumina_twisted.cli.status import status_of
 from lumina_twisted.cli.tables import TABLES
 from lumina_twisted.cli.typed import edited, piped, prompted
 from lumina_twisted.client.aio import LuminaModbusClient
 from lumina_twisted.errors import LuminaError, NotConnected
+from lumina_twisted.text import close_to, nearest
 
 EXAMPLES: Final = """\
   lumina console
@@ -238,4 +238,4 @@ def _is_meant_for_us(word: str, line: str) -> bool:
     """One of our commands, or nearly one; other servers get what is none as it is."""
     if ":" in line or line.startswith(">"):
         return word in OURS
-    return line.startswith("lumina ") or bool(difflib.get_close_matches(word.lower(), OURS, 1, 0.7))
+    return line.startswith("lumina ") or bool(close_to(word, OURS, 0.7))

@@ -7,13 +7,14 @@ the words are put in order before it sees them: options first, each with its val
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NoReturn
+
+from lumina_twisted.text import nearest
 
 EXIT_OK: Final = 0
 EXIT_REFUSED: Final = 1
@@ -152,12 +153,6 @@ def _named_server(options: Iterable[str], before: Any) -> str:
 def is_option(word: str) -> bool:
     """Whether it is an option, and not a value that is negative."""
     return len(word) > 1 and word.startswith("-") and not _NUMBER.match(word)
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """What was probably meant, or all that could have been."""
-    near = difflib.get_close_matches(word.lower(), known, 1, 0.6)
-    return f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(known)
 
 
 def checked(check: Callable[[str], Any], what: str) -> Callable[[str], Any]:

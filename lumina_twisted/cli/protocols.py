@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from lumina_twisted.cli.arguments import add_json
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK, UsageError, nearest
+from lumina_twisted.cli.parser import EXIT_OK, UsageError
+from lumina_twisted.text import nearest
 
 EXAMPLES: Final = """\
   lumina protocols                                 all that are installed

@@ -16,7 +16,7 @@ from lumina_twisted.cli.place import add_place, add_serial, add_turn, check, che
 from lumina_twisted.cli.tables import Table, decoded, width
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 from lumina_twisted.errors import IllegalDataAddress, ModbusError, ModbusException, RequestError
-from lumina_twisted.text import shown
+from lumina_twisted.text import on_off, shown
 
 EXAMPLES: Final = """\
   lumina read demo1 1 input 0                      one register of unit 1
@@ -107,7 +107,7 @@ def _hint(options: Any) -> str:
 
 def _show(options: Any, here: int, entries: tuple[Any, ...], output: Output) -> None:
     value = bool(entries[0]) if options.table.is_bits else decoded(entries, options)
-    text = ("on" if value else "off") if options.table.is_bits else shown(str(value))
+    text = on_off(value) if options.table.is_bits else shown(str(value))
     if isinstance(value, float) and not math.isfinite(value):
         value = None  # JSON has no such numbers
     when = {"time": round(time.time(), 3)} if options.watch else {}

@@ -43,7 +43,7 @@ from lumina_twisted.errors import (
     UnitOffline,
 )
 from lumina_twisted.modbus import pdu
-from lumina_twisted.statistics.faults import HEARD, Fault, damage_in
+from lumina_twisted.statistics.counters import HEARD, Fault, damage_in
 
 EXAMPLES: Final = """\
   lumina scan demo1                                units 1 to 247, with the port's own settings

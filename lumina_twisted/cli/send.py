@@ -15,7 +15,7 @@ from lumina_twisted.client.command import request_frame
 from lumina_twisted.errors import FrameError
 from lumina_twisted.framing.crc import append_crc, crc_bytes, crc_ok
 from lumina_twisted.framing.rtu import check_request_frame
-from lumina_twisted.modbus.lengths import request_length
+from lumina_twisted.modbus.functions import request_length
 
 EXAMPLES: Final = """\
   lumina send demo1 020300000001                   unit, function, data; the CRC is added

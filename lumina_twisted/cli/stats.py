@@ -14,7 +14,7 @@ from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.parser import EXIT_OK, bounded
 from lumina_twisted.client.aio import LuminaModbusClient
 from lumina_twisted.errors import NotConnected
-from lumina_twisted.statistics.faults import FAILED
+from lumina_twisted.statistics.counters import FAILED
 
 EXAMPLES: Final = """\
   lumina stats

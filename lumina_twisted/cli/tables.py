@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from lumina_twisted.cli.parser import UsageError, nearest, whole
-from lumina_twisted.modbus.pdu_read import MAX_READ_BITS, MAX_READ_REGISTERS
+from lumina_twisted.cli.parser import UsageError, whole
+from lumina_twisted.modbus.functions import MAX_READ_BITS, MAX_READ_REGISTERS
 from lumina_twisted.modbus.registers import KINDS, decode, decode_text, encode, encode_text, registers_of
+from lumina_twisted.text import ON_OFF, nearest, shortest_f32
 
 
 @frozen
@@ -80,16 +81,7 @@ def decoded(words: tuple[int, ...], options: Any) -> Any:
     if options.type == "bits":
         return f"{words[0]:016b}"
     value = decode(words, options.type, options.word_order, options.byte_order)
-    return _shortest(value) if options.type == "f32" else value
-
-
-def _shortest(value: float) -> float:
-    """The shortest decimal number that is the same f32: 230.4, where a Python number has 230.39999389648438."""
-    for digits in range(6, 9):
-        near = float(f"{value:.{digits}g}")
-        if math.isfinite(near) and encode(near, "f32") == encode(value, "f32"):
-            return near
-    return value
+    return shortest_f32(value) if options.type == "f32" else value
 
 
 def width(options: Any) -> int:
@@ -145,17 +137,12 @@ def _fraction(text: str) -> float:
     return float(text)
 
 
-_STATES: Final = {
-    "on": True, "1": True, "true": True, "yes": True, "off": False, "0": False, "false": False, "no": False,
-}
-
-
 def states(texts: list[str]) -> list[bool]:
     """The states typed for coils.
 
     :raises UsageError: if one is none.
     """
     for text in texts:
-        if text.lower() not in _STATES:
+        if text.lower() not in ON_OFF:
             raise UsageError(f"{text!r} is no state of a coil; write on or off")
-    return [_STATES[text.lower()] for text in texts]
+    return [ON_OFF[text.lower()] for text in texts]

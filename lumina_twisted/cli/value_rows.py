@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from lumina_twisted.cli.output import Output
 from lumina_twisted.client.aio import PointDescription, ValueReading
-from lumina_twisted.client.value_reading import value_text
+from lumina_twisted.client.value_watches import value_text
 
 NOTHING: Final = "-"
 MOST_WORDS: Final = 40

@@ -12,12 +12,14 @@ import attrs
 from lumina_twisted.cli.arguments import add_asking
 from lumina_twisted.cli.connection import run_asking_values
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded, checked, nearest
+from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded, checked
 from lumina_twisted.cli.status import status_of
 from lumina_twisted.cli.value_rows import HISTORY, LIST, READING, Rows, printable, settings, value_and_unit
 from lumina_twisted.client.aio import LuminaValuesClient, Quality, ValueReading
-from lumina_twisted.client.value_place import DEFAULT_TIMEOUT, PORT
+from lumina_twisted.client.url import VALUES_PORT
+from lumina_twisted.client.value_methods import DEFAULT_TIMEOUT
 from lumina_twisted.errors import LuminaError
+from lumina_twisted.text import nearest
 from lumina_twisted.valueproto.command_lines import changes_of
 
 EXAMPLES: Final = """\
@@ -30,7 +32,7 @@ EXAMPLES: Final = """\
   lumina values config boiler                      what is configured for it
   lumina values config boiler poll=0.5             changes that, from now on
 """
-PLACE: Final = f"LUMINA_VALUES, or port {PORT} of the host in LUMINA_SERVER, or of 127.0.0.1"
+PLACE: Final = f"LUMINA_VALUES, or port {VALUES_PORT} of the host in LUMINA_SERVER, or of 127.0.0.1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--count", type=bounded(1, 1_000_000, "count"), metavar="N",
         help="history: how many changes (all that are kept)",
     )
-    add_asking(parser, DEFAULT_TIMEOUT, modbus=False, place=PLACE, port=PORT)
+    add_asking(parser, DEFAULT_TIMEOUT, modbus=False, place=PLACE, port=VALUES_PORT)
 
 
 def run(options: Any, output: Output) -> int:

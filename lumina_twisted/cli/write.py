@@ -13,7 +13,7 @@ from lumina_twisted.cli.read import say_more
 from lumina_twisted.cli.tables import encoded, states
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 from lumina_twisted.errors import OutcomeUnknown
-from lumina_twisted.modbus.pdu_write import MAX_WRITE_BITS, MAX_WRITE_REGISTERS
+from lumina_twisted.modbus.functions import MAX_WRITE_BITS, MAX_WRITE_REGISTERS
 
 EXAMPLES: Final = """\
   lumina write demo1 2 coil 3 on

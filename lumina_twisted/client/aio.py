@@ -1,27 +1,29 @@
-"""The clients for asyncio programs, floor 3: the names of :mod:`lumina_twisted.client`, with awaitables."""
+"""The clients for asyncio programs, floor 3: the names of :mod:`lumina_twisted.client`, with awaitables. No reactor is
+needed: they drive the same sessions over asyncio's own streams."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+import contextlib
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, Self, TypeVar
 
-from lumina_twisted.client.aio_base import Client
-from lumina_twisted.client.aio_units import PortHandle, Unit
-from lumina_twisted.client.aio_values import DeviceHandle, LuminaValuesClient
-from lumina_twisted.client.command import (
-    DEFAULT_TIMEOUT,
-    CommandFailure,
-    CommandReply,
-    CommandSettings,
-    check_name,
-    request_frame,
-)
-from lumina_twisted.client.line_session import LineSession, check_word, not_told
-from lumina_twisted.client.modbus_tcp_session import TRANSACTIONS, ModbusTcpSession
-from lumina_twisted.client.url import parse_url
-from lumina_twisted.client.value_place import PORT, values_place, values_timeout
-from lumina_twisted.client.value_reading import ValueReading
+from attrs import frozen
+
+from lumina_twisted.client.base import Client, wait_before_attempt
+from lumina_twisted.client.command import DEFAULT_TIMEOUT, CommandFailure, CommandReply, CommandSettings, check_name
+from lumina_twisted.client.command_methods import ClientUnit, CommandClient, LineClient
+from lumina_twisted.client.command_sessions import TRANSACTIONS, LineSession, ModbusTcpSession, check_word, no_answer
+from lumina_twisted.client.methods import GivesCoroutines, Operation
+from lumina_twisted.client.session import Session
+from lumina_twisted.client.url import VALUES_PORT, parse_url
+from lumina_twisted.client.value_methods import DEFAULT_TIMEOUT as VALUES_TIMEOUT
+from lumina_twisted.client.value_methods import DeviceMethods, ValuesClient, values_place, values_timeout
+from lumina_twisted.client.value_session import ValueSession
+from lumina_twisted.client.value_watches import ValueReading, Watch
+from lumina_twisted.errors import RequestError
 from lumina_twisted.framing.mbap import MODBUS_TCP_PORT
 from lumina_twisted.valueproto.point import PointDescription
 from lumina_twisted.valueproto.reading import Quality
@@ -31,8 +33,223 @@ __all__ = [
     "ModbusTcpClient", "PointDescription", "PortHandle", "Quality", "Unit", "ValueReading", "client_from_url",
 ]
 
+T = TypeVar("T")
+CHANGES: Final = 1000
+"""Changes that wait for one who reads them; of more, the last of each name."""
 
-class LuminaModbusClient(Client):
+
+class AsyncioClient(Client, GivesCoroutines):
+    """A client of one server, for one event loop. It connects when it is told to or first used, and again whenever the
+    connection is lost, until it is closed. ``async with`` connects and closes it."""
+
+    def __init__(self, host: str, port: int, session: Callable[[str], Session[Any]], *, timeout: float) -> None:
+        super().__init__(host, port, session, timeout)
+        self._host = host
+        self._tcp_port = port
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one that it is used in
+        self._lost = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.connect()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def connect(self) -> None:
+        """Connects, and goes on trying for as long as it takes.
+
+        :raises NotConnected: when the next attempt has failed, or the client is closed. Requests may be made in any
+            case; they wait for a connection until their own timeout.
+        :raises RequestError: in another event loop than the one that it was first used in.
+        """
+        self._stay_in_loop()
+        self._check_open()
+        if self._transport is not None:
+            return
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._connecting.append(waiting)
+        self._start()
+        await waiting
+
+    async def close(self) -> None:
+        """Ends all requests that are open (:class:`~lumina_twisted.errors.Cancelled`, or
+        :class:`~lumina_twisted.errors.OutcomeUnknown` for a write that may have been sent) and the connection."""
+        if self._loop is not None and self._loop.is_closed():
+            self._closed = True  # all that it had went with its loop
+            return
+        self._stay_in_loop()
+        self._on_closed()
+        if self._transport is not None:
+            self._transport.close()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self, make: Callable[[], Operation[T]]) -> T:
+        """Submits an operation, and gives its result. Cancelling it lets the caller go at once."""
+        self._stay_in_loop()
+        step: Any = make()
+        while isinstance(step, Operation):
+            step = step.result(await self._answer(step.request))
+        result: T = step
+        return result
+
+    async def _answer(self, request: Any) -> Any:
+        self._check_open()
+        request.caller = asyncio.get_running_loop().create_future()
+        self._start()
+        self._session.submit(request, self._now())
+        self._pump()
+        try:
+            return await request.caller
+        except BaseException:
+            self._session.abandon(request, self._now())
+            self._pump()
+            raise
+
+    # -- the connection --------------------------------------------------------------------------------------------
+
+    def _stay_in_loop(self) -> None:
+        """Nothing that waits in one loop hears of what happens in another."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise RequestError("this client belongs to another event loop; make one in each, as each asyncio.run() is")
+
+    def _start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._stay_connected())
+
+    async def _stay_connected(self) -> None:
+        failed = 0
+        while True:
+            self._lost.clear()
+            try:
+                await self._open()
+            except (OSError, ValueError) as error:  # the latter for a name that cannot be looked up
+                self._on_refused(_sentence(error))
+            else:
+                failed = 0
+                await self._lost.wait()
+            await asyncio.sleep(wait_before_attempt(failed))
+            failed += 1
+
+    async def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._host.startswith("/"):
+            await loop.create_unix_connection(lambda: _Stream(self), self._host)
+        else:
+            await loop.create_connection(lambda: _Stream(self), self._host, self._tcp_port)
+
+    # -- see Client --------------------------------------------------------------------------------------------------
+
+    def _on_lost(self, why: str) -> None:
+        self._lost.set()
+        super()._on_lost(why)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _settle(self, caller: Any, outcome: Any) -> None:
+        if caller.done():
+            return
+        if isinstance(outcome, Exception):
+            caller.set_exception(outcome)
+        else:
+            caller.set_result(outcome)
+
+    def _report(self, sentence: str, error: Exception) -> None:
+        asyncio.get_running_loop().call_exception_handler({"message": sentence, "exception": error})
+
+    def _abort(self, transport: Any) -> None:
+        transport.abort()
+
+    def _set_timer(self, deadline: float | None) -> None:
+        if self._timer is not None and (deadline is None or self._timer.when() > deadline):
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        super()._on_timer()
+
+
+class _Stream(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, client: AsyncioClient) -> None:
+        self._client = client
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._client._on_connected(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._client._transport is self._transport:
+            self._client._on_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._client._transport is self._transport:
+            self._client._on_lost(_sentence(exc) if exc else "the server closed it")
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # asyncio's own text shows a tuple
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+@frozen
+class Unit(ClientUnit, GivesCoroutines):
+    """One unit behind a port.
+
+    Every method returns the values, or raises what :meth:`LuminaModbusClient.send_command` says; what breaks the
+    specification's limits raises :class:`~lumina_twisted.errors.RequestError` and is not sent.
+    """
+
+    port: PortHandle
+    unit: int
+
+
+@frozen
+class PortHandle:
+    """One port of a server's, and how requests through this handle are sent."""
+
+    client: CommandClient
+    name: str
+    settings: CommandSettings
+
+    def unit(self, unit: int) -> Unit:
+        """The device with that unit identifier; 0 is every device at once, for writes."""
+        return Unit(self, unit)
+
+
+@frozen
+class DeviceHandle(DeviceMethods, GivesCoroutines):
+    """One device of a server's; its points by their own names. Every method raises what
+    :class:`lumina_twisted.client.LuminaValuesClient` says."""
+
+    client: LuminaValuesClient
+    name: str
+
+    def changes(self, *points: str) -> AsyncIterator[ValueReading]:
+        """The changes of some points, or of all, for ``async for``; see :meth:`LuminaValuesClient.changes`."""
+        return self.client.changes(*map(self._of, points or ("*",)))
+
+
+class LuminaModbusClient(LineClient, AsyncioClient):
     """A client of a Lumina server, for one event loop.
 
     :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
@@ -42,11 +259,9 @@ class LuminaModbusClient(Client):
         Unix socket.
     """
 
-    hint = "is Lumina running there?"
-
     def __init__(
         self, host: str = "127.0.0.1", port: int = 8888, *, timeout: float = DEFAULT_TIMEOUT,
-        values_port: int | str = PORT,
+        values_port: int | str = VALUES_PORT,
     ) -> None:
         super().__init__(host, port, LineSession, timeout=timeout)
         self._values_place = values_place(host, values_port)
@@ -65,21 +280,13 @@ class LuminaModbusClient(Client):
             self._values = LuminaValuesClient(*self._values_place, timeout=values_timeout(self.timeout))
         return self._values.device(name)
 
-    async def send_command(
-        self, name: str | dict[str, Any] = "", port: str = "", command: bytes | str = b"",
-        baudrate: int | None = None, response_length: int = 0, timeout: float | None = None,
-        **settings: Any,
-    ) -> CommandReply:
-        """Sends one request frame (M9); see :meth:`lumina_twisted.client.LuminaModbusClient.send_command`, whose
-        failures are raised here."""
-        if isinstance(name, Mapping):
-            return await self.send_command(**name)
-        how = CommandSettings(baudrate=baudrate, timeout=timeout, **settings)
-        return await self.request(request_frame(command), port, how, name=name, response_length=response_length)
-
     def port(self, name: str = "", **settings: Any) -> PortHandle:
         """One port of the server's; see :meth:`lumina_twisted.client.LuminaModbusClient.port`."""
         return PortHandle(self, check_name(name, "the port"), CommandSettings(**settings))
+
+    def unit(self, unit: int, **settings: Any) -> Unit:
+        """A unit on the server's first port; see :meth:`port`."""
+        return self.port("", **settings).unit(unit)
 
     async def ask(self, word: str) -> tuple[str, ...]:
         """The lines that the server answers to a word: ``help``, ``ports`` or ``stats``.
@@ -91,19 +298,15 @@ class LuminaModbusClient(Client):
         try:
             async with asyncio.timeout(self.timeout):
                 await self.connect()
-                future: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
-                self._session.ask(word, future)
+                answer: asyncio.Future[tuple[str, ...]] = asyncio.get_running_loop().create_future()
+                self._session.ask(word, answer)
                 self._pump()
-                return await future
+                return await answer
         except TimeoutError:
-            raise not_told(self._server, word, self.timeout) from None
-
-    def unit(self, unit: int, **settings: Any) -> Unit:
-        """A unit on the server's first port; see :meth:`port`."""
-        return self.port("", **settings).unit(unit)
+            raise no_answer(self._server, word, self.timeout) from None
 
 
-class ModbusTcpClient(Client):
+class ModbusTcpClient(CommandClient, AsyncioClient):
     """A client of a device or a gateway that speaks Modbus TCP, for one event loop; see
     :class:`lumina_twisted.client.ModbusTcpClient`."""
 
@@ -122,6 +325,88 @@ class ModbusTcpClient(Client):
     def unit(self, unit: int, timeout: float | None = None) -> Unit:
         """The device with that unit identifier; see :meth:`lumina_twisted.client.ModbusTcpClient.unit`."""
         return PortHandle(self, "", CommandSettings(timeout=timeout)).unit(unit)
+
+
+class LuminaValuesClient(ValuesClient, AsyncioClient):
+    """A client of a Lumina server that reads and writes values by name, for one event loop.
+
+    What :class:`lumina_twisted.client.LuminaValuesClient` says holds here: its failures are raised, and cancelling a
+    call lets it go at once.
+
+    :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
+    :param port: its TCP port for values.
+    :param timeout: seconds that a request may take whose caller does not say.
+    """
+
+    def __init__(
+        self, host: str = "127.0.0.1", port: int = VALUES_PORT, *, timeout: float = VALUES_TIMEOUT
+    ) -> None:
+        super().__init__(host, port, ValueSession, timeout=timeout)
+        self._changes: set[_Changes] = set()
+
+    async def close(self) -> None:
+        """Ends all requests and watches that are open, and the connection; see
+        :meth:`lumina_twisted.client.LuminaValuesClient.close`."""
+        for one in self._changes:
+            one.end()
+        await super().close()
+
+    def device(self, name: str) -> DeviceHandle:
+        """One device; nothing is asked by this."""
+        return DeviceHandle(self, name)
+
+    async def changes(self, *names: str) -> AsyncIterator[ValueReading]:
+        """What is known of these points, and each change from then on, for ``async for``; it ends when the client is
+        closed. Of what its reader does not take in time, the last reading of each name is kept.
+
+        :param names: names or patterns.
+        """
+        coming = _Changes()
+        self._changes.add(coming)
+        try:
+            unsubscribe = await self.watch(coming.put, *names)
+            try:
+                while (reading := await coming.next()) is not None:
+                    yield reading
+            finally:
+                unsubscribe()
+        finally:
+            self._changes.discard(coming)
+
+    def _unwatch(self, watch: Watch) -> None:
+        if self._loop is not None and not self._loop.is_closed():  # else all that it had went with its loop
+            super()._unwatch(watch)
+
+
+class _Changes:
+    """What waits for one who reads changes."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[ValueReading] = deque()
+        self._most = CHANGES
+        self._ended = False
+        self._something = asyncio.Event()
+
+    def put(self, reading: ValueReading) -> None:
+        """One more; when there are too many, only the last of each name stays."""
+        self._waiting.append(reading)
+        if len(self._waiting) > self._most:
+            last = {one.name: one for one in self._waiting}
+            self._waiting = deque(last.values())
+            self._most = max(CHANGES, 2 * len(last))
+        self._something.set()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._ended = True
+        self._something.set()
+
+    async def next(self) -> ValueReading | None:
+        """The next one; None at the end."""
+        while not self._waiting and not self._ended:
+            self._something.clear()
+            await self._something.wait()
+        return None if self._ended else self._waiting.popleft()
 
 
 def client_from_url(url: str, **options: Any) -> LuminaModbusClient | ModbusTcpClient:

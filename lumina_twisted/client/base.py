@@ -1,87 +1,150 @@
-"""What the Deferred-returning clients have in common that send frames, floor 3."""
+"""What every client has, whatever its face and whatever it says over its connection, floor 3: it drives a session over
+one connection after the other, and gives each caller the end of his request. Without Twisted and without asyncio."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.logger import Logger
+from lumina_twisted.client.command import check_timeout
+from lumina_twisted.client.session import Answered, Failed, Session, Unusable
+from lumina_twisted.client.url import check_place
+from lumina_twisted.errors import NotConnected
 
-from lumina_twisted.client.command import CommandFailure, CommandReply, CommandSettings, PendingCommand
-from lumina_twisted.client.connecting import ReconnectingClient
-from lumina_twisted.client.observers import Observers, Unsubscribe
-from lumina_twisted.client.session import Answered, Event, Failed, Session
-from lumina_twisted.errors import LuminaError, NotConnected
+T = TypeVar("T")
+Unsubscribe = Callable[[], None]
 
-_log = Logger(namespace="lumina.client")
+FIRST_WAIT: Final = 0.1
+LONGEST_WAIT: Final = 5.0
+FACTOR: Final = 1.5
 
 
-class Client(ReconnectingClient):
-    """A client of one server, and its commands; what it is given is said at
-    :class:`~lumina_twisted.client.connecting.ReconnectingClient`."""
+def wait_before_attempt(failed: int, jitter: Callable[[], float] = random.random) -> float:
+    """Seconds before the next attempt to connect, after ``failed`` ones; spread by a fifth, so that a thousand
+    clients do not come back in the same moment."""
+    wait = min(LONGEST_WAIT, FIRST_WAIT * FACTOR ** min(failed, 50))
+    return wait * (0.9 + 0.2 * jitter())
 
-    def __init__(
-        self, host: str, port: int, session: Callable[[str], Session], *, timeout: float,
-        endpoint: IStreamClientEndpoint | None, reactor: Any, now: Callable[[], float],
-    ) -> None:
-        super().__init__(host, port, session, timeout=timeout, endpoint=endpoint, reactor=reactor, now=now)
-        self._observers: Observers[CommandReply | CommandFailure] = Observers(
-            lambda _: _log.failure("an observer of commands failed")
-        )
 
-    def request(
-        self, frame: bytes, port: str, settings: CommandSettings, *, name: str = "", response_length: int = 0
-    ) -> Deferred[CommandReply]:
-        """Sends a whole RTU frame; ends as :meth:`LuminaModbusClient.send_command` does."""
+class Client:
+    """A client of one server. A face is a subclass that knows its event loop: it makes connections, and again whenever
+    one is lost; it has a clock and a timer, and settles what callers wait for.
+
+    :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
+    :param port: its TCP port.
+    :param session: makes the session, which is given the server's name for sentences.
+    :param timeout: seconds that a request may take whose caller does not say.
+    :raises RequestError: if the server cannot be there, or the timeout cannot be.
+    """
+
+    hint = "is it on, and its port right?"
+    """What to look at if there is no connection."""
+
+    def __init__(self, host: str, port: int, session: Callable[[str], Session[Any]], timeout: float) -> None:
+        check_place(host, port)
+        self.timeout = check_timeout(timeout)
+        self._server = host if host.startswith("/") else f"{host}:{port}"
+        self._session: Any = session(self._server)
+        self._transport: Any = None
+        self._closed = False
+        self._connecting: list[Any] = []  # of those who wait for a connection
+        self._observers: list[Callable[[Any], object]] = []  # of the ends of all commands
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._transport is not None
+
+    # -- what a face says ------------------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        """Seconds, by a clock that never goes back."""
+        raise NotImplementedError
+
+    def _set_timer(self, deadline: float | None) -> None:
+        """Has :meth:`_on_timer` called at ``deadline``, or not at all."""
+        raise NotImplementedError
+
+    def _abort(self, transport: Any) -> None:
+        """Closes a connection at once."""
+        raise NotImplementedError
+
+    def _settle(self, caller: Any, outcome: Any) -> None:
+        """Ends what somebody waits for, who may be gone. An exception is a failure."""
+        raise NotImplementedError
+
+    def _report(self, sentence: str, error: Exception) -> None:
+        """Logs what an observer raised; called while that is handled."""
+        raise NotImplementedError
+
+    # -- the connection --------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
         if self._closed:
-            return fail(NotConnected("this client was closed; make another one"))
-        try:
-            self._session.check(name, port, settings)
-            settings = settings.with_timeout(self.timeout)
-        except LuminaError:
-            return fail()
-        now = self._now()
-        assert settings.timeout is not None
-        pending = PendingCommand(name, port, frame, settings, now + settings.timeout, None, response_length)
-        deferred: Deferred[CommandReply] = Deferred(partial(self._cancelled, pending))
-        pending.caller = deferred
-        self._start()
-        self._session.submit(pending, now)
+            raise NotConnected("this client was closed; make another one")
+
+    def _on_connected(self, transport: Any) -> None:
+        self._transport = transport
+        self._session.connected(self._now())
         self._pump()
-        return deferred
+        self._end_connecting(None)
 
-    def subscribe(self, observer: Callable[[CommandReply | CommandFailure], object]) -> Unsubscribe:
-        """Has ``observer`` called with each command's end, after the caller itself is told. What it raises is logged.
+    def _on_data(self, data: bytes) -> None:
+        self._session.receive_data(data, self._now())
+        self._pump()
 
-        :return: a function that ends this.
-        """
-        return self._observers.subscribe(observer)
+    def _on_lost(self, why: str) -> None:
+        self._transport = None
+        self._session.connection_lost(why, self._now())
+        self._pump()
 
-    def _cancelled(self, pending: PendingCommand, deferred: Deferred[CommandReply]) -> None:
-        if (event := self._session.take_event(pending)) is not None:  # it came with the one whose callback cancels this
+    def _on_refused(self, why: str) -> None:
+        """An attempt to connect has failed."""
+        self._session.connection_lost(why, self._now())
+        self._pump()
+        self._end_connecting(NotConnected(f"no connection to {self._server} ({why}); {self.hint}"))
+
+    def _on_closed(self) -> None:
+        """The program closes the client."""
+        self._closed = True
+        self._session.close(self._now())
+        self._pump()
+        self._end_connecting(NotConnected("the client was closed"))
+
+    def _end_connecting(self, outcome: NotConnected | None) -> None:
+        waiting, self._connecting = self._connecting, []
+        for caller in waiting:
+            self._settle(caller, outcome)
+
+    # -- the session -------------------------------------------------------------------------------------------------
+
+    def _on_timer(self) -> None:
+        self._session.handle_timer(self._now())
+        self._pump()
+
+    def _pump(self) -> None:
+        """Takes from the session what came of the last call; a callback may ask for more and pump in turn."""
+        if self._transport is not None and (data := self._session.data_to_send()):
+            self._transport.write(data)
+        while (event := self._session.next_event()) is not None:
             self._deliver(event)
-        else:
-            deferred.errback(self._session.cancel(pending, self._now()))
-        self._pump()
+        self._set_timer(self._session.get_timer())
 
-    def _deliver(self, event: Event) -> None:
+    def _deliver(self, event: Any) -> None:
+        """Gives an event to whom it concerns."""
         if isinstance(event, Answered):
-            command, answer = event
-            reply = CommandReply(
-                command.command_id.decode(), command.name, command.port, answer.frame, answer.stamp
-            )
-            command.caller.callback(reply)
-            self._observers.tell(reply)
+            self._settle(event.request.caller, event.answer)
         elif isinstance(event, Failed):
-            command, error = event
-            command.caller.errback(error)
-            self._observers.tell(CommandFailure(command.command_id.decode(), command.name, command.port, error))
-        else:
-            deferred: Any = event.caller
-            if event.lines:
-                deferred.callback(event.lines)
-            else:
-                deferred.errback(NotConnected(f"the connection to {self._server} was lost"))
+            self._settle(event.request.caller, event.error)
+        elif isinstance(event, Unusable) and self._transport is not None:
+            transport = self._transport
+            self._on_lost(event.why)
+            self._abort(transport)
+
+    def _call(self, observer: Callable[[T], object], what: T, sentence: str) -> None:
+        """Calls an observer; one that raises disturbs nobody."""
+        try:
+            observer(what)
+        except Exception as error:
+            self._report(sentence, error)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
-from attrs import evolve, frozen
+from attrs import frozen
 
+from lumina_twisted.client.session import OpenRequest
 from lumina_twisted.errors import LuminaError, RequestError
-from lumina_twisted.framing.rtu import check_request_frame, encode_adu
+from lumina_twisted.framing.rtu import check_adu, check_request_frame, decode_adu, encode_adu
 from lumina_twisted.lineproto import MAX_BAUDRATE, MAX_TIMEOUT, MIN_TIMEOUT, Command
-from lumina_twisted.modbus.codes import is_read
+from lumina_twisted.modbus.functions import is_read
 from lumina_twisted.modbus.settings import Parity
 from lumina_twisted.priority import MAX_AGE, PRIORITIES, Priority
 
 DEFAULT_TIMEOUT: Final = 5.0
-"""Seconds that a caller waits who does not say."""
+"""Seconds that a request may take unless its caller gives a timeout."""
 MAX_NAME: Final = 1000
 """Characters of the longest name, and of the longest path of a port: both stand in a line, of 4096 bytes at most."""
 
@@ -43,15 +44,11 @@ class CommandSettings:
     def __attrs_post_init__(self) -> None:
         for key, allowed in _ALLOWED.items():
             if (value := getattr(self, key)) is not None and not _is_one_of(value, allowed):
-                raise RequestError(f"{key} is {_told(allowed)}, not {value!r}")
+                raise RequestError(f"{key} is {_listed(allowed)}, not {value!r}")
         if self.timeout is not None:
             check_timeout(self.timeout)
         if self.max_age is not None:
             _check_age(self.max_age)
-
-    def with_timeout(self, default: float) -> CommandSettings:
-        """These, with a timeout in any case."""
-        return self if self.timeout is not None else evolve(self, timeout=default)
 
 
 _ALLOWED: Final[Mapping[str, Any]] = {
@@ -66,7 +63,7 @@ def _is_one_of(value: Any, allowed: Any) -> bool:
 
 
 def check_timeout(timeout: float) -> float:
-    """Refuses a time that nobody can wait.
+    """Refuses a timeout that is out of range.
 
     :raises RequestError: if so.
     """
@@ -76,56 +73,72 @@ def check_timeout(timeout: float) -> float:
 
 
 def _check_age(age: Any) -> None:
-    """Refuses an age that no line can say; True is equal to 1, and means nothing."""
+    """Refuses an age that is out of range; True is equal to 1, and means nothing."""
     if not isinstance(age, int | float) or isinstance(age, bool) or not 0 <= age <= MAX_AGE:
         raise RequestError(f"max_age is 0 to {MAX_AGE:g} seconds, not {age!r}")
 
 
-def _told(allowed: Any) -> str:
+def _listed(allowed: Any) -> str:
     return f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else "one of " + ", ".join(map(str, allowed))
 
 
-class PendingCommand:
+class PendingCommand(OpenRequest):
     """One command.
 
     :param name: what its caller calls it.
     :param port: name or path of a port, as the server's configuration has it.
-    :param frame: the whole RTU frame.
-    :param deadline: when its caller stops waiting, on the session's clock.
-    :param caller: whatever waits for it; the session does not look at it.
+    :param response_length: bytes of the reply's RTU frame as the caller guesses it; 0 if it does not say.
     """
 
-    __slots__ = (
-        "attempt", "caller", "command_id", "deadline", "done", "frame", "is_read", "name", "number", "port",
-        "response_length", "sent_at", "settings",
-    )
+    __slots__ = ("name", "pdu", "response_length", "settings", "unit")
 
     def __init__(
-        self, name: str, port: str, frame: bytes, settings: CommandSettings, deadline: float, caller: Any,
+        self, name: str, port: str, unit: int, pdu: bytes, settings: CommandSettings, deadline: float,
         response_length: int = 0,
     ) -> None:
+        super().__init__(deadline, is_read(pdu), lane=port)
         self.name = name
-        self.port = port
-        self.frame = frame
+        self.unit = unit
+        self.pdu = pdu
         self.settings = settings
-        self.deadline = deadline
-        self.caller = caller
         self.response_length = response_length
-        self.is_read = is_read(frame[1:3])
-        self.number = 0  # in the order of the calls
-        self.attempt = 0  # how often it was written to a connection
-        self.command_id = b""  # of the attempt that runs
-        self.sent_at: float | None = None  # of the attempt that runs
-        self.done = False
+
+    @property
+    def frame(self) -> bytes:
+        """The request's whole RTU frame."""
+        return encode_adu(self.unit, self.pdu)
+
+    @property
+    def command_id(self) -> str:
+        """The current attempt, as it is called on the wire."""
+        one = self.attempt_id
+        return f"{one:x}" if isinstance(one, int) else (one or b"").decode()
+
+    def error(self, kind: type[LuminaError], sentence: str) -> LuminaError:
+        """Its failure, which names the request."""
+        made: Any = kind
+        failure: LuminaError = made(sentence, unit=self.unit, function_code=self.pdu[0], frame=self.frame)
+        return failure
 
     def line(self, now: float) -> Command:
-        """What is sent for it; the server has the time that is left."""
+        """What is sent for it in a line; the server has the time that is left."""
         one = self.settings
         return Command(
-            self.command_id, self.port, one.baudrate or 0, self.frame, self.response_length,
+            self.attempt_id, self.lane, one.baudrate or 0, self.frame, self.response_length,
             max(self.deadline - now, MIN_TIMEOUT), one.parity, one.bytesize, one.stopbits, one.retries,  # type: ignore[arg-type]
             one.priority, one.max_age,
         )
+
+
+class Reply(NamedTuple):
+    """What a session found to be the reply to a command.
+
+    :param pdu: empty for a broadcast that was sent.
+    :param stamp: seconds since 1970 by the server's clock; 0 if it does not tell.
+    """
+
+    pdu: bytes
+    stamp: float
 
 
 @frozen
@@ -146,8 +159,14 @@ class CommandReply:
 
     @property
     def pdu(self) -> bytes:
-        """Function code and data."""
-        return self.frame[1:-2]
+        """Function code and data; empty for a broadcast."""
+        return decode_adu(self.frame)[1] if self.frame else b""
+
+    @classmethod
+    def of(cls, command: PendingCommand, reply: Reply) -> Self:
+        """The answer, for people."""
+        frame = encode_adu(command.unit, reply.pdu) if reply.pdu else b""
+        return cls(command.command_id, command.name, command.lane, frame, reply.stamp)
 
 
 @frozen
@@ -160,23 +179,34 @@ class CommandFailure:
     error: LuminaError
 
 
-def request_frame(command: bytes | str, unit: int | None = None) -> bytes:
-    """The RTU frame of a request.
+def parse_request(command: bytes | str) -> tuple[int, bytes]:
+    """Unit and PDU of a request.
 
-    :param command: unit and PDU without the CRC, as bytes or as hexadecimal digits; or the PDU alone, with ``unit``.
+    :param command: unit and PDU without the CRC, as bytes or as hexadecimal digits.
     :raises RequestError: if it is none, or has its CRC already.
     """
     body = _octets(command)
-    if unit is not None:
-        if not hasattr(unit, "__index__"):
-            raise RequestError(f"a unit is a number from 0 to 255, not {unit!r}")
-        return encode_adu(unit, body)
     if len(body) < 2:
         raise RequestError(f"a command has a unit and a function code at least, not {len(body)} bytes")
-    frame = encode_adu(body[0], body[1:])
-    if _is_frame(body) and not _is_frame(frame):
+    unit, pdu = body[0], body[1:]
+    if _is_frame(body) and not _is_frame(encode_adu(unit, pdu)):
         raise RequestError("the command has its CRC already; leave it out, the client appends it", frame=body)
-    return frame
+    return unit, pdu
+
+
+def request_frame(command: bytes | str) -> bytes:
+    """The RTU frame of a request; see :func:`parse_request`."""
+    return encode_adu(*parse_request(command))
+
+
+def check_request(unit: int, pdu: bytes) -> None:
+    """Refuses what cannot be a request to a unit.
+
+    :raises RequestError: if so.
+    """
+    if not hasattr(unit, "__index__"):
+        raise RequestError(f"a unit is a number from 0 to 255, not {unit!r}")
+    check_adu(unit, pdu)
 
 
 def _octets(command: bytes | str) -> bytes:

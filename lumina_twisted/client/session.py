@@ -1,161 +1,174 @@
-"""One client's conversation with a server, floor 3; without Twisted and without a clock: bytes and ``now`` come in as
-arguments, bytes and events go out. Both faces of the client drive it, as a port's protocol drives its bus. What is on
-the wire is a subclass's business: text lines, or Modbus TCP.
+"""The open requests of one client and its connection, floor 3; without Twisted and without a clock: bytes and ``now``
+come in as arguments, bytes and events go out. Both faces of the client drive it, as a port's protocol drives its bus.
+What is on the wire is a subclass's business: text lines, Modbus TCP, or the lines of values.
 
-What holds for every command:
+What holds for every request:
 
 * It ends with exactly one event, whatever becomes of the connection, and no later than its deadline.
 * Each attempt has an id of its own, so that no answer can be taken for another's.
-* A frame is its reply only if it is one to that request: CRC, unit, function, byte count, what a write echoes. Not
-  every server that a program may be pointed at looks.
-* To one port at most ``window`` commands are with the server at a time, the others wait here, in the order in which
-  they were given: a server refuses what exceeds a client's share of its queue, or what a device can hold.
-* When the connection is lost, a read is asked again, and so is what was not sent. A write that may have been sent
-  ends as *outcome unknown* and is never repeated.
+* Requests wait in lanes, one for each port of the server, or a single one. Of each lane at most ``window`` requests are
+  with the server at a time. The others wait here, in the order of the calls: a server refuses what exceeds a client's
+  share of its queue, or what a device can hold.
+* When the connection is lost, a read is sent again, and so is what was not sent. A write that may have been sent ends
+  as *outcome unknown* and is never repeated.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from enum import Enum
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from lumina_twisted.client.command import CommandSettings, PendingCommand
-from lumina_twisted.client.conversation import Unusable
 from lumina_twisted.errors import (
     Cancelled,
     Expired,
-    FrameError,
-    ModbusError,
+    LuminaError,
     NotConnected,
     OutcomeUnknown,
     ResponseTimeout,
     Stopping,
-    exception_from_code,
 )
-from lumina_twisted.framing.crc import crc16
-from lumina_twisted.framing.rtu import OVERHEAD
-from lumina_twisted.lineproto import MIN_TIMEOUT, Answer
-from lumina_twisted.modbus.codes import BROADCAST, MIN_RTU_ADU
-from lumina_twisted.modbus.reply import ReplyPattern, reply_pattern
+from lumina_twisted.lineproto import MIN_TIMEOUT
 
 _SLACK: Final = 1000
-"""Deadlines of ended commands that are kept before they are swept out."""
+"""Deadlines of ended requests that are kept before they are removed."""
+
+
+class State(Enum):
+    """Of the connection."""
+
+    DISCONNECTED = "there is none"
+    GREETING = "the server has not said yet that it speaks this protocol"
+    READY = "it takes requests"
+    STOPPING = "it answers what it had, and takes nothing new until there is another connection"
+
+
+class OpenRequest:
+    """One request of a client's, from the call to its one end.
+
+    :param deadline: when its caller stops waiting, on the session's clock.
+    :param is_read: whether it changes nothing, and so may be sent again.
+    :param lane: which requests it takes turns with.
+    """
+
+    __slots__ = ("attempt_id", "caller", "deadline", "done", "is_internal", "is_read", "lane", "number", "sent_at")
+
+    def __init__(self, deadline: float, is_read: bool, caller: Any = None, lane: str = "") -> None:
+        self.deadline = deadline
+        self.is_read = is_read
+        self.caller = caller  # whatever waits for it; the session does not look at it
+        self.lane = lane
+        self.number = 0  # in the order of the calls
+        self.attempt_id: Any = None  # of the current attempt
+        self.sent_at: float | None = None  # of the current attempt; None while it waits here
+        self.done = False
+        self.is_internal = False  # whether it is the session's own: nobody waits for its event
+
+    def error(self, kind: type[LuminaError], sentence: str) -> LuminaError:
+        """Its failure."""
+        return kind(sentence)
 
 
 class Answered(NamedTuple):
-    """The command got its reply."""
+    """The request got its answer."""
 
-    command: PendingCommand
-    answer: Answer
+    request: Any
+    answer: Any
 
 
 class Failed(NamedTuple):
-    """The command ended without one."""
+    """The request ended without one."""
 
-    command: PendingCommand
-    error: ModbusError
-
-
-class Told(NamedTuple):
-    """The server's answer to a word such as ``stats``, line by line."""
-
-    caller: object
-    lines: tuple[str, ...]
+    request: Any
+    error: LuminaError
 
 
-Event = Answered | Failed | Told
-"""What a client is told; and it cuts the connection when there is an :class:`Unusable`."""
+class Unusable(NamedTuple):
+    """The connection must be closed: its peer is dead or no server, and the sentence says why."""
+
+    why: str
 
 
-class Session:
-    """The commands of one client, and at most one connection.
+R = TypeVar("R", bound=OpenRequest)
+
+
+class Session(Generic[R]):
+    """The open requests of one client, and at most one connection.
 
     :param server: what the server is called in sentences.
-    :param window: commands to one port that are with it at a time.
+    :param window: requests of one lane that are with it at a time.
     """
+
+    frees_cancelled = False
+    """Whether a request that its caller takes back gives its place in the window away at once; else only with its
+    answer, at its deadline at the latest, for the server still has it."""
 
     def __init__(self, server: str, window: int) -> None:
         self._server = server
         self._window = window
-        self._connected = False
-        self._paused = False  # nothing more is given to the server until there is another connection
+        self._state = State.DISCONNECTED
         self._why_not = "it has not been tried yet"
-        self._heard_at = 0.0
+        self._received_at = 0.0
         self._out: list[bytes] = []
-        self._events: deque[Event | Unusable] = deque()
+        self._events: deque[Any] = deque()
         self._number = 0
         self._live = 0
-        self._waiting: dict[str, deque[PendingCommand]] = {}
-        self._sent: dict[str, dict[bytes, PendingCommand]] = {}
-        self._by_id: dict[bytes, PendingCommand] = {}
-        self._deadlines: list[tuple[float, int, PendingCommand]] = []
+        self._waiting: dict[str, deque[R]] = {}
+        self._sent: dict[str, dict[Any, R]] = {}
+        self._by_id: dict[Any, R] = {}
+        self._deadlines: list[tuple[float, int, R]] = []
 
     # -- what goes in ------------------------------------------------------------------------------------------
 
-    def check(self, name: str, port: str, settings: CommandSettings) -> None:
-        """Refuses what this server cannot be told.
+    def submit(self, request: R, now: float) -> None:
+        """Takes a request; its event comes later, and exactly once."""
+        self._register(request)
+        self._waiting.setdefault(request.lane, deque()).append(request)
+        self._advance(request.lane, now)
 
-        :raises RequestError: if it is asked for.
-        """
-        raise NotImplementedError
-
-    def submit(self, command: PendingCommand, now: float) -> None:
-        """Takes a command; its event comes later, and exactly once."""
-        self._number += 1
-        command.number = self._number
-        self._live += 1
-        if len(self._deadlines) > 2 * self._live + _SLACK:  # most ended before their deadline
-            self._deadlines = [one for one in self._deadlines if not self._is_over(one[2])]
-            heapq.heapify(self._deadlines)
-        heapq.heappush(self._deadlines, (command.deadline, command.number, command))
-        self._waiting.setdefault(command.port, deque()).append(command)
-        self._advance(command.port, now)
-
-    def cancel(self, command: PendingCommand, now: float) -> ModbusError:
-        """Its caller takes a command back and hears of no event. One that is with the server keeps its place there
-        until it is answered, until its deadline at the latest. One that has ended already has its event, see
-        :meth:`take_event`.
+    def cancel(self, request: R, now: float) -> LuminaError:
+        """Its caller takes a request back that has not ended, and gets no event. One that has ended already has its
+        event, see :meth:`take_event`.
 
         :return: what became of it: cancelled, or for a write that may have been sent, outcome unknown.
         """
-        self._end(command)
-        if command.sent_at is None:
-            self._waiting[command.port].remove(command)
-            return about(Cancelled, command, "cancelled by its caller, it was not sent")
-        if command.is_read:
-            return about(Cancelled, command, "cancelled by its caller while its answer was on its way")
-        return about(OutcomeUnknown, command, "cancelled by its caller when it may have been sent already")
+        self._end(request)
+        if request.sent_at is None:
+            self._waiting[request.lane].remove(request)
+            return request.error(Cancelled, "cancelled by its caller, it was not sent")
+        if self.frees_cancelled:
+            self._take(request.attempt_id)
+            self._advance(request.lane, now)
+        if request.is_read:
+            return request.error(Cancelled, "cancelled by its caller while its answer was on its way")
+        return request.error(OutcomeUnknown, "cancelled by its caller when it may have been carried out already")
+
+    def abandon(self, request: R, now: float) -> None:
+        """Its caller is gone: ends the request if it has not ended."""
+        if not request.done:
+            self.cancel(request, now)
 
     def connected(self, now: float) -> None:
-        """There is a connection, and nothing has been said on it."""
-        self._connected, self._paused = True, False
-        self._heard_at = now
-        for port in list(self._waiting):
-            self._advance(port, now)
+        """There is a connection, and nothing was sent on it."""
+        self._state = State.READY
+        self._received_at = now
+        for lane in list(self._waiting):
+            self._advance(lane, now)
 
     def connection_lost(self, why: str, now: float) -> None:
         """There is none, or none could be made; the sentence says why."""
-        self._connected, self._paused, self._why_not = False, False, why
+        self._state, self._why_not = State.DISCONNECTED, why
         self._out.clear()
-        for port, sent in self._sent.items():
-            self._waiting[port] = deque(sorted([*self._survivors(sent), *self._waiting[port]], key=by_number))
-            sent.clear()
-        self._by_id.clear()
+        sent, self._by_id = list(self._by_id.values()), {}
+        for lane in self._sent.values():
+            lane.clear()
+        self._put_back([request for request in sent if self._may_be_sent_again(request)])
 
     def close(self, now: float) -> None:
-        """Ends every command."""
-        for sent in self._sent.values():
-            for command in (one for one in sent.values() if not one.done):
-                kind = Cancelled if command.is_read else OutcomeUnknown
-                self._fail(command, about(kind, command, "the client was closed before its answer came"))
-            sent.clear()
-        for waiting in self._waiting.values():
-            for command in waiting:
-                self._fail(command, about(Cancelled, command, "the client was closed, it was not sent"))
-            waiting.clear()
-        self._by_id.clear()
+        """Ends every request."""
+        sent, unsent = "the client was closed before its answer came", "the client was closed, it was not sent"
+        self._end_all(Cancelled, sent, unsent)
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Bytes came from the server."""
@@ -164,9 +177,9 @@ class Session:
     def handle_timer(self, now: float) -> None:
         """The time of :meth:`get_timer` has come."""
         while self._deadlines and (self._deadlines[0][0] <= now or self._is_over(self._deadlines[0][2])):
-            _, _, command = heapq.heappop(self._deadlines)
-            if not self._is_over(command):
-                self._on_deadline(command, now)
+            _, _, request = heapq.heappop(self._deadlines)
+            if not self._is_over(request):
+                self._on_deadline(request, now)
 
     # -- what comes out ------------------------------------------------------------------------------------------
 
@@ -177,20 +190,20 @@ class Session:
         return self._deadlines[0][0] if self._deadlines else None
 
     def data_to_send(self) -> bytes:
-        """What the server is to be told; empty if nothing, or if there is no connection."""
-        if not self._out or not self._connected:
+        """Bytes for the server; empty if there are none, or there is no connection."""
+        if not self._out or self._state is State.DISCONNECTED:
             return b""
         data, self._out = b"".join(self._out), []
         return data
 
-    def next_event(self) -> Event | Unusable | None:
-        """What has happened, one by one."""
+    def next_event(self) -> Any:
+        """What has happened, one by one; None if nothing has. After :class:`Unusable` the connection is to be cut."""
         return self._events.popleft() if self._events else None
 
-    def take_event(self, command: PendingCommand) -> Answered | Failed | None:
-        """The event of one command, out of its turn; None if it has not ended, or has been told."""
-        for event in self._events if command.done else ():
-            if isinstance(event, Answered | Failed) and event.command is command:
+    def take_event(self, request: R) -> Answered | Failed | None:
+        """The event of one request, out of its turn; None if it has not ended, or its event was taken."""
+        for event in self._events if request.done else ():
+            if isinstance(event, Answered | Failed) and event.request is request:
                 self._events.remove(event)
                 return event
         return None
@@ -202,125 +215,158 @@ class Session:
 
     # -- what a subclass says ------------------------------------------------------------------------------------
 
-    def _next_id(self) -> bytes:
+    def _next_id(self) -> Any:
         """What the next attempt is called on the wire."""
         raise NotImplementedError
 
-    def _encode(self, command: PendingCommand, now: float) -> bytes:
-        """What the server is sent for a command that has its id."""
+    def _encode(self, request: R, now: float) -> bytes:
+        """What is sent for a request that has its id."""
         raise NotImplementedError
 
-    def _seems_dead(self, sent_at: float, now: float) -> bool:
-        """Whether silence about a command, whose deadline has come, says that the connection must be cut."""
-        return sent_at >= self._heard_at
+    def _on_unanswered(self, request: R, now: float) -> None:
+        """A request has ended at its deadline while it was with the server."""
 
     # -- turns -----------------------------------------------------------------------------------------------------
 
-    def _advance(self, port: str, now: float) -> None:
-        """Gives the server what it has room for."""
-        waiting, sent = self._waiting[port], self._sent.setdefault(port, {})
-        while waiting and self._connected and not self._paused and len(sent) < self._window:
-            command = waiting.popleft()
-            if command.deadline - now < MIN_TIMEOUT / 2:
-                self._fail(command, self._expired(command))
-                continue
-            command.attempt += 1
-            command.command_id = self._next_id()
-            command.sent_at = now
-            sent[command.command_id] = self._by_id[command.command_id] = command
-            self._out.append(self._encode(command, now))
+    def _register(self, request: R) -> None:
+        """One more, in the order of the calls, and its deadline."""
+        self._number += 1
+        request.number = self._number
+        self._live += 1
+        if len(self._deadlines) > 2 * self._live + _SLACK:  # most ended before their deadline
+            self._deadlines = [one for one in self._deadlines if not self._is_over(one[2])]
+            heapq.heapify(self._deadlines)
+        heapq.heappush(self._deadlines, (request.deadline, request.number, request))
 
-    def _survivors(self, sent: dict[bytes, PendingCommand]) -> Iterator[PendingCommand]:
-        """What of the commands that were with the server may be asked again; the others end."""
-        for command in sent.values():
-            if command.done:
-                continue
-            if command.is_read:
-                command.sent_at = None
-                yield command
+    def _advance(self, lane: str, now: float) -> None:
+        """Sends what the server has room for."""
+        waiting, sent = self._waiting.get(lane), self._sent.setdefault(lane, {})
+        while waiting and self._state is State.READY and len(sent) < self._window:
+            request = waiting.popleft()
+            if request.deadline - now < MIN_TIMEOUT / 2:
+                self._fail(request, self._expired(request))
             else:
-                why = f"the connection to {self._server} was lost before the answer came ({self._why_not})"
-                self._fail(command, about(OutcomeUnknown, command, f"{why}; the device may or may not have got it"))
+                self._send(request, now)
 
-    # -- replies ---------------------------------------------------------------------------------------------------
+    def _send(self, request: R, now: float) -> None:
+        """An attempt."""
+        request.attempt_id = self._next_id()
+        request.sent_at = now
+        self._by_id[request.attempt_id] = request
+        self._sent.setdefault(request.lane, {})[request.attempt_id] = request
+        self._out.append(self._encode(request, now))
 
-    def _on_frame(self, command: PendingCommand, answer: Answer) -> None:
-        """The server says that ``answer`` has the reply's frame; an empty one says that a broadcast was sent."""
-        frame, pattern = answer.frame, _pattern_of(command)
-        if not frame and command.frame[0] == BROADCAST:
-            self._answered(command, answer)
-        elif not _is_reply(frame, pattern):
-            self._fail(command, self._unfit(command, frame))
-        elif pattern.is_exception(frame[1:-2]):
-            self._fail(command, self._refused(command, frame))
-        else:
-            self._answered(command, answer)
+    def _take(self, attempt_id: Any) -> R | None:
+        """The request of that attempt, which is not with the server any more; None if there is none."""
+        request = self._by_id.pop(attempt_id, None)
+        if request is not None:
+            del self._sent[request.lane][attempt_id]
+        return request
 
-    def _answered(self, command: PendingCommand, answer: Answer) -> None:
-        self._end(command)
-        self._events.append(Answered(command, answer))
+    def _put_back(self, requests: list[R]) -> None:
+        """They were not carried out, and wait in their places for the next attempt."""
+        lanes = {request.lane for request in requests}
+        for request in requests:
+            request.sent_at = None
+            self._waiting.setdefault(request.lane, deque()).append(request)
+        for lane in lanes:
+            self._waiting[lane] = deque(sorted(self._waiting[lane], key=lambda request: request.number))
 
-    def _unfit(self, command: PendingCommand, frame: bytes) -> ModbusError:
-        kind = FrameError if command.is_read else OutcomeUnknown
-        told = frame.hex() or "nothing"
-        return about(kind, command, f"{self._server} sent {told}, which is no reply to this request")
-
-    def _refused(self, command: PendingCommand, frame: bytes) -> ModbusError:
-        return exception_from_code(frame[2], unit=command.frame[0], function_code=command.frame[1], frame=frame)
+    def _may_be_sent_again(self, request: R) -> bool:
+        """Whether a request that was with the server waits for the next connection; else it ends."""
+        if request.is_internal and not request.done:
+            self._end(request)
+        elif not request.is_read and not request.done:
+            why = f"the connection to {self._server} was lost before the answer came ({self._why_not})"
+            self._fail(request, request.error(OutcomeUnknown, f"{why}; it may or may not have been carried out"))
+        return not request.done
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
-    def _on_deadline(self, command: PendingCommand, now: float) -> None:
-        if command.sent_at is None:
-            self._waiting[command.port].remove(command)
-            self._fail(command, self._expired(command))
+    def _on_deadline(self, request: R, now: float) -> None:
+        if request.sent_at is None:
+            self._waiting[request.lane].remove(request)
+            self._fail(request, self._expired(request))
             return
-        del self._sent[command.port][command.command_id], self._by_id[command.command_id]
-        if not command.done:
-            self._fail(command, self._unanswered(command))
-        if self._seems_dead(command.sent_at, now):
-            self._events.append(Unusable(f"{self._server} has been silent since it was asked"))
-        self._advance(command.port, now)
+        self._take(request.attempt_id)
+        if not request.done:
+            kind = ResponseTimeout if request.is_read else OutcomeUnknown
+            self._fail(request, request.error(kind, f"{self._server} did not answer in time"))
+        self._on_unanswered(request, now)
+        self._advance(request.lane, now)
 
-    def _expired(self, command: PendingCommand) -> ModbusError:
-        if self._paused:
-            return about(Stopping, command, f"{self._server} is stopping, and was not there again in time")
-        if not self._connected or not self._sent.get(command.port):
-            return about(NotConnected, command, f"no connection to {self._server} ({self._why_not})")
-        return about(Expired, command, f"not sent, {self._server} had no room for it in time")
+    def _expired(self, request: R) -> LuminaError:
+        """The failure of a request that was not sent in time."""
+        if self._state is State.STOPPING:
+            return request.error(Stopping, f"{self._server} is stopping, and was not there again in time")
+        if self._state is not State.READY or not self._sent.get(request.lane):
+            return request.error(NotConnected, f"no connection to {self._server} ({self._why_not})")
+        return request.error(Expired, f"not sent, {self._server} had no room for it in time")
 
-    def _unanswered(self, command: PendingCommand) -> ModbusError:
-        kind = ResponseTimeout if command.is_read else OutcomeUnknown
-        return about(kind, command, f"{self._server} did not answer in time")
+    def _end_all(self, kind: type[LuminaError], sent: str, unsent: str) -> None:
+        """Ends every request; a write that may have been sent as *outcome unknown*.
 
-    def _fail(self, command: PendingCommand, error: ModbusError) -> None:
-        self._end(command)
-        self._events.append(Failed(command, error))
+        :param kind: the failure of all others.
+        :param sent: the sentence for what is with the server.
+        :param unsent: the sentence for what waits here.
+        """
+        with_server, self._by_id = list(self._by_id.values()), {}
+        for lane in self._sent.values():
+            lane.clear()
+        for request in with_server:
+            if not request.done:
+                self._fail(request, request.error(kind if request.is_read else OutcomeUnknown, sent))
+        for waiting in self._waiting.values():
+            for request in waiting:
+                self._fail(request, request.error(kind, unsent))
+            waiting.clear()
 
-    def _is_over(self, command: PendingCommand) -> bool:
+    def _cut(self, why: str) -> None:
+        """The connection is of no use any more."""
+        self._state, self._why_not = State.DISCONNECTED, why
+        self._events.append(Unusable(why))
+
+    def _answered(self, request: R, answer: Any) -> None:
+        self._end(request)
+        if not request.is_internal:
+            self._events.append(Answered(request, answer))
+
+    def _fail(self, request: R, error: LuminaError) -> None:
+        self._end(request)
+        if not request.is_internal:
+            self._events.append(Failed(request, error))
+
+    def _is_over(self, request: R) -> bool:
         """Whether its deadline does not matter any more: one that its caller took back may still be with the server."""
-        return command.done and self._by_id.get(command.command_id) is not command
+        return request.done and self._by_id.get(request.attempt_id) is not request
 
-    def _end(self, command: PendingCommand) -> None:
-        command.done = True
+    def _end(self, request: R) -> None:
+        request.done = True
         self._live -= 1
 
 
-def _pattern_of(command: PendingCommand) -> ReplyPattern:
-    frame = command.frame
-    return reply_pattern(frame[0], frame[1:-2], max(0, command.response_length - OVERHEAD))
+class LineBuffer:
+    """Bytes as lines.
 
+    :param most: bytes that the beginning of a line may have.
+    """
 
-def _is_reply(frame: bytes, pattern: ReplyPattern) -> bool:
-    is_whole = len(frame) >= MIN_RTU_ADU and frame[0] == pattern.unit and crc16(frame) == 0
-    return is_whole and pattern.fits(frame[1:-2])
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._rest = b""
 
+    def clear(self) -> None:
+        """A new connection begins with a new line."""
+        self._rest = b""
 
-def about(kind: type[ModbusError], command: PendingCommand, sentence: str) -> ModbusError:
-    """The error of a command."""
-    return kind(sentence, unit=command.frame[0], function_code=command.frame[1], frame=command.frame)
+    def lines(self, data: bytes) -> list[bytes]:
+        """Those that end in ``data``, without their newlines."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return lines
 
-
-def by_number(command: PendingCommand) -> int:
-    """In the order of the calls."""
-    return command.number
+    def overflows(self) -> bool:
+        """Whether the line that has begun is too long; it is forgotten then."""
+        if len(self._rest) <= self._most:
+            return False
+        self.clear()
+        return True

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from lumina_twisted.errors import RequestError
 from lumina_twisted.framing.mbap import MODBUS_TCP_PORT
 
+VALUES_PORT: Final = 5000
+"""Where a listener for values is, unless configured otherwise."""
 DEFAULT_PORTS: Final = {"lumina": 8888, "modbus": MODBUS_TCP_PORT}
 LONGEST_SOCKET_PATH: Final = 107
 """Bytes, as unix(7) has it."""

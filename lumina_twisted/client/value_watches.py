@@ -1,13 +1,18 @@
-"""Who watches which values, floor 3: what of the server's changes each is told, and what must be asked anew."""
+"""A point as a client of the value lines knows it, and who watches which points, floor 3: which of the server's changes
+each observer gets, and what must be asked for again after a connection was lost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Self
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
-from lumina_twisted.client.value_reading import ValueReading
+from lumina_twisted.errors import LuminaError, RequestError, error_from_reason
+from lumina_twisted.modbus.values.bits import NOTHING_SET
+from lumina_twisted.modbus.values.codec import Value
+from lumina_twisted.text import on_off
+from lumina_twisted.valueproto.answer import NamedFault, NamedReading
 from lumina_twisted.valueproto.command import Watch as WatchCommand
 from lumina_twisted.valueproto.reading import Quality
 
@@ -15,28 +20,81 @@ _NAMES_A_LINE: Final = 3000
 """Bytes of the names that stand in one line, of 4096 at most."""
 
 
+@frozen
+class ValueReading:
+    """One point as it is known.
+
+    :param name: DEVICE.POINT.
+    :param value: what the device said last; None if it never said anything, or a number that has no end.
+    :param unit_of_measure: as people write it, such as ``°C``; empty if it has none.
+    :param time: when the device was asked for that, in seconds since 1970; None if there is no value.
+    :param why: a sentence that says why the quality is not good; empty if it is.
+    :param error: where the device was asked just now and gave no value: that failure.
+    :param not_read_back: after a write that the device confirmed: why it could not be looked whether it holds the
+        value, where its description wants that; empty otherwise.
+    """
+
+    name: str
+    value: Value | None
+    unit_of_measure: str
+    quality: Quality
+    time: float | None
+    why: str = ""
+    error: LuminaError | None = field(default=None, eq=False, repr=False)
+    not_read_back: str = field(default="", kw_only=True)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it can be relied on."""
+        return self.quality is Quality.GOOD
+
+    @classmethod
+    def of(cls, one: NamedReading | NamedFault) -> Self:
+        """What a server says of it."""
+        if isinstance(one, NamedFault):
+            error = error_from_reason(f"{one.error} {one.message}", is_read=True)
+            return cls(one.name, None, "", Quality.BAD, None, one.message, error)
+        known = one.reading
+        return cls(one.name, known.value, one.unit_of_measure, known.quality, known.time, known.why)
+
+
+def value_text(value: Value) -> str:
+    """A value as a person types it, and a server understands it: ``on``, ``65.5``, ``eco``, ``a,b``.
+
+    :raises RequestError: if it is none.
+    """
+    if isinstance(value, bool):
+        return on_off(value)
+    if isinstance(value, tuple | list) and all(isinstance(name, str) for name in value):
+        return ",".join(value) or NOTHING_SET
+    if isinstance(value, int | float | str):
+        return str(value)
+    raise RequestError(f"{value!r} is no value; give a number, a text, True or False, or a tuple of the bits' names")
+
+
 class Watch:
     """One watch.
 
-    :param asked: what is said to begin it.
-    :param observer: who is told; only the client's faces look at it.
+    :param asked: the command that begins it.
+    :param observer: called with each reading; only the client looks at it.
     """
 
     __slots__ = ("asked", "is_on", "known", "observer")
 
-    def __init__(self, asked: WatchCommand, observer: object) -> None:
+    def __init__(self, asked: WatchCommand, observer: Callable[[ValueReading], object]) -> None:
         self.asked = asked
         self.observer = observer
         self.is_on = False  # on the connection that there is
-        self.known: dict[str, ValueReading] = {}  # what was told last, by name
+        self.known: dict[str, ValueReading] = {}  # the last reading that the observer got, by name
 
 
-Told = list[tuple[Watch, ValueReading]]
-"""Who is to be told what, in this order."""
+Changes = list[tuple[Watch, ValueReading]]
+"""Readings, each with the watch whose observer gets it, in this order."""
 
 
 class Watches:
-    """All watches of one client. A change is told by its name, whichever line began it, and never twice."""
+    """All watches of one client. Which observers get a change is decided by its name, whichever line began the watch;
+    each gets it once."""
 
     def __init__(self) -> None:
         self._all: dict[Watch, None] = {}  # in the order in which they were added
@@ -58,7 +116,7 @@ class Watches:
         if self._all.pop(watch, watch) is None:
             self._forget(watch)
 
-    def began(self, watch: Watch, readings: Iterable[ValueReading]) -> Told:
+    def began(self, watch: Watch, readings: Iterable[ValueReading]) -> Changes:
         """It is on, and this is known of its names."""
         self._forget(watch)
         watch.known, watch.is_on = {one.name: one for one in readings}, True
@@ -66,32 +124,32 @@ class Watches:
             self._by_name.setdefault(name, {})[watch] = None
         return [(watch, reading) for reading in watch.known.values()]
 
-    def changed(self, reading: ValueReading) -> Told:
+    def changed(self, reading: ValueReading) -> Changes:
         """One name has changed."""
         watching = self._by_name.get(reading.name)
         if not watching:
             self._unwatched[reading.name] = None  # of a watch whose caller had gone before it began
-        return [told for watch in watching or () for told in self._new(watch, reading)]
+        return [change for watch in watching or () for change in self._new(watch, reading)]
 
-    def disconnected(self, why: str) -> Told:
+    def disconnected(self, why: str) -> Changes:
         """None is on any more."""
         self._unwatched.clear()
         on = [watch for watch in self._all if watch.is_on]
         for watch in on:
             watch.is_on = False
-        return [told for watch in on for told in self.stale(watch, why)]
+        return [change for watch in on for change in self.stale(watch, why)]
 
-    def stale(self, watch: Watch, why: str) -> Told:
+    def stale(self, watch: Watch, why: str) -> Changes:
         """What is known of its names cannot be relied on."""
         old = list(watch.known.values())
-        return [told for one in old for told in self._new(watch, evolve(one, quality=Quality.STALE, why=why))]
+        return [change for one in old for change in self._new(watch, evolve(one, quality=Quality.STALE, why=why))]
 
     def lost(self) -> list[Watch]:
         """Those that were on, and are not."""
         return [watch for watch in self._all if watch.known and not watch.is_on]
 
     def take_unwatched(self) -> Iterator[tuple[str, ...]]:
-        """The names that the server needs not tell any more, so many at a time as a line holds; once each."""
+        """The names whose changes the server need not send any more, as many at a time as a line holds; once each."""
         names = [name for name in self._unwatched if not self._by_name.get(name)]
         self._unwatched.clear()
         line: list[str] = []
@@ -103,7 +161,7 @@ class Watches:
         if line:
             yield tuple(line)
 
-    def _new(self, watch: Watch, reading: ValueReading) -> Told:
+    def _new(self, watch: Watch, reading: ValueReading) -> Changes:
         if watch.known.get(reading.name) == reading:
             return []
         watch.known[reading.name] = reading

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -20,8 +19,8 @@ from lumina_twisted.config.protocols import (
     unit_0_routes,
 )
 from lumina_twisted.config.table import table_of
-from lumina_twisted.devices.description import Device, Profile
-from lumina_twisted.devices.settings import ValuesSettings
+from lumina_twisted.devices.describe.description import Device, Profile
+from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.document import flat
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import Place
@@ -30,6 +29,7 @@ from lumina_twisted.log.settings import LogSettings
 from lumina_twisted.ports.address import parted, same_place
 from lumina_twisted.ports.settings import Limits, PortSettings
 from lumina_twisted.schema import structure_text
+from lumina_twisted.text import did_you_mean
 
 _NAME: Final = re.compile(r"[!-9;-~]+")
 """A port's name: what a line's port field can hold. Its fields are parted by colons, and blanks around them go."""
@@ -249,8 +249,8 @@ class Draft:
             )
 
     def _nearest_port(self, text: str) -> str:
-        near = difflib.get_close_matches(text, [*self._names, *self._paths], 1)
-        return f"did you mean {near[0]!r}?" if near else f"those that exist: {_listed(self._names) or 'none'}"
+        exist = f"those that exist: {_listed(self._names) or 'none'}"
+        return did_you_mean(text, [*self._names, *self._paths], exist)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -10,10 +10,9 @@ import attrs
 from attrs import frozen
 
 from lumina_twisted.bus.settings import UnitSettings
-from lumina_twisted.devices.description import Device, Profile
-from lumina_twisted.devices.document import read_devices, read_profiles
-from lumina_twisted.devices.settings import LINE_KEYS
-from lumina_twisted.devices.shipped import shipped_profiles
+from lumina_twisted.devices.describe.description import Device, Profile
+from lumina_twisted.devices.describe.document import read_devices, read_profiles, shipped_profiles
+from lumina_twisted.devices.describe.settings import LINE_KEYS
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.schema import UnitId
 

@@ -10,7 +10,7 @@ from lumina_twisted.config.configuration import Draft
 from lumina_twisted.config.descriptions import TABLES
 from lumina_twisted.config.toml_file import read_toml
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.schema import close_to
+from lumina_twisted.text import close_to
 
 FOLDER: Final = "devices.d"
 _SUFFIX: Final = ".toml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from lumina_twisted.devices.description import Point, Profile
+from lumina_twisted.devices.describe.description import Point, Profile
 from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.access import Table
 from lumina_twisted.simulator.identity import LONGEST_OBJECT

@@ -9,8 +9,7 @@ from typing import Any
 
 from lumina_twisted.config.simulated import SimulatedProfiles
 from lumina_twisted.config.toml_file import read_toml
-from lumina_twisted.devices.document import read_profiles
-from lumina_twisted.devices.shipped import shipped_profiles
+from lumina_twisted.devices.describe.document import read_profiles, shipped_profiles
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.simulator.document import simulation_settings
 from lumina_twisted.simulator.settings import SimulationSettings

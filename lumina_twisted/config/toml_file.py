@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import pathlib
 import tomllib
@@ -12,6 +11,7 @@ from typing import Any, Final
 from lumina_twisted.config.configuration import Draft
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.schema import structure
+from lumina_twisted.text import close_to
 
 _DEEPEST: Final = 16
 """Tables within tables; ours are four deep."""
@@ -61,8 +61,8 @@ def add_document(draft: Draft, data: Mapping[str, Any]) -> None:
 def _meant(key: str) -> str:
     if key == "buses":
         return "this is a simulation, which `lumina simulate` plays"
-    near = difflib.get_close_matches(key, _KEYS, 1)
-    return f"did you mean {near[0]!r}? {_TABLES}" if near else _TABLES
+    near = close_to(key, _KEYS)
+    return f"did you mean {near!r}? {_TABLES}" if near else _TABLES
 
 
 def _unusable(data: dict[str, Any]) -> Iterator[str]:

@@ -1,7 +1,11 @@
-"""What is changed of devices while the service runs, floor 3: on top of what the files say, and kept across a restart.
+"""What clients change of devices while the service runs, floor 3: on top of what the files say, kept across a restart.
 
-What is kept are the changes alone. So a file that is edited later counts, but for the keys that were changed here; None
-takes a change back. What clients may change at all, :mod:`lumina_twisted.devices.permission` says.
+The changes alone are kept. So a file that is edited later counts, except for the keys that were changed here; None
+takes a change back.
+
+The file of a device protects it: which registers can be written, and to what. A client that could change where a point
+lies, what its number means or how far it may go could write anything. So clients change only keys that no access
+depends on, unless the file says ``configurable = true`` of the device. To take a change back is always allowed.
 """
 
 from __future__ import annotations
@@ -9,55 +13,44 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import attrs
-from attrs import frozen
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
-from lumina_twisted.devices import permission
-from lumina_twisted.devices.configuring import DeviceConfigManager, KeepsConfigurations
-from lumina_twisted.devices.database import Configuration
-from lumina_twisted.devices.description import Device, Profile
-from lumina_twisted.devices.document import plain, read_device
-from lumina_twisted.devices.names import found
-from lumina_twisted.devices.settings import LINE_KEYS, Hole, Most, Poll
-from lumina_twisted.devices.turnstile import Turnstile
+from lumina_twisted.awaiting import Semaphore
+from lumina_twisted.devices.configuring import Configurations, KeepsConfigurations
+from lumina_twisted.devices.describe.description import Device, Profile, found
+from lumina_twisted.devices.describe.document import plain, read_device
+from lumina_twisted.devices.describe.settings import ONLY_IN_A_FILE, DeviceChanges, DeviceSettings, PointSettings
+from lumina_twisted.devices.store.database import Configuration
 from lumina_twisted.document import flat
 from lumina_twisted.errors import ConfigError, LuminaError, Stopping
-from lumina_twisted.modbus.registers import ByteOrder, WordOrder
-from lumina_twisted.schema import Between, setting
+from lumina_twisted.schema import structure
 from lumina_twisted.statistics.tally import name_of
+from lumina_twisted.text import nearest
 
 _log: Final = Logger(namespace="lumina.values")
 
 NO_PROFILE: Final = "device"
 """The type of a device that has no profile."""
-
-
-@frozen(kw_only=True, slots=False)
-class DeviceChanges:
-    """What of a device may be changed while it is used; what is not given stays as its file says."""
-
-    port: str | None = setting(None, "the name of the port behind which it is")
-    unit: Annotated[int, Between(1, 255)] | None = setting(None, "its unit identifier there")
-    profile: str | None = setting(None, "what kind of device it is")
-    summary: str | None = setting(None, "what it is")
-    word_order: WordOrder | None = setting(None, "in the place of its profile's")
-    byte_order: ByteOrder | None = setting(None, "in the place of its profile's")
-    poll: Poll | None = setting(None, "in the place of its profile's", unit="s")
-    hole: Hole | None = setting(None, "in the place of its profile's", unit="entries")
-    most: Most | None = setting(None, "in the place of its profile's", unit="registers")
-    points: Any = setting(None, "keys of its points, by name")
+OF_A_DEVICE: Final = ("summary", "poll")
+OF_A_POINT: Final = ("summary", "poll", "dead_band", "unit_of_measure")
+"""What every client may change that may configure at all."""
+MOST_KEYS: Final = 200
+MOST_BYTES: Final = 16_384
+"""What is kept of a device at most, in JSON: each is a key that its file could say as well."""
+_DEVICE_KEYS: Final = frozenset(attrs.fields_dict(DeviceSettings))
+_POINT_KEYS: Final = frozenset(attrs.fields_dict(PointSettings))
 
 
 class Changes:
-    """The changes of all devices. ``configs`` is the mission's ``DeviceConfigManager`` with a type for each profile.
+    """The changes of all devices.
 
     :param devices: as the files describe them.
     :param replace: brings a device as it is now described into effect.
-    :param store: keeps the changes; None for nobody.
+    :param store: keeps the changes; None: nothing does.
     """
 
     def __init__(
@@ -70,11 +63,9 @@ class Changes:
         self._replace = replace
         self._now = dict(self._described)
         self._is_stopping = False
-        self.turn = Turnstile()
-        """Who changes anything holds it: each change is added to those before it, and to what was kept."""
-        self.configs = DeviceConfigManager(apply=self._apply, store=store)
-        for name in (NO_PROFILE, *profiles):
-            self.configs.register_device_config(name, DeviceChanges)
+        self.turn = Semaphore()
+        """One change at a time holds it: each is added to those before it, and to what was kept."""
+        self._configurations = Configurations(self._check, self._apply, store)
 
     def config(self, device: str) -> dict[str, Any]:
         """What is configured for a device now, changes included.
@@ -91,25 +82,42 @@ class Changes:
         try:
             described = found(device, self._described, "device")
             nested = _nested(changes)
-            if faults := [*_only_in_a_file(device, nested), *permission.faults(described, nested)]:
-                raise ConfigError(faults)
+            only_in_a_file = [
+                f"devices.{device}.{key}: {ONLY_IN_A_FILE[key]}" for key in nested if key in ONLY_IN_A_FILE
+            ]
+            if refused := [*only_in_a_file, *faults(described, nested)]:
+                raise ConfigError(refused)
         except LuminaError:
             return fail()
-        type_ = described.profile or NO_PROFILE
-        ended: Deferred[None] = self.turn.run(self._add, device, type_, nested, name_of(client))
-        return ended
+        return self.turn.run(
+            lambda: Deferred.fromCoroutine(self._add(device, described.profile or NO_PROFILE, nested, name_of(client)))
+        )
+
+    async def restore(self, kept: Mapping[str, Configuration]) -> None:
+        """Brings into effect what was kept. Whoever calls it holds :attr:`turn`."""
+        await self._configurations.restore(self._permitted(kept))
+
+    def log_changed(self) -> None:
+        """Says in the log which devices are not as their files say: who edits a file must know."""
+        for device in self._described:
+            configured = self._configurations.find(device)
+            if configured and (keys := ", ".join(key for key, _ in flat(configured.given.config))):
+                _log.info(
+                    "{device} is as it was configured while Lumina ran, whatever its file says of {keys}",
+                    device=device, keys=keys,
+                )
 
     def stop(self) -> None:
         """Changes nothing any more; what is being kept is kept."""
         self._is_stopping = True
 
-    def permitted(self, kept: Mapping[str, Configuration]) -> dict[str, Configuration]:
-        """What of kept configurations may be in effect. The log says of the rest that the file counts."""
+    def _permitted(self, kept: Mapping[str, Configuration]) -> dict[str, Configuration]:
+        """What of kept configurations may be in effect. The log says that the file counts for the rest."""
         made = dict(kept)
         for device, one in kept.items():
             if device not in self._described:
-                continue  # whoever brings it into effect says so
-            allowed, refused = permission.split(self._described[device], one.config)
+                continue  # the check refuses it, and the log says so
+            allowed, refused = split(self._described[device], one.config)
             if refused:
                 made[device] = Configuration(one.type, allowed)
                 _log.warn(
@@ -119,70 +127,98 @@ class Changes:
                 )
         return made
 
-    def _add(self, device: str, type_: str, nested: Mapping[str, Any], client: str) -> Deferred[None]:
+    async def _add(self, device: str, type_: str, nested: Mapping[str, Any], client: str) -> None:
         if self._is_stopping:
             raise Stopping("the service is stopping")
-        given = self.configs.given_device_config(device)
-        before = {} if given is None else dict(given.config)
-        merged = _without_none(merge(before, nested))
-        if fault := permission.fault_of_size(device, before, merged):
+        configured = self._configurations.find(device)
+        before = dict(configured.given.config) if configured else {}
+        merged = _pruned(merge(before, nested), lambda _, value: value is None)
+        if fault := fault_of_size(device, before, merged):
             raise ConfigError([fault])
-        told = ", ".join(_told(nested, plain(self._now[device])))
-        ended: Deferred[None] = (
-            self.configs.set_device_config(device, type_, merged) if merged
-            else self.configs.remove_device_config(device)
-        )
-        return ended.addCallback(lambda _: _log.info(
-            "{device} is configured anew by {client}: {told}", device=device, client=client, told=told
-        ))
+        changes = ", ".join(_shown(nested, plain(self._now[device])))
+        if merged:
+            await self._configurations.set(device, type_, merged)
+        else:
+            await self._configurations.remove(device)
+        _log.info("{device} is configured anew by {client}: {changes}", device=device, client=client, changes=changes)
 
-    def tell(self) -> None:
-        """Says in the log which devices are not as their files say: who edits one must know."""
-        for device in self._described:
-            given = self.configs.given_device_config(device)
-            if given is not None and (keys := ", ".join(key for key, _ in flat(given.config))):
-                _log.info(
-                    "{device} is as it was configured while Lumina ran, whatever its file says of {keys}",
-                    device=device, keys=keys,
-                )
+    def _check(self, device: str, type_: str, config: Any) -> dict[str, Any]:
+        types = (NO_PROFILE, *self._profiles)
+        if type_ not in types:
+            raise ConfigError([f"{device}: there is no device type {type_!r}; {nearest(type_, types)}"])
+        made = attrs.asdict(structure(config, DeviceChanges, device))
+        return {key: value for key, value in made.items() if value is not None}
 
-    def _apply(self, device: str, _: str, changes: DeviceChanges | None) -> None:
+    def _apply(self, device: str, _: str, changes: Mapping[str, Any] | None) -> None:
         described = found(device, self._described, "device")
-        given = {} if changes is None else {
-            key: value for key, value in attrs.asdict(changes).items() if value is not None
-        }
-        faults: list[str] = []
-        path = f"devices.{device}"
-        made = read_device(device, merge(plain(described), given), self._profiles, faults, path, self._ports)
+        wrong: list[str] = []
+        table = merge(plain(described), changes or {})
+        made = read_device(device, table, self._profiles, wrong, f"devices.{device}", self._ports)
         if made is None:
-            raise ConfigError(faults)
+            raise ConfigError(wrong)
         self._replace(made)
         self._now[device] = made
 
 
-def _only_in_a_file(device: str, nested: Mapping[str, Any]) -> Iterator[str]:
-    for key in nested:
-        if key in LINE_KEYS:
-            yield f"devices.{device}.{key}: line settings are read when the service starts; write it into the file"
-        elif key == "configurable":
-            yield f"devices.{device}.{key}: only its file says this; write it there"
+# -- what clients may change ------------------------------------------------------------------------------------------
 
 
-def _told(changes: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
-    """Each change, with what was said in its place, if anything was."""
-    said = dict(flat(before))
+def faults(device: Device, changes: Mapping[str, Any]) -> Iterator[str]:
+    """What a client may not change, each with its path and what to do.
+
+    :param device: as its file describes it.
+    :param changes: tables within tables; None takes a change back.
+    """
+    if device.configurable:
+        return
     for key, value in flat(changes):
-        was = f" (was {_json(said[key])})" if key in said else ""
-        yield f"{key}={_json(value)}{was}"
+        if value is not None and _is_known(key) and not _is_free(key):
+            yield (
+                f"devices.{device.name}.{key}: only its file may say this, for what clients may write depends on it;"
+                f" `configurable = true` in [devices.{device.name}] would let them. Without that they change"
+                f" {_listed(OF_A_DEVICE)}, and of its points {_listed(OF_A_POINT)}"
+            )
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def split(device: Device, kept: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What of a kept configuration may be in effect, and the keys of the rest."""
+    refused = [] if device.configurable else [key for key, value in flat(kept) if value != {} and not _is_free(key)]
+    return _pruned(kept, lambda path, _: path in refused), refused
+
+
+def fault_of_size(device: str, before: Mapping[str, Any], merged: Mapping[str, Any]) -> str:
+    """Why so much cannot be kept; empty if it can, or if it was more before."""
+    keys, size = sum(1 for _ in flat(merged)), len(json.dumps(merged))
+    if (keys <= MOST_KEYS and size <= MOST_BYTES) or size < len(json.dumps(before)):
+        return ""
+    return (
+        f"devices.{device}: with this {keys} keys in {size} bytes would be kept for it, and {MOST_KEYS} keys in"
+        f" {MOST_BYTES} bytes are the most; take some back, as KEY=null, or write them into its file"
+    )
+
+
+def _is_known(key: str) -> bool:
+    """Whether there is such a key at all; the check refuses any other, and names a near one."""
+    outer, *inner = key.split(".")
+    return outer in _DEVICE_KEYS if outer != "points" else len(inner) > 1 and inner[1] in _POINT_KEYS
+
+
+def _is_free(key: str) -> bool:
+    """Whether no access depends on it."""
+    outer, *inner = key.split(".")
+    return not inner and outer in OF_A_DEVICE if outer != "points" else len(inner) == 2 and inner[1] in OF_A_POINT
+
+
+def _listed(keys: tuple[str, ...]) -> str:
+    return f"{', '.join(keys[:-1])} and {keys[-1]}"
+
+
+# -- tables within tables ---------------------------------------------------------------------------------------------
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Both tables as one, ``above`` where both say something; a copy."""
-    made = dict(copy.deepcopy(dict(below)))
+    made = copy.deepcopy(dict(below))
     for key, value in above.items():
         inner = made.get(key)
         both = isinstance(value, Mapping) and isinstance(inner, Mapping)
@@ -190,13 +226,18 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what is None, and without the tables of which nothing is left by that."""
-    made = {}
+def _pruned(table: Mapping[str, Any], is_gone: Callable[[str, Any], bool], outer: str = "") -> dict[str, Any]:
+    """A copy without the values that are gone, and without the tables that are empty by that.
+
+    :param is_gone: takes the path of a value, with a dot for each table, and the value.
+    """
+    made: dict[str, Any] = {}
     for key, value in table.items():
-        left = _without_none(value) if isinstance(value, Mapping) else value
-        if left is not None and (left != {} or value == {}):
-            made[key] = left
+        path = f"{outer}{key}"
+        if not is_gone(path, value):
+            left = _pruned(value, is_gone, f"{path}.") if isinstance(value, Mapping) else value
+            if left != {} or value == {}:
+                made[key] = left
     return made
 
 
@@ -215,3 +256,11 @@ def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError([f"{key}: it is changed twice; write it once"])
         table[last] = copy.deepcopy(value)
     return made
+
+
+def _shown(changes: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    """Each change, with the value before it, if there was one."""
+    old = dict(flat(before))
+    for key, value in flat(changes):
+        was = f" (was {json.dumps(old[key], ensure_ascii=False)})" if key in old else ""
+        yield f"{key}={json.dumps(value, ensure_ascii=False)}{was}"

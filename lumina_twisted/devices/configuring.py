@@ -1,8 +1,7 @@
-"""What clients configure of devices while the service runs, floor 3: the mission's ``DeviceConfigManager`` (M19).
+"""Configurations of devices that change while the service runs, floor 3: checked, then applied, then kept.
 
-A configuration is checked by the schema of its device's type, then applied, then kept; it counts when all three have
-succeeded, and if one fails all is as it was. See
-:mod:`lumina_twisted.awaiting` for who awaits what.
+A configuration counts when all three have succeeded; if one of them fails, everything is as it was. Programs use it by
+the name :class:`lumina_twisted.helpers.DeviceConfigManager`.
 """
 
 from __future__ import annotations
@@ -15,17 +14,15 @@ from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from lumina_twisted.awaiting import awaitable, in_callers_world
-from lumina_twisted.devices.config_schema import Check, checker
-from lumina_twisted.devices.database import Configuration
-from lumina_twisted.devices.turnstile import Turnstile
-from lumina_twisted.document import nearest
+from lumina_twisted.awaiting import Semaphore, awaitable
+from lumina_twisted.devices.store.database import Configuration
 from lumina_twisted.errors import ConfigError
 
+Check = Callable[[str, str, Any], Any]
+"""Takes a device, its type and plain data; returns what these mean, or raises ConfigError with all faults."""
 Apply = Callable[[str, str, Any], Awaitable[object] | object]
-"""Brings a configuration into effect: it is given the device, its type, and an instance of the type's settings class,
-or a dict with all defaults; or None where nothing is configured any more. Whatever it raises refuses the configuration.
-"""
+"""Brings a configuration into effect: takes a device, its type, and what the check returned; or None where nothing is
+configured any more. Whatever it raises refuses the configuration."""
 
 
 class KeepsConfigurations(Protocol):
@@ -41,7 +38,7 @@ class KeepsConfigurations(Protocol):
 
 
 @frozen
-class _Configured:
+class Configured:
     """A device's configuration: as it was given, and what that means."""
 
     given: Configuration
@@ -49,134 +46,88 @@ class _Configured:
 
 
 @define(eq=False)
-class DeviceConfigManager:
-    """The configurations of devices, checked by type.
+class Configurations:
+    """The configurations of all devices.
 
-    :param apply: brings one into effect; none: it is only known here.
-    :param store: keeps them across a restart; none: they are in memory only.
+    The coroutines run in a task of asyncio's as well as in Twisted. They fail with
+    :class:`~lumina_twisted.errors.ConfigError` (the check refuses it, or the disk does not take it), or with whatever
+    ``apply`` failed with. Then everything is as it was; also if they are cancelled while the configuration is kept.
+
+    :param apply: brings one into effect; None: it is only remembered.
+    :param store: keeps them across a restart; None: they are in memory only.
     """
 
-    apply: Apply | None = field(default=None, kw_only=True)
-    store: KeepsConfigurations | None = field(default=None, kw_only=True)
-    _types: dict[str, Check] = field(factory=dict, init=False)
-    _configured: dict[str, _Configured] = field(factory=dict, init=False)
-    _turn: Turnstile = field(factory=Turnstile, init=False)
-    """One at a time: what is applied last is kept last."""
+    check: Check
+    apply: Apply | None = None
+    store: KeepsConfigurations | None = None
+    _configured: dict[str, Configured] = field(factory=dict, init=False)
+    _turn: Semaphore = field(factory=Semaphore, init=False)
+    """One change at a time: what is applied last is kept last."""
     _log = Logger()
 
-    def register_device_config(self, device_type: str, schema: Any) -> None:
-        """Says what may be configured of a type of devices, from now on.
+    def find(self, device: str) -> Configured | None:
+        """What is configured for a device; None if nothing is."""
+        return self._configured.get(device)
 
-        :param schema: a settings class, or a table of keys as :mod:`lumina_twisted.devices.config_schema` has them.
-        :raises ConfigError: if it is none, with one ``path: sentence`` for each wrong key.
-        """
-        self._types[device_type] = checker(schema, device_type)
-
-    def set_device_config(self, device: str, device_type: str, config: Mapping[str, Any]) -> Any:
+    async def set(self, device: str, type_: str, config: Any) -> None:
         """Configures a device.
 
         :param config: plain data, as a file has it.
-        :return: something to await: it gives None when the configuration is in effect and, with a store, on the disk.
-            It fails with :class:`~lumina_twisted.errors.ConfigError`, which has one ``path: sentence`` for each wrong,
-            unknown or missing key, for a type that is not registered, or for a disk that does not take it; or with
-            whatever ``apply`` failed with. Then all is as it was; also if it is cancelled while it is being kept.
         """
-        return in_callers_world(self._set(device, device_type, config))
-
-    def remove_device_config(self, device: str) -> Any:
-        """Ends what is configured for a device, if anything is.
-
-        :return: something to await; it ends as that of :meth:`set_device_config`.
-        """
-        return in_callers_world(self._remove(device))
-
-    def get_device_config(self, device: str) -> Any:
-        """What is configured for a device, as ``apply`` was given it; None if nothing is."""
-        configured = self._configured.get(device)
-        return None if configured is None else configured.checked
-
-    def given_device_config(self, device: str) -> Configuration | None:
-        """The same as it was given, with its type."""
-        configured = self._configured.get(device)
-        return None if configured is None else configured.given
-
-    def restore(self, configurations: Mapping[str, Configuration]) -> Any:
-        """Brings into effect what was configured before a restart. The log says which was not, and why: those stay in
-        the store.
-
-        :param configurations: by device.
-        :return: something to await: it gives None when each was tried.
-        """
-        return in_callers_world(self._restore(configurations))
-
-    # -- inside ---------------------------------------------------------------------------------------------------
-
-    def _checked(self, device: str, device_type: str, config: Any) -> _Configured:
-        check = self._types.get(device_type)
-        if check is None:
-            near = nearest(device_type, self._types)
-            raise ConfigError([f"{device}: there is no device type {device_type!r}; {near}"])
-        checked = check(config, device)
-        try:
-            given = json.loads(json.dumps(config))  # it is its caller's, who may change it
-        except (TypeError, ValueError) as error:
-            raise ConfigError([f"{device}: expected plain data, as a file has it: {error}"]) from None
-        return _Configured(Configuration(device_type, given), checked)
-
-    async def _set(self, device: str, device_type: str, config: Any) -> None:
-        new = self._checked(device, device_type, config)
-        await awaitable(self._turn.acquire())
-        try:
-            await self._change(device, device_type, new)
+        new = self._checked(device, type_, config)
+        async with self._turn:
+            await self._change(device, type_, new)
             self._configured[device] = new
-        finally:
-            self._turn.release()
 
-    async def _remove(self, device: str) -> None:
-        await awaitable(self._turn.acquire())
-        try:
+    async def remove(self, device: str) -> None:
+        """Ends what is configured for a device, if anything is."""
+        async with self._turn:
             if device in self._configured:
                 await self._change(device, self._configured[device].given.type, None)
                 del self._configured[device]
-        finally:
-            self._turn.release()
 
-    async def _restore(self, configurations: Mapping[str, Configuration]) -> None:
-        await awaitable(self._turn.acquire())
-        try:
+    async def restore(self, configurations: Mapping[str, Configuration]) -> None:
+        """Brings into effect what was configured before a restart, by device. It never fails: the log says which was
+        not brought into effect, and why; those stay in the store."""
+        async with self._turn:
             for device, was in configurations.items():
                 if device in self._configured:
-                    continue  # by somebody who was faster, and knows better
+                    continue  # a client was faster, and its configuration is newer
                 try:
                     old = self._checked(device, was.type, was.config)
-                    await self._apply(device, was.type, old.checked)
+                    await self._apply(device, was.type, old)
                 except Exception as error:
-                    why = "; ".join(error.faults) if isinstance(error, ConfigError) else str(error)
                     self._log.error(
                         "What was configured for {device} before the restart is not in effect: {why}",
-                        device=device, why=why,
+                        device=device, why="; ".join(error.faults) if isinstance(error, ConfigError) else str(error),
                     )
                 else:
                     self._configured[device] = old
-        finally:
-            self._turn.release()
 
-    async def _apply(self, device: str, device_type: str, checked: Any) -> None:
-        if self.apply is not None:
-            result = self.apply(device, device_type, checked)
-            if isinstance(result, Awaitable):
-                await awaitable(result)
+    def _checked(self, device: str, type_: str, config: Any) -> Configured:
+        checked = self.check(device, type_, config)
+        try:
+            given = json.loads(json.dumps(config))  # a copy: the caller may change its own
+        except (TypeError, ValueError) as error:
+            raise ConfigError([f"{device}: expected plain data, as a file has it: {error}"]) from None
+        return Configured(Configuration(type_, given), checked)
 
-    async def _change(self, device: str, device_type: str, new: _Configured | None) -> None:
-        """Applies and keeps a configuration; applies what was before if it cannot be kept."""
-        await self._apply(device, device_type, new and new.checked)
+    async def _change(self, device: str, type_: str, new: Configured | None) -> None:
+        """Applies and keeps a configuration; applies the one before if it cannot be kept."""
+        await self._apply(device, type_, new)
         try:
             await self._keep(device, new)
         except BaseException as error:
-            await self._take_back(device, device_type, is_refused=isinstance(error, ConfigError))
+            await self._take_back(device, type_, is_refused=isinstance(error, ConfigError))
             raise
 
-    async def _keep(self, device: str, configured: _Configured | None) -> None:
+    async def _apply(self, device: str, type_: str, configured: Configured | None) -> None:
+        if self.apply is not None:
+            result = self.apply(device, type_, configured and configured.checked)
+            if isinstance(result, Awaitable):
+                await awaitable(result)
+
+    async def _keep(self, device: str, configured: Configured | None) -> None:
         if self.store is None:
             return
         if configured is None:
@@ -185,14 +136,14 @@ class DeviceConfigManager:
             given = configured.given
             await awaitable(self.store.save_configuration(device, given.type, given.config))
 
-    async def _take_back(self, device: str, device_type: str, is_refused: bool) -> None:
-        """Applies what was before.
+    async def _take_back(self, device: str, type_: str, is_refused: bool) -> None:
+        """Applies the configuration before.
 
-        :param is_refused: by the store. If not, its caller has left, and the new one may be on the disk by now.
+        :param is_refused: by the store. If not, the caller has left, and the new one may be on the disk by now.
         """
         old = self._configured.get(device)
         try:
-            await self._apply(device, old.given.type if old else device_type, old and old.checked)
+            await self._apply(device, old.given.type if old else type_, old)
             if not is_refused:
                 await self._keep(device, old)
         except Exception:

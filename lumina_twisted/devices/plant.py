@@ -1,7 +1,7 @@
 """All devices and their values, floor 3: implements :class:`lumina_twisted.devices.interfaces.Values`.
 
-State comes from one place: what is heard on the ports, whoever asked for it. Who reads a value anew, or writes one,
-goes to the port as every client does, in its own turn.
+State comes from one place: what the ports report, whoever asked. To read a value anew or to write one, the plant asks
+the port as every client does, when its turn comes.
 """
 
 from __future__ import annotations
@@ -12,21 +12,17 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from lumina_twisted.bus.events import Sample
-from lumina_twisted.devices.asking import checked_value, read_point, write_point
-from lumina_twisted.devices.decoding import Run
-from lumina_twisted.devices.description import Device, Point
-from lumina_twisted.devices.hearing import Hearing
+from lumina_twisted.devices.describe.description import Device, found, matching, read_request
+from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.devices.interfaces import Observer, PointDescription
-from lumina_twisted.devices.names import found, matching
-from lumina_twisted.devices.poller import PortPoller
-from lumina_twisted.devices.settings import ValuesSettings
-from lumina_twisted.devices.state import DeviceStateManager
-from lumina_twisted.devices.write_turns import Turns
+from lumina_twisted.devices.observe.observations import Observations, ObservedPoint, Run
+from lumina_twisted.devices.observe.state import DeviceStates
+from lumina_twisted.devices.poll.poller import PortPoller
+from lumina_twisted.devices.writing import PointWrite, WriteTurns, checked_value
 from lumina_twisted.errors import LuminaError, NotTaken
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.ports.interfaces import Port, Ports
 from lumina_twisted.valueproto.reading import Confirmed, Reading
@@ -54,7 +50,7 @@ class Plant:
     """
 
     def __init__(
-        self, devices: Iterable[Device], ports: Ports, state: DeviceStateManager, settings: ValuesSettings, clock: Any,
+        self, devices: Iterable[Device], ports: Ports, state: DeviceStates, settings: ValuesSettings, clock: Any,
         now: Callable[[], float], stamp: Callable[[], float],
     ) -> None:
         self.state = state
@@ -62,17 +58,16 @@ class Plant:
         self._settings = settings
         self._clock = clock
         self._now = now
-        self._hearing = Hearing(state, settings.stale_after, now, stamp)
+        self._observations = Observations(state, settings.stale_after, now, stamp)
         self._devices = {one.name: one for one in devices}
-        self._points: dict[str, tuple[Device, Point]] = {}
         self._described: dict[str, PointDescription] = {}
         self._pollers: dict[str, PortPoller] = {}
         self._listening: dict[str, Callable[[], None]] = {}
-        self._turns = Turns(clock)
+        self._turns = WriteTurns(clock)
         self._is_running = False
         self.changes: Configurable | None = None
-        """Who knows what is configured of devices, and changes it."""
-        self._index()
+        """Knows what is configured of devices, and changes it."""
+        self._observations.describe(self._devices.values())
 
     # -- its life ------------------------------------------------------------------------------------------------------
 
@@ -98,8 +93,8 @@ class Plant:
         if before is not None and before.port in self._pollers:
             self._pollers[before.port].remove(before.name)
         self._devices[device.name] = device
-        self._index()
-        self._hearing.replaced(before, device)
+        self._described.clear()
+        self._observations.describe(self._devices.values())
         if not self._is_running:
             return
         if device.port in self._pollers:
@@ -107,18 +102,15 @@ class Plant:
         else:
             self._open(device.port)
 
-    def look(self) -> None:
-        """Tells of each point that has become stale; to be called about once a second."""
-        for name, (device, point) in self._points.items():
-            known = self.state.reading(device.name, point.name)
-            if known is not None and (aged := self._hearing.reading(name, device, point)) is not known:
-                self.state.update(device.name, {point.name: aged})
+    def mark_stale(self) -> None:
+        """Sends each point that has become stale; to be called about once a second."""
+        self._observations.mark_stale()
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def names(self, pattern: str = "*") -> list[str]:
         """See :class:`~lumina_twisted.devices.interfaces.Values`, as for all that follow."""
-        return matching(self._points, pattern)
+        return matching(self._observations.points, pattern)
 
     def devices(self) -> list[str]:
         """Their names."""
@@ -128,49 +120,47 @@ class Plant:
         """What a point is."""
         known = self._described.get(name)
         if known is None:
-            known = self._described[name] = _description(name, *self._find(name))
+            known = self._described[name] = _description(self._find(name))
         return known
 
     def text(self, name: str, value: Value | None) -> str:
         """A value as a person reads it."""
-        return self._find(name)[1].codec.format(value)
+        return self._find(name).point.codec.format(value)
 
     # -- values --------------------------------------------------------------------------------------------------------
 
     def reading(self, name: str) -> Reading:
         """What is known of it."""
-        return self._hearing.reading(name, *self._find(name))
+        return self._observations.reading(self._find(name))
 
     def read(self, client: Hashable, name: str, timeout: float) -> Deferred[Reading]:
         """Asks the device."""
         try:
-            device, point = self._find(name)
-            port = self._ports.find(device.port)
+            one = self._find(name)
+            port = self._ports.find(one.device.port)
         except LuminaError:
             return fail()
-        asked = read_point(port, client, device.unit, point, timeout)
-        return asked.addCallback(lambda _: self.reading(name))
+        request = read_request(one.point.table, one.point.address, one.point.codec.width)
+        asked = port.request(client, one.device.unit, request, timeout=timeout, max_age=0.0)
+        return asked.addCallback(lambda _: self.reading(name))  # its sample came before
 
     def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
         """Sets a point."""
         try:
-            device, point = self._find(name)
-            value = checked_value(device.unit, point, name, value)
+            one = self._find(name)
+            value = checked_value(one.device.unit, one.point, name, value)
         except LuminaError:
             return fail()
-        until = self._now() + timeout
-        write = partial(self._write, client, name, value, until)
-        written = self._turns.run((device.port, device.unit), point, timeout, write).addErrback(_tell_not_taken, name)
-        return written.addCallback(lambda not_read_back: Confirmed(self.reading(name), not_read_back))
+        return Deferred.fromCoroutine(self._write(client, one, value, timeout))
 
     def watch(self, observer: Observer, names: Iterable[str]) -> Callable[[], None]:
-        """Has it told of changes."""
-        wanted = [(name, *self._find(name)) for name in dict.fromkeys(names)]
+        """Has it called with changes."""
+        wanted = [self._find(name) for name in dict.fromkeys(names)]
 
-        def tell(device: str, point: str, reading: Reading) -> None:
+        def changed(device: str, point: str, reading: Reading) -> None:
             observer(f"{device}.{point}", reading)
 
-        ends = [self.state.watch(tell, device.name, point.name) for _, device, point in wanted]
+        ends = [self.state.watch(changed, one.device.name, one.point.name) for one in wanted]
 
         def end_all() -> None:
             for end in ends:
@@ -180,19 +170,19 @@ class Plant:
 
     def history(self, name: str) -> Sequence[Reading]:
         """Its last changes."""
-        device, point = self._find(name)
-        return self.state.history(device.name, point.name)
+        one = self._find(name)
+        return self.state.history(one.device.name, one.point.name)
 
     # -- what is configured --------------------------------------------------------------------------------------------
 
     def config(self, device: str) -> Mapping[str, Any]:
         """What is configured for a device."""
-        assert self.changes is not None, "the service has said who knows"
+        assert self.changes is not None, "the service has set it"
         return self.changes.config(device)
 
     def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
         """Changes it."""
-        assert self.changes is not None, "the service has said who knows"
+        assert self.changes is not None, "the service has set it"
         return self.changes.change(device, changes, client)
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -201,7 +191,7 @@ class Plant:
         poller = self._pollers.get(port)
         if poller is not None:
             poller.replies += 1
-        for run, devices in self._hearing.take(port, sample):
+        for run, devices in self._observations.take(port, sample):
             if poller is None:
                 continue
             for device in devices if sample.is_read else ():
@@ -215,27 +205,28 @@ class Plant:
             if device.port == poller.port.name and unit in (BROADCAST, device.unit):
                 poller.hurry(device.name, run.table, run.address, run.quantity)
 
-    def _write(self, client: Hashable, name: str, value: Value, until: float) -> Deferred[str]:
-        """Sends it, as the point is described now that its turn has come."""
-        device, point = self._find(name)
-        known = self.state.reading(device.name, point.name)
-        before = "" if known is None or known.value is None else f"{point.codec.format(known.value)} -> "
-        note = f"{name} {before}{point.codec.format(value)}"
-        port = self._ports.find(device.port)
-        return write_point(port, client, device.unit, point, name, value, until, self._now, note)
+    async def _write(self, client: Hashable, one: ObservedPoint, value: Value, timeout: float) -> Confirmed:
+        until = self._now() + timeout
 
-    def _find(self, name: str) -> tuple[Device, Point]:
-        return found(name, self._points, "value")
+        async def carry_out() -> str:
+            now = self._find(one.name)  # as the point is described when its turn has come
+            known, codec, unit = self.state.reading(now.device.name, now.point.name), now.point.codec, now.device.unit
+            before = "" if known is None or known.value is None else f"{codec.format(known.value)} -> "
+            write = PointWrite(
+                self._ports.find(now.device.port), client, unit, now.point, one.name,
+                lambda: max(0.0, until - self._now()),
+            )
+            return await write.carry_out(value, f"{one.name} {before}{codec.format(value)}")
 
-    def _index(self) -> None:
-        """Makes what is looked up fast."""
-        self._described.clear()
-        self._points = {
-            f"{device.name}.{point.name}": (device, point)
-            for device in self._devices.values() for point in device.points.values()
-        }
-        self.state.dead_bands = {name: point.dead_band for name, (_, point) in self._points.items() if point.dead_band}
-        self._hearing.describe(self._devices.values())
+        try:
+            not_read_back = await self._turns.run((one.device.port, one.device.unit), one.point, timeout, carry_out)
+        except NotTaken as error:  # the log of writes says *confirmed*, which is what the device did
+            _log.warn("{why}", why=str(error), fold=("not taken", one.name))
+            raise
+        return Confirmed(self.reading(one.name), not_read_back)
+
+    def _find(self, name: str) -> ObservedPoint:
+        return self._observations.points.get(name) or found(name, self._observations.points, "value")
 
     def _open(self, name: str) -> None:
         port: Port = self._ports.find(name)
@@ -243,22 +234,15 @@ class Plant:
             self._listening[name] = port.listen(partial(self._on_sample, name))
         if share := self._settings.poll_share:
             there = [one for one in self._devices.values() if one.port == name]
-            poller = PortPoller(port, there, share, self._clock, self._now, self._hearing.failed)
+            poller = PortPoller(port, there, share, self._clock, self._now, self._observations.failed)
             self._pollers[name] = poller
             poller.start()
 
 
-def _tell_not_taken(failure: Failure, name: str) -> Failure:
-    """The log of writes says *confirmed*, which is what the device did; that it holds another value is said here."""
-    if failure.check(NotTaken):
-        _log.warn("{why}", why=str(failure.value), fold=("not taken", name))
-    return failure
-
-
-def _description(name: str, device: Device, point: Point) -> PointDescription:
-    codec = point.codec
+def _description(one: ObservedPoint) -> PointDescription:
+    device, point, codec = one.device, one.point, one.point.codec
     return PointDescription(
-        name=name, type=codec.type, unit_of_measure=point.unit_of_measure, writable=point.writable,
+        name=one.name, type=codec.type, unit_of_measure=point.unit_of_measure, writable=point.writable,
         summary=point.summary, low=codec.low, high=codec.high,
         words=tuple(codec.enum.values()) or tuple(codec.bits.values()), device=device.name, port=device.port,
         unit=device.unit,

@@ -11,16 +11,15 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from lumina_twisted.devices.changing import Changes
-from lumina_twisted.devices.database import Kept
-from lumina_twisted.devices.database_lock import DatabaseLock
-from lumina_twisted.devices.description import Device, Profile
+from lumina_twisted.devices.describe.description import Device, Profile
+from lumina_twisted.devices.describe.settings import ValuesSettings, take_over
+from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.plant import Plant
-from lumina_twisted.devices.settings import ValuesSettings
-from lumina_twisted.devices.state import DeviceStateManager
-from lumina_twisted.devices.store import StateStore, StoreSettings
+from lumina_twisted.devices.store.database import Kept
+from lumina_twisted.devices.store.lock import DatabaseLock
+from lumina_twisted.devices.store.state_store import StateStore, StoreSettings
 from lumina_twisted.ports.interfaces import Ports
 
 _log: Final = Logger(namespace="lumina.values")
@@ -42,14 +41,14 @@ class PlantService(Service):
     ) -> None:
         self.store = _store(settings, reactor, now)
         self._lock = DatabaseLock(settings.database)
-        self.state = DeviceStateManager(
-            history=settings.history, stamp=stamp, keep=None if self.store is None else self.store.add
+        self.state = DeviceStates(
+            history=settings.history, keep=None if self.store is None else self.store.add
         )
         described = list(devices.values())
         self.plant = Plant(described, ports, self.state, settings, reactor, now, stamp)
         self._changes = Changes(described, profiles, [one.name for one in ports], self.plant.replace, self.store)
         self.plant.changes = self._changes
-        self._look = LoopingCall(self.plant.look)
+        self._look = LoopingCall(self.plant.mark_stale)
         self._look.clock = reactor
         self._started: Deferred[None] = succeed(None)
 
@@ -63,8 +62,7 @@ class PlantService(Service):
     def startService(self) -> None:
         """Reads what was known and changed before, and begins to ask."""
         super().startService()
-        self._started = self._changes.turn.run(self._load).addErrback(self._log_failure)
-        self._started.addCallback(self._begin)
+        self._started = Deferred.fromCoroutine(self._start())
 
     def stopService(self) -> Deferred[None]:
         """Asks for nothing more, and keeps what is known.
@@ -76,49 +74,45 @@ class PlantService(Service):
         self.plant.stop()
         if self._look.running:
             self._look.stop()
-        kept: Deferred[None] = Deferred()
-        self._started.addCallback(self._keep, kept)
-        return kept
+        return Deferred.fromCoroutine(self._stop(self._started))
 
-    def _load(self) -> Deferred[Any]:
-        loaded: Deferred[Any] = succeed(Kept()) if self.store is None else self.store.start()
-        return loaded.addCallback(self._take_up)
-
-    def _take_up(self, kept: Kept) -> Any:
-        """What was changed first: the last values are those of devices that were described so."""
-        configured: Deferred[None] = self._changes.configs.restore(self._changes.permitted(kept.configurations))
-        return configured.addBoth(self._restore, kept)
-
-    def _restore(self, configured: Any, kept: Kept) -> Any:
-        self.state.restore(kept.readings, kept.changes)
-        return configured
-
-    def _begin(self, _: object) -> None:
+    async def _start(self) -> None:
+        try:
+            async with self._changes.turn:
+                await self._load()
+        except Exception:
+            self._log_failure()
         if self.store is not None and not self.store.trouble:
             path = os.path.abspath(self.store.settings.path)
             _log.info("values and changes of devices are kept in {path}", path=path)
-        self._changes.tell()
+        self._changes.log_changed()
         if self.running:
             self.plant.start()
             self._look.start(LOOK_EVERY, now=False)
 
-    def _keep(self, _: object, kept: Deferred[None]) -> None:
-        stopped: Deferred[Any] = succeed(None) if self.store is None else self.store.stop(self.state.readings())
-        stopped.addErrback(self._log_failure).addCallback(self._let_go, kept)
+    async def _load(self) -> None:
+        """What was changed first: the last values are those of devices that were described so."""
+        kept = Kept() if self.store is None else await self.store.start()
+        try:
+            await self._changes.restore(kept.configurations)
+        finally:
+            self.state.restore(kept.readings, kept.changes)
 
-    def _let_go(self, _: object, kept: Deferred[None]) -> None:
+    async def _stop(self, started: Deferred[None]) -> None:
+        await started
+        try:
+            if self.store is not None:
+                await self.store.stop(self.state.readings())
+        except Exception:
+            self._log_failure()
         self._lock.release()
-        kept.callback(None)
 
-    def _log_failure(self, failure: Failure) -> None:
-        _log.failure("the devices did not start or stop cleanly", failure)
+    def _log_failure(self) -> None:
+        _log.failure("the devices did not start or stop cleanly")
 
 
 def _store(settings: ValuesSettings, reactor: Any, now: Callable[[], float]) -> StateStore | None:
     if not settings.database:
         return None
-    kept = StoreSettings(
-        path=settings.database, save_every=settings.save_every, history_rows=settings.history_rows,
-        history=settings.history,
-    )
+    kept = take_over(StoreSettings, settings, path=settings.database)
     return StateStore(kept, reactor, now=now)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from lumina_twisted.errors import FrameError, RequestError
-from lumina_twisted.modbus.codes import MAX_PDU
+from lumina_twisted.modbus.functions import MAX_PDU
 
 MODBUS_TCP_PORT: Final = 502
 HEADER: Final = 7

@@ -20,8 +20,7 @@ from typing import Final, Literal, NamedTuple
 from lumina_twisted.errors import FrameError
 from lumina_twisted.framing.mbap import HEADER, LONGEST, encode_adu
 from lumina_twisted.framing.rtu import encode_adu as encode_rtu
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG, MAX_PDU
-from lumina_twisted.modbus.lengths import UNKNOWN, reply_length
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_PDU, UNKNOWN, reply_length
 from lumina_twisted.modbus.reply import reply_pattern
 
 _IDS: Final = 1 << 16

@@ -17,8 +17,16 @@ from typing import Final, NamedTuple
 
 from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.framing.crc import append_crc, crc16
-from lumina_twisted.modbus.codes import EXCEPTION_RTU_ADU, MAX_PDU, MAX_RTU_ADU, MIN_RTU_ADU
-from lumina_twisted.modbus.lengths import UNKNOWN, Buffer, reply_length, request_length
+from lumina_twisted.modbus.functions import (
+    EXCEPTION_RTU_ADU,
+    MAX_PDU,
+    MAX_RTU_ADU,
+    MIN_RTU_ADU,
+    UNKNOWN,
+    Buffer,
+    reply_length,
+    request_length,
+)
 from lumina_twisted.modbus.reply import AT_SILENCE, NO_MATCH, Pattern
 
 _CRC: Final = 2

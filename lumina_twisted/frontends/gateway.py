@@ -27,8 +27,15 @@ from lumina_twisted.errors import (
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.frontends.routing import parse_route, route_faults, targets
 from lumina_twisted.frontends.turns import TurnOptions
-from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG, MAX_PDU, is_read
-from lumina_twisted.modbus.lengths import UNKNOWN, reply_byte_count, request_length
+from lumina_twisted.modbus.functions import (
+    BROADCAST,
+    EXCEPTION_FLAG,
+    MAX_PDU,
+    UNKNOWN,
+    function_of,
+    is_read,
+    request_length,
+)
 from lumina_twisted.ports.interfaces import Port, Ports
 from lumina_twisted.schema import Between, setting
 
@@ -36,9 +43,6 @@ CANNOT_BE_FRAMED: Final = 0x03
 BUSY: Final = 0x06
 NO_PATH: Final = 0x0A
 NO_REPLY: Final = 0x0B
-_FIXED_ECHO: Final = {5: 5, 6: 5, 15: 5, 16: 5, 22: 7}
-"""Writes whose reply is the beginning of their request, and how long that is."""
-_WITH_BYTE_COUNT: Final = frozenset({1, 2, 3, 4, 23})
 
 
 @frozen(kw_only=True, slots=False)
@@ -145,8 +149,9 @@ class Gateway:
         return port.request(client, BROADCAST, pdu, timeout=self._timeout, priority=self._priority)
 
     def _confirmation(self, pdu: bytes) -> bytes:
-        length = _FIXED_ECHO.get(pdu[0])
-        if self._broadcast == "on" or length is None:
+        function = function_of(pdu)
+        length = function.echo_length if function else 0
+        if self._broadcast == "on" or not length:
             return b""
         return encode_adu(BROADCAST, pdu[:length])
 
@@ -187,6 +192,7 @@ def _unframeable(pdu: bytes) -> str:
     length = request_length(pdu)
     if length not in (UNKNOWN, len(pdu)):
         return f"a request of function {code} does not have {len(pdu)} bytes"
-    if code in _WITH_BYTE_COUNT and 2 + reply_byte_count(pdu) > MAX_PDU:
+    function = function_of(pdu)
+    if function and function.accesses and function.byte_count and 2 + function.byte_count(pdu) > MAX_PDU:
         return f"the reply to this function {code} would be longer than a frame"
     return ""

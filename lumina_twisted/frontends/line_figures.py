@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 
 from lumina_twisted.ports.interfaces import Ports
-from lumina_twisted.statistics.faults import NAMES, Fault
+from lumina_twisted.statistics.counters import NAMES, Fault
 
 MOST_BYTES: Final = 200_000
 """Of one answer; a client that does not read holds no more than ``max_buffered``, 262,144 bytes by default."""

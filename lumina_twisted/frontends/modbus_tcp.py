@@ -22,7 +22,7 @@ from lumina_twisted.frontends.gateway import Gateway, GatewayOptions, exception_
 from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions
 from lumina_twisted.frontends.plugin import StreamFrontEnd
 from lumina_twisted.frontends.strangers import LOOKED_AT, RTU, in_modbus_tcp, is_rtu
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG
 from lumina_twisted.schema import Between, setting
 
 LOOK_AFTER: Final = 0.5

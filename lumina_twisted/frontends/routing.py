@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from attrs import frozen
 
 from lumina_twisted.errors import RequestError
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.ports.interfaces import Port, Ports
 
 NO_UNIT: Final = 255

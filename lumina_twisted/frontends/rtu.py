@@ -30,7 +30,7 @@ from lumina_twisted.frontends.gateway import (
     is_ours,
 )
 from lumina_twisted.frontends.strangers import LOOKED_AT, in_rtu
-from lumina_twisted.modbus.lengths import request_length
+from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.schema import Between, setting
 
 SILENCE: Final = 0.02

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from attrs import frozen
-from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -22,7 +21,7 @@ from lumina_twisted.frontends.rtu_service import RtuService, TerminalFrontEnd
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.endpoint import SerialEndpoint
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.supervisor import Reporting, Supervisor, wait_before_attempt
+from lumina_twisted.reconnecting import Reconnecting, wait_before_attempt
 from lumina_twisted.schema import setting
 
 
@@ -53,8 +52,8 @@ class RtuSerialService(RtuService):
             path=self.path, baudrate=options.baudrate, parity=options.parity, stopbits=options.stopbits,
             rs485=options.rs485,
         )
-        endpoint = Reporting(SerialEndpoint(self.clock, self._settings), self._tell)
-        self._supervisor: ClientService = Supervisor(endpoint, _OneMaster(self), wait_before_attempt, self.clock)
+        endpoint = SerialEndpoint(self.clock, self._settings)
+        self._supervisor = Reconnecting(endpoint, _OneMaster(self), wait_before_attempt, self._tell, self.clock)
 
     def startService(self) -> None:
         """Opens the device, or goes on trying."""

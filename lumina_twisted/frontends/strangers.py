@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from lumina_twisted.framing.crc import crc16
-from lumina_twisted.modbus.lengths import request_length
+from lumina_twisted.modbus.functions import request_length
 
 LOOKED_AT: Final = 260
 """Bytes of the beginning that are looked at: the longest frame."""

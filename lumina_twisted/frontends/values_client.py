@@ -22,7 +22,7 @@ from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.protocols.basic import LineOnlyReceiver
 
-from lumina_twisted.devices.turnstile import Turnstile
+from lumina_twisted.awaiting import Semaphore
 from lumina_twisted.errors import LineError, LuminaError, Overloaded, Stopping
 from lumina_twisted.frontends.listener import DRAINING, FINISHING, GONE, TALKING, Connection
 from lumina_twisted.frontends.stall import Stall
@@ -73,7 +73,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self._format: Format = "text"
         self._lines: deque[bytes] = deque()  # that are not taken yet
         self._turns: deque[_Turn] = deque()
-        self._asking = Turnstile(listener.options.max_asked)
+        self._asking = Semaphore(listener.options.max_asked)
         self._watched = Watched(listener.watchers, listener.options.max_watched)
         self._goodbye: Make | None = None
         self._is_advancing = False

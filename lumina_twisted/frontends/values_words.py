@@ -11,8 +11,8 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults, mayb
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lumina_twisted.awaiting import Semaphore
 from lumina_twisted.devices.interfaces import Values
-from lumina_twisted.devices.turnstile import Turnstile
 from lumina_twisted.errors import Cancelled, Expired, LuminaError, NotAllowed, RequestError, UnknownName
 from lumina_twisted.frontends.values_options import ValuesOptions
 from lumina_twisted.valueproto import answer as answers
@@ -169,7 +169,7 @@ class Words:
 
     # -- answered by a device, or by whoever keeps the configuration
 
-    def ask(self, client: Hashable, turns: Turnstile, command: Command) -> Deferred[Answer] | None:
+    def ask(self, client: Hashable, turns: Semaphore, command: Command) -> Deferred[Answer] | None:
         """What becomes of a command that takes its time, and None for any other.
 
         :param client: whose it is.
@@ -188,7 +188,7 @@ class Words:
                 return None
         return asked.addErrback(self._refusal)
 
-    def _ask(self, client: Hashable, turns: Turnstile, command: commands.Read) -> Deferred[Answer]:
+    def _ask(self, client: Hashable, turns: Semaphore, command: commands.Read) -> Deferred[Answer]:
         values = self.known()
         asked: list[Deferred[NamedReading | NamedFault]] = []
         for name in self._found(command.names):
@@ -199,7 +199,7 @@ class Words:
                 asked.append(one.addCallback(partial(self._named, name)).addErrback(partial(self._fault, name)))
         return gatherResults(asked).addCallback(one_or_many)
 
-    def _write(self, client: Hashable, turns: Turnstile, command: commands.Write) -> Deferred[Answer]:
+    def _write(self, client: Hashable, turns: Semaphore, command: commands.Write) -> Deferred[Answer]:
         if self.options.readonly:
             raise NotAllowed("this listener only reads; `readonly = false` in its configuration would let it write")
         write = partial(self.known().write, client, command.name, command.value)
@@ -208,7 +208,7 @@ class Words:
     def _written(self, name: str, confirmed: Confirmed) -> Answer:
         return answers.Written(self._named(name, confirmed.reading), confirmed.not_read_back)
 
-    def _in_turn(self, turns: Turnstile, name: str, ask: Callable[[float], Deferred[T]]) -> Deferred[T]:
+    def _in_turn(self, turns: Semaphore, name: str, ask: Callable[[float], Deferred[T]]) -> Deferred[T]:
         """Asks when the client's others let it, with the time that is left then."""
         until = self.now() + self.options.timeout
 
@@ -220,7 +220,7 @@ class Words:
 
         return turns.run(begin)
 
-    def _configure(self, client: Hashable, turns: Turnstile, command: commands.Config) -> Deferred[Answer]:
+    def _configure(self, client: Hashable, turns: Semaphore, command: commands.Config) -> Deferred[Answer]:
         values = self.known()
         if self.options.readonly or not self.options.configure:
             raise NotAllowed(

@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from lumina_twisted.devices.configuring import DeviceConfigManager
-from lumina_twisted.devices.parsing import ResponseParser
-from lumina_twisted.devices.state import DeviceStateManager
+from lumina_twisted.helpers.commands import CommandPrioritizer, CommandValidator, RetryManager
+from lumina_twisted.helpers.devices import DeviceConfigManager, DeviceStateManager
+from lumina_twisted.helpers.parsing import ResponseParser
 from lumina_twisted.helpers.pooling import ConnectionPool
-from lumina_twisted.helpers.prioritizing import CommandPrioritizer
-from lumina_twisted.helpers.retrying import RetryManager
-from lumina_twisted.helpers.validating import CommandValidator
 from lumina_twisted.log import LuminaLogger
-from lumina_twisted.statistics import analytics
+from lumina_twisted.statistics import queue as analytics
 from lumina_twisted.statistics.monitor import PerformanceMonitor
 
 __all__ = [
@@ -31,7 +28,7 @@ __all__ = [
 
 
 class QueueAnalytics(analytics.QueueAnalytics):
-    """See :class:`lumina_twisted.statistics.analytics.QueueAnalytics`.
+    """See :class:`lumina_twisted.statistics.queue.QueueAnalytics`.
 
     :param now: a clock that never goes back, in seconds.
     """

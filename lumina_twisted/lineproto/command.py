@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 from lumina_twisted.errors import FrameError, LineError
 from lumina_twisted.framing.crc import crc16, crc_bytes
 from lumina_twisted.framing.rtu import OVERHEAD, check_request_frame
-from lumina_twisted.modbus.lengths import request_length
+from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.modbus.settings import Parity
 from lumina_twisted.priority import MAX_AGE, PRIORITIES, Priority
 

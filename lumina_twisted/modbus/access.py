@@ -1,9 +1,11 @@
 """What a request touches: which entries of which table it reads and writes, floor 0 (Modbus Application Protocol
 V1.1b3, sections 4.3 and 6).
 
-Whoever decides by this whether a request may pass must not be told less than a device may do. So what contradicts
-itself is refused here: of a write whose byte count is not that of its quantity, one device takes the one and another
-the other.
+Rules decide by this whether a request may pass, so it must tell everything that a device may do. A request that
+contradicts itself is therefore refused: of a write whose byte count does not fit its quantity, one device follows the
+count and another the quantity.
+
+:data:`lumina_twisted.modbus.functions.FUNCTIONS` says which of these functions reads which function code.
 """
 
 from __future__ import annotations
@@ -12,8 +14,6 @@ from collections.abc import Callable, Iterator
 from typing import Final, Literal, NamedTuple, get_args
 
 from lumina_twisted.errors import FrameError
-from lumina_twisted.modbus.codes import is_read
-from lumina_twisted.modbus.lengths import UNKNOWN, request_length
 
 Table = Literal["coil", "discrete", "holding", "input"]
 TABLES: Final[tuple[Table, ...]] = get_args(Table)
@@ -39,81 +39,75 @@ class Access(NamedTuple):
     values: tuple[int, ...] | None = None
 
 
-def accesses(pdu: bytes) -> tuple[Access, ...]:
-    """All that a request PDU does; two things for function 23, one for any other.
-
-    :raises FrameError: if its length, its byte count and its quantities contradict each other, or if it leaves its
-        table.
-    """
-    code = pdu[0]
-    if request_length(pdu) not in (UNKNOWN, len(pdu)):
-        raise FrameError(f"a request of function {code} does not have {len(pdu)} bytes", function_code=code, frame=pdu)
-    of_tables = _OF_TABLES.get(code)
-    if of_tables is None:
-        return (Access(not is_read(pdu), None),)
-    found = tuple(of_tables(pdu))
-    for one in found:
-        if not one.first < one.end <= ADDRESSES:
-            raise FrameError(
-                f"function {code} with {one.end - one.first} entries from address {one.first} on is outside of every"
-                " table", function_code=code, frame=pdu,
-            )
-    return found
+AccessesOf = Callable[[bytes], Iterator[Access]]
+"""What a whole request PDU of one function does."""
 
 
-def _word(pdu: bytes, at: int) -> int:
-    return pdu[at] << 8 | pdu[at + 1]
+def reads(table: Table) -> AccessesOf:
+    """A read of a range of one table."""
 
-
-def _range(pdu: bytes, at: int = 1) -> tuple[int, int]:
-    first = _word(pdu, at)
-    return first, first + _word(pdu, at + 2)
-
-
-def _reads(table: Table) -> Callable[[bytes], Iterator[Access]]:
     def of(pdu: bytes) -> Iterator[Access]:
         yield Access(False, table, *_range(pdu))
 
     return of
 
 
-def _write_coil(pdu: bytes) -> Iterator[Access]:
-    first, value = _word(pdu, 1), _word(pdu, 3)
+def write_coil(pdu: bytes) -> Iterator[Access]:
+    """Function 5."""
+    first, value = word(pdu, 1), word(pdu, 3)
     yield Access(True, "coil", first, first + 1, (value >> 15,) if value in (0xFF00, 0) else None)
 
 
-def _write_register(pdu: bytes) -> Iterator[Access]:
-    first = _word(pdu, 1)
-    yield Access(True, "holding", first, first + 1, (_word(pdu, 3),))
+def write_register(pdu: bytes) -> Iterator[Access]:
+    """Function 6."""
+    first = word(pdu, 1)
+    yield Access(True, "holding", first, first + 1, (word(pdu, 3),))
 
 
-def _write_coils(pdu: bytes) -> Iterator[Access]:
+def write_coils(pdu: bytes) -> Iterator[Access]:
+    """Function 15."""
     first, end = _range(pdu)
     _expect_bytes(pdu, 5, (end - first + 7) // 8)
     yield Access(True, "coil", first, end, tuple(pdu[6 + at // 8] >> at % 8 & 1 for at in range(end - first)))
 
 
-def _write_registers(pdu: bytes, at: int = 1) -> Iterator[Access]:
+def write_registers(pdu: bytes, at: int = 1) -> Iterator[Access]:
+    """Function 16.
+
+    :param at: where the range begins.
+    """
     first, end = _range(pdu, at)
     _expect_bytes(pdu, at + 4, 2 * (end - first))
-    values = tuple(_word(pdu, place) for place in range(at + 5, len(pdu), 2))
+    values = tuple(word(pdu, place) for place in range(at + 5, len(pdu), 2))
     yield Access(True, "holding", first, end, values)
 
 
-def _mask_register(pdu: bytes) -> Iterator[Access]:
-    """What it becomes depends on what it was, unless the mask lets nothing of that through."""
-    first = _word(pdu, 1)
-    yield Access(True, "holding", first, first + 1, None if _word(pdu, 3) else (_word(pdu, 5),))
+def mask_register(pdu: bytes) -> Iterator[Access]:
+    """Function 22; the new value depends on the old one, unless the mask lets nothing of that through."""
+    first = word(pdu, 1)
+    yield Access(True, "holding", first, first + 1, None if word(pdu, 3) else (word(pdu, 5),))
 
 
-def _read_write_registers(pdu: bytes) -> Iterator[Access]:
-    yield from _write_registers(pdu, 5)
+def read_write_registers(pdu: bytes) -> Iterator[Access]:
+    """Function 23."""
+    yield from write_registers(pdu, 5)
     yield Access(False, "holding", *_range(pdu))
 
 
-def _read_fifo(pdu: bytes) -> Iterator[Access]:
-    first = _word(pdu, 1)
+def read_fifo(pdu: bytes) -> Iterator[Access]:
+    """Function 24."""
+    first = word(pdu, 1)
     yield Access(False, "holding", first, min(first + _FIFO, ADDRESSES))
+
+
+def word(pdu: bytes | bytearray, at: int) -> int:
+    """The word at a place of a PDU, high byte first."""
+    return pdu[at] << 8 | pdu[at + 1]
+
+
+def _range(pdu: bytes, at: int = 1) -> tuple[int, int]:
+    first = word(pdu, at)
+    return first, first + word(pdu, at + 2)
 
 
 def _expect_bytes(pdu: bytes, at: int, count: int) -> None:
@@ -122,11 +116,3 @@ def _expect_bytes(pdu: bytes, at: int, count: int) -> None:
             f"a request of function {pdu[0]} has the byte count {pdu[at]}, which is not that of its quantity",
             function_code=pdu[0], frame=pdu,
         )
-
-
-_OF_TABLES: Final[dict[int, Callable[[bytes], Iterator[Access]]]] = {
-    1: _reads("coil"), 2: _reads("discrete"), 3: _reads("holding"), 4: _reads("input"), 5: _write_coil,
-    6: _write_register, 15: _write_coils, 16: _write_registers, 22: _mask_register, 23: _read_write_registers,
-    24: _read_fifo,
-}
-"""The functions whose entries are in one of the four tables."""

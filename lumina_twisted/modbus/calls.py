@@ -20,15 +20,19 @@ T = TypeVar("T")
 
 @frozen
 class Call(Generic[T]):
-    """A request, and what its normal reply means."""
+    """A request, and what its normal reply means.
+
+    :param take: takes the decoded reply; returns the result, or the call that comes next and has it.
+    """
 
     request: pdu.Request
-    take: Callable[[Any], T]
+    take: Callable[[Any], T | Call[T]]
 
-    def result(self, reply: bytes) -> T:
+    def result(self, reply: bytes) -> T | Call[T]:
         """What the reply's PDU says; None for a broadcast, whatever was asked.
 
         :param reply: empty for a broadcast that was sent.
+        :return: the result; or the call that is to be made next, and whose result it is.
         :raises FrameError: if it is no reply to this request.
         :raises ModbusException: if it is an exception.
         """
@@ -164,17 +168,19 @@ def read_fifo_queue(address: int) -> Call[tuple[int, ...]]:
     return Call(pdu.ReadFIFOQueueRequest(address), _values)
 
 
-def read_device_identification(read_code: int = 1, object_id: int = 0) -> Call[pdu.ReadDeviceIdentificationReply]:
-    """FC 43/14: one page of the objects; ``read_code`` 1 basic, 2 regular, 3 extended, 4 a single object."""
-    return Call(pdu.ReadDeviceIdentificationRequest(read_code, object_id), lambda reply: reply)
+def read_device_identification(read_code: int = 1) -> Call[dict[int, bytes]]:
+    """FC 43/14: the objects by id, all pages; ``read_code`` 1 basic, 2 regular, 3 extended."""
+    return _identification_page(read_code, 0, {})
 
 
-def next_page(found: dict[int, bytes], reply: pdu.ReadDeviceIdentificationReply) -> int | None:
-    """Adds the objects of a page to ``found``.
+def _identification_page(read_code: int, object_id: int, found: dict[int, bytes]) -> Call[dict[int, bytes]]:
+    """The page from ``object_id`` on, for a caller who has ``found`` already. A page that brings nothing new is the
+    last one, for some devices say for ever that more follows."""
 
-    :return: from which object on the next page is to be asked, or None after the last one; also after one that brings
-        nothing new, for some devices say for ever that more follows.
-    """
-    known = len(found)
-    found.update(reply.objects)
-    return reply.next_object_id if reply.more_follows and len(found) > known else None
+    def take(reply: pdu.ReadDeviceIdentificationReply) -> dict[int, bytes] | Call[dict[int, bytes]]:
+        objects = {**found, **dict(reply.objects)}
+        if reply.more_follows and len(objects) > len(found):
+            return _identification_page(read_code, reply.next_object_id, objects)
+        return objects
+
+    return Call(pdu.ReadDeviceIdentificationRequest(read_code, object_id), take)

@@ -12,8 +12,7 @@ from typing import Final, Self
 from attrs import field, frozen
 
 from lumina_twisted.errors import FrameError
-from lumina_twisted.modbus.codes import EXCEPTION_FLAG, MAX_PDU, FunctionCode
-from lumina_twisted.modbus.lengths import is_device_identification
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_PDU, FunctionCode, function_of
 from lumina_twisted.modbus.pdu_base import Reply, Request, octets, within, wrong_length
 from lumina_twisted.modbus.pdu_diagnostics import (
     DiagnosticsReply,
@@ -183,7 +182,7 @@ def decode_reply(pdu: bytes) -> Reply:
 
 def _is_other_mei(pdu: bytes) -> bool:
     """Whether this is an encapsulated interface other than the device identification."""
-    if pdu[0] != FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT or is_device_identification(pdu):
+    if pdu[0] != FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT or function_of(pdu) is not None:
         return False
     if len(pdu) < 2:
         raise wrong_length(REQUESTS[pdu[0]], pdu[1:])

@@ -8,8 +8,9 @@ from typing import Any, Final, Self
 
 from attrs import field, frozen
 
-from lumina_twisted.modbus.codes import (
+from lumina_twisted.modbus.functions import (
     DIAGNOSTICS_RETURN_QUERY_DATA,
+    MAX_EVENTS,
     MAX_PDU,
     MEI_DEVICE_IDENTIFICATION,
     FunctionCode,
@@ -31,9 +32,6 @@ from lumina_twisted.modbus.pdu_base import (
     unpack_counted,
     within,
 )
-
-MAX_EVENTS: Final = 64
-"""Bytes of the communication event log (section 6.10)."""
 
 _THREE_BYTES: Final = struct.Struct(">BBB")
 _IDENTIFICATION: Final = struct.Struct(">BBBBBB")

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from attrs import field, frozen
 
 from lumina_twisted.errors import RequestError
-from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.functions import FunctionCode
 from lumina_twisted.modbus.pdu_base import (
     COUNT,
     PDU,

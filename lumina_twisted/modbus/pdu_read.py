@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from attrs import field, frozen
 
-from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.functions import MAX_FIFO_REGISTERS, MAX_READ_BITS, MAX_READ_REGISTERS, FunctionCode
 from lumina_twisted.modbus.pdu_base import (
     ADDRESS,
     COUNT,
@@ -29,10 +29,6 @@ from lumina_twisted.modbus.pdu_base import (
     within,
     words,
 )
-
-MAX_READ_BITS: Final = 2000
-MAX_READ_REGISTERS: Final = 125
-MAX_FIFO_REGISTERS: Final = 31
 
 _WORD: Final = struct.Struct(">H")
 

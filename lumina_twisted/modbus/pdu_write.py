@@ -11,7 +11,13 @@ from typing import Any, Final, Self
 from attrs import field, frozen
 
 from lumina_twisted.errors import RequestError
-from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.functions import (
+    MAX_READ_REGISTERS,
+    MAX_READ_WRITE_REGISTERS,
+    MAX_WRITE_BITS,
+    MAX_WRITE_REGISTERS,
+    FunctionCode,
+)
 from lumina_twisted.modbus.pdu_base import (
     ADDRESS,
     PDU,
@@ -32,12 +38,7 @@ from lumina_twisted.modbus.pdu_base import (
     within,
     words,
 )
-from lumina_twisted.modbus.pdu_read import MAX_READ_REGISTERS, RegistersReply
-
-MAX_WRITE_BITS: Final = 1968
-MAX_WRITE_REGISTERS: Final = 123
-MAX_READ_WRITE_REGISTERS: Final = 121
-"""Registers that FC 23 may write beside those it reads."""
+from lumina_twisted.modbus.pdu_read import RegistersReply
 
 _ON: Final = 0xFF00
 _THREE_WORDS: Final = struct.Struct(">HHH")

@@ -10,13 +10,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
-from lumina_twisted.modbus.codes import DIAGNOSTICS_RETURN_QUERY_DATA, EXCEPTION_FLAG, MAX_PDU
-from lumina_twisted.modbus.lengths import (
+from lumina_twisted.modbus.functions import (
+    EXCEPTION_FLAG,
+    MAX_PDU,
     UNKNOWN,
     Buffer,
     expected_reply_length,
-    is_device_identification,
-    reply_byte_count,
+    reply_head,
     reply_length,
 )
 
@@ -85,7 +85,7 @@ class ReplyPattern:
         self.hint = hint
         self._exception_code = pdu[0] | EXCEPTION_FLAG
         self.length = length = expected_reply_length(pdu)
-        head = _head(pdu)
+        head = reply_head(pdu)
         self.head = None if head is None else bytes((unit,)) + head
         returned = head[1:] if pdu[0] == 8 and head is not None else b""
         self.shape = Shape(unit, pdu[0], max(length, 0), returned)
@@ -144,20 +144,3 @@ class ReplyPattern:
 def reply_pattern(unit: int, pdu: bytes, hint: int = 0) -> ReplyPattern:
     """The pattern of the reply to ``pdu``; programs ask the same again and again, so it is kept."""
     return ReplyPattern(unit, pdu, hint)
-
-
-def _head(pdu: bytes) -> bytes | None:
-    code = pdu[0]
-    if code in (1, 2, 3, 4, 20, 23):
-        count = reply_byte_count(pdu)
-        return bytes((code, count)) if count <= 255 else None
-    if code in (5, 6, 21, 22):
-        return pdu
-    if code == 8:
-        returns_data = int.from_bytes(pdu[1:3], "big") == DIAGNOSTICS_RETURN_QUERY_DATA
-        return pdu if returns_data else pdu[:3]
-    if code in (15, 16):
-        return pdu[:5]
-    if is_device_identification(pdu):
-        return pdu[:3]
-    return pdu[:1]

@@ -6,7 +6,6 @@ converters that dial in, ``rtu+tcp-listen:PORT[:interface=ADDRESS]`` and ``modbu
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
 import re
@@ -15,6 +14,7 @@ from typing import Final, Literal
 from attrs import frozen
 
 from lumina_twisted.framing.mbap import MODBUS_TCP_PORT
+from lumina_twisted.text import close_to
 
 Framing = Literal["rtu", "modbus"]
 
@@ -83,8 +83,7 @@ def _scheme_meant(word: str) -> str:
     """Of which scheme ``word`` is a slip; empty if it is one, or of none."""
     if _is_scheme(word) or "/" in word:
         return ""
-    near = difflib.get_close_matches(word.lower(), [*_SCHEMES, _SERIAL], 1, 0.8)
-    return near[0] if near else _SHORT.get(word.lower(), "")
+    return close_to(word, [*_SCHEMES, _SERIAL], 0.8) or _SHORT.get(word.lower(), "")
 
 
 def unknown_kind(scheme: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -15,8 +14,9 @@ from lumina_twisted.ports.address import same_place
 from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import Limits, PortSettings
-from lumina_twisted.statistics.analytics import QueueAnalytics
 from lumina_twisted.statistics.monitor import MOST_PORTS, PerformanceMonitor
+from lumina_twisted.statistics.queue import QueueAnalytics
+from lumina_twisted.text import close_to
 
 STUCK_AFTER: Final = 5.0
 """Seconds by which what a port should have done may be overdue. Even a reactor that is busy is late by milliseconds."""
@@ -81,8 +81,8 @@ class PortPool(MultiService):
         port = self._by_name.get(text) or self._by_path.get(text)
         if port is None:
             known = ", ".join(f"{one.name} ({one.path})" for one in self._ports)
-            near = difflib.get_close_matches(text.lower(), [one.name for one in self._ports], 1)
-            meant = f"did you mean {near[0]!r}? " if near else ""
+            near = close_to(text, [one.name for one in self._ports])
+            meant = f"did you mean {near!r}? " if near else ""
             raise RequestError(f"there is no port {text!r}; {meant}configured are {known}")
         return port
 

@@ -20,8 +20,8 @@ from lumina_twisted.bus.queue import Lane
 from lumina_twisted.errors import Cancelled, ModbusError, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost
-from lumina_twisted.ports.supervisor import Connections
 from lumina_twisted.ports.timer import make_timer
+from lumina_twisted.reconnecting import Connections
 
 
 class PendingRequest(Request):

@@ -29,12 +29,12 @@ from lumina_twisted.ports.noise import NoiseTimer
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import Link, SocketEndpoint
-from lumina_twisted.ports.supervisor import Connections, Reporting, Supervisor
 from lumina_twisted.ports.telling import PortTeller
 from lumina_twisted.ports.write_log import WriteLog
 from lumina_twisted.priority import Priority, lane_of
-from lumina_twisted.statistics.analytics import QueueAnalytics
+from lumina_twisted.reconnecting import Connections, Reconnecting
 from lumina_twisted.statistics.monitor import PerformanceMonitor
+from lumina_twisted.statistics.queue import QueueAnalytics
 from lumina_twisted.statistics.tally import name_of
 
 _CLOSED: Final = "it is closed"
@@ -88,8 +88,9 @@ class PortService(Service):
         )
         self._noise = NoiseTimer(self._bus.noise, reactor, now, tell.noise)
         self._endpoint = self._make_endpoint(partial(twin, self))
-        endpoint = Reporting(self._endpoint, self._protocol.unavailable)
-        self._supervisor = Supervisor(endpoint, _SameProtocol(self._protocol), connections.wait, reactor)
+        self._supervisor = Reconnecting(
+            self._endpoint, _SameProtocol(self._protocol), connections.wait, self._protocol.unavailable, reactor
+        )
 
     def _make_endpoint(self, twin: Callable[[], str]) -> SerialEndpoint | SocketEndpoint | DialInEndpoint:
         if self._address is None:

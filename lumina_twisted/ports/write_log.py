@@ -15,8 +15,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lumina_twisted.errors import FrameError, LuminaError, NotAllowed
-from lumina_twisted.modbus.access import Access, accesses
-from lumina_twisted.modbus.codes import BROADCAST, is_read
+from lumina_twisted.modbus.access import Access
+from lumina_twisted.modbus.functions import BROADCAST, accesses, is_read
 from lumina_twisted.statistics.tally import name_of
 
 _NAMES: Final = {"coil": "coil", "holding": "holding register"}

@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from lumina_twisted.framing.rtu import encode_adu
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.pdu import (
     ReadCoilsRequest,
     ReadDiscreteInputsRequest,

@@ -7,14 +7,13 @@ from collections import deque
 from typing import Final
 
 from lumina_twisted.errors import IllegalDataValue, IllegalFunction
-from lumina_twisted.modbus.codes import DIAGNOSTICS_RETURN_QUERY_DATA, EXCEPTION_FLAG
+from lumina_twisted.modbus.functions import DIAGNOSTICS_RETURN_QUERY_DATA, EXCEPTION_FLAG, MAX_EVENTS
 from lumina_twisted.modbus.pdu import (
     DiagnosticsReply,
     DiagnosticsRequest,
     GetCommEventCounterReply,
     GetCommEventLogReply,
 )
-from lumina_twisted.modbus.pdu_diagnostics import MAX_EVENTS
 
 _CLEAR: Final = 10
 _MESSAGES, _EXCEPTIONS, _SERVER_MESSAGES, _NO_RESPONSES = 11, 13, 14, 15

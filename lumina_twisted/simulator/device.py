@@ -17,7 +17,7 @@ from lumina_twisted.errors import (
     RequestError,
 )
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.pdu_read import MAX_FIFO_REGISTERS
+from lumina_twisted.modbus.functions import MAX_FIFO_REGISTERS
 from lumina_twisted.simulator.comm import CommCounters
 from lumina_twisted.simulator.identity import Identity
 from lumina_twisted.simulator.tables import Table

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from lumina_twisted.document import NUMBER, DocumentReader, nearest
+from lumina_twisted.document import NUMBER, DocumentReader
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.simulator.faults import KINDS, Fault
 from lumina_twisted.simulator.identity import LONGEST_OBJECT
@@ -27,6 +27,7 @@ from lumina_twisted.simulator.settings import (
     Value,
 )
 from lumina_twisted.simulator.values import value_fault, width_of
+from lumina_twisted.text import nearest
 
 TABLES: Final = {"coils": True, "discrete_inputs": True, "holding_registers": False, "input_registers": False}
 """The tables of a device, and whether each holds bits."""

@@ -12,7 +12,7 @@ from attrs import Factory, define
 
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.framing.timing import t3_5, wire_time
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.pdu import ExceptionReply
 from lumina_twisted.simulator.device import SimulatedDevice
 

@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from attrs import define, frozen
 
 from lumina_twisted.bus.settings import Seconds
-from lumina_twisted.modbus.codes import BROADCAST
+from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.schema import Between, setting
 from lumina_twisted.simulator.exchange import Exchange
 

@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Final
 
 from lumina_twisted.errors import IllegalDataAddress
-from lumina_twisted.modbus.codes import MAX_PDU
+from lumina_twisted.modbus.functions import MAX_PDU
 from lumina_twisted.modbus.pdu import ReadDeviceIdentificationReply, ReportServerIdReply
 
 _LAST_OBJECT: Final = {1: 0x02, 2: 0x7F, 3: 0xFF}

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from lumina_twisted.errors import ConfigError, FrameError, RequestError, exception_from_code
 from lumina_twisted.files import FILE_MODE
-from lumina_twisted.modbus.codes import FunctionCode
+from lumina_twisted.modbus.functions import FunctionCode
 from lumina_twisted.modbus.pdu import ExceptionReply, decode_reply, decode_request
 from lumina_twisted.modbus.pdu_base import PDU
 

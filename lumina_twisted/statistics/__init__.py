@@ -1,1 +1,1 @@
-"""What a bus counts and measures, and how that is told, floor 1."""
+"""What a bus counts and measures, and the reports of that, floor 1."""

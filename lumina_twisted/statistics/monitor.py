@@ -12,7 +12,7 @@ from math import inf
 from typing import Any, Final
 
 from lumina_twisted.framing.rtu import encode_adu
-from lumina_twisted.statistics.histogram import Histogram, add_to_both
+from lumina_twisted.statistics.histogram import Histogram, Usage, add_to_both
 from lumina_twisted.statistics.tally import (
     BROADCAST_SENT,
     CANCELLED,
@@ -25,10 +25,9 @@ from lumina_twisted.statistics.tally import (
     UnitTally,
     record,
 )
-from lumina_twisted.statistics.usage import Usage
 
 MOST_PORTS: Final = 1000
-"""Ports that are told apart; one more, and the one that was recorded longest ago is forgotten."""
+"""Ports that are kept apart; one more, and the one that was recorded longest ago is forgotten."""
 BATCH: Final = 64
 """Requests that are summed up at a time; that takes a tenth of a millisecond."""
 
@@ -39,7 +38,7 @@ class PortFigures:
     A bus only notes what happened, and that is summed up later. ``used``: from when to when the wire was used for which
     unit and client, and what was heard, an exception's code or what :mod:`~lumina_twisted.statistics.tally` names.
     ``ended``: unit, PDU, client and outcome of a request, then seconds: how long it waited (None if it was
-    refused at once), how long the wire was its own (None if it rode with another's), from its arrival to its end; and
+    refused at once), how long the wire was its own (None if it followed another's), from its arrival to its end; and
     the time of that.
     """
 
@@ -172,7 +171,7 @@ class PerformanceMonitor:
     ) -> None:
         """A command ended.
 
-        :param command_id: its name; that of the slowest is told.
+        :param command_id: its name; the report has that of the slowest.
         :param execution_time: seconds from its arrival to its end.
         :param outcome: ``ok``, ``cancelled``, or a word for what went wrong.
         :param unit: and the four after it: for the tables of units and clients. Times are in seconds.
@@ -196,5 +195,5 @@ class PerformanceMonitor:
 
 def _report(figures: PortFigures) -> dict[str, Any]:
     figures.settle()
-    told = {**figures.times.told().as_dict(), "count": figures.count}
-    return {**told, "failure_rate": figures.failure_rate, "slowest": figures.slowest}
+    times = {**figures.times.summary().as_dict(), "count": figures.count}
+    return {**times, "failure_rate": figures.failure_rate, "slowest": figures.slowest}

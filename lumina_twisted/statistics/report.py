@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lumina_twisted.statistics.counters import Counters
-from lumina_twisted.statistics.faults import Faults, UnitFaults
+from lumina_twisted.statistics.counters import Counters, Faults, UnitFaults
 from lumina_twisted.statistics.histogram import Histogram
 from lumina_twisted.statistics.monitor import PortFigures
 from lumina_twisted.statistics.tally import ClientTally, Tally, UnitTally
@@ -36,9 +35,9 @@ def report_of(
         "ended": _ended(units),
         "failure_rate": port.failure_rate,
         "slowest": port.slowest.hex(" ") if isinstance(port.slowest, bytes) else port.slowest,
-        "time": port.times.told().as_dict(),
-        "queue": waits.told().as_dict(),
-        "bus": Histogram.sum_of(unit.bus for unit in units).told().as_dict(),
+        "time": port.times.summary().as_dict(),
+        "queue": waits.summary().as_dict(),
+        "bus": Histogram.sum_of(unit.bus for unit in units).summary().as_dict(),
         "waiting": {"now": waiting, "highest": port.highest, "mean": _mean_size(port, waits, now)},
         "faults": {"attempts": port.transactions, "lost_seconds": sum(one.lost for one in units), **faults.total()},
         "diagnostics": _diagnostics(port, counters),
@@ -48,9 +47,9 @@ def report_of(
     }
 
 
-def queue_told(port: PortFigures, now: float, waiting: int) -> Report:
-    """The same of its queue alone, as :meth:`lumina_twisted.statistics.analytics.QueueFigures.told` tells it.
-    Processing is the bus time: who rides with another's read has none."""
+def queue_report(port: PortFigures, now: float, waiting: int) -> Report:
+    """The same of its queue alone, as :meth:`lumina_twisted.statistics.queue.QueueFigures.report` has it.
+    Processing is the bus time: a read that follows another has none."""
     port.settle()
     units = port.units.values()
     waits = Histogram.sum_of(unit.queue for unit in units)
@@ -61,8 +60,8 @@ def queue_told(port: PortFigures, now: float, waiting: int) -> Report:
         "enqueued": waits.count + waiting,
         "unserved": port.unserved,
         "errors": sum(one.no_response + one.exceptions for one in units),
-        "wait": waits.told().as_dict(),
-        "processing": Histogram.sum_of(unit.bus for unit in units).told().as_dict(),
+        "wait": waits.summary().as_dict(),
+        "processing": Histogram.sum_of(unit.bus for unit in units).summary().as_dict(),
     }
 
 
@@ -133,6 +132,6 @@ def _tally(tally: Tally, port: PortFigures) -> Report:
         "shared": tally.shared,
         "wire_seconds": tally.wire,
         "wire_share": tally.wire / port.usage.total if port.usage.total else 0.0,
-        "queue": tally.queue.told().as_dict(),
-        "bus": tally.bus.told().as_dict(),
+        "queue": tally.queue.summary().as_dict(),
+        "bus": tally.bus.summary().as_dict(),
     }

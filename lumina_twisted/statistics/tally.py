@@ -18,7 +18,7 @@ NOTHING: Final = -1
 BROADCAST_SENT: Final = -2
 """None was due."""
 MOST_CLIENTS: Final = 64
-"""Clients of a port that are told apart. Their connections come and go: one more, and the one that has asked nothing
+"""Clients of a port that are kept apart. Their connections come and go: one more, and the one that has asked nothing
 for longest is forgotten."""
 MAX_NAME: Final = 80
 
@@ -27,7 +27,7 @@ class Tally:
     """Requests by how they ended, and their times.
 
     ``errors`` are counted by their tokens; ``queue`` is how long they waited, ``bus`` how long the wire was
-    theirs, in all attempts. One that rode with another's has no bus time. ``wire`` is the seconds that transactions
+    theirs, in all attempts. One that followed another's read has no bus time. ``wire`` is the seconds that transactions
     took, also those whose callers were gone.
     """
 
@@ -140,6 +140,6 @@ class Clients:
 def name_of(client: Hashable) -> str:
     """As a person reads it; of what has no text of its own, its kind."""
     kind = type(client)
-    is_told = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
-    text = str(client) if is_told else kind.__name__
+    has_text = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
+    text = str(client) if has_text else kind.__name__
     return "".join(one if one.isprintable() else "?" for one in text[:MAX_NAME])

@@ -10,6 +10,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail
 
 from lumina_twisted.bus.events import Sample
+from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.errors import (
     LuminaError,
     OutcomeUnknown,
@@ -20,12 +21,11 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.codes import BROADCAST, EXCEPTION_FLAG, is_read
+from lumina_twisted.modbus.functions import BROADCAST, EXCEPTION_FLAG, is_read
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.interfaces import HealthObserver, Port, PortDescription, SampleObserver
 from lumina_twisted.priority import Priority, lane_of
 from lumina_twisted.statistics.counters import Counters
-from lumina_twisted.statistics.figures import BusFigures
 
 Outcome = bytes | pdu.Reply | Exception | None
 """How a request ends: the reply's whole RTU frame or its PDU; an error; or None, when no reply comes."""

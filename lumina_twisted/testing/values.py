@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -14,6 +13,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from lumina_twisted.devices.interfaces import Observer, PointDescription
 from lumina_twisted.errors import NotWritable, RequestError, UnknownName
 from lumina_twisted.modbus.values.codec import Value
+from lumina_twisted.text import ON_OFF, did_you_mean, on_off
 from lumina_twisted.valueproto.reading import Confirmed, Quality, Reading
 
 ValueOutcome = Value | Reading | Confirmed | Exception | None
@@ -92,7 +92,7 @@ class MemoryValues:
         """A value as a person reads it."""
         self._known(name)
         if isinstance(value, bool):
-            return "on" if value else "off"
+            return on_off(value)
         return "-" if value is None else ",".join(value) if isinstance(value, tuple) else str(value)
 
     def reading(self, name: str) -> Reading:
@@ -200,9 +200,8 @@ def _confirmed(outcome: Reading | Confirmed) -> Confirmed:
     return outcome if isinstance(outcome, Confirmed) else Confirmed(outcome)
 
 
-_WORDS = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 _PARSE: dict[type, Callable[[str], Value]] = {
-    bool: lambda text: _WORDS[text.lower()], int: int, float: float, str: str,
+    bool: lambda text: ON_OFF[text.lower()], int: int, float: float, str: str,
     tuple: lambda text: tuple(text.split(",")) if text else (),
 }
 
@@ -217,5 +216,4 @@ def _guessed(name: str, value: Value | Reading | None) -> PointDescription:
 
 
 def _near(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known[:20])}"
+    return did_you_mean(name, known, f"there are {', '.join(known[:20])}")

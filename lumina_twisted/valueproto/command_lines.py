@@ -7,7 +7,6 @@ line, and with the tag by which a program finds its answer.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import shlex
@@ -17,6 +16,7 @@ from typing import Any, Final, get_args
 from attrs import evolve
 
 from lumina_twisted.errors import LineError
+from lumina_twisted.text import did_you_mean
 from lumina_twisted.valueproto.command import (
     Bye,
     Command,
@@ -144,8 +144,7 @@ def _command(parts: Sequence[str]) -> Command:
 def _unknown(word: str) -> str:
     if not word:
         return f"there is no word; words are {', '.join(_WORDS)}"
-    near = difflib.get_close_matches(word.lower(), _WORDS, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"words are {', '.join(_WORDS)}"
+    hint = did_you_mean(word, _WORDS, f"words are {', '.join(_WORDS)}")
     return f"there is no word {_shown(word)}; {hint}"
 
 

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Failure
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.statistics.faults import NAMES, Fault, Faults, damage_in
+from lumina_twisted.statistics.counters import NAMES, Fault, Faults, damage_in
 from tests.bus.world import World, read, reply_to, write
 
 

@@ -11,7 +11,7 @@ from lumina_twisted.bus.late_replies import LateReplies
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.framing.rtu import encode_adu
-from lumina_twisted.modbus.lengths import is_request
+from lumina_twisted.modbus.functions import is_request
 from tests.bus.test_streams import Tunnel
 from tests.bus.world import World, ask, frame_of, read, reply_to, write
 

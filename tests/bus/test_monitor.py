@@ -10,12 +10,12 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.bus import Bus
+from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.helpers import PerformanceMonitor as Exported
 from lumina_twisted.helpers import QueueAnalytics
 from lumina_twisted.statistics.counters import Counters
-from lumina_twisted.statistics.figures import BusFigures
 from lumina_twisted.statistics.monitor import PerformanceMonitor
 from lumina_twisted.statistics.tally import MOST_CLIENTS, Clients
 from tests.bus.world import World, read, reply_to, write

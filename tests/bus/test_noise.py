@@ -10,7 +10,7 @@ from lumina_twisted.bus.noise import FIRST_LOOK, LOOK_EVERY
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import Overloaded
 from lumina_twisted.ports.noise import NoiseTimer
-from lumina_twisted.statistics.faults import Fault
+from lumina_twisted.statistics.counters import Fault
 from tests.bus.test_faults import damaged
 from tests.bus.world import World, read, reply_to
 
@@ -175,11 +175,11 @@ class WhyItIsSlow(SynchronousTestCase):
             r" unreadable\); check the wiring"
         ))
 
-    def test_a17_who_is_refused_for_overload_is_told_of_the_noise(self) -> None:
+    def test_a17_who_is_refused_for_overload_is_failures_text_the_noise(self) -> None:
         self.fail(4)
         self.assertRegex(self.overload(), r"is too long for it; failed attempts take \d+% of the bus: unit 3, ")
 
-    def test_who_is_refused_for_load_is_told_of_the_load(self) -> None:
+    def test_who_is_refused_for_load_is_failures_text_the_load(self) -> None:
         self.world.submit(read(3, 0))
         self.world.reply(after=0.4)
         self.assertIn("ask less often, or wait longer", self.overload())

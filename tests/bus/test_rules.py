@@ -15,7 +15,8 @@ from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.framing.crc import append_crc
 from lumina_twisted.helpers import CommandValidator
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.access import TABLES, Access, accesses
+from lumina_twisted.modbus.access import TABLES, Access
+from lumina_twisted.modbus.functions import accesses
 from tests.strategies import QUICK, REQUESTS
 
 READ = bytes.fromhex("0300000002")

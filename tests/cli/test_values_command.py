@@ -204,7 +204,7 @@ class Places(ValuesCommandCase):
         words = ("values", "read", "boiler.flow")
         for said in ((*words, "--server", place), ("--server", place, *words), (*words, "--url", f"lumina://{place}")):
             self.assertIn("54.5", (await self.in_thread(run_main, *said))[1])
-        self.patch(_connection(), "PORT", self.tcp_port)
+        self.patch(_connection(), "VALUES_PORT", self.tcp_port)
         for commands in ("127.0.0.1:8888", "127.0.0.1", "/run/lumina.sock", "lumina://127.0.0.1"):
             os.environ["LUMINA_SERVER"] = commands
             self.assertIn("54.5", (await self.run_command("read", "boiler.flow"))[1])

@@ -7,10 +7,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.client.command import CommandSettings, PendingCommand
-from lumina_twisted.client.line_session import LineSession
+from lumina_twisted.client.command_sessions import LineSession
 from lumina_twisted.client.session import Answered, Failed
 from lumina_twisted.errors import FrameError, IllegalDataAddress, OutcomeUnknown, Stopping
-from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.rtu import decode_adu, encode_adu
 
 READ = encode_adu(1, bytes.fromhex("0300000002"))
 WRITE = encode_adu(1, bytes.fromhex("0600000005"))
@@ -32,9 +32,9 @@ class LineSessionTests(SynchronousTestCase):
 
     def answered(self, frame: bytes, told: str) -> Any:
         """What becomes of the command with that frame, to which the server says ``told``."""
-        command = PendingCommand("", "p", frame, CommandSettings(), 5.0, None)
+        command = PendingCommand("", "p", *decode_adu(frame), CommandSettings(), 5.0)
         self.session.submit(command, 0.0)
-        self.session.receive_data(b"%b:%b\n" % (command.command_id, told.encode()), 1.0)
+        self.session.receive_data(b"%b:%b\n" % (command.attempt_id, told.encode()), 1.0)
         event = self.session.next_event()
         self.assertIsNone(self.session.next_event())
         return event

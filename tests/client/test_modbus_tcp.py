@@ -12,10 +12,9 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.client import ModbusTcpClient, aio, client_from_url
-from lumina_twisted.client.command import CommandSettings, PendingCommand
-from lumina_twisted.client.conversation import Unusable
-from lumina_twisted.client.modbus_tcp_session import SILENCE, ModbusTcpSession
-from lumina_twisted.client.session import Answered, Failed
+from lumina_twisted.client.command import CommandReply, CommandSettings, PendingCommand
+from lumina_twisted.client.command_sessions import SILENCE, ModbusTcpSession
+from lumina_twisted.client.session import Answered, Failed, Unusable
 from lumina_twisted.client.url import parse_url
 from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.errors import (
@@ -54,7 +53,7 @@ class SessionTests(SynchronousTestCase):
         self.session.connected(self.now)
 
     def ask(self, pdu: bytes = READ, unit: int = 1, timeout: float = 5.0) -> PendingCommand:
-        command = PendingCommand("", "", rtu(unit, pdu), CommandSettings(), self.now + timeout, None)
+        command = PendingCommand("", "", unit, pdu, CommandSettings(), self.now + timeout)
         self.session.submit(command, self.now)
         return command
 
@@ -83,8 +82,8 @@ class SessionTests(SynchronousTestCase):
         adus = self.sent()
         self.assertEqual([(adu.unit, adu.pdu) for adu in adus], [(1, READ), (2, READ), (3, READ)])
         events = self.hear(*(Adu(adu.transaction_id, adu.unit, REPLY) for adu in reversed(adus)))
-        self.assertEqual([event.command for event in events], commands[::-1])
-        self.assertEqual([event.answer.frame for event in events], [rtu(unit, REPLY) for unit in (3, 2, 1)])
+        self.assertEqual([event.request for event in events], commands[::-1])
+        self.assertEqual([event.answer.pdu for event in events], [REPLY] * 3)
 
     @given(st.integers(1, 20))
     def test_cut_anywhere(self, size: int) -> None:
@@ -135,14 +134,14 @@ class SessionTests(SynchronousTestCase):
     def test_a_unit_that_is_repeated_wrongly(self) -> None:
         self.ask(unit=7)
         (event,) = self.hear(Adu(self.sent()[0].transaction_id, 255, REPLY))
-        self.assertEqual(event.answer.frame, rtu(7, REPLY))
+        self.assertEqual(CommandReply.of(event.request, event.answer).frame, rtu(7, REPLY))
 
     def test_window(self) -> None:
         self.make(window=2)
         commands = [self.ask(unit=unit) for unit in (1, 2, 3)]
         _, second = self.sent()
         (event,) = self.hear(Adu(second.transaction_id, 2, REPLY))
-        self.assertIs(event.command, commands[1])
+        self.assertIs(event.request, commands[1])
         self.assertEqual([adu.unit for adu in self.sent()], [3])
         self.make(window=1)
         self.ask(timeout=9.0)
@@ -177,7 +176,7 @@ class SessionTests(SynchronousTestCase):
         self.assertIsInstance(self.session.cancel(command, self.now), Cancelled)
         follower = self.ask()
         (event,) = self.hear(Adu(adu.transaction_id, 1, REPLY), Adu(self.sent()[0].transaction_id, 1, REPLY))
-        self.assertIs(event.command, follower)
+        self.assertIs(event.request, follower)
 
     def test_cancelled_and_never_answered(self) -> None:
         """It does not keep its place for ever."""
@@ -191,7 +190,7 @@ class SessionTests(SynchronousTestCase):
         self.session.handle_timer(self.now)
         (adu,) = self.sent()
         (event,) = self.hear(Adu(adu.transaction_id, 1, REPLY))
-        self.assertIs(event.command, waits)
+        self.assertIs(event.request, waits)
         self.assertIsNone(self.session.get_timer())
 
     def expire(self, timeout: float) -> list[Any]:
@@ -254,7 +253,7 @@ class SessionTests(SynchronousTestCase):
             self.assertNotEqual(other.transaction_id, adu.transaction_id)
             self.hear(Adu(other.transaction_id, 1, REPLY))
         (event,) = self.hear(Adu(adu.transaction_id, 1, REPLY))
-        self.assertIs(event.command, waits)
+        self.assertIs(event.request, waits)
 
 
 class FaceTests(TestCase):

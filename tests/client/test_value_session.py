@@ -7,11 +7,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.client.conversation import Unusable
-from lumina_twisted.client.value_reading import ValueReading
-from lumina_twisted.client.value_request import ValueRequest
-from lumina_twisted.client.value_session import MAX_ANSWER, PATIENCE, SILENCE, Answered, Failed, Told, ValueSession
-from lumina_twisted.client.value_watches import Watch
+from lumina_twisted.client.session import Answered, Failed, Unusable
+from lumina_twisted.client.value_session import MAX_ANSWER, PATIENCE, SILENCE, Changed, ValueRequest, ValueSession
+from lumina_twisted.client.value_watches import ValueReading, Watch
 from lumina_twisted.errors import (
     Cancelled,
     ConfigError,
@@ -48,12 +46,12 @@ class SessionCase(SynchronousTestCase):
         self.answer("format json", format="json")
 
     def ask(self, asked: command.Command, timeout: float = 10.0, watch: Watch | None = None) -> ValueRequest:
-        request = ValueRequest(asked, self.now + timeout, object(), watch)
+        request = ValueRequest(asked, self.now + timeout, watch=watch)
         self.session.submit(request, self.now)
         return request
 
     def watch(self, *names: str) -> tuple[Watch, ValueRequest]:
-        watch = Watch(command.Watch(names), None)
+        watch = Watch(command.Watch(names), print)
         return watch, self.ask(watch.asked, watch=watch)
 
     def sent(self) -> list[str]:
@@ -94,7 +92,7 @@ class SessionCase(SynchronousTestCase):
     def told(self, watch: Watch) -> list[tuple[str, Any, str]]:
         """What a watch was told."""
         readings: list[ValueReading] = [
-            one.reading for one in self.events() if isinstance(one, Told) and one.watch is watch
+            one.reading for one in self.events() if isinstance(one, Changed) and one.watch is watch
         ]
         return [(one.name, one.value, str(one.quality)) for one in readings]
 
@@ -113,7 +111,7 @@ class Requests(SessionCase):
         self.connect()
         first, second = self.ask(READ), self.ask(WRITE)
         self.sent()
-        line = json.dumps({"ok": True, "tag": second.tag, "written": value("boiler.set", 65)}).encode() + b"\n"
+        line = json.dumps({"ok": True, "tag": second.attempt_id, "written": value("boiler.set", 65)}).encode() + b"\n"
         for byte in line:
             self.session.receive_data(bytes((byte,)), 0)
         self.answer("read boiler.flow", values=[value("boiler.flow", 3)])
@@ -291,7 +289,7 @@ class Requests(SessionCase):
             self.ask(READ, 3600)
             self.answer("read boiler.flow", values=[])
             self.events()
-        self.assertLess(len(self.session._open._deadlines), 1100)
+        self.assertLess(len(self.session._deadlines), 1100)
 
 
 class OtherFarEnds(SessionCase):
@@ -352,7 +350,7 @@ class Watching(WatchCase):
         self.connect()
         watch = self.begin("boiler.*", flow=3, set=5)
         events = self.events()
-        self.assertEqual([type(one) for one in events], [Told, Told, Answered])
+        self.assertEqual([type(one) for one in events], [Changed, Changed, Answered])
         self.change("boiler.flow", 4)
         self.change("boiler.flow", 4)
         self.assertEqual(self.told(watch), [("boiler.flow", 4, "good")])

@@ -15,10 +15,10 @@ from lumina_twisted.client import (
     Quality,
     ValueReading,
     aio,
-    aio_values,
-    value_calls,
 )
-from lumina_twisted.client.value_reading import value_text
+from lumina_twisted.client.methods import Operation
+from lumina_twisted.client.value_methods import ValuesClient
+from lumina_twisted.client.value_watches import value_text
 from lumina_twisted.errors import (
     Cancelled,
     ConfigError,
@@ -219,7 +219,7 @@ class Deferreds(ValuesCase):
         await self.assertFailure(self.boiler.watch(print), NotConnected)
 
     async def test_an_answer_to_another_question(self) -> None:
-        await self.assertFailure(self.client._ask(None, _misunderstanding), ServerError)
+        await self.assertFailure(self.client._run(lambda: _misunderstanding(self.client)), ServerError)
 
     async def test_a_device_of_the_other_client(self) -> None:
         """As the mission has it; both connections end together."""
@@ -230,8 +230,11 @@ class Deferreds(ValuesCase):
         await self.assertFailure(client.device("boiler").read("flow"), NotConnected)
 
 
-def _misunderstanding() -> Any:
-    return value_calls.ValueCall(value_calls.list_points("*").asked, value_calls.write("a.b", 1).result)
+def _misunderstanding(client: LuminaValuesClient) -> Operation[Any]:
+    listing: Any = ValuesClient.list
+    writing: Any = ValuesClient.write
+    asked = listing.__wrapped__(client, "*")
+    return Operation(asked.request, writing.__wrapped__(client, "a.b", 1).result)
 
 
 class Awaitables(ValuesCase):
@@ -310,7 +313,7 @@ class Awaitables(ValuesCase):
 
     async def test_changes_that_nobody_takes(self) -> None:
         """The last of each name is kept."""
-        self.patch(aio_values, "CHANGES", 10)
+        self.patch(aio, "CHANGES", 10)
 
         async def program(client: aio.LuminaValuesClient) -> list[Any]:
             changes: Any = client.changes("boiler.*")

@@ -7,8 +7,8 @@ import sys
 from twisted.internet import reactor
 from twisted.internet.task import LoopingCall
 
-from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.devices.store import StateStore, StoreSettings
+from lumina_twisted.helpers import DeviceStateManager
 from lumina_twisted.valueproto.reading import Quality, Reading
 
 

@@ -18,10 +18,10 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from lumina_twisted.devices.description import Device, Point
+from lumina_twisted.devices.describe.description import Device, Point
+from lumina_twisted.devices.describe.settings import ValuesSettings
+from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.plant import Plant
-from lumina_twisted.devices.settings import ValuesSettings
-from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.errors import LuminaError
 from lumina_twisted.framing import timing
 from lumina_twisted.framing.rtu import encode_adu
@@ -174,7 +174,7 @@ class PlantWorld:
         self.described = {name: self._device(name, port, unit) for name, port, unit in _PLACES}
         self.values = ValuesSettings(poll_share=self.random.choice((0.0, 0.2, 0.5, 1.0)))
         self.plant = Plant(
-            self.described.values(), self, DeviceStateManager(stamp=self._stamp), self.values, self.clock,
+            self.described.values(), self, DeviceStates(), self.values, self.clock,
             self.clock.seconds, self._stamp,
         )
         for wire in self.wires.values():
@@ -251,7 +251,7 @@ class PlantWorld:
 
     def check(self) -> None:
         """Whether all that is told as good is so."""
-        self.plant.look()
+        self.plant.mark_stale()
         now = self.clock.seconds()
         for name, _, point, unit in self._points():
             reading = self.plant.reading(name)
@@ -274,8 +274,8 @@ class PlantWorld:
 
     def _points(self) -> Any:
         for name in self.plant.names():
-            device, point = self.plant._find(name)
-            yield name, device, point, self.wires[device.port].units[device.unit]
+            one = self.plant._find(name)
+            yield name, one.device, one.point, self.wires[one.device.port].units[one.device.unit]
 
     def _stamp(self) -> float:
         return WALL + self.clock.seconds()

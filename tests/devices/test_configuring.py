@@ -11,9 +11,9 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.devices.configuring import DeviceConfigManager
-from lumina_twisted.devices.database import Configuration
+from lumina_twisted.devices.store.database import Configuration
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.helpers import DeviceConfigManager
 from lumina_twisted.schema import Between, required, setting
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.devices.decoding import Run, UnitIndex, runs_of
-from lumina_twisted.devices.description import Device, Point
+from lumina_twisted.devices.describe.description import Device, Point
+from lumina_twisted.devices.observe.observations import ObservedPoint, Run, UnitIndex, runs_of
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.values.codec import ValueCodec
 
@@ -64,8 +64,7 @@ class Runs(SynchronousTestCase):
 
     def test_what_a_client_makes_up(self) -> None:
         for made_up in ("05000112", "0f00010003", "10000100020400"):
-            frame = bytes.fromhex(made_up)
-            self.assertEqual(list(runs_of(frame, frame)), [], made_up)
+            self.assertEqual(list(runs_of(bytes.fromhex(made_up), bytes.fromhex(made_up))), [], made_up)
 
 
 class Index(SynchronousTestCase):
@@ -76,10 +75,11 @@ class Index(SynchronousTestCase):
         made = {
             name: Point(name=name, table="holding", address=at, codec=codecs[kind]) for name, at, kind in points
         }
-        return UnitIndex([Device(name="d", port="p", unit=3, points=made)])
+        device = Device(name="d", port="p", unit=3, points=made)
+        return UnitIndex(ObservedPoint(device, point, f"d.{name}") for name, point in made.items())
 
     def names(self, index: UnitIndex, address: int, quantity: int) -> list[tuple[str, int, int]]:
-        return [(one.name, one.at, one.end) for one in index.within("holding", address, quantity)]
+        return [(one.name, at, end) for at, end, one in index.within("holding", address, quantity)]
 
     def test_wholly_within(self) -> None:
         index = self.index(("a", 0, "u32"), ("b", 2, "u16"), ("c", 3, "f64"))
@@ -102,6 +102,6 @@ class Index(SynchronousTestCase):
             for quantity in range(1, 18):
                 end = address + quantity
                 wanted = {f"d.{name}" for name, at, kind in points if address <= at and at + widths[kind] <= end}
-                self.assertEqual({one.name for one in index.within("holding", address, quantity)}, wanted)
+                self.assertEqual({one.name for _, _, one in index.within("holding", address, quantity)}, wanted)
                 touched = {name for name, at, kind in points if at < end and address < at + widths[kind]}
-                self.assertEqual({point.name for _, point in index.touched("holding", address, quantity)}, touched)
+                self.assertEqual({one.point.name for one in index.touched("holding", address, quantity)}, touched)

@@ -8,9 +8,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.devices.description import Device, Point, Profile
-from lumina_twisted.devices.document import plain, read_device, read_devices, read_profiles
-from lumina_twisted.devices.shipped import shipped_profiles
+from lumina_twisted.devices.describe.description import Device, Point, Profile
+from lumina_twisted.devices.describe.document import plain, read_device, read_devices, read_profiles, shipped_profiles
 from lumina_twisted.modbus.values.codec import ValueCodec
 
 HEATING = """

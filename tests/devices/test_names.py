@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import unittest
 
-from lumina_twisted.devices.names import found
+from lumina_twisted.devices.describe.description import found
 from lumina_twisted.errors import UnknownName
 
 PLANT = {

@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.devices.description import Device, Point
-from lumina_twisted.devices.plan import Block, blocks_of
+from lumina_twisted.devices.describe.description import Device, Point
+from lumina_twisted.devices.poll.plan import Block, blocks_of
 from lumina_twisted.modbus.values.codec import ValueCodec
 
 

@@ -9,10 +9,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Sample
-from lumina_twisted.devices.description import Device, Point
+from lumina_twisted.devices.describe.description import Device, Point
+from lumina_twisted.devices.describe.settings import ValuesSettings
+from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.plant import Plant
-from lumina_twisted.devices.settings import ValuesSettings
-from lumina_twisted.devices.state import DeviceStateManager
 from lumina_twisted.errors import Cancelled, Expired, NotTaken, NotWritable, RequestError, ResponseTimeout, UnknownName
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.values.codec import ValueCodec
@@ -68,7 +68,7 @@ class PlantCase(SynchronousTestCase):
         self.other = SimulatedDevice()
         self.port = TimedPort(self.clock, {3: self.boiler, 4: self.other})
         self.elsewhere = TimedPort(self.clock, {3: self.other}, name="q")
-        self.state = DeviceStateManager(stamp=self.stamp)
+        self.state = DeviceStates()
         self.plant = Plant(
             [Device(name="boiler", port="p", unit=3, points=BOILER)],
             Ports(self.port, self.elsewhere),  # type: ignore[arg-type]
@@ -163,7 +163,7 @@ class Polled(PlantCase):
         self.assertEqual((reading.value, reading.quality), (65.5, Quality.STALE))
         self.assertIn("3 s", reading.why)
         self.assertEqual(told, [])
-        self.plant.look()
+        self.plant.mark_stale()
         self.assertEqual(told, [Quality.STALE])
 
 

@@ -12,11 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.access.rules import Rules
 from lumina_twisted.bus.events import Sample
-from lumina_twisted.devices.agenda import Task
-from lumina_twisted.devices.budget import CREDIT
-from lumina_twisted.devices.description import Device, Point
-from lumina_twisted.devices.plan import Block
-from lumina_twisted.devices.poller import WHOLE_AGAIN, PortPoller
+from lumina_twisted.devices.describe.description import Device, Point
+from lumina_twisted.devices.poll.plan import Block
+from lumina_twisted.devices.poll.poller import WHOLE_AGAIN, PortPoller
+from lumina_twisted.devices.poll.schedule import CREDIT, Task
 from lumina_twisted.errors import Expired, NotAllowed, ResponseTimeout
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.settings import SerialSettings
@@ -367,7 +366,7 @@ class Faults(PollerCase):
             self.poller.heard("d", "holding", 0, 1)
             self.poller.hurry("d", "holding", 0, 1)
             self.run_for(0.01)
-        self.assertLess(len(self.poller._agenda), 5)
+        self.assertLess(len(self.poller._schedule), 5)
 
     def test_nor_what_is_due_in_a_long_time(self) -> None:
         self.poll(a_device(poll=86400.0), *[a_device(f"d{unit}", unit) for unit in range(2, 9)])
@@ -376,7 +375,7 @@ class Faults(PollerCase):
             self.poller.hurry("d", "holding", 0, 1)
             self.run_for(0.05)
         self.assertGreater(len(self.times()), 200)
-        self.assertLess(len(self.poller._agenda), 100)
+        self.assertLess(len(self.poller._schedule), 100)
 
     def test_a_thousand_blocks_of_a_busy_unit_cost_nothing(self) -> None:
         self.poll(a_device(addresses=tuple(range(0, 2000, 2))), a_device("b", 2))

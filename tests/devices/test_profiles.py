@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.devices.description import Device, Point, Profile
-from lumina_twisted.devices.plan import blocks_of
-from lumina_twisted.devices.shipped import shipped_profiles
+from lumina_twisted.devices.describe.description import Device, Point, Profile
+from lumina_twisted.devices.describe.document import shipped_profiles
+from lumina_twisted.devices.poll.plan import blocks_of
 from lumina_twisted.modbus.values.codec import Value
 
 Row = tuple[str, str, int, str, float]

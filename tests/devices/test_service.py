@@ -13,9 +13,9 @@ from twisted.internet.task import Clock, deferLater
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from lumina_twisted.devices.document import read_devices, read_profiles
+from lumina_twisted.devices.describe.document import read_devices, read_profiles
+from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.devices.service import PlantService
-from lumina_twisted.devices.settings import ValuesSettings
 from lumina_twisted.errors import ConfigError, Stopping, UnknownName
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.valueproto.reading import Quality

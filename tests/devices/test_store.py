@@ -18,10 +18,11 @@ from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from lumina_twisted.devices.database import APPLICATION_ID, VERSION, Configuration, Kept, checkpoint
-from lumina_twisted.devices.state import RESTORED, DeviceStateManager
-from lumina_twisted.devices.store import RETRY, TELL_EVERY, StateStore, StoreSettings
+from lumina_twisted.devices.observe.state import RESTORED
+from lumina_twisted.devices.store.database import APPLICATION_ID, VERSION, Configuration, Kept, checkpoint
+from lumina_twisted.devices.store.state_store import LOG_EVERY, RETRY, StateStore, StoreSettings
 from lumina_twisted.errors import ConfigError
+from lumina_twisted.helpers import DeviceStateManager
 from lumina_twisted.valueproto.reading import Quality, Reading
 
 KILL_AFTER = 1000
@@ -324,7 +325,7 @@ class Trouble(WithAFile):
         self.assertEqual(len(self.logged), 2, self.logged)
         self.assertIn("unable to open database file; look at its disk, and at who may write there", self.logged[0])
         self.assertIn("more than 20 changes of states wait for it", self.logged[1])
-        self.time += TELL_EVERY
+        self.time += LOG_EVERY
         await store.flush()
         self.assertEqual(len(self.logged), 3)
         os.rmdir(self.path)
@@ -423,7 +424,7 @@ class WithAClock(SynchronousTestCase):
         self.assertEqual(call.getTime(), 0.0)
         call.cancel()
         store._timer = None
-        store._trouble = "the disk is full"
+        store.trouble = "the disk is full"
         store.add("boiler", "flow", good(3))
         store.add("boiler", "flow", good(4))
         (call,) = clock.getDelayedCalls()

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.devices import write_turns
-from lumina_twisted.devices.description import Device
+from lumina_twisted.devices import writing as write_turns
+from lumina_twisted.devices.describe.description import Device
 from lumina_twisted.errors import (
     Cancelled,
     Expired,

@@ -14,7 +14,7 @@ from lumina_twisted.bus.events import Sample
 from lumina_twisted.bus.health import HealthChange, UnitState
 from lumina_twisted.errors import Cancelled, UnitOffline, exception_from_code
 from lumina_twisted.framing.rtu import encode_adu
-from lumina_twisted.modbus.codes import is_read
+from lumina_twisted.modbus.functions import is_read
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.priority import lane_of
 from lumina_twisted.simulator.device import SimulatedDevice

@@ -37,7 +37,7 @@ from lumina_twisted.ports import pool as pool_module
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.supervisor import LONGEST_FRUITLESS_WAIT, Connections
+from lumina_twisted.reconnecting import LONGEST_FRUITLESS_WAIT, Connections
 from tests.twistd_process import free_tcp_port
 
 CLOSE: Final = "close"

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.frontends.line_figures import MOST_BYTES
-from lumina_twisted.statistics.faults import Fault
+from lumina_twisted.statistics.counters import Fault
 from lumina_twisted.testing import MemoryPort
 from tests.line_listener import Listener
 

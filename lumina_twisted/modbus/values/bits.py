@@ -8,10 +8,9 @@ from typing import Final
 
 from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder, no_registers, registers_layout
-from lumina_twisted.modbus.values.value import Value, Words, nearest, told
+from lumina_twisted.modbus.values.value import Value, Words, nearest
+from lumina_twisted.text import ON_OFF, brief, on_off
 
-_TYPED: Final = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False,
-                 "0": False}
 NOTHING_SET: Final = "none"
 """What stands for no bit at all."""
 
@@ -51,7 +50,7 @@ class Flag:
             return bool(self._words.number(value))
         if isinstance(value, int) and value in (0, 1):
             return bool(value)
-        raise RequestError(f"{told(value)} is neither true nor false")
+        raise RequestError(f"{brief(value)} is neither true nor false")
 
     def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
         """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
@@ -60,7 +59,7 @@ class Flag:
     def parse(self, text: str) -> Value:
         """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         known = self._words.find(text)
-        is_on = _TYPED.get(text.strip().casefold()) if known is None else bool(known)
+        is_on = ON_OFF.get(text.strip().casefold()) if known is None else bool(known)
         if is_on is not None:
             return self._words.by_number[is_on] if self._words else is_on
         if self._words:
@@ -69,7 +68,7 @@ class Flag:
 
     def format(self, value: Value) -> str:
         """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
-        return ("on" if value else "off") if isinstance(value, bool) else str(value)
+        return on_off(value) if isinstance(value, bool) else str(value)
 
 
 class Bits:
@@ -99,7 +98,7 @@ class Bits:
     def encode(self, value: object, current: Sequence[int] | None) -> tuple[int, ...]:
         """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-            raise RequestError(f"{told(value)} is no list of names of bits")
+            raise RequestError(f"{brief(value)} is no list of names of bits")
         number = sum({self._mask(name) for name in value})
         if self._kept:
             number |= self._number(_checked(current, self._count, "some of the bits")) & self._kept
@@ -128,7 +127,7 @@ class Bits:
     def _mask(self, name: object) -> int:
         mask = self._masks.get(name.casefold()) if isinstance(name, str) else None
         if mask is None:
-            raise RequestError(f"there is no bit {told(name)} here; {nearest(str(name), self._known)}")
+            raise RequestError(f"there is no bit {brief(name)} here; {nearest(str(name), self._known)}")
         return mask
 
 

@@ -11,7 +11,8 @@ from attrs import fields_dict
 from lumina_twisted.modbus.registers import KINDS
 from lumina_twisted.modbus.values.bits import NOTHING_SET
 from lumina_twisted.modbus.values.number import Number, typed_number
-from lumina_twisted.modbus.values.value import Words, nearest, told
+from lumina_twisted.modbus.values.value import Words, nearest
+from lumina_twisted.text import brief
 
 if TYPE_CHECKING:
     from lumina_twisted.modbus.values.codec import ValueCodec
@@ -135,12 +136,12 @@ def _range(codec: ValueCodec) -> Iterator[Fault]:
             codec.type, "big", "big", scale=codec.scale, offset=codec.offset, words=Words({})
         ).ends()
     except OverflowError:
-        yield "scale", f"with {told(float(codec.scale))}, {codec.type} means numbers that are too large for anybody"
+        yield "scale", f"with {brief(float(codec.scale))}, {codec.type} means numbers that are too large for anybody"
         return
     low, high = codec.low, codec.high
     if low is not None and high is not None and low > high:
-        yield "low", f"{told(low)} is above high, {told(high)}"
-    holds = f"{codec.type} as scaled holds {told(lowest)} to {told(highest)}, so nothing could be written"
+        yield "low", f"{brief(low)} is above high, {brief(high)}"
+    holds = f"{codec.type} as scaled holds {brief(lowest)} to {brief(highest)}, so nothing could be written"
     if low is not None and low > highest:
         yield "low", holds
     if high is not None and high < lowest:

@@ -12,7 +12,8 @@ from typing import Final
 from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder, limits, reader, writer
 from lumina_twisted.modbus.values.scale import Scale, exact
-from lumina_twisted.modbus.values.value import Value, Words, nearest, told
+from lumina_twisted.modbus.values.value import Value, Words, nearest
+from lumina_twisted.text import brief, shortest_f32
 
 _TOLERANCE: Final = Fraction(1, 10**6)
 """Of a step, by which a value may miss it: what sums of floats are off, and nobody means."""
@@ -70,7 +71,7 @@ class Number:
         if isinstance(value, str) and self._words:
             return self._write(self._words.number(value))
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise RequestError(f"{told(value)} is no number, as {self._name} needs")
+            raise RequestError(f"{brief(value)} is no number, as {self._name} needs")
         number = exact(value)
         self._check_range(value)
         return self._write(self._whole(value, number)) if self._is_whole else self._fraction(value, number)
@@ -101,10 +102,10 @@ class Number:
         if (low is None or value >= low - dust) and (high is None or value <= high + dust):
             return
         if low is not None and high is not None:
-            raise RequestError(f"{told(value)} is not from {told(low)} to {told(high)}, as it must be to be written")
+            raise RequestError(f"{brief(value)} is not from {brief(low)} to {brief(high)}, as it must be to be written")
         if low is not None:
-            raise RequestError(f"{told(value)} is below {told(low)}, the lowest that may be written")
-        raise RequestError(f"{told(value)} is above {told(high)}, the highest that may be written")
+            raise RequestError(f"{brief(value)} is below {brief(low)}, the lowest that may be written")
+        raise RequestError(f"{brief(value)} is above {brief(high)}, the highest that may be written")
 
     def _whole(self, value: float, wanted: Fraction) -> int:
         """The number that means ``value``; that of a float as near as floats of its size are."""
@@ -119,7 +120,7 @@ class Number:
             raise self._too_large(value)
         one, other = sorted((self._meant(below), self._meant(below + 1)))
         raise RequestError(
-            f"{told(value)} lies between two steps of {self._name}: {told(one)} and {told(other)} can be written"
+            f"{brief(value)} lies between two steps of {self._name}: {brief(one)} and {brief(other)} can be written"
         )
 
     def _fraction(self, value: float, wanted: Fraction) -> tuple[int, ...]:
@@ -130,7 +131,7 @@ class Number:
 
     def _too_large(self, value: float) -> RequestError:
         lowest, highest = self.ends()
-        return RequestError(f"{told(value)} does not fit: {self._name} holds {told(lowest)} to {told(highest)}")
+        return RequestError(f"{brief(value)} does not fit: {self._name} holds {brief(lowest)} to {brief(highest)}")
 
     # -- for people --------------------------------------------------------------------------------------------------
 
@@ -159,8 +160,8 @@ class Number:
             return str(value)
         if self._is_whole and self._scale is not None and self._scale.places <= _MOST_PLACES:
             fixed = f"{value:.{self._scale.places}f}"
-            return fixed if float(fixed) == value else told(value)
-        return shortest_f32(value) if self._kind == "f32" and self._scale is None else told(value)
+            return fixed if float(fixed) == value else brief(value)
+        return brief(shortest_f32(value)) if self._kind == "f32" and self._scale is None else brief(value)
 
 
 def typed_number(text: str) -> int | float | None:
@@ -175,20 +176,7 @@ def typed_number(text: str) -> int | float | None:
         return None
 
 
-def shortest_f32(value: float) -> str:
-    """The fewest digits that mean the same 32 bits: 23.4, which a float of 64 bits has as 23.399999618530273."""
-    try:
-        bits = _F32.pack(value)
-        for digits in range(6, 9):
-            near = float(f"{value:.{digits}g}")
-            if _F32.pack(near) == bits:
-                return told(near)
-        return told(float(f"{value:.9g}"))
-    except OverflowError:
-        return told(value)
-
-
 def _name(kind: str, scale: float, offset: float) -> str:
-    parts = [f"scale {told(float(scale))}"] if scale != 1 else []
-    parts += [f"offset {told(float(offset))}"] if offset else []
+    parts = [f"scale {brief(float(scale))}"] if scale != 1 else []
+    parts += [f"offset {brief(float(offset))}"] if offset else []
     return f"{kind} with {' and '.join(parts)}" if parts else kind

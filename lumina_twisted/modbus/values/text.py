@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.registers import ByteOrder, Encoding, decode_text, encode_text, no_registers
-from lumina_twisted.modbus.values.value import Value, told
+from lumina_twisted.modbus.values.value import Value
+from lumina_twisted.text import brief
 
 
 class Text:
@@ -35,7 +36,7 @@ class Text:
     def encode(self, value: object, current: Sequence[int] | None) -> tuple[int, ...]:
         """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         if not isinstance(value, str):
-            raise RequestError(f"{told(value)} is no text")
+            raise RequestError(f"{brief(value)} is no text")
         if "\0" in value:
             raise RequestError("a NUL ends the text in a register, so it cannot stand within")
         return encode_text(value, self._length, self._encoding, self._byte_order)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from lumina_twisted.errors import RequestError
-from lumina_twisted.schema import close_to
+from lumina_twisted.text import did_you_mean
 
 Value = bool | int | float | str | tuple[str, ...]
 """A coil or a single bit; a number; a text or the word of a number; the names of the bits that are set."""
@@ -71,18 +71,5 @@ class Words:
 def nearest(text: str, known: Iterable[str]) -> str:
     """What to say after a word that nobody knows: the nearest, or those that there are."""
     words = list(known)
-    if near := close_to(text, words):
-        return f"did you mean {near!r}?"
     more = ", …" if len(words) > _MOST_NAMED else ""
-    return f"known are {', '.join(words[:_MOST_NAMED])}{more}"
-
-
-def told(value: object) -> str:
-    """A number as people write it, and anything else as Python does; never endless."""
-    try:
-        text = repr(value)
-    except ValueError:  # of thousands of digits, which Python refuses to write
-        return "a number of that many digits"
-    if isinstance(value, float):
-        return text.removesuffix(".0")
-    return text if len(text) <= 100 else f"{text[:99]}…"
+    return did_you_mean(text, words, f"known are {', '.join(words[:_MOST_NAMED])}{more}")

@@ -1,0 +1,170 @@
+"""What devices have, floor 3: points by name, in one of the four tables of the Modbus data model."""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Final, Literal, TypeVar
+
+from attrs import Factory, field, frozen
+
+from lumina_twisted.devices.describe.settings import DEFAULT_POLL, ProfileSettings
+from lumina_twisted.errors import UnknownName
+from lumina_twisted.modbus.access import Table
+from lumina_twisted.modbus.functions import MAX_READ_BITS, MAX_READ_REGISTERS, FunctionCode
+from lumina_twisted.modbus.values.codec import ValueCodec
+from lumina_twisted.text import close_to
+
+BIT_TABLES: Final = ("coil", "discrete")
+WRITABLE_TABLES: Final = ("coil", "holding")
+MOST_COMPARED: Final = 200
+"""Names that a wrong one is compared with, each for 10 us: a line may have hundreds of wrong names, and a plant 10,000
+names."""
+_READ_CODES: Final[dict[Table, int]] = {
+    "coil": FunctionCode.READ_COILS, "discrete": FunctionCode.READ_DISCRETE_INPUTS,
+    "holding": FunctionCode.READ_HOLDING_REGISTERS, "input": FunctionCode.READ_INPUT_REGISTERS,
+}
+T = TypeVar("T")
+
+
+def read_request(table: Table, address: int, quantity: int) -> bytes:
+    """The PDU of the request that reads these entries."""
+    return struct.pack(">BHH", _READ_CODES[table], address, quantity)
+
+
+@frozen(kw_only=True)
+class Point:
+    """One value of a device. What each field means, :class:`~lumina_twisted.devices.describe.settings.PointSettings`
+    says.
+
+    :param address: of its first entry, from 0.
+    :param poll: seconds between two reads; 0 for only when a client asks for it.
+    """
+
+    name: str
+    table: Table
+    address: int
+    codec: ValueCodec = ValueCodec()
+    unit_of_measure: str = ""
+    writable: bool = False
+    write: Literal["auto", "single", "multiple"] = "auto"
+    read_back: bool = False
+    tolerance: float = 0.0
+    poll: float = DEFAULT_POLL
+    dead_band: float = 0.0
+    summary: str = ""
+    simulate: Any = None
+
+    @property
+    def is_bit(self) -> bool:
+        """Whether its table has bits."""
+        return self.table in BIT_TABLES
+
+    @property
+    def end(self) -> int:
+        """The address behind its last entry."""
+        return self.address + self.codec.width
+
+
+@frozen(kw_only=True, slots=False)
+class Profile(ProfileSettings):
+    """A kind of device.
+
+    :param given: the table it was read from.
+    """
+
+    name: str
+    points: Mapping[str, Point]
+    given: Mapping[str, Any] = field(default=Factory(dict))
+
+
+@frozen(kw_only=True)
+class Device:
+    """A thing at a port and a unit identifier. Its keys are those of
+    :class:`~lumina_twisted.devices.describe.settings.DeviceSettings`, with its profile's values where it says none.
+
+    :param points: by name: its profile's, with what it overrides, and its own.
+    :param line: line settings of its unit that differ from the port's, as ``[ports.NAME.units.N]`` has them.
+    :param given: the table it was read from.
+    """
+
+    name: str
+    port: str
+    unit: int
+    points: Mapping[str, Point]
+    profile: str = ""
+    summary: str = ""
+    hole: int = 0
+    most: int = MAX_READ_REGISTERS
+    configurable: bool = False
+    line: Mapping[str, Any] = field(default=Factory(dict))
+    given: Mapping[str, Any] = field(default=Factory(dict))
+
+    def most_entries(self, table: Table) -> int:
+        """How many entries of a table may be read at a time."""
+        return min(16 * self.most, MAX_READ_BITS) if table in BIT_TABLES else self.most
+
+
+# -- finding values and devices by name -------------------------------------------------------------------------------
+
+
+def matching(names: Iterable[str], pattern: str) -> list[str]:
+    """Those that match; brackets mean nothing special, for no name has any."""
+    if pattern == "*":
+        return list(names)
+    escaped = pattern.replace("[", "[[]")
+    return [name for name in names if fnmatchcase(name, escaped)]
+
+
+def found(name: str, known: Mapping[str, T], what: str) -> T:
+    """What has that name.
+
+    :param what: what it is, in the sentence.
+    :raises UnknownName: with the nearest name there is.
+    """
+    try:
+        return known[name]
+    except KeyError:
+        raise UnknownName(f"there is no {what} {name!r}; {_meant(name, known)}") from None
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    every = list(known)
+    if "*" in name or "?" in name:
+        return "this takes one name, and no pattern; list tells all names"
+    if inside := [one for one in every if one.startswith(f"{name}.")]:
+        return f"it is a device, and its values are {_few(inside, 2)} ({name}.*)"
+    near = close_to(name, _likely(name.lower(), every), 0.5)
+    near = near or next((one for one in every if name and name in one), "")
+    if near:
+        return f"did you mean {near!r}?"
+    if not every:
+        return "there is none at all"
+    return f"there are {_few(every, 5)}"
+
+
+def _few(names: list[str], most: int) -> str:
+    return ", ".join(names[:most]) + (" and more" if len(names) > most else "")
+
+
+def _likely(name: str, every: Sequence[str]) -> Sequence[str]:
+    """The names that may be meant: those of the device, or of the one that has nearly that name."""
+    device, dot, point = name.partition(".")
+    if len(every) <= MOST_COMPARED or not dot:
+        return _neighbours(name, every)
+    devices = dict.fromkeys(one.partition(".")[0] for one in every)
+    if device not in devices:
+        device = close_to(device, _neighbours(device, list(devices)), 0.5) or device
+    its_own = [one for one in every if one.startswith(f"{device}.")]
+    return _neighbours(f"{device}.{point}", its_own or every)
+
+
+def _neighbours(name: str, names: Sequence[str]) -> Sequence[str]:
+    """Those that begin most like it, if there are too many."""
+    if len(names) <= MOST_COMPARED:
+        return names
+    ordered = sorted(names)
+    at = bisect(ordered, name)
+    return ordered[max(0, at - MOST_COMPARED // 2) : at + MOST_COMPARED // 2]

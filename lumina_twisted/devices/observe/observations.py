@@ -1,0 +1,261 @@
+"""What is known of points, from what the ports report, floor 3.
+
+It does not matter who asked: a reply to a client's read says as much as one to the poller's, and a write that the
+device confirmed says what stands there now. A reply replaces what was known unless that is younger, or something was
+written since the request was sent. A point that nobody has read for some of its intervals is stale.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from attrs import define
+
+from lumina_twisted.bus.events import Sample
+from lumina_twisted.devices.describe.description import Device, Point
+from lumina_twisted.devices.observe.state import DeviceStates
+from lumina_twisted.devices.poll.plan import Block
+from lumina_twisted.errors import FrameError, RequestError
+from lumina_twisted.modbus import pdu
+from lumina_twisted.modbus.access import Table
+from lumina_twisted.modbus.functions import BROADCAST, FunctionCode, accesses
+from lumina_twisted.modbus.values.codec import Value
+from lumina_twisted.valueproto.reading import Quality, Reading
+
+NEVER: Final = Reading(None, Quality.STALE, None, "it has not been read yet")
+ONLY_WHEN_ASKED: Final = Reading(None, Quality.STALE, None, "it is read only when somebody asks, as read! does")
+DESCRIBED_ANEW: Final = Reading(None, Quality.STALE, None, "it was described anew, and has not been read since")
+UNPOLLED: Final = 20.0
+"""Seconds that count as the interval of a point that is read only when a client asks for it."""
+_MOST_RANGES: Final = 1024
+"""How many ranges are remembered, for the same ones are read again and again."""
+_REGISTERS: Final[dict[int, Table]] = {
+    FunctionCode.READ_HOLDING_REGISTERS: "holding", FunctionCode.READ_INPUT_REGISTERS: "input",
+}
+_READ: Final = struct.Struct(">BHH")
+_FORMATS: Final = [struct.Struct(f">{quantity}H") for quantity in range(126)]
+
+
+# -- from bytes to entries --------------------------------------------------------------------------------------------
+
+
+class Run(NamedTuple):
+    """Entries of a table from an address on, as they stand there; None for what may have changed in an unknown way."""
+
+    table: Table
+    address: int
+    quantity: int
+    entries: Sequence[int] | None
+
+
+def runs_of(request: bytes, reply: bytes, is_proven: bool = True) -> Iterable[Run]:
+    """What a transaction says of the tables of its unit.
+
+    :param request: its PDU, and ``reply`` that of the reply, which is a normal one; empty if there was none.
+    :param is_proven: whether what was written is there now; else it may be.
+    """
+    table = _REGISTERS.get(request[0])
+    if table is not None and len(request) == _READ.size:
+        _, address, quantity = _READ.unpack(request)
+        if len(reply) == 2 + 2 * quantity:  # the most frequent transaction, without the checks of any other
+            return (Run(table, address, quantity, _FORMATS[quantity].unpack_from(reply, 2)),)
+    return _runs_of_any(request, reply, is_proven)
+
+
+def _runs_of_any(request: bytes, reply: bytes, is_proven: bool) -> Iterator[Run]:
+    if request[0] == FunctionCode.READ_FIFO_QUEUE:
+        return  # what a queue gives is not what stands in its registers
+    try:
+        found = accesses(request)
+    except FrameError:
+        return  # nobody judges what clients send to devices; only the device knows what it means
+    for one in found:
+        if one.table is None:
+            continue
+        quantity = one.end - one.first
+        if one.writes:
+            is_known = is_proven and request[0] != FunctionCode.MASK_WRITE_REGISTER
+            yield Run(one.table, one.first, quantity, one.values if is_known else None)
+        elif reply:
+            read: Any = pdu.decode_reply(reply)
+            yield Run(one.table, one.first, quantity, read.values[:quantity])
+
+
+# -- from entries to points -------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class ObservedPoint:
+    """A point, and when the bus said something of it, in the bus's time.
+
+    :param name: DEVICE.POINT.
+    :param sampled: when its device looked at it last, so that an older reply does not replace a younger one.
+    :param doubted: when it may have been changed last; what was sampled before says nothing of it any more.
+    """
+
+    device: Device
+    point: Point
+    name: str
+    sampled: float = -math.inf
+    doubted: float = -math.inf
+
+    def means(self, other: ObservedPoint) -> bool:
+        """Whether it is the same value at the same place."""
+        ours, theirs = self.device, other.device
+        return (ours.port, ours.unit) == (theirs.port, theirs.unit) and (
+            self.point.table, self.point.address, self.point.codec
+        ) == (other.point.table, other.point.address, other.point.codec)
+
+
+class UnitIndex:
+    """The points of one unit by address.
+
+    :param points: of all devices at that unit; usually there is one.
+    """
+
+    def __init__(self, points: Iterable[ObservedPoint]) -> None:
+        self._points: dict[Table, list[tuple[int, int, ObservedPoint]]] = {}
+        for one in points:
+            self._points.setdefault(one.point.table, []).append((one.point.address, one.point.end, one))
+        for there in self._points.values():
+            there.sort(key=lambda one: one[:2])
+        self._widest = {table: max(end - at for at, end, _ in one) for table, one in self._points.items()}
+        self._known: dict[tuple[Table, int, int], tuple[tuple[int, int, ObservedPoint], ...]] = {}
+
+    def within(self, table: Table, address: int, quantity: int) -> tuple[tuple[int, int, ObservedPoint], ...]:
+        """The points that lie wholly in a run, each with where its entries begin in it, and where they end."""
+        key = table, address, quantity
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= _MOST_RANGES:
+                self._known.clear()
+            end = address + quantity
+            found = self._known[key] = tuple(
+                (at - address, until - address, one)
+                for at, until, one in self._near(table, address, end) if address <= at and until <= end
+            )
+        return found
+
+    def touched(self, table: Table, address: int, quantity: int) -> list[ObservedPoint]:
+        """Those that have at least one entry in it."""
+        end = address + quantity
+        return [one for at, until, one in self._near(table, address, end) if until > address and at < end]
+
+    def _near(self, table: Table, address: int, end: int) -> Iterator[tuple[int, int, ObservedPoint]]:
+        there = self._points.get(table, [])
+        begin = bisect_left(there, (address - self._widest.get(table, 0),), key=lambda one: one[:1])
+        for one in there[begin:]:
+            if one[0] >= end:
+                return
+            yield one
+
+
+class Observations:
+    """Keeps the state of devices. ``points`` are those of all devices, by name.
+
+    :param stale_after: intervals after which a reading is stale.
+    :param now: a clock that never goes back; ``stamp`` is the time of day; both in seconds.
+    """
+
+    def __init__(
+        self, state: DeviceStates, stale_after: float, now: Callable[[], float], stamp: Callable[[], float]
+    ) -> None:
+        self._state = state
+        self._stale_after = stale_after
+        self._now = now
+        self._stamp = stamp
+        self._units: dict[tuple[str, int], UnitIndex] = {}
+        self.points: dict[str, ObservedPoint] = {}
+
+    def describe(self, devices: Iterable[Device]) -> None:
+        """Which devices there are, from now on. What was observed of a point says nothing any more if the point lies
+        elsewhere now, or means something else."""
+        before, self.points = self.points, {}
+        units: dict[tuple[str, int], list[ObservedPoint]] = {}
+        changed = []
+        for device in devices:
+            there = units.setdefault((device.port, device.unit), [])
+            for point in device.points.values():
+                one = ObservedPoint(device, point, f"{device.name}.{point.name}")
+                was = before.get(one.name)
+                if was is not None and one.means(was):
+                    one.sampled, one.doubted = was.sampled, was.doubted
+                elif self._state.reading(device.name, point.name) is not None:
+                    changed.append(one)
+                self.points[one.name] = one
+                there.append(one)
+        self._units = {place: UnitIndex(there) for place, there in units.items()}
+        self._state.dead_bands = {
+            name: one.point.dead_band for name, one in self.points.items() if one.point.dead_band
+        }
+        for one in changed:
+            self._state.update(one.device.name, {one.point.name: DESCRIBED_ANEW})
+
+    def take(self, port: str, sample: Sample) -> Iterator[tuple[Run, set[str]]]:
+        """The state of what a sample says.
+
+        :return: each run of entries, and the devices of which something is known by it.
+        """
+        unit = sample.unit
+        index = self._units.get((port, unit))
+        if index is None and unit != BROADCAST:
+            return
+        for run in runs_of(sample.request, sample.reply, sample.is_proven):
+            if run.entries is None:
+                self._doubt(port, unit, run, sample.sampled_after)
+                yield run, set()
+            elif index is not None:
+                yield run, self._take(index, run, run.entries, sample.sampled_after)
+
+    def failed(self, device: Device, block: Block, why: str) -> None:
+        """A block gave no values; what was known last stays with its points."""
+        readings = {}
+        for point in block.points:
+            known = self._state.reading(device.name, point.name) or NEVER
+            readings[point.name] = Reading(known.value, Quality.BAD, known.time, why)
+        self._state.update(device.name, readings)
+
+    def reading(self, one: ObservedPoint) -> Reading:
+        """What is known of a point, stale if it is too old."""
+        known = self._state.reading(one.device.name, one.point.name)
+        if known is None:
+            return NEVER if one.point.poll else ONLY_WHEN_ASKED
+        limit = self._stale_after * (one.point.poll or UNPOLLED)
+        if known.quality is not Quality.GOOD or self._now() - one.sampled <= limit:
+            return known
+        return Reading(known.value, Quality.STALE, known.time, f"it was read more than {limit:g} s ago")
+
+    def mark_stale(self) -> None:
+        """Sends each point that has become stale; to be called about once a second."""
+        for one in list(self.points.values()):
+            known = self._state.reading(one.device.name, one.point.name)
+            if known is not None and (aged := self.reading(one)) is not known:
+                self._state.update(one.device.name, {one.point.name: aged})
+
+    def _take(self, index: UnitIndex, run: Run, entries: Sequence[int], sampled: float) -> set[str]:
+        when = self._stamp() - max(0.0, self._now() - sampled)
+        devices: dict[str, dict[str, Reading]] = {}
+        for at, end, one in index.within(run.table, run.address, run.quantity):
+            if sampled < one.sampled or sampled < one.doubted:
+                continue
+            one.sampled = sampled
+            value: Value | None
+            try:
+                value, quality, why = one.point.codec.decode(entries[at:end]), Quality.GOOD, ""
+            except RequestError as error:
+                value, quality, why = None, Quality.BAD, str(error)
+            devices.setdefault(one.device.name, {})[one.point.name] = Reading(value, quality, when, why)
+        for device, readings in devices.items():
+            self._state.update(device, readings)
+        return set(devices)
+
+    def _doubt(self, port: str, unit: int, run: Run, since: float) -> None:
+        """Something may have been written there: what was sampled before says nothing of it."""
+        for (at, there), index in self._units.items():
+            if at == port and unit in (BROADCAST, there):
+                for one in index.touched(run.table, run.address, run.quantity):
+                    one.doubted = since

@@ -1,0 +1,1 @@
+"""Reading points at their intervals, floor 3."""

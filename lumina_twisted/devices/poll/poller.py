@@ -1,0 +1,335 @@
+"""Reads the blocks of one port's devices, each at its interval, floor 3.
+
+It asks in the low lane, so that a client's read or write goes before everything that waits there, and never takes more
+than its share of the bus. Blocks of one interval are spread over it. At most one block of a unit is under way, and a
+few in all, so that a unit that does not answer delays the others little. See ``schedule.py``.
+
+The replies reach the state by way of the samples of the port, whoever asked; so a block that a client has just read is
+not read again before its interval is over. From here the state learns only what went wrong.
+
+A unit that is offline is asked for one block only, which the bus makes its probe; all others wait until it is back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lumina_twisted.bus.health import HealthChange, UnitState
+from lumina_twisted.devices.describe.description import Device, read_request
+from lumina_twisted.devices.poll.plan import Block, blocks_of
+from lumina_twisted.devices.poll.schedule import LONGEST_WAIT, OTHERS_REPLIES, Budget, Congestion, Schedule, Task
+from lumina_twisted.errors import (
+    Cancelled,
+    Expired,
+    IllegalDataAddress,
+    IllegalDataValue,
+    LuminaError,
+    ModbusException,
+    NotAllowed,
+    Overloaded,
+    QueueFull,
+    Stopping,
+    UnitOffline,
+)
+from lumina_twisted.modbus.access import Table
+from lumina_twisted.ports.interfaces import Port
+
+_log: Final = Logger(namespace="lumina.poller")
+
+UNDER_WAY: Final = 3
+"""Blocks that are asked for at a time, each of another unit."""
+PATIENCE: Final = 10.0
+"""Seconds that a block may take, its turn included. To wait longer is useless: the reading is stale by then."""
+FIRST_WITHIN: Final = 2.0
+"""Seconds within which every block is read for the first time, if the bus allows; only then they spread."""
+GOLDEN: Final = 0.618034
+"""Multiples of the golden ratio spread any number of blocks evenly over an interval, however many there are already."""
+SHORTEST_PAUSE: Final = 0.0005
+"""Seconds between two looks, so that the sum of many small errors of a float is no endless loop."""
+OFFLINE_PAUSE: Final = 1.0
+"""Seconds between two questions to a unit that is offline; the bus refuses most of them at no cost."""
+TOO_LATE: Final = 2.0
+"""Intervals by which a block may be late before the log says so; then its points are stale, or about to be."""
+LOG_EVERY: Final = 3600.0
+"""Seconds until it says so again."""
+WHOLE_AGAIN: Final = 600.0
+"""Seconds after which a device is asked again for the blocks that it refused: many refuse all while they start."""
+_LATE: Final = (Cancelled, Expired, Overloaded, QueueFull, Stopping)
+"""Not the device's fault: what was known stays, and becomes stale in its time."""
+_TOO_MUCH_IS_POLLED: Final = (
+    "it takes more of the bus than poll_share allows, or than others leave; poll less often, or see which unit does not"
+    " answer"
+)
+_TOO_MUCH: Final = (IllegalDataAddress, IllegalDataValue, NotAllowed)
+"""How devices refuse a block that has an address, or a size, which they do not have; and how a port does one with an
+address that its rules keep."""
+
+Fault = Callable[[Device, Block, str], None]
+"""Takes a device, the block that gave no values, and why."""
+
+
+class PortPoller:
+    """The poller of one port. It is the client that its requests belong to.
+
+    :param share: of the bus, above 0 and up to 1.
+    :param clock: for its delayed calls, and ``now`` for the time; both in seconds.
+    :param failed: is called with what went wrong.
+    """
+
+    def __init__(
+        self, port: Port, devices: Iterable[Device], share: float, clock: Any, now: Callable[[], float], failed: Fault
+    ) -> None:
+        self.port = port
+        self._clock = clock
+        self._now = now
+        self._failed = failed
+        self._budget = Budget(share, now())
+        self._used = 0.0
+        self._congestion = Congestion()
+        self._schedule = Schedule()
+        self._tasks: dict[str, list[Task]] = {}
+        self._busy_units: set[int] = set()
+        self._offline: set[int] = set()
+        self._late_logged = -math.inf
+        self._whole_again: dict[str, float] = {}
+        """When the devices that refused a block are asked for it again."""
+        self._call: IDelayedCall | None = None
+        self._stop_watching: Callable[[], None] | None = None
+        self.reads = 0
+        """Blocks that were asked for."""
+        self.replies = 0
+        """Those that came on the port, whoever asked; the plant counts them here."""
+        self._devices = list(devices)
+
+    def __str__(self) -> str:
+        """As the figures of a port name it."""
+        return "the poller"
+
+    # -- its life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begins to ask."""
+        self.port.meter(self)
+        self._used = self.port.used_by(self)
+        self._stop_watching = self.port.watch(self._on_health)
+        self._offline = set()
+        for device in self._devices:
+            self.add(device)
+
+    def stop(self) -> None:
+        """Asks no more, and takes back what it asked for."""
+        if self._stop_watching is not None:
+            self._stop_watching()
+            self._stop_watching = None
+        for name in list(self._tasks):
+            self.remove(name)
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def add(self, device: Device) -> None:
+        """Asks for the blocks of one more device from now on."""
+        now = self._now()
+        others = sum(len(tasks) for tasks in self._tasks.values())
+        made = self._tasks[device.name] = []
+        for block in blocks_of(device):
+            others += 1
+            phase = others * GOLDEN % 1.0
+            task = self._task(device, block, now + phase * min(block.poll, FIRST_WITHIN))
+            task.first_pause = block.poll * (1.0 if block.poll <= FIRST_WITHIN else 0.5 + phase / 2)
+            made.append(task)
+        if device.unit in self._offline:
+            self._fail_offline(made)
+        self._wake()
+
+    def remove(self, name: str) -> None:
+        """Asks for none of a device's any more."""
+        self._whole_again.pop(name, None)
+        for task in self._tasks.pop(name, []):
+            task.is_over = True
+            if task.asked is not None:
+                task.asked.cancel()
+
+    def hurry(self, name: str, table: Table, address: int, quantity: int) -> None:
+        """What stands there may have changed: it is read as soon as that can be."""
+        now = self._now()
+        for task in self._tasks.get(name, []):
+            if task.due > now and task.asked is None and task.block.meets(table, address, quantity):
+                self._schedule.put(task, now)
+        self._wake()
+
+    def heard(self, name: str, table: Table, address: int, quantity: int) -> None:
+        """Somebody has read that much just now: blocks that lie in it have their next turn an interval later."""
+        for task in self._tasks.get(name, []):
+            if task.asked is None and task.block.lies_in(table, address, quantity):
+                task.due = max(task.due, self._now() + task.block.poll)
+
+    # -- turns ---------------------------------------------------------------------------------------------------------
+
+    def _task(self, device: Device, block: Block, due: float) -> Task:
+        request = read_request(block.table, block.address, block.quantity)
+        task = Task(device, block, due, request, self.port.cost_of(device.unit, request))
+        self._schedule.put(task, due)
+        return task
+
+    def _wake(self, wait: float = 0.0) -> None:
+        """Looks again after so many seconds."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        if self._stop_watching is not None:
+            self._call = self._clock.callLater(wait, self._turn)
+
+    def _turn(self) -> None:
+        """Asks for all that is due, as far as that may be now."""
+        self._call = None
+        now = self._now()
+        wait = PATIENCE
+        while len(self._busy_units) < UNDER_WAY and (task := self._schedule.first(self._busy_units)) is not None:
+            pause = max(task.due - now, self._congestion.wait(now, bool(self._busy_units)))
+            if pause <= 0:
+                pause = self._budget.wait(task.cost, now)
+            if pause > 0:
+                wait = pause
+                break
+            self._ask(task, now)
+        if self._schedule:
+            self._wake(max(wait, SHORTEST_PAUSE))
+
+    def _ask(self, task: Task, now: float) -> None:
+        unit = task.device.unit
+        if unit in self._offline and task is not self._tasks[task.device.name][0]:
+            self._schedule.put(task, now + max(task.block.poll, OFFLINE_PAUSE))
+            return
+        if now > max(task.due + TOO_LATE * task.block.poll, self._late_logged + LOG_EVERY):
+            self._log_late(task, now)
+        self.reads += 1
+        self._busy_units.add(unit)
+        self._budget.begin(task.cost)
+        self._congestion.begin(now)
+        is_low = not self._congestion.is_there(now)
+        asked = self.port.request(
+            self, unit, task.request, timeout=PATIENCE, priority="low" if is_low else "normal", max_age=0.0
+        )
+        task.asked = asked
+        if is_low and not asked.called:
+            self._be_patient(task)
+        asked.addCallbacks(lambda _: self._is_back(unit), self._on_failure, errbackArgs=(task,))
+        asked.addBoth(self._ended, task)
+
+    def _be_patient(self, task: Task) -> None:
+        task.begin = self.port.used_by(self), self.replies
+        task.patience = self._clock.callLater(LONGEST_WAIT, self._press, task)
+
+    def _press(self, task: Task) -> None:
+        """It has waited long in the low lane. If the poller got nothing meanwhile and others did, it is asked for in
+        the normal lane. A slow device of the poller's own is no reason."""
+        used, replies = task.begin
+        is_served = self.port.used_by(self) > used or self.replies < replies + OTHERS_REPLIES
+        if is_served and not self._congestion.is_there(self._now()):
+            self._be_patient(task)
+            return
+        task.patience = None
+        assert task.asked is not None, "it has not ended"
+        self._congestion.noticed(self._now())
+        task.due, task.first_pause = self._now(), SHORTEST_PAUSE
+        task.asked.cancel()
+
+    def _log_late(self, task: Task, now: float) -> None:
+        self._late_logged = now
+        _log.warn(
+            "{port}: what is read at intervals comes late, {device} by {late:.1f} s: {why}",
+            port=self.port.name, device=task.device.name, late=now - task.due,
+            why=self.port.describe().slow_because() or _TOO_MUCH_IS_POLLED,
+        )
+
+    def _ended(self, result: object, task: Task) -> None:
+        now = self._now()
+        task.asked = None
+        if task.patience is not None:
+            task.patience.cancel()
+            task.patience = None
+        self._busy_units.discard(task.device.unit)
+        used, self._used = self.port.used_by(self) - self._used, self.port.used_by(self)
+        self._budget.end(task.cost, used)
+        self._congestion.end(now, used)
+        if isinstance(result, Failure) and not task.is_over:
+            _log.failure("polling failed within Lumina", result)
+        if not task.is_over:
+            pause, task.first_pause = task.first_pause or task.block.poll, 0.0
+            if task.device.unit in self._offline:
+                pause = max(pause, OFFLINE_PAUSE)
+            missed = task.due + pause < now
+            self._schedule.put(task, now if missed else task.due + pause)
+            if now >= self._whole_again.get(task.device.name, math.inf):
+                self.remove(task.device.name)
+                self.add(task.device)
+        self._wake()
+
+    # -- what goes wrong -----------------------------------------------------------------------------------------------
+
+    def _on_failure(self, failure: Failure, task: Task) -> Failure | None:
+        error = failure.value
+        if not isinstance(error, LuminaError):
+            return failure
+        unit = task.device.unit
+        if isinstance(error, UnitOffline) and not task.is_over:
+            self._is_gone(unit)
+        elif isinstance(error, ModbusException):
+            self._is_back(unit)
+        if isinstance(error, _LATE) or task.is_over or unit in self._offline:
+            return None
+        if isinstance(error, _TOO_MUCH) and (halves := task.block.halves()):
+            self._split(task, halves, str(error))
+            return None
+        self._failed(task.device, task.block, str(error))
+        return None
+
+    def _split(self, task: Task, halves: tuple[Block, Block], why: str) -> None:
+        """Not all of it is to be had: each half is asked for itself from now on."""
+        block, device, now = task.block, task.device, self._now()
+        last = block.address + block.quantity - 1
+        _log.info(
+            "{device}: {table} {first} to {last} cannot be read as one block, {why}; its halves are read apart from now"
+            " on", device=device.name, table=block.table, first=block.address, last=last, why=why,
+        )
+        task.is_over = True
+        tasks = self._tasks[device.name]
+        at = tasks.index(task)  # the first is what an offline unit is asked for, and of the shortest interval
+        tasks[at : at + 1] = [self._task(device, half, now) for half in halves]
+        self._whole_again.setdefault(device.name, now + WHOLE_AGAIN)
+
+    def _on_health(self, change: HealthChange) -> None:
+        if change.serial != self.port.serial_for(change.unit):
+            return  # who asks at a wrong speed finds nobody
+        if change.state is UnitState.OFFLINE:
+            self._is_gone(change.unit)
+        else:
+            self._is_back(change.unit)
+            self._wake()
+
+    def _is_gone(self, unit: int) -> None:
+        if unit not in self._offline:
+            self._offline.add(unit)
+            self._fail_offline(self._of_unit(unit))
+
+    def _fail_offline(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            self._failed(task.device, task.block, f"unit {task.device.unit} on {self.port.name} is offline")
+
+    def _is_back(self, unit: int) -> None:
+        """It answered somebody; that it was offline may be old news."""
+        if unit in self._offline:
+            self._offline.discard(unit)
+            for task in self._of_unit(unit):
+                if task.asked is None:
+                    self._schedule.put(task, self._now())
+
+    def _of_unit(self, unit: int) -> list[Task]:
+        return [task for tasks in self._tasks.values() for task in tasks if task.device.unit == unit]

@@ -1,0 +1,281 @@
+"""The SQLite file of the store, floor 3: opening, checking, reading and writing it.
+
+All of this runs in the one thread of a pool of Twisted's, which has the one connection. The file is in WAL mode, where
+a commit survives the death of the process in any case. What a power cut may take is decided for each transaction:
+
+* readings and changes are committed with ``synchronous=NORMAL``: the file is never torn, but the commits since the last
+  checkpoint may be gone. That spares a memory card a flush each second.
+* a configuration, and the last batch at a stop, are committed with ``synchronous=FULL``: they are on the disk before
+  the caller gets its answer, and with them all that was committed before.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import pathlib
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final
+
+from attrs import Factory, frozen
+from twisted.enterprise import adbapi
+
+from lumina_twisted.files import make_file
+from lumina_twisted.valueproto.reading import Quality, Reading
+
+Change = tuple[str, str, Reading]
+"""A device, a point, and what is known of it."""
+
+APPLICATION_ID: Final = 0x4C756D69
+"""``Lumi``, in the header of the file: another program's file has another (SQLite file format, section 1.3.15)."""
+VERSION: Final = 1
+_COLUMNS: Final = "device TEXT NOT NULL, point TEXT NOT NULL, value TEXT NOT NULL, quality TEXT NOT NULL, time REAL," \
+    " why TEXT NOT NULL"
+SCHEMA: Final = f"""
+BEGIN;
+CREATE TABLE readings ({_COLUMNS}, PRIMARY KEY (device, point)) WITHOUT ROWID;
+CREATE TABLE changes (id INTEGER PRIMARY KEY, {_COLUMNS});
+CREATE TABLE configurations (device TEXT PRIMARY KEY, type TEXT NOT NULL, config TEXT NOT NULL) WITHOUT ROWID;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_PASSING: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+"""What says nothing against the connection."""
+
+
+class Damaged(Exception):
+    """The file cannot be used, and nobody else's: it is to be set aside."""
+
+
+class NotOurs(sqlite3.OperationalError):
+    """Another program's database, or a text, which is left alone."""
+
+
+@frozen
+class Configuration:
+    """What was set for a device: its type, and plain data."""
+
+    type: str
+    config: Mapping[str, Any]
+
+
+@frozen
+class Kept:
+    """What the file held when it was opened.
+
+    :param readings: the last one of each point, by device and point.
+    :param changes: the last ones of each point, the oldest first.
+    :param configurations: by device.
+    :param unreadable: what each row holds that cannot be read, for a person.
+    """
+
+    readings: Mapping[tuple[str, str], Reading] = Factory(dict)
+    changes: Mapping[tuple[str, str], list[Reading]] = Factory(dict)
+    configurations: Mapping[str, Configuration] = Factory(dict)
+    unreadable: tuple[str, ...] = ()
+
+
+class Database(adbapi.ConnectionPool):
+    """One connection in one thread, checked when it is opened.
+
+    :ivar messages: for the log; the thread adds them, the reactor takes them.
+    """
+
+    def __init__(self, path: str, reactor: Any) -> None:
+        super().__init__(
+            "sqlite3", path, check_same_thread=False, cp_reactor=reactor, cp_min=1, cp_max=1, cp_openfun=self._opened,
+            cp_name="state",
+        )
+        self._path = pathlib.Path(path)
+        self._is_suspect = False
+        self._was_ours = False
+        self.messages: deque[str] = deque(maxlen=100)
+
+    def connect(self) -> Any:
+        """The connection; opens the file first if it is not open, or if something was wrong with it."""
+        if self._is_suspect:
+            self.disconnect(self.connections.get(self.threadID()))
+            self._is_suspect = False
+        if self.connections:
+            return super().connect()
+        try:
+            make_file(self._path)  # SQLite gives its mode to the files beside it
+            return super().connect()
+        except Damaged:
+            make_file(self._path)
+            return super().connect()  # it is another one now
+
+    def suspect(self, error: BaseException) -> bool:
+        """Judges what a transaction failed of.
+
+        :return: whether it may be tried again, if need be on a file that is opened and checked anew.
+        """
+        if not isinstance(error, (sqlite3.OperationalError, OSError)) and not _is_damage(error):
+            return False
+        self._is_suspect = _code(error) not in _PASSING
+        return True
+
+    def _opened(self, connection: sqlite3.Connection) -> None:
+        try:
+            _prepare(connection)
+            self._was_ours = True
+        except Exception as error:
+            try:
+                if _is_damage(error):
+                    self._leave_alone_a_text()
+                    self._set_aside(str(error))
+                    raise Damaged(str(error)) from None
+                raise
+            finally:
+                connection.close()
+
+    def _leave_alone_a_text(self) -> None:
+        """Damage makes no text of a database: whoever named this file was mistaken, and others need it where it is.
+
+        :raises NotOurs: if it is one, and was not this program's until now.
+        """
+        has_log = self._path.with_name(f"{self._path.name}-wal").exists()
+        if not self._was_ours and not has_log and _is_text(self._path):
+            raise NotOurs("it is a text, and no database; name another file")
+
+    def _set_aside(self, why: str) -> None:
+        """With what belongs to it: a new file would take the old one's log for its own. It is still open, for closing
+        it deletes the log."""
+        aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        while aside.exists():
+            aside = aside.with_name(f"{aside.name}-again")
+        self._path.rename(aside)
+        for tail in ("-wal", "-shm"):
+            beside = self._path.with_name(self._path.name + tail)
+            if beside.exists():
+                beside.rename(aside.with_name(aside.name + tail))
+        self.messages.append(
+            f"{self._path} cannot be used: {why}. It was set aside as {aside.name}, and a new file was begun: states,"
+            " their history and what was configured by clients begin anew"
+        )
+
+
+def _code(error: BaseException) -> int:
+    """SQLite's primary result code; 0 if it is none of its errors."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _is_damage(error: BaseException) -> bool:
+    return isinstance(error, Damaged) or _code(error) in _DAMAGE
+
+
+def _is_text(path: pathlib.Path) -> bool:
+    """Whether it begins as UTF-8 without a NUL; its first characters show it."""
+    with path.open("rb") as file:
+        begin = file.read(4096)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(begin)  # the last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return bool(begin) and b"\0" not in begin
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Checks a file that has just been opened, and makes its tables if it is new.
+
+    :raises Damaged: if it is damaged, or newer than this program.
+    :raises NotOurs: if it is another program's.
+    """
+    application = _one(connection, "PRAGMA application_id")
+    version = _one(connection, "PRAGMA user_version")
+    is_empty = not _one(connection, "SELECT count(*) FROM sqlite_master")
+    if application != APPLICATION_ID and not (application == 0 and is_empty):
+        raise NotOurs("it is another program's database; name another file")
+    if version > VERSION:
+        raise Damaged(f"a newer Lumina wrote it (version {version} of its tables, this one knows {VERSION})")
+    found = _one(connection, "PRAGMA quick_check(1)")
+    if found != "ok":
+        raise Damaged(f"the check found: {found}")
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    connection.execute("PRAGMA journal_mode = WAL")
+    if is_empty:
+        connection.executescript(SCHEMA)
+
+
+def _one(connection: sqlite3.Connection, statement: str) -> Any:
+    return connection.execute(statement).fetchone()[0]
+
+
+# -- transactions: each is given the cursor, and is committed when it returns -----------------------------------------
+
+
+def write(cursor: Any, changes: list[Change], history_rows: int) -> None:
+    """Adds changes, and deletes the oldest of more than ``history_rows``."""
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.executemany("INSERT INTO changes VALUES (NULL, ?, ?, ?, ?, ?, ?)", _rows(changes))
+    write_readings(cursor, {(device, point): (device, point, reading) for device, point, reading in changes}.values())
+    cursor.execute("DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?", (history_rows,))
+
+
+def write_readings(cursor: Any, readings: Iterable[Change]) -> None:
+    """Replaces the last readings of these points."""
+    cursor.executemany("INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?, ?)", _rows(readings))
+
+
+def finish(cursor: Any, readings: list[Change]) -> None:
+    """The last transaction before a stop."""
+    cursor.execute("PRAGMA synchronous = FULL")
+    write_readings(cursor, readings)
+
+
+def checkpoint(cursor: Any) -> None:
+    """Brings all that was committed into the file itself; else closing it would, in the reactor's thread."""
+    cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def write_configuration(cursor: Any, device: str, type_: str, config: str) -> None:
+    """Replaces what is configured for a device; on the disk when it is committed."""
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("INSERT OR REPLACE INTO configurations VALUES (?, ?, ?)", (device, type_, config))
+
+
+def delete_configuration(cursor: Any, device: str) -> None:
+    """Forgets what is configured for a device; on the disk when it is committed."""
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("DELETE FROM configurations WHERE device = ?", (device,))
+
+
+def load(cursor: Any, history: int) -> Kept:
+    """All that the file holds, ``history`` changes a point at most."""
+    changes: dict[tuple[str, str], deque[Reading]] = {}
+    lost: list[str] = []
+    for key, reading in _readings(cursor.execute(f"SELECT {_NAMES} FROM changes ORDER BY id"), lost):
+        changes.setdefault(key, deque(maxlen=history)).append(reading)
+    readings = dict(_readings(cursor.execute(f"SELECT {_NAMES} FROM readings"), lost))
+    configured = {}
+    for device, type_, config in cursor.execute("SELECT device, type, config FROM configurations"):
+        try:
+            configured[device] = Configuration(type_, json.loads(config))
+        except ValueError:
+            lost.insert(0, f"what was configured of {device}")
+    return Kept(readings, {key: list(kept) for key, kept in changes.items()}, configured, tuple(lost))
+
+
+_NAMES: Final = "device, point, value, quality, time, why"
+
+
+def _rows(changes: Iterable[Change]) -> Iterator[tuple[Any, ...]]:
+    """One at a time: between two the other threads have their turn."""
+    for device, point, reading in changes:
+        yield device, point, json.dumps(reading.value), reading.quality.value, reading.time, reading.why
+
+
+def _readings(rows: Iterable[tuple[Any, ...]], lost: list[str]) -> Iterator[tuple[tuple[str, str], Reading]]:
+    for device, point, text, quality, when, why in rows:
+        try:
+            value = json.loads(text)
+            value = tuple(value) if isinstance(value, list) else value
+            yield (device, point), Reading(value, Quality(quality), when, why)
+        except ValueError:  # a bit has flipped; SQLite has no checksums
+            lost.append(f"a value of {device}.{point}")

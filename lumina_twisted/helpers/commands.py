@@ -1,0 +1,337 @@
+"""What a program does with its commands, floor 4: ``CommandValidator`` checks them by the rules that ports have (M14),
+``CommandPrioritizer`` keeps them in the queue that ports have (M12), ``RetryManager`` sends them again with the pauses
+that a bus makes (M11).
+
+What they return can be awaited in both worlds: an asyncio future in a task of asyncio's, a Deferred anywhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from itertools import count
+from typing import Any, Final
+
+from attrs import define, frozen
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import deferLater
+
+from lumina_twisted.access.rules import Rules, parse_rule
+from lumina_twisted.awaiting import awaitable, in_asyncio_task, in_callers_world
+from lumina_twisted.bus.queue import RequestQueue
+from lumina_twisted.bus.retry import Backoff
+from lumina_twisted.errors import (
+    Acknowledge,
+    Cancelled,
+    ConfigError,
+    FrameError,
+    LuminaError,
+    ModbusException,
+    NotAllowed,
+    OutcomeUnknown,
+    QueueFull,
+    RequestError,
+    ServerDeviceBusy,
+)
+from lumina_twisted.framing.crc import append_crc, crc16
+from lumina_twisted.framing.rtu import OVERHEAD, check_request_frame
+from lumina_twisted.modbus.functions import request_length
+from lumina_twisted.modbus.pdu import decode_request
+from lumina_twisted.priority import Priority, lane_of
+
+_PORTS: Final = 256
+"""Ports whose rules are kept ready."""
+
+
+@frozen
+class _Pattern:
+    text: str
+    port: str
+    deny: bool
+
+
+class CommandValidator:
+    """Says of commands whether they are well formed and whether its patterns let them pass. Without a pattern every
+    well-formed command passes; the patterns of a port of the service are its ``allow`` and ``deny``."""
+
+    def __init__(self) -> None:
+        self._patterns: list[_Pattern] = []
+        self._rules_for = lru_cache(_PORTS)(self._make_rules)
+
+    def register_pattern(self, pattern: str, port: str = "*", deny: bool = False) -> None:
+        """One more rule.
+
+        :param pattern: as ``read * holding 0-99``, ``write 2 coil 0-7,16``, ``write * holding 100-199 0-500``,
+            ``any 1-20`` or ``function 43 *``; see :mod:`lumina_twisted.access.rules`.
+        :param port: for which ports: a name or path in which ``*`` and ``?`` stand for others.
+        :param deny: whether it forbids. As soon as a port has patterns that allow, it takes nothing else.
+        :raises RequestError: if it is no rule, with a sentence that says what to write.
+        """
+        parse_rule(pattern)
+        self._patterns.append(_Pattern(pattern, port, deny))
+        self._rules_for.cache_clear()
+
+    def validate_command(self, command_data: Any, port: str = "") -> Any:
+        """Whether a command may be sent; :meth:`fault` says why not, and what its parameters are.
+
+        :return: something to await: it gives True or False, and does not fail.
+        """
+        return in_callers_world(succeed(self.fault(command_data, port) is None))
+
+    def fault(self, command_data: Any, port: str = "") -> str | None:
+        """Why a command may not be sent, as a sentence; None if it may.
+
+        :param command_data: unit and PDU as bytes or as hexadecimal digits, with the CRC or without it; or the mapping
+            that a client's ``send_command`` takes, whose ``command`` that is.
+        :param port: name or path of the port that it is for, if it is no mapping with a ``port``. Patterns for certain
+            ports do not hold for a command without one.
+        """
+        try:
+            if isinstance(command_data, Mapping):
+                port = command_data.get("port", port)
+                command_data = command_data.get("command")
+            frame = _frame_of(command_data)
+            decode_request(frame[1:-2])
+        except LuminaError as error:
+            return str(error)
+        fault = self._rules_for(str(port)).fault(frame[0], frame[1:-2])
+        return (f"not on {port}, {fault}" if port else fault) if fault else None
+
+    def _make_rules(self, port: str) -> Rules:
+        held = [one for one in self._patterns if fnmatchcase(port, one.port)]
+        return Rules((one.text for one in held if not one.deny), (one.text for one in held if one.deny))
+
+
+def _frame_of(command: Any) -> bytes:
+    """The RTU frame of a request.
+
+    :raises LuminaError: if it is none.
+    """
+    body = _octets(command)
+    if len(body) < 2:
+        raise RequestError(f"a command has a unit and a function code at least, not {len(body)} bytes")
+    try:
+        check_request_frame(body)
+    except FrameError:
+        if len(body) > OVERHEAD and request_length(body, 1) == len(body) - OVERHEAD and crc16(body):
+            wrong, right = (one[-2:].hex().upper() for one in (body, append_crc(body[:-2])))
+            raise FrameError(
+                f"wrong CRC {wrong}, the right one of the bytes before it is {right}; it may be left out",
+                unit=body[0], function_code=body[1], frame=body,
+            ) from None
+        check_request_frame(append_crc(body))
+        return append_crc(body)
+    return body
+
+
+def _octets(command: Any) -> bytes:
+    try:
+        if isinstance(command, str):
+            return bytes.fromhex(command)
+        if isinstance(command, bytes | bytearray | memoryview):
+            return bytes(command)
+    except ValueError:
+        pass
+    raise RequestError(f"a command is bytes or hexadecimal digits, two a byte, not {str(command)[:40]!r}")
+
+
+_COST: Final = 1.0
+"""Of each turn, for nobody here knows what a command will take; not 0, for the queue keeps whoever had a free turn."""
+
+
+@define(eq=False)
+class _Command:
+    """What the queue takes. A port keeps the order of the requests to one unit. Here nobody knows what a command is
+    for, so each has a ``unit`` of its own, and only lanes, ages and turns count."""
+
+    data: Any
+    client: Hashable
+    unit: int
+    lane: int
+    arrived: float
+    cost: float = 0.0
+    is_waiting: bool = False
+
+
+class CommandPrioritizer:
+    """Commands in three lanes: what waits in a higher one is taken first, what waits long rises to the next, and within
+    a lane clients take turns; see :mod:`lumina_twisted.bus.queue`.
+
+    A task of asyncio's may be cancelled after it was notified of a command. So there a command leaves the queue in the
+    very step in which its taker goes on.
+
+    :param limit: how many may wait.
+    :param limit_per_client: how many of one client; as many as in all if it is not given.
+    :param now: a clock that never goes back, in seconds.
+    :raises ValueError: if a limit is less than 1.
+    """
+
+    def __init__(
+        self, limit: int = 1000, limit_per_client: int | None = None, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        limit_per_client = limit if limit_per_client is None else limit_per_client
+        if limit < 1 or limit_per_client < 1:
+            raise ValueError("limit and limit_per_client are 1 or more")
+        self._queue: RequestQueue[_Command] = RequestQueue(limit, limit_per_client)
+        self._now = now
+        self._units = count(1)  # 0 would be a broadcast
+        self._takers: deque[Deferred[Any] | asyncio.Future[None]] = deque()
+        self._promised = 0
+        """Tasks that were notified of a command, and have not taken it yet."""
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._queue)
+
+    def enqueue_command(self, priority: Priority, data: Any, client: Hashable = None) -> Any:
+        """Puts a command into the queue, at once.
+
+        :param data: whatever :meth:`get_next_command` is to give.
+        :param client: whose command it is, where several are to have their turns.
+        :return: something to await: it gives None, or fails with :class:`~lumina_twisted.errors.RequestError` (there is
+            no such priority) or :class:`~lumina_twisted.errors.QueueFull`; then the command does not wait.
+        """
+        try:
+            now = self._now()
+            command = _Command(data, client, next(self._units), lane_of(priority), now)
+            self._queue.put(command, now)
+        except QueueFull:
+            waiting = f"{len(self._queue)} commands wait already"
+            return _ended(QueueFull(f"{waiting}; take some, or raise limit or limit_per_client"))
+        except LuminaError as error:
+            return _ended(error)
+        self._notify_takers()
+        return _ended()
+
+    def get_next_command(self) -> Any:
+        """Takes the command whose turn it is.
+
+        :return: something to await: it gives the command's data as soon as there is one; who came first is given the
+            first. Cancelling it takes nothing. In a task of asyncio's it is a coroutine, which begins when it is
+            awaited.
+        """
+        if in_asyncio_task():
+            return self._next_in_task()
+        if self._has_spare:
+            return succeed(self._take())
+        taker: Deferred[Any] = Deferred(self._takers.remove)
+        self._takers.append(taker)
+        return taker
+
+    @property
+    def _has_spare(self) -> bool:
+        return len(self._queue) > self._promised
+
+    def _take(self) -> Any:
+        now = self._now()
+        command, _ = self._queue.first(now, lambda _: -math.inf)
+        assert command is not None, "there is one"
+        self._queue.take(command)
+        self._queue.charge(command.client, _COST, now)
+        return command.data
+
+    def _notify_takers(self) -> None:
+        while self._takers and self._has_spare:
+            taker = self._takers.popleft()
+            if isinstance(taker, Deferred):
+                taker.callback(self._take())
+            elif not taker.done():  # else it was cancelled a moment ago
+                self._promised += 1
+                taker.set_result(None)
+
+    async def _next_in_task(self) -> Any:
+        if not self._has_spare:
+            taker: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._takers.append(taker)
+            try:
+                await taker
+            except BaseException:
+                self._withdraw(taker)
+                raise
+            self._promised -= 1
+        return self._take()
+
+    def _withdraw(self, taker: asyncio.Future[None]) -> None:
+        """Its task was cancelled; if it had been notified of a command, the next one gets that."""
+        if taker in self._takers:
+            self._takers.remove(taker)
+        elif not taker.cancelled():
+            self._promised -= 1
+            self._notify_takers()
+
+
+def _ended(error: LuminaError | None = None) -> Any:
+    """What ends at once, in the world of the caller."""
+    return in_callers_world(succeed(None) if error is None else fail(error))
+
+
+_FINAL = (OutcomeUnknown, RequestError, ConfigError, Cancelled, NotAllowed)
+"""To repeat these would be dangerous, or useless."""
+
+
+def worth_retrying(error: Exception) -> bool:
+    """Whether to try again after ``error``: not when a write may have been carried out, when the caller is at fault, or
+    when the device refused; yes when it is busy, and after anything else."""
+    if isinstance(error, ModbusException):
+        return isinstance(error, ServerDeviceBusy | Acknowledge)
+    return not isinstance(error, _FINAL)
+
+
+class RetryManager:
+    """Calls a function until it succeeds, with pauses that grow.
+
+    :param max_retries: how often it is called again after the first time.
+    :param backoff_factor: by what each pause grows.
+    :param initial_delay: seconds of the pause before the second retry; the first follows at once.
+    :param retry_on: says of an error whether to try again.
+    :param clock: for the pauses, outside asyncio; the program's own reactor if it is not given.
+    """
+
+    def __init__(
+        self, max_retries: int = 3, backoff_factor: float = 1.5, initial_delay: float = 0.1, *,
+        retry_on: Callable[[Exception], bool] = worth_retrying, clock: Any = None,
+    ) -> None:
+        if max_retries < 0 or backoff_factor < 1 or initial_delay < 0:
+            raise ValueError("max_retries and initial_delay are 0 or more, and backoff_factor is 1 or more")
+        self.max_retries = max_retries
+        self._backoff = Backoff(initial_delay, backoff_factor)
+        self._retry_on = retry_on
+        self._clock = clock
+
+    def execute_with_retry(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Calls ``function`` with what follows it; it may return a value, a Deferred or an awaitable.
+
+        :return: something to await: it gives what the function gave, or fails with its last error, at once if that is
+            not to be tried again. Cancelling it cancels the call or the pause that runs.
+        """
+        pause = asyncio.sleep if in_asyncio_task() else self._pause
+        return in_callers_world(self._run(function, args, kwargs, pause))
+
+    async def _run(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, pause: Callable[[float], Awaitable[Any]]
+    ) -> Any:
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                result = function(*args, **kwargs)
+                return await awaitable(result) if isinstance(result, Awaitable) else result
+            except (CancelledError, Cancelled):
+                raise  # whoever took it back wants no more of it
+            except Exception as error:
+                if attempts > self.max_retries or not self._retry_on(error):
+                    raise
+            if delay := self._backoff.delay(attempts):
+                await pause(delay)
+
+    def _pause(self, seconds: float) -> Deferred[None]:
+        if self._clock is None:
+            from twisted.internet import reactor
+
+            self._clock = reactor
+        return deferLater(self._clock, seconds)

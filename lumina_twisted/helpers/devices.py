@@ -1,0 +1,298 @@
+"""What a program knows and configures of its devices, floor 4: ``DeviceStateManager`` (M16) and ``DeviceConfigManager``
+(M19), over the states and configurations that the service keeps.
+
+A type of devices is described by a settings class, or by a plain table of keys. A key of such a table stands for a type
+(``int``, ``float``, ``str``, ``bool``, ``list[int]``, or its name as a text), for a table of the same kind, or for a
+rule: a table with ``type`` or ``choices``, and with ``required``, ``default``, ``low``, ``high`` and ``doc`` where they
+matter. A key is required unless its rule has a default or says no. Values are checked as those of a configuration file
+are (:mod:`lumina_twisted.schema`): nothing is converted or ignored, and the error lists all faults.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, Literal, get_args, get_origin
+
+import attrs
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, fail, succeed
+
+from lumina_twisted.awaiting import in_callers_world
+from lumina_twisted.devices.configuring import Apply, Configurations, KeepsConfigurations
+from lumina_twisted.devices.observe.state import DeviceStates
+from lumina_twisted.devices.store.database import Configuration
+from lumina_twisted.errors import ConfigError, RequestError
+from lumina_twisted.modbus.values.codec import Value
+from lumina_twisted.schema import Between, setting, structure
+from lumina_twisted.text import nearest
+from lumina_twisted.valueproto.reading import Quality, Reading
+
+Check = Callable[[Any, str], Any]
+"""Takes data and its path; returns what it means, or raises ConfigError with all its faults."""
+
+_PLAIN: Final = (bool, int, float, str)
+_TYPES: Final[Mapping[str, Any]] = {
+    "bool": bool, "boolean": bool, "int": int, "integer": int, "float": float, "number": float, "str": str,
+    "string": str, "text": str,
+}
+_ABSENT: Final = object()
+
+
+# -- states -----------------------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class DeviceStateManager(DeviceStates):
+    """The last reading of every point, the changes before it, and who is sent them.
+
+    :param stamp: the time, in seconds since 1970, for values that come without one.
+    """
+
+    stamp: Callable[[], float] = field(default=time.time, kw_only=True)
+
+    def update_state(self, device: str, new_state: Mapping[str, Any]) -> Any:
+        """Takes the values of some or all points of a device, at once.
+
+        :param new_state: by point: true or false, a number, a text, a list of texts, None for what has no value; or a
+            :class:`~lumina_twisted.valueproto.reading.Reading`. A plain value is a good one of now.
+        :return: something to await: it gives None, or fails with :class:`~lumina_twisted.errors.RequestError` (a value
+            is none of these); then nothing of it was taken.
+        """
+        done: Deferred[None] = succeed(None)
+        try:
+            if not isinstance(new_state, Mapping):
+                raise RequestError(f"the state of {device}: expected a dict of values by point, got {new_state!r}")
+            now = self.stamp()
+            self.update(
+                device, {name: _reading(f"{device}.{name}", value, now) for name, value in new_state.items()}
+            )
+        except RequestError as error:
+            done = fail(error)
+        return in_callers_world(done)
+
+    def get_state(self, device: str) -> dict[str, Value | None]:
+        """The last value of each of its points; :meth:`state` says when it was read, and how good it is."""
+        return {name: reading.value for name, reading in self.state(device).items()}
+
+    def get_state_history(self, device: str) -> list[tuple[str, Reading]]:
+        """The last changes of all its points, with the point's name, in the order of their times; those of one point
+        as they came."""
+        changes: list[tuple[float, str, Reading]] = []
+        for name in self.state(device):
+            latest = 0.0
+            for reading in self.history(device, name):
+                latest = max(latest, reading.time or 0.0)
+                changes.append((latest, name, reading))
+        changes.sort(key=lambda change: change[0])
+        return [(name, reading) for _, name, reading in changes]
+
+
+def _reading(name: str, value: Any, now: float) -> Reading:
+    if isinstance(value, Reading):
+        return value
+    if value is None:
+        return Reading(None, Quality.STALE, None, "no value is known")
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        value = tuple(value)
+    elif not isinstance(value, bool | int | float | str):
+        raise RequestError(
+            f"{name}: expected true or false, a number, a text or a list of texts, got {value!r}; give each of its"
+            " parts a name of its own"
+        )
+    elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        raise RequestError(f"{name}: a whole number has 64 bits at most")  # a longer one spoils what is kept beside it
+    return Reading(value, Quality.GOOD, now)
+
+
+# -- configurations ---------------------------------------------------------------------------------------------------
+
+
+class DeviceConfigManager:
+    """The configurations of devices, checked by type.
+
+    :param apply: brings one into effect: takes the device, its type, and an instance of the type's settings class, or a
+        dict with all defaults; or None where nothing is configured any more. Whatever it raises refuses the
+        configuration. Without it, a configuration is only remembered.
+    :param store: keeps them across a restart; without it they are in memory only.
+    """
+
+    def __init__(self, *, apply: Apply | None = None, store: KeepsConfigurations | None = None) -> None:
+        self._configurations = Configurations(self._check, apply, store)
+        self._types: dict[str, Check] = {}
+
+    def register_device_config(self, device_type: str, schema: Any) -> None:
+        """Says what may be configured of a type of devices, from now on.
+
+        :param schema: a settings class, or a table of keys; see this module's text.
+        :raises ConfigError: if it is none, with one ``path: sentence`` for each wrong key.
+        """
+        self._types[device_type] = _checker(schema, device_type)
+
+    def set_device_config(self, device: str, device_type: str, config: Mapping[str, Any]) -> Any:
+        """Configures a device.
+
+        :param config: plain data, as a file has it.
+        :return: something to await: it gives None when the configuration is in effect and, with a store, on the disk.
+            It fails with :class:`~lumina_twisted.errors.ConfigError`, which has one ``path: sentence`` for each wrong,
+            unknown or missing key, for a type that is not registered, or for a disk that does not take it; or with
+            whatever ``apply`` failed with. Then all is as it was; also if it is cancelled while it is being kept.
+        """
+        return in_callers_world(self._configurations.set(device, device_type, config))
+
+    def remove_device_config(self, device: str) -> Any:
+        """Ends what is configured for a device, if anything is.
+
+        :return: something to await; it ends as that of :meth:`set_device_config`.
+        """
+        return in_callers_world(self._configurations.remove(device))
+
+    def get_device_config(self, device: str) -> Any:
+        """What is configured for a device, as ``apply`` was given it; None if nothing is."""
+        configured = self._configurations.find(device)
+        return None if configured is None else configured.checked
+
+    def given_device_config(self, device: str) -> Configuration | None:
+        """The same as it was given, with its type."""
+        configured = self._configurations.find(device)
+        return None if configured is None else configured.given
+
+    def restore(self, configurations: Mapping[str, Configuration]) -> Any:
+        """Brings into effect what was configured before a restart. The log says which was not, and why: those stay in
+        the store.
+
+        :param configurations: by device.
+        :return: something to await: it gives None when each was tried.
+        """
+        return in_callers_world(self._configurations.restore(configurations))
+
+    def _check(self, device: str, device_type: str, config: Any) -> Any:
+        if (check := self._types.get(device_type)) is None:
+            near = nearest(device_type, self._types)
+            raise ConfigError([f"{device}: there is no device type {device_type!r}; {near}"])
+        return check(config, device)
+
+
+# -- schemas ----------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class _RuleSettings:
+    """What a rule may say beside its type, its choices and its default."""
+
+    required: bool | None = setting(None, "whether it must be given")
+    low: float | None = setting(None, "the lowest number")
+    high: float | None = setting(None, "the highest number")
+    doc: str = setting("", "what it means")
+
+
+@frozen
+class _Rule:
+    """A key: how its value is checked, and what counts as given if it is not."""
+
+    check: Check
+    is_required: bool = True
+    default: Any = _ABSENT
+    doc: str = ""
+
+
+def _checker(schema: Any, path: str) -> Check:
+    """What checks configurations by ``schema``.
+
+    :param path: begins the path of every fault of the schema.
+    :raises ConfigError: if it is no schema, with one fault for each wrong key.
+    """
+    if isinstance(schema, type) and attrs.has(schema):
+        return partial(_check_settings, schema)
+    if not isinstance(schema, Mapping):
+        raise ConfigError([f"{path}: expected a settings class or a table of keys, got {schema!r}"])
+    rules: dict[str, _Rule] = {}
+    faults: list[str] = []
+    for key, given in schema.items():
+        try:
+            rules[key] = _rule(given, f"{path}.{key}")
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    return partial(_check_table, rules)
+
+
+def _rule(given: Any, path: str) -> _Rule:
+    if not isinstance(given, Mapping):
+        return _Rule(_typed(given, path))
+    if "type" not in given and "choices" not in given:
+        return _Rule(_checker(given, path), default={})  # a table of which nothing is required may be left out
+    rest = {key: value for key, value in given.items() if key not in ("type", "choices", "default")}
+    rule = structure(rest, _RuleSettings, path)
+    check = _chosen(given["choices"], path) if "choices" in given else _typed(given["type"], f"{path}.type")
+    if rule.low is not None or rule.high is not None:
+        if "choices" in given or _TYPES.get(given["type"], given["type"]) not in (int, float):
+            raise ConfigError([f"{path}: low and high are for the types int and float"])
+        bounds = Between(-math.inf if rule.low is None else rule.low, math.inf if rule.high is None else rule.high)
+        check = partial(_check_bounds, check, bounds)
+    if "default" in given:
+        check(given["default"], f"{path}.default")
+    return _Rule(check, rule.required is not False, given.get("default", _ABSENT), rule.doc)
+
+
+def _chosen(choices: Any, path: str) -> Check:
+    if not isinstance(choices, list | tuple) or not choices or not all(isinstance(one, _PLAIN) for one in choices):
+        raise ConfigError([f"{path}.choices: expected a list of texts or numbers, got {choices!r}"])
+    return partial(_check_value, Literal[tuple(choices)])
+
+
+def _typed(kind: Any, path: str) -> Check:
+    """A type, its name, a settings class, or a form of those that ``typing`` has."""
+    kind = _TYPES.get(kind, kind) if isinstance(kind, str) else kind
+    if get_origin(kind) is list:
+        kind = tuple[get_args(kind)[0], ...]  # type: ignore[misc] # what the settings classes have for a list
+    if kind in _PLAIN or get_origin(kind) is not None:
+        return partial(_check_value, kind)
+    if isinstance(kind, type) and attrs.has(kind):
+        return partial(_check_settings, kind)
+    raise ConfigError([f"{path}: expected a type ({', '.join(_TYPES)}, or list[int]) or a table of keys, got {kind!r}"])
+
+
+def _check_value(kind: Any, data: Any, path: str) -> Any:
+    return structure(data, kind, path)
+
+
+def _check_bounds(check: Check, bounds: Between, data: Any, path: str) -> Any:
+    made = check(data, path)
+    if bounds.check(made) is None:
+        return made
+    if math.isinf(bounds.lowest):
+        raise ConfigError([f"{path}: expected {bounds.highest:.15g} or less, got {data!r}"])
+    if math.isinf(bounds.highest):
+        raise ConfigError([f"{path}: expected {bounds.lowest:.15g} or more, got {data!r}"])
+    raise ConfigError([f"{path}: {bounds.check(data)}"])
+
+
+def _check_settings(cls: type, data: Any, path: str) -> Any:
+    made: Any = structure(data, cls, path)
+    more = made.faults() if hasattr(made, "faults") else ()
+    if faults := [f"{path}.{key}: {sentence}" for key, sentence in more]:
+        raise ConfigError(faults)
+    return made
+
+
+def _check_table(rules: Mapping[str, _Rule], data: Any, path: str) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise ConfigError([f"{path}: expected a table, got {data!r}"])
+    faults = [f"{path}.{key}: unknown key; {nearest(key, rules)}" for key in data if key not in rules]
+    made: dict[str, Any] = {}
+    for key, rule in rules.items():
+        value = data.get(key, rule.default)
+        if value is not _ABSENT:
+            try:
+                made[key] = rule.check(value, f"{path}.{key}")
+            except ConfigError as error:
+                faults += error.faults
+        elif rule.is_required:
+            faults.append(f"{path}.{key}: this key is required" + (f": {rule.doc}" if rule.doc else ""))
+    if faults:
+        raise ConfigError(faults)
+    return made

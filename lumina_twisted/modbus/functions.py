@@ -1,0 +1,369 @@
+"""The table of function codes: all that Lumina knows of each public function, one row each. Floor 0.
+
+A new function is a row in :data:`FUNCTIONS`, or in :data:`ENCAPSULATED` for a MEI type of function 43; with a class in
+:mod:`lumina_twisted.modbus.pdu`, programs can also make and read its PDUs. Sections are those of the Modbus
+Application Protocol V1.1b3 (APP); SER is Modbus over Serial Line V1.02.
+
+A frame on a serial line carries no length of its own, and a pause is a poor mark of its end (USB adapters pause for
+16 ms), so the function code decides. Functions that tell a length look at ``buffer[start:]``, which begins with the
+function code. They return the length of the PDU; 0 while more bytes are needed to tell; :data:`UNKNOWN` if nothing
+tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import Final
+
+from attrs import frozen
+
+from lumina_twisted.errors import FrameError
+from lumina_twisted.modbus import access
+from lumina_twisted.modbus.access import ADDRESSES, Access, AccessesOf, Table, word
+
+MAX_PDU: Final = 253
+"""Bytes of the longest PDU (APP section 4.1)."""
+MAX_RTU_ADU: Final = 256
+"""Bytes of the longest RTU frame: unit, PDU, CRC (SER section 2.5.1)."""
+MIN_RTU_ADU: Final = 4
+"""Bytes of the shortest RTU frame: unit, function code, CRC."""
+EXCEPTION_RTU_ADU: Final = 5
+"""Bytes of an exception reply's RTU frame: unit, function code + 0x80, exception code, CRC."""
+EXCEPTION_FLAG: Final = 0x80
+"""Set in the function code of an exception reply (APP section 7)."""
+BROADCAST: Final = 0
+"""The unit identifier that every device obeys and none answers (SER section 2.2)."""
+MEI_DEVICE_IDENTIFICATION: Final = 14
+"""The MEI type of Read Device Identification (APP section 6.21)."""
+DIAGNOSTICS_RETURN_QUERY_DATA: Final = 0
+"""The diagnostics sub-function that returns the request's own data (APP section 6.8)."""
+
+MAX_READ_BITS: Final = 2000
+MAX_READ_REGISTERS: Final = 125
+MAX_WRITE_BITS: Final = 1968
+MAX_WRITE_REGISTERS: Final = 123
+MAX_READ_WRITE_REGISTERS: Final = 121
+"""Registers that FC 23 may write beside those it reads."""
+MAX_FIFO_REGISTERS: Final = 31
+MAX_EVENTS: Final = 64
+"""Bytes of the communication event log (APP section 6.10)."""
+
+
+class FunctionCode(IntEnum):
+    """Public function codes (APP section 5.1)."""
+
+    READ_COILS = 1
+    READ_DISCRETE_INPUTS = 2
+    READ_HOLDING_REGISTERS = 3
+    READ_INPUT_REGISTERS = 4
+    WRITE_SINGLE_COIL = 5
+    WRITE_SINGLE_REGISTER = 6
+    READ_EXCEPTION_STATUS = 7
+    DIAGNOSTICS = 8
+    GET_COMM_EVENT_COUNTER = 11
+    GET_COMM_EVENT_LOG = 12
+    WRITE_MULTIPLE_COILS = 15
+    WRITE_MULTIPLE_REGISTERS = 16
+    REPORT_SERVER_ID = 17
+    READ_FILE_RECORD = 20
+    WRITE_FILE_RECORD = 21
+    MASK_WRITE_REGISTER = 22
+    READ_WRITE_MULTIPLE_REGISTERS = 23
+    READ_FIFO_QUEUE = 24
+    ENCAPSULATED_INTERFACE_TRANSPORT = 43
+
+
+# -- how a length is told --------------------------------------------------------------------------------------------
+
+UNKNOWN: Final = -1
+Buffer = bytes | bytearray
+Length = int | Callable[[Buffer, int], int]
+"""The length of a PDU, or what tells it from a buffer and a start."""
+
+
+def _counted(at: int) -> Length:
+    """The byte at ``at`` counts those that follow."""
+
+    def length(buffer: Buffer, start: int) -> int:
+        return 0 if len(buffer) <= start + at else at + 1 + buffer[start + at]
+
+    return length
+
+
+_COUNTED: Final = _counted(1)
+
+
+def _diagnostics_request(buffer: Buffer, start: int) -> int:
+    """Only the sub-function that returns any data has no length of its own."""
+    if len(buffer) < start + 3:
+        return 0
+    return UNKNOWN if word(buffer, start + 1) == DIAGNOSTICS_RETURN_QUERY_DATA else 5
+
+
+def _diagnostics_reply(buffer: Buffer, start: int) -> int:
+    """That of all sub-functions but 0, whose length only its request tells."""
+    return 5
+
+
+def _fifo_reply(buffer: Buffer, start: int) -> int:
+    return 0 if len(buffer) < start + 3 else 3 + word(buffer, start + 1)
+
+
+def _identification_reply(buffer: Buffer, start: int) -> int:
+    """Walks the list of objects: id, length, value each (APP section 6.21)."""
+    at = start + 7
+    if len(buffer) < at:
+        return 0
+    for _ in range(buffer[start + 6]):
+        if len(buffer) < at + 2:
+            return 0
+        at += 2 + buffer[at + 1]
+    return at - start
+
+
+# -- what a request tells of its reply -------------------------------------------------------------------------------
+
+
+def _bits(pdu: bytes) -> int:
+    return (word(pdu, 3) + 7) // 8
+
+
+def _registers(pdu: bytes) -> int:
+    return 2 * word(pdu, 3)
+
+
+def _records(pdu: bytes) -> int:
+    """What follows the last whole reference of an FC 20 is the device's to judge."""
+    return sum(2 + 2 * word(pdu, at) for at in range(7, len(pdu) - 1, 7))
+
+
+# -- the table -------------------------------------------------------------------------------------------------------
+
+_WHOLE: Final = MAX_PDU
+_SUB_FUNCTION: Final = 3
+
+
+@frozen(kw_only=True)
+class Function:
+    """One function. Its requests may be repeated, and shared by clients, if it only reads; what it writes may be
+    broadcast.
+
+    :param request: length of the request, and ``reply`` of the normal reply.
+    :param is_read: whether it changes nothing on the device, so that asking twice is harmless.
+    :param accesses: which entries of the four tables it touches; None for none.
+    :param range_of: the table of which it reads a range of up to ``most`` entries, and does nothing else.
+    :param byte_count: the byte count that the reply to a whole request must have; None where the request does not say.
+    :param repeats: how many bytes of a request the normal reply begins with; the function code is one.
+    :param is_as_long: whether the reply is as long as the request, whatever that is.
+    """
+
+    code: FunctionCode
+    request: Length
+    reply: Length
+    is_read: bool = False
+    accesses: AccessesOf | None = None
+    range_of: Table | None = None
+    most: int = 0
+    byte_count: Callable[[bytes], int] | None = None
+    repeats: int = 1
+    is_as_long: bool = False
+
+    @property
+    def has_byte_count(self) -> bool:
+        """Whether the second byte of the normal reply counts those that follow."""
+        return self.reply is _COUNTED
+
+    @property
+    def returns_entries(self) -> bool:
+        """Whether the normal reply is a byte count and entries of a table."""
+        return self.byte_count is not None and self.accesses is not None
+
+    @property
+    def echo_length(self) -> int:
+        """How many bytes at the beginning of a request are its whole normal reply; 0 if that holds more."""
+        return self.reply if isinstance(self.reply, int) and self.repeats >= self.reply else 0
+
+    @property
+    def is_bits(self) -> bool:
+        """Whether it reads a range of coils or of discrete inputs."""
+        return self.byte_count is _bits
+
+
+def _range(code: FunctionCode, table: Table, most: int, byte_count: Callable[[bytes], int]) -> Function:
+    return Function(
+        code=code, request=5, reply=_COUNTED, is_read=True, accesses=access.reads(table), range_of=table, most=most,
+        byte_count=byte_count,
+    )
+
+
+FUNCTIONS: Final[Mapping[int, Function]] = {
+    row.code: row
+    for row in (
+        _range(FunctionCode.READ_COILS, "coil", MAX_READ_BITS, _bits),
+        _range(FunctionCode.READ_DISCRETE_INPUTS, "discrete", MAX_READ_BITS, _bits),
+        _range(FunctionCode.READ_HOLDING_REGISTERS, "holding", MAX_READ_REGISTERS, _registers),
+        _range(FunctionCode.READ_INPUT_REGISTERS, "input", MAX_READ_REGISTERS, _registers),
+        Function(
+            code=FunctionCode.WRITE_SINGLE_COIL, request=5, reply=5, repeats=_WHOLE, accesses=access.write_coil,
+        ),
+        Function(
+            code=FunctionCode.WRITE_SINGLE_REGISTER, request=5, reply=5, repeats=_WHOLE,
+            accesses=access.write_register,
+        ),
+        Function(code=FunctionCode.READ_EXCEPTION_STATUS, request=1, reply=2, is_read=True),
+        Function(  # some sub-functions restart the device or clear its counters
+            code=FunctionCode.DIAGNOSTICS, request=_diagnostics_request, reply=_diagnostics_reply,
+            repeats=_SUB_FUNCTION, is_as_long=True,
+        ),
+        Function(code=FunctionCode.GET_COMM_EVENT_COUNTER, request=1, reply=5, is_read=True),
+        Function(code=FunctionCode.GET_COMM_EVENT_LOG, request=1, reply=_COUNTED, is_read=True),
+        Function(
+            code=FunctionCode.WRITE_MULTIPLE_COILS, request=_counted(5), reply=5, repeats=5,
+            accesses=access.write_coils,
+        ),
+        Function(
+            code=FunctionCode.WRITE_MULTIPLE_REGISTERS, request=_counted(5), reply=5, repeats=5,
+            accesses=access.write_registers,
+        ),
+        Function(code=FunctionCode.REPORT_SERVER_ID, request=1, reply=_COUNTED, is_read=True),
+        Function(
+            code=FunctionCode.READ_FILE_RECORD, request=_counted(1), reply=_COUNTED, is_read=True,
+            byte_count=_records,
+        ),
+        Function(
+            code=FunctionCode.WRITE_FILE_RECORD, request=_counted(1), reply=_COUNTED, repeats=_WHOLE, is_as_long=True,
+        ),
+        Function(
+            code=FunctionCode.MASK_WRITE_REGISTER, request=7, reply=7, repeats=_WHOLE, accesses=access.mask_register,
+        ),
+        Function(
+            code=FunctionCode.READ_WRITE_MULTIPLE_REGISTERS, request=_counted(9), reply=_COUNTED,
+            accesses=access.read_write_registers, byte_count=_registers,
+        ),
+        Function(
+            code=FunctionCode.READ_FIFO_QUEUE, request=3, reply=_fifo_reply, is_read=True, accesses=access.read_fifo,
+        ),
+    )
+}
+"""By function code; without function 43, whose MEI type decides."""
+
+ENCAPSULATED: Final[Mapping[int, Function]] = {
+    MEI_DEVICE_IDENTIFICATION: Function(
+        code=FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT, request=4, reply=_identification_reply, is_read=True,
+        repeats=3,
+    ),
+}
+"""Those of function 43, by MEI type."""
+
+READS_OF: Final[Mapping[Table, Function]] = {row.range_of: row for row in FUNCTIONS.values() if row.range_of}
+"""By table, the function that reads a range of it."""
+
+
+# -- looking it up ---------------------------------------------------------------------------------------------------
+
+
+def function_of(pdu: Buffer, start: int = 0) -> Function | None:
+    """The row of the PDU at ``start``, a request or a normal reply; None if the table has none."""
+    code = pdu[start]
+    if code == FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT and len(pdu) > start + 1:
+        return ENCAPSULATED.get(pdu[start + 1])
+    return FUNCTIONS.get(code)
+
+
+def is_read(pdu: bytes) -> bool:
+    """Whether a request PDU leaves the device as it was; its first two bytes will do."""
+    function = function_of(pdu)
+    return function is not None and function.is_read
+
+
+def request_length(buffer: Buffer, start: int = 0) -> int:
+    """Length of the request PDU at ``start``."""
+    function = function_of(buffer, start)
+    if function is None:
+        return _without_row(buffer, start)
+    length = function.request
+    return length if isinstance(length, int) else length(buffer, start)
+
+
+def reply_length(buffer: Buffer, start: int = 0) -> int:
+    """Length of the reply PDU at ``start``; an exception is 2 bytes whatever its function code.
+
+    FC 8 is taken for the 5 bytes of all its sub-functions but 0, whose length only its request tells.
+    """
+    if buffer[start] & EXCEPTION_FLAG:
+        return 2
+    function = function_of(buffer, start)
+    if function is None:
+        return _without_row(buffer, start)
+    length = function.reply
+    return length if isinstance(length, int) else length(buffer, start)
+
+
+def _without_row(buffer: Buffer, start: int) -> int:
+    is_cut_off = buffer[start] == FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT and len(buffer) == start + 1
+    return 0 if is_cut_off else UNKNOWN
+
+
+def is_request(pdu: bytes) -> bool:
+    """Whether a whole PDU can only be a request: its length is that of one, and not that of a reply. No reply holds
+    half a register, so a read of registers from address 0x0300 to 0x03FF is told from one of three bytes."""
+    if request_length(pdu) != len(pdu):
+        return False
+    if reply_length(pdu) != len(pdu):
+        return True
+    function = function_of(pdu)
+    return function is not None and function.range_of is not None and not function.is_bits and pdu[1] % 2 == 1
+
+
+def expected_reply_length(pdu: bytes) -> int:
+    """Length of the normal reply PDU to a whole request PDU; 0 when only the reply's own bytes tell it,
+    :data:`UNKNOWN` when nothing does.
+
+    A quantity that no reply can hold gives 2, the length of the exception that is its only answer.
+    """
+    function = function_of(pdu)
+    if function is None:
+        return UNKNOWN
+    if function.byte_count is not None:
+        count = function.byte_count(pdu)
+        return 2 if count > 255 else 2 + count
+    if function.is_as_long:
+        return len(pdu)
+    return function.reply if isinstance(function.reply, int) else 0
+
+
+def reply_head(pdu: bytes) -> bytes | None:
+    """The first bytes of a normal reply, as far as its whole request PDU determines them; None if no reply can hold
+    what is asked."""
+    function = function_of(pdu)
+    if function is None:
+        return pdu[:1]
+    if function.byte_count is not None:
+        count = function.byte_count(pdu)
+        return bytes((pdu[0], count)) if count <= 255 else None
+    if pdu[0] == FunctionCode.DIAGNOSTICS and not any(pdu[1:_SUB_FUNCTION]):
+        return pdu  # the sub-function that returns the request's data
+    return pdu[: function.repeats]
+
+
+def accesses(pdu: bytes) -> tuple[Access, ...]:
+    """All that a request PDU does; two things for function 23, one for any other.
+
+    :raises FrameError: if its length, its byte count and its quantities contradict each other, or if it leaves its
+        table.
+    """
+    code = pdu[0]
+    if request_length(pdu) not in (UNKNOWN, len(pdu)):
+        raise FrameError(f"a request of function {code} does not have {len(pdu)} bytes", function_code=code, frame=pdu)
+    function = function_of(pdu)
+    if function is None or function.accesses is None:
+        return (Access(not is_read(pdu), None),)
+    found = tuple(function.accesses(pdu))
+    for one in found:
+        if not one.first < one.end <= ADDRESSES:
+            raise FrameError(
+                f"function {code} with {one.end - one.first} entries from address {one.first} on is outside of every"
+                " table", function_code=code, frame=pdu,
+            )
+    return found

@@ -1,0 +1,130 @@
+"""What keeps a connection, floor 2: Twisted's ClientService for ports and for clients, and how long a port waits.
+
+A port's connection to a socket that ends is made anew at once, and what waits keeps waiting: many devices and gateways
+close in good order when nobody asks, or after each reply. A connection is *fruitless* if it was asked and carried no
+reply, or if the other side closed it as soon as it was made. After each further fruitless one the wait is twice as
+long, until a reply comes; from the fifth on, requests are refused meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.application.internet import ClientService
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.logger import ILogObserver, LogEvent, Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer, provider
+
+LONGEST_WAIT: Final = 0.5
+"""Seconds between two attempts to open a port that is gone, at most."""
+FIRST_WAIT: Final = 0.05
+LONGEST_FRUITLESS_WAIT: Final = 5.0
+"""Seconds before the next connection, at most, to a device that accepts connections and never answers."""
+MOST_FRUITLESS: Final = 5
+"""So many fruitless connections in a row, and the port counts as not open until the next one."""
+_CLOSED_AT_ONCE: Final = 0.25
+"""Seconds: sooner than any device closes because nobody asks."""
+
+
+def wait_before_attempt(failed: int) -> float:
+    """Seconds before the next attempt to open a port, after ``failed`` ones."""
+    return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failed, 10))
+
+
+class Connections:
+    """How the connections of one port ended, which decides how long it waits before the next.
+
+    :param is_socket: whether its bus is behind a socket; a serial device that is lost is unplugged.
+    """
+
+    def __init__(self, is_socket: bool) -> None:
+        self._is_socket = is_socket
+        self._began = 0.0
+        self._sent = self._heard = 0
+        self._has_ended = False
+        self.fruitless = 0
+        """How many in a row carried no reply."""
+
+    @property
+    def is_fruitless(self) -> bool:
+        """Whether nothing is expected of the next one either."""
+        return self._is_socket and self.fruitless >= MOST_FRUITLESS
+
+    def began(self, now: float, sent: int, heard: int) -> None:
+        """One was made. ``sent`` frames have left this port so far, ``heard`` replies have come."""
+        self._began, self._sent, self._heard = now, sent, heard
+
+    def ended(self, now: float, sent: int, heard: int) -> bool:
+        """It ended, and not by our will.
+
+        :return: whether requests may wait for the next one.
+        """
+        self._has_ended = True
+        if heard > self._heard:
+            self.fruitless = 0
+        elif sent > self._sent or now < self._began + _CLOSED_AT_ONCE:
+            self.fruitless += 1
+        return self._is_socket and not self.is_fruitless
+
+    def cut(self) -> None:
+        """We ended it, for a new one."""
+        self._has_ended = True
+
+    def wait(self, failed: int) -> float:
+        """Seconds before the next attempt; ``failed`` counts this loss and the attempts since."""
+        has_ended, self._has_ended = self._has_ended, False
+        if not has_ended or not self._is_socket:
+            return wait_before_attempt(failed)
+        if not self.fruitless:
+            return 0.0
+        return min(LONGEST_FRUITLESS_WAIT, FIRST_WAIT * 2.0 ** min(self.fruitless - 1, 10))
+
+
+@provider(ILogObserver)
+def _nobody(event: LogEvent) -> None:
+    """Observes nothing."""
+
+
+class Reconnecting(ClientService):
+    """A connection that is made again whenever it is lost, for as long as it takes.
+
+    ClientService logs each attempt; a port that is away for a night is logged once, by the port itself, and a client's
+    program hears of it by what its requests end with.
+
+    :param wait: gives the seconds before the next attempt, after so many that failed.
+    :param report: called with a sentence when an attempt has failed.
+    :param clock: for the waits.
+    """
+
+    _log = Logger(namespace="lumina.port", observer=_nobody)
+
+    def __init__(
+        self, endpoint: IStreamClientEndpoint, factory: IProtocolFactory, wait: Callable[[int], float],
+        report: Callable[[str], None], clock: Any,
+    ) -> None:
+        super().__init__(_Reporting(endpoint, report), factory, wait, clock)
+
+
+@implementer(IStreamClientEndpoint)
+class _Reporting:
+    """An endpoint that reports why it failed to connect."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint, report: Callable[[str], None]) -> None:
+        self._endpoint = endpoint
+        self._report = report
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connects, and passes the failure on after it was reported."""
+        return self._endpoint.connect(factory).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> Failure:
+        self._report(sentence_of(failure))
+        return failure
+
+
+def sentence_of(failure: Failure) -> str:
+    """Why a connection ended or was not made, without a full stop."""
+    return failure.getErrorMessage().rstrip(".") or type(failure.value).__name__
