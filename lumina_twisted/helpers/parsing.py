@@ -22,7 +22,7 @@ from lumina_twisted.framing.rtu import decode_adu
 from lumina_twisted.helpers.patterns import FieldValue, ReplyPattern, make_pattern
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_RTU_ADU, MIN_RTU_ADU, UNKNOWN, function_of, reply_length
 from lumina_twisted.modbus.pdu import REPLIES
-from lumina_twisted.modbus.pdu_base import pack_words, unpack_words
+from lumina_twisted.modbus.pdu.layout import pack_words, unpack_words
 from lumina_twisted.modbus.values.value import nearest
 from lumina_twisted.text import brief
 

@@ -19,7 +19,7 @@ from lumina_twisted.errors import ConfigError, FrameError, RequestError, excepti
 from lumina_twisted.files import FILE_MODE
 from lumina_twisted.modbus.functions import FunctionCode
 from lumina_twisted.modbus.pdu import ExceptionReply, decode_reply, decode_request
-from lumina_twisted.modbus.pdu_base import PDU
+from lumina_twisted.modbus.pdu.layout import PDU
 
 FLUSH_AFTER: Final = 0.2
 """Seconds between what comes and its line in the file."""

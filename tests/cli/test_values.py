@@ -13,7 +13,7 @@ from lumina_twisted.cli.main import main
 from lumina_twisted.cli.tables import decoded
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.lineproto import Command
-from lumina_twisted.modbus.pdu_base import pack_words
+from lumina_twisted.modbus.pdu.layout import pack_words
 from lumina_twisted.modbus.registers import encode
 from tests.cli.case import run_main
 from tests.cli.scripted_server import lumina

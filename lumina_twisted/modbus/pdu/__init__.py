@@ -1,22 +1,24 @@
 """Requests and replies of the public functions as frozen, validated classes (Modbus Application Protocol V1.1b3,
-section 6), and raw ones for all others.
+section 6), and raw ones for all others. Floor 0.
 
 The gateway passes PDUs as bytes and does not judge them; these classes are for those who make and read PDUs: the
-client, the simulator, the named points. ``decode(x.encode()) == x`` for all of them.
+client, the simulator, the named points. ``decode(x.encode()) == x`` for all of them. A class counts for decoding when
+its name stands in ``__all__``.
 """
 
 from __future__ import annotations
 
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from attrs import field, frozen
 
 from lumina_twisted.errors import FrameError
-from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_PDU, FunctionCode, function_of
-from lumina_twisted.modbus.pdu_base import Reply, Request, octets, within, wrong_length
-from lumina_twisted.modbus.pdu_diagnostics import (
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_PDU, FunctionCode
+from lumina_twisted.modbus.pdu.layout import PDU, Byte, Octets, Reply, Request, wrong_length
+from lumina_twisted.modbus.pdu.rare import (
     DiagnosticsReply,
     DiagnosticsRequest,
+    FileRecord,
     GetCommEventCounterReply,
     GetCommEventCounterRequest,
     GetCommEventLogReply,
@@ -25,18 +27,17 @@ from lumina_twisted.modbus.pdu_diagnostics import (
     ReadDeviceIdentificationRequest,
     ReadExceptionStatusReply,
     ReadExceptionStatusRequest,
-    ReportServerIdReply,
-    ReportServerIdRequest,
-)
-from lumina_twisted.modbus.pdu_file import (
-    FileRecord,
     ReadFileRecordReply,
     ReadFileRecordRequest,
     RecordReference,
+    ReportServerIdReply,
+    ReportServerIdRequest,
     WriteFileRecordReply,
     WriteFileRecordRequest,
 )
-from lumina_twisted.modbus.pdu_read import (
+from lumina_twisted.modbus.pdu.tables import (
+    MaskWriteRegisterReply,
+    MaskWriteRegisterRequest,
     ReadCoilsReply,
     ReadCoilsRequest,
     ReadDiscreteInputsReply,
@@ -47,10 +48,6 @@ from lumina_twisted.modbus.pdu_read import (
     ReadHoldingRegistersRequest,
     ReadInputRegistersReply,
     ReadInputRegistersRequest,
-)
-from lumina_twisted.modbus.pdu_write import (
-    MaskWriteRegisterReply,
-    MaskWriteRegisterRequest,
     ReadWriteMultipleRegistersReply,
     ReadWriteMultipleRegistersRequest,
     WriteMultipleCoilsReply,
@@ -79,13 +76,15 @@ __all__ = [
     "WriteSingleRegisterReply", "WriteSingleRegisterRequest", "decode_reply", "decode_request",
 ]
 
+P = TypeVar("P", bound=PDU)
+
 
 @frozen
 class RawRequest(Request):
     """A request of any function, its data as it is. Decoding makes one of the functions that have no class."""
 
-    function_code: int = field(validator=within(1, EXCEPTION_FLAG - 1))
-    data: bytes = field(validator=octets(0, MAX_PDU - 1))
+    function_code: int = field(validator=Byte(1, EXCEPTION_FLAG - 1))
+    data: bytes = field(validator=Octets(0, MAX_PDU - 1))
 
     def data_bytes(self) -> bytes:
         """The data."""
@@ -96,8 +95,8 @@ class RawRequest(Request):
 class RawReply(Reply):
     """A normal reply of any function, its data as it is. Decoding makes one of the functions that have no class."""
 
-    function_code: int = field(validator=within(1, EXCEPTION_FLAG - 1))
-    data: bytes = field(validator=octets(0, MAX_PDU - 1))
+    function_code: int = field(validator=Byte(1, EXCEPTION_FLAG - 1))
+    data: bytes = field(validator=Octets(0, MAX_PDU - 1))
 
     def data_bytes(self) -> bytes:
         """The data."""
@@ -108,8 +107,8 @@ class RawReply(Reply):
 class ExceptionReply(Reply):
     """The device said no (section 7); ``function_code`` is that of the request, without the flag."""
 
-    function_code: int = field(validator=within(0, EXCEPTION_FLAG - 1))
-    exception_code: int = field(validator=within(0, 255))
+    function_code: int = field(validator=Byte(0, EXCEPTION_FLAG - 1))
+    exception_code: int = field(validator=Byte())
 
     def encode(self) -> bytes:
         """The PDU's bytes, two of them."""
@@ -127,28 +126,20 @@ class ExceptionReply(Reply):
         return cls(pdu[0] & ~EXCEPTION_FLAG, pdu[1])
 
 
-REQUESTS: Final[dict[int, type[Request]]] = {
-    cls.function_code: cls
-    for cls in (
-        ReadCoilsRequest, ReadDiscreteInputsRequest, ReadHoldingRegistersRequest, ReadInputRegistersRequest,
-        WriteSingleCoilRequest, WriteSingleRegisterRequest, ReadExceptionStatusRequest, DiagnosticsRequest,
-        GetCommEventCounterRequest, GetCommEventLogRequest, WriteMultipleCoilsRequest, WriteMultipleRegistersRequest,
-        ReportServerIdRequest, ReadFileRecordRequest, WriteFileRecordRequest, MaskWriteRegisterRequest,
-        ReadWriteMultipleRegistersRequest, ReadFIFOQueueRequest, ReadDeviceIdentificationRequest,
-    )
-}
-"""The class of each public function's request; FC 43 has it for MEI type 14 only."""
+def _classes(kind: type[P]) -> dict[bytes, type[P]]:
+    """The classes of requests or of replies, by the bytes that their PDUs begin with."""
+    public = [globals().get(name) for name in __all__]
+    found = [one for one in public if isinstance(one, type) and issubclass(one, kind)]
+    coded = [one for one in found if isinstance(getattr(one, "function_code", None), int)]
+    return {bytes((one.function_code,)) + one.prefix: one for one in coded}
 
-REPLIES: Final[dict[int, type[Reply]]] = {
-    cls.function_code: cls
-    for cls in (
-        ReadCoilsReply, ReadDiscreteInputsReply, ReadHoldingRegistersReply, ReadInputRegistersReply,
-        WriteSingleCoilReply, WriteSingleRegisterReply, ReadExceptionStatusReply, DiagnosticsReply,
-        GetCommEventCounterReply, GetCommEventLogReply, WriteMultipleCoilsReply, WriteMultipleRegistersReply,
-        ReportServerIdReply, ReadFileRecordReply, WriteFileRecordReply, MaskWriteRegisterReply,
-        ReadWriteMultipleRegistersReply, ReadFIFOQueueReply, ReadDeviceIdentificationReply,
-    )
-}
+
+_REQUESTS: Final = _classes(Request)
+_REPLIES: Final = _classes(Reply)
+
+REQUESTS: Final[dict[int, type[Request]]] = {head[0]: cls for head, cls in _REQUESTS.items()}
+"""The class of each public function's request; FC 43 has it for MEI type 14 only."""
+REPLIES: Final[dict[int, type[Reply]]] = {head[0]: cls for head, cls in _REPLIES.items()}
 """The class of each public function's normal reply."""
 
 
@@ -159,10 +150,8 @@ def decode_request(pdu: bytes) -> Request:
     :raises RequestError: if a value breaks the specification's limits.
     """
     _check_size(pdu)
-    cls = REQUESTS.get(pdu[0])
-    if cls is None or _is_other_mei(pdu):
-        return RawRequest(pdu[0], pdu[1:])
-    return cls.from_data(pdu[1:])
+    cls = _REQUESTS.get(pdu[:1]) or _REQUESTS.get(pdu[:2])
+    return cls.from_data(pdu[1:]) if cls else RawRequest(pdu[0], pdu[1:])
 
 
 def decode_reply(pdu: bytes) -> Reply:
@@ -174,21 +163,15 @@ def decode_reply(pdu: bytes) -> Reply:
     _check_size(pdu)
     if pdu[0] & EXCEPTION_FLAG:
         return ExceptionReply.from_pdu(pdu)
-    cls = REPLIES.get(pdu[0])
-    if cls is None or _is_other_mei(pdu):
-        return RawReply(pdu[0], pdu[1:])
-    return cls.from_data(pdu[1:])
-
-
-def _is_other_mei(pdu: bytes) -> bool:
-    """Whether this is an encapsulated interface other than the device identification."""
-    if pdu[0] != FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT or function_of(pdu) is not None:
-        return False
-    if len(pdu) < 2:
-        raise wrong_length(REQUESTS[pdu[0]], pdu[1:])
-    return True
+    cls = _REPLIES.get(pdu[:1]) or _REPLIES.get(pdu[:2])
+    return cls.from_data(pdu[1:]) if cls else RawReply(pdu[0], pdu[1:])
 
 
 def _check_size(pdu: bytes) -> None:
     if not 0 < len(pdu) <= MAX_PDU:
         raise FrameError(f"a PDU has 1 to {MAX_PDU} bytes, not {len(pdu)}", frame=pdu)
+    if pdu == _WITHOUT_MEI_TYPE:
+        raise wrong_length(REQUESTS[pdu[0]], b"")
+
+
+_WITHOUT_MEI_TYPE: Final = bytes((FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT,))
