@@ -1,7 +1,8 @@
 """Who may read what Lumina writes, floor 2: its user and its group, whatever umask it was started with.
 
-Logs tell addresses of clients and frames; a database tells values and configurations. Other users of the machine have
-no business there. A stricter umask stays in force, and what exists already keeps its mode: an operator may have set it.
+Logs contain addresses of clients and frames; a database contains values and configurations. Other users of the machine
+have no business there. A stricter umask stays in force, and what exists already keeps its mode: an operator may have
+set it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""What keeps a connection, floor 2: Twisted's ClientService for ports and for clients, and how long a port waits.
+"""How connections are kept, floor 2: Twisted's ClientService for ports and for clients, and how long a port waits
+before it connects again.
 
-A port's connection to a socket that ends is made anew at once, and what waits keeps waiting: many devices and gateways
-close in good order when nobody asks, or after each reply. A connection is *fruitless* if it was asked and carried no
-reply, or if the other side closed it as soon as it was made. After each further fruitless one the wait is twice as
-long, until a reply comes; from the fifth on, requests are refused meanwhile.
+When the connection of a port to a socket ends, the port makes a new one at once, and requests keep waiting: many
+devices and gateways close a connection when they get no requests, or after each reply. A connection is *fruitless* if
+it carried requests and no reply, or if the other side closed it as soon as it was made. After each further fruitless
+connection the port waits twice as long, until a reply comes. From the fifth on, it refuses requests until the next
+connection.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ LONGEST_FRUITLESS_WAIT: Final = 5.0
 MOST_FRUITLESS: Final = 5
 """So many fruitless connections in a row, and the port counts as not open until the next one."""
 _CLOSED_AT_ONCE: Final = 0.25
-"""Seconds: sooner than any device closes because nobody asks."""
+"""Seconds. A device that closes for want of requests waits longer."""
 
 
 def wait_before_attempt(failed: int) -> float:
@@ -43,34 +45,34 @@ class Connections:
     def __init__(self, is_socket: bool) -> None:
         self._is_socket = is_socket
         self._began = 0.0
-        self._sent = self._heard = 0
+        self._sent = self._received = 0
         self._has_ended = False
         self.fruitless = 0
-        """How many in a row carried no reply."""
+        """How many connections in a row carried no reply."""
 
     @property
     def is_fruitless(self) -> bool:
-        """Whether nothing is expected of the next one either."""
+        """Whether no reply is expected over the next connection either."""
         return self._is_socket and self.fruitless >= MOST_FRUITLESS
 
-    def began(self, now: float, sent: int, heard: int) -> None:
-        """One was made. ``sent`` frames have left this port so far, ``heard`` replies have come."""
-        self._began, self._sent, self._heard = now, sent, heard
+    def began(self, now: float, sent: int, received: int) -> None:
+        """A connection was made. So far ``sent`` frames have left this port, and ``received`` replies have come."""
+        self._began, self._sent, self._received = now, sent, received
 
-    def ended(self, now: float, sent: int, heard: int) -> bool:
-        """It ended, and not by our will.
+    def ended(self, now: float, sent: int, received: int) -> bool:
+        """The connection ended, and we did not close it.
 
         :return: whether requests may wait for the next one.
         """
         self._has_ended = True
-        if heard > self._heard:
+        if received > self._received:
             self.fruitless = 0
         elif sent > self._sent or now < self._began + _CLOSED_AT_ONCE:
             self.fruitless += 1
         return self._is_socket and not self.is_fruitless
 
     def cut(self) -> None:
-        """We ended it, for a new one."""
+        """We closed the connection, to make a new one."""
         self._has_ended = True
 
     def wait(self, failed: int) -> float:

@@ -10,7 +10,7 @@ from lumina_twisted.cli.connection import ask_word
 from lumina_twisted.cli.ports import parsed
 from lumina_twisted.client.aio import LuminaModbusClient, LuminaValuesClient
 from lumina_twisted.errors import LuminaError
-from lumina_twisted.valueproto.command_lines import WORDS
+from lumina_twisted.valueproto.command import WORDS
 
 COMMANDS: Final = "id:device type:port"
 VALUES: Final = "read! NAME"

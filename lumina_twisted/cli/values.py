@@ -20,7 +20,7 @@ from lumina_twisted.client.url import VALUES_PORT
 from lumina_twisted.client.value_methods import DEFAULT_TIMEOUT
 from lumina_twisted.errors import LuminaError
 from lumina_twisted.text import nearest
-from lumina_twisted.valueproto.command_lines import changes_of
+from lumina_twisted.valueproto.command import changes_of
 
 EXAMPLES: Final = """\
   lumina values list                               all there are; or 'boiler.*'

@@ -1,5 +1,5 @@
 """The clients of a Lumina server and of Modbus TCP, floor 3: Deferreds here, awaitables of the same names in
-:mod:`lumina_twisted.client.aio`. They need nothing of the server's code but floor 0 and how connections are kept."""
+:mod:`lumina_twisted.client.aio`. Of the server's code they import floor 0 and the module that keeps connections."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lumina_twisted.client.command import CommandFailure, CommandReply, CommandSettings
 from lumina_twisted.client.value_watches import ValueReading
-from lumina_twisted.valueproto.point import PointDescription
-from lumina_twisted.valueproto.reading import Quality
+from lumina_twisted.valueproto.reading import PointDescription, Quality
 
 if TYPE_CHECKING:
     from lumina_twisted.client.deferreds import (
@@ -28,7 +27,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """An asyncio program need not wait for Twisted to be imported."""
+    """Imports the clients for Twisted when one is first used: an asyncio program does not need Twisted."""
     if name in __all__:
         from lumina_twisted.client import deferreds
 

@@ -25,8 +25,7 @@ from lumina_twisted.client.value_session import ValueSession
 from lumina_twisted.client.value_watches import ValueReading, Watch
 from lumina_twisted.errors import RequestError
 from lumina_twisted.framing.mbap import MODBUS_TCP_PORT
-from lumina_twisted.valueproto.point import PointDescription
-from lumina_twisted.valueproto.reading import Quality
+from lumina_twisted.valueproto.reading import PointDescription, Quality
 
 __all__ = [
     "CommandFailure", "CommandReply", "CommandSettings", "DeviceHandle", "LuminaModbusClient", "LuminaValuesClient",
@@ -35,12 +34,12 @@ __all__ = [
 
 T = TypeVar("T")
 CHANGES: Final = 1000
-"""Changes that wait for one who reads them; of more, the last of each name."""
+"""Changes that wait for a reader. If there are more, only the last one of each name is kept."""
 
 
 class AsyncioClient(Client, GivesCoroutines):
-    """A client of one server, for one event loop. It connects when it is told to or first used, and again whenever the
-    connection is lost, until it is closed. ``async with`` connects and closes it."""
+    """A client of one server, for one event loop. It connects when it is first used, and again whenever the connection
+    is lost, until it is closed. ``async with`` connects and closes it."""
 
     def __init__(self, host: str, port: int, session: Callable[[str], Session[Any]], *, timeout: float) -> None:
         super().__init__(host, port, session, timeout)
@@ -67,7 +66,7 @@ class AsyncioClient(Client, GivesCoroutines):
 
         :raises NotConnected: when the next attempt has failed, or the client is closed. Requests may be made in any
             case; they wait for a connection until their own timeout.
-        :raises RequestError: in another event loop than the one that it was first used in.
+        :raises RequestError: if the client was first used in another event loop.
         """
         self._stay_in_loop()
         self._check_open()
@@ -94,7 +93,7 @@ class AsyncioClient(Client, GivesCoroutines):
                 await self._task
 
     async def _run(self, make: Callable[[], Operation[T]]) -> T:
-        """Submits an operation, and gives its result. Cancelling it lets the caller go at once."""
+        """Submits an operation, and gives its result. If the caller cancels, it ends at once."""
         self._stay_in_loop()
         step: Any = make()
         while isinstance(step, Operation):
@@ -118,7 +117,7 @@ class AsyncioClient(Client, GivesCoroutines):
     # -- the connection --------------------------------------------------------------------------------------------
 
     def _stay_in_loop(self) -> None:
-        """Nothing that waits in one loop hears of what happens in another."""
+        """Refuses another event loop: a future of one loop cannot be ended in another."""
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -254,7 +253,7 @@ class LuminaModbusClient(LineClient, AsyncioClient):
 
     :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
     :param port: its TCP port.
-    :param timeout: seconds that a command may take whose caller does not say.
+    :param timeout: seconds that a command may take, unless its caller gives a timeout.
     :param values_port: where it listens for values, for :meth:`device`: a TCP port of the same host, or the path of a
         Unix socket.
     """
@@ -289,10 +288,10 @@ class LuminaModbusClient(LineClient, AsyncioClient):
         return self.port("", **settings).unit(unit)
 
     async def ask(self, word: str) -> tuple[str, ...]:
-        """The lines that the server answers to a word: ``help``, ``ports`` or ``stats``.
+        """The lines that the server answers to a text command: ``help``, ``ports`` or ``stats``.
 
         :raises NotConnected: if there is no connection, or it is lost, or no answer comes within the client's timeout.
-        :raises RequestError: if it is no word.
+        :raises RequestError: if it is no text command.
         """
         check_word(word)
         try:
@@ -318,7 +317,7 @@ class ModbusTcpClient(CommandClient, AsyncioClient):
 
     @property
     def late_replies(self) -> int:
-        """How many replies came when nobody waited for them: too late, twice, or never asked. None of them counted."""
+        """How many replies came for which no request was open: late, repeated or unrequested. They were dropped."""
         late: int = self._session.late
         return late
 
@@ -330,12 +329,12 @@ class ModbusTcpClient(CommandClient, AsyncioClient):
 class LuminaValuesClient(ValuesClient, AsyncioClient):
     """A client of a Lumina server that reads and writes values by name, for one event loop.
 
-    What :class:`lumina_twisted.client.LuminaValuesClient` says holds here: its failures are raised, and cancelling a
-    call lets it go at once.
+    What :class:`lumina_twisted.client.LuminaValuesClient` says holds here: its failures are raised, and a call that
+    is cancelled ends at once.
 
     :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
     :param port: its TCP port for values.
-    :param timeout: seconds that a request may take whose caller does not say.
+    :param timeout: seconds that a request may take, unless its caller gives a timeout.
     """
 
     def __init__(
@@ -352,12 +351,12 @@ class LuminaValuesClient(ValuesClient, AsyncioClient):
         await super().close()
 
     def device(self, name: str) -> DeviceHandle:
-        """One device; nothing is asked by this."""
+        """One device. This sends nothing."""
         return DeviceHandle(self, name)
 
     async def changes(self, *names: str) -> AsyncIterator[ValueReading]:
         """What is known of these points, and each change from then on, for ``async for``; it ends when the client is
-        closed. Of what its reader does not take in time, the last reading of each name is kept.
+        closed. If the reader is slow, the last reading of each name is kept.
 
         :param names: names or patterns.
         """
@@ -379,7 +378,7 @@ class LuminaValuesClient(ValuesClient, AsyncioClient):
 
 
 class _Changes:
-    """What waits for one who reads changes."""
+    """The changes that wait for one reader."""
 
     def __init__(self) -> None:
         self._waiting: deque[ValueReading] = deque()
@@ -388,7 +387,7 @@ class _Changes:
         self._something = asyncio.Event()
 
     def put(self, reading: ValueReading) -> None:
-        """One more; when there are too many, only the last of each name stays."""
+        """Adds one. If there are too many, only the last one of each name stays."""
         self._waiting.append(reading)
         if len(self._waiting) > self._most:
             last = {one.name: one for one in self._waiting}

@@ -1,5 +1,5 @@
-"""What every client has, whatever its face and whatever it says over its connection, floor 3: it drives a session over
-one connection after the other, and gives each caller the end of his request. Without Twisted and without asyncio."""
+"""What all clients have in common, floor 3: a client drives its session over one connection after the other, and gives
+each caller the outcome of its request. This module uses neither Twisted nor asyncio."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ FACTOR: Final = 1.5
 
 
 def wait_before_attempt(failed: int, jitter: Callable[[], float] = random.random) -> float:
-    """Seconds before the next attempt to connect, after ``failed`` ones; spread by a fifth, so that a thousand
-    clients do not come back in the same moment."""
+    """Seconds before the next attempt to connect, after ``failed`` attempts. They vary by a fifth, so that a thousand
+    clients do not come back at the same moment."""
     wait = min(LONGEST_WAIT, FIRST_WAIT * FACTOR ** min(failed, 50))
     return wait * (0.9 + 0.2 * jitter())
 
 
 class Client:
-    """A client of one server. A face is a subclass that knows its event loop: it makes connections, and again whenever
-    one is lost; it has a clock and a timer, and settles what callers wait for.
+    """A client of one server. A *face* is a subclass for one kind of event loop, Twisted's or asyncio's: it makes
+    connections, has a clock and a timer, and ends the Deferreds or futures that callers wait for.
 
     :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
     :param port: its TCP port.
-    :param session: makes the session, which is given the server's name for sentences.
-    :param timeout: seconds that a request may take whose caller does not say.
-    :raises RequestError: if the server cannot be there, or the timeout cannot be.
+    :param session: makes the session from the name that the server has in error messages.
+    :param timeout: seconds that a request may take, unless its caller gives a timeout.
+    :raises RequestError: if the host, the port or the timeout is invalid.
     """
 
     hint = "is it on, and its port right?"
-    """What to look at if there is no connection."""
+    """What a person should check if there is no connection."""
 
     def __init__(self, host: str, port: int, session: Callable[[str], Session[Any]], timeout: float) -> None:
         check_place(host, port)
@@ -48,22 +48,22 @@ class Client:
         self._session: Any = session(self._server)
         self._transport: Any = None
         self._closed = False
-        self._connecting: list[Any] = []  # of those who wait for a connection
-        self._observers: list[Callable[[Any], object]] = []  # of the ends of all commands
+        self._connecting: list[Any] = []  # Deferreds or futures of connect()
+        self._observers: list[Callable[[Any], object]] = []  # get the end of each command
 
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection now."""
         return self._transport is not None
 
-    # -- what a face says ------------------------------------------------------------------------------------------
+    # -- what a face implements ---------------------------------------------------------------------------------------
 
     def _now(self) -> float:
         """Seconds, by a clock that never goes back."""
         raise NotImplementedError
 
     def _set_timer(self, deadline: float | None) -> None:
-        """Has :meth:`_on_timer` called at ``deadline``, or not at all."""
+        """Calls :meth:`_on_timer` at ``deadline``; never, if that is None."""
         raise NotImplementedError
 
     def _abort(self, transport: Any) -> None:
@@ -71,11 +71,11 @@ class Client:
         raise NotImplementedError
 
     def _settle(self, caller: Any, outcome: Any) -> None:
-        """Ends what somebody waits for, who may be gone. An exception is a failure."""
+        """Ends the Deferred or future of a caller, if it has not ended. An exception is a failure."""
         raise NotImplementedError
 
     def _report(self, sentence: str, error: Exception) -> None:
-        """Logs what an observer raised; called while that is handled."""
+        """Logs an exception of an observer; called while it is handled."""
         raise NotImplementedError
 
     # -- the connection --------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class Client:
         self._end_connecting(NotConnected(f"no connection to {self._server} ({why}); {self.hint}"))
 
     def _on_closed(self) -> None:
-        """The program closes the client."""
+        """Ends everything that is open: the program closes the client."""
         self._closed = True
         self._session.close(self._now())
         self._pump()
@@ -124,7 +124,7 @@ class Client:
         self._pump()
 
     def _pump(self) -> None:
-        """Takes from the session what came of the last call; a callback may ask for more and pump in turn."""
+        """Sends the bytes and delivers the events of the session. A callback may make requests, and so pump in turn."""
         if self._transport is not None and (data := self._session.data_to_send()):
             self._transport.write(data)
         while (event := self._session.next_event()) is not None:
@@ -132,7 +132,7 @@ class Client:
         self._set_timer(self._session.get_timer())
 
     def _deliver(self, event: Any) -> None:
-        """Gives an event to whom it concerns."""
+        """Gives an event to the caller that waits for it."""
         if isinstance(event, Answered):
             self._settle(event.request.caller, event.answer)
         elif isinstance(event, Failed):
@@ -143,7 +143,7 @@ class Client:
             self._abort(transport)
 
     def _call(self, observer: Callable[[T], object], what: T, sentence: str) -> None:
-        """Calls an observer; one that raises disturbs nobody."""
+        """Calls an observer, and logs what it raises."""
         try:
             observer(what)
         except Exception as error:

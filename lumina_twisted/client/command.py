@@ -1,4 +1,4 @@
-"""A command of a client's, from the call to its one end, floor 3; without Twisted and without a clock."""
+"""A command, its settings and its reply as a client has them, floor 3."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ MAX_NAME: Final = 1000
 
 @frozen(kw_only=True)
 class CommandSettings:
-    """How a command is sent; None where the server's configuration decides.
+    """How a command is sent. Where a setting is None, the server's configuration decides.
 
     :param timeout: seconds that its caller waits, connecting included.
     :param retries: how often the bus may send it again; for a write any number but 0 means that the device may carry
         it out more than once.
     :param priority: ``high``, ``normal`` or ``low``: what goes first when several wait for the bus.
-    :param max_age: seconds, from 0 to 3600, that a value may be old that answers a read; 0 for one that is read anew.
+    :param max_age: seconds, from 0 to 3600: how old a value may be that answers a read; 0 always reads the device.
     """
 
     baudrate: int | None = None
@@ -58,7 +58,7 @@ _ALLOWED: Final[Mapping[str, Any]] = {
 
 
 def _is_one_of(value: Any, allowed: Any) -> bool:
-    """True and 9600.0 are equal to numbers that are allowed, and mean nothing on a line."""
+    """Whether a value is allowed. True and 9600.0 are equal to allowed numbers, and are not."""
     return isinstance(value, type(allowed[0])) and not isinstance(value, bool) and value in allowed
 
 
@@ -73,7 +73,7 @@ def check_timeout(timeout: float) -> float:
 
 
 def _check_age(age: Any) -> None:
-    """Refuses an age that is out of range; True is equal to 1, and means nothing."""
+    """Refuses an age that is out of range, and True, which is equal to 1."""
     if not isinstance(age, int | float) or isinstance(age, bool) or not 0 <= age <= MAX_AGE:
         raise RequestError(f"max_age is 0 to {MAX_AGE:g} seconds, not {age!r}")
 
@@ -148,7 +148,7 @@ class CommandReply:
     :param command_id: the client's own name of the command, as it stood on the wire.
     :param name: what its caller called it.
     :param frame: the reply's whole RTU frame, CRC included; empty for a broadcast that was sent.
-    :param stamp: seconds since 1970 by the server's clock; 0 where none is told, as in Modbus TCP.
+    :param stamp: seconds since 1970 by the server's clock; 0 if the protocol has none, as Modbus TCP.
     """
 
     command_id: str
@@ -164,7 +164,7 @@ class CommandReply:
 
     @classmethod
     def of(cls, command: PendingCommand, reply: Reply) -> Self:
-        """The answer, for people."""
+        """The answer that a caller gets."""
         frame = encode_adu(command.unit, reply.pdu) if reply.pdu else b""
         return cls(command.command_id, command.name, command.lane, frame, reply.stamp)
 

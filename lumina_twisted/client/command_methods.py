@@ -1,4 +1,4 @@
-"""What the clients that send commands have in common, floor 3: their methods, once for both faces."""
+"""The methods of the clients that send commands, floor 3; the same for Twisted and for asyncio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lumina_twisted.client.command import (
     check_request,
     parse_request,
 )
-from lumina_twisted.client.command_sessions import LabelAnswer
+from lumina_twisted.client.command_sessions import TextAnswer
 from lumina_twisted.client.methods import Operation, UnitMethods, operation
 from lumina_twisted.client.session import Answered, Failed
 from lumina_twisted.errors import NotConnected
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class CommandClient(Client):
-    """A client of one server, and its commands. A face adds ``_run``, which submits an operation."""
+    """A client that sends commands. A face adds ``_run``, which submits an operation."""
 
     @operation
     def request(
@@ -37,7 +37,7 @@ class CommandClient(Client):
         return self._command(*decode_adu(frame), port, settings, name, response_length)
 
     def subscribe(self, observer: Callable[[CommandReply | CommandFailure], object]) -> Unsubscribe:
-        """Has ``observer`` called with each command's end, after the caller has it. What it raises is logged.
+        """Calls ``observer`` with the end of each command, after the caller has got it. What it raises is logged.
 
         :return: a function that ends this.
         """
@@ -58,9 +58,9 @@ class CommandClient(Client):
     def _pending(
         self, unit: int, pdu: bytes, port: str, settings: CommandSettings, name: str = "", response_length: int = 0
     ) -> PendingCommand:
-        """A command that may be submitted.
+        """A command, ready to be submitted.
 
-        :raises RequestError: if the server cannot be asked that.
+        :raises RequestError: if it is invalid, or the protocol cannot carry it.
         """
         self._session.check(name, port, settings)
         check_request(unit, pdu)
@@ -69,7 +69,7 @@ class CommandClient(Client):
 
     def _deliver(self, event: Any) -> None:
         super()._deliver(event)
-        if isinstance(event, LabelAnswer):
+        if isinstance(event, TextAnswer):
             lost = NotConnected(f"the connection to {self._server} was lost; is it a Lumina server?")
             self._settle(event.caller, event.lines or lost)
         elif self._observers and isinstance(event, Answered | Failed):
@@ -95,24 +95,24 @@ class LineClient(CommandClient):
     ) -> Operation[CommandReply]:
         """Sends one request frame (M9).
 
-        :param name: what its caller calls it; or all that follows in one mapping, as ``RetryManager`` hands it on.
+        :param name: any name, for logs and observers; or a mapping of all parameters, as ``RetryManager`` gives it.
         :param port: name or path of a port, as the server's configuration has it; empty for its first one.
         :param command: unit and PDU without the CRC, as bytes or hexadecimal digits.
         :param baudrate: speed of the frame, if it is not the port's.
-        :param response_length: bytes of the reply's frame as the caller guesses it. The frame tells its length itself;
-            this is looked at for functions only that are not in the specification.
-        :param timeout: seconds that the caller waits.
+        :param response_length: bytes of the reply's frame, a guess. It is used only for functions that are not in the
+            specification; for all others the frame tells its length.
+        :param timeout: seconds that the caller waits for the reply.
         :param settings: ``parity``, ``bytesize``, ``stopbits``, ``retries``, ``priority`` and ``max_age``, as
             :class:`CommandSettings` has them.
         :return: the reply (a broadcast's has an empty frame); or it fails with
-            :class:`~lumina_twisted.errors.ModbusException` (the device said no),
+            :class:`~lumina_twisted.errors.ModbusException` (the device refused),
             :class:`~lumina_twisted.errors.ResponseTimeout` (a read without an answer),
             :class:`~lumina_twisted.errors.OutcomeUnknown` (a write that may have been carried out),
             :class:`~lumina_twisted.errors.NotSent` or one of its subclasses (it has not been carried out),
-            :class:`~lumina_twisted.errors.RequestError` (the caller's own fault) or
-            :class:`~lumina_twisted.errors.ServerError`. A caller who cancels it stops waiting at once: a Deferred fails
-            with :class:`~lumina_twisted.errors.Cancelled`, or as *outcome unknown*. The next command is not affected.
-            One whose answer has come already, with another's, ends with that answer.
+            :class:`~lumina_twisted.errors.RequestError` (a mistake of the caller) or
+            :class:`~lumina_twisted.errors.ServerError`. A Deferred that is cancelled fails at once, with
+            :class:`~lumina_twisted.errors.Cancelled` or as *outcome unknown*; the next command is not affected. If the
+            answer was received already, it ends with that.
         """
         if isinstance(name, Mapping):
             return self._command_of(**name)

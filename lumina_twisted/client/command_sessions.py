@@ -1,11 +1,11 @@
 """Sessions that carry commands, floor 3: in text lines, with a Lumina server; and in Modbus TCP, with a device, a
 gateway, or a Lumina server that listens for it.
 
-A reply is accepted only if it is one to that request: CRC, unit, function, byte count, what a write echoes. Not every
-server that a program may be pointed at checks that.
+A reply is accepted only if it fits the request: CRC, unit, function, byte count, and what a write echoes. Not every
+server checks that.
 
 A Lumina server that stops answers *stopping* to what it has not sent. Such commands wait for the next connection, as
-reads do whose connection was lost.
+reads do when a connection is lost.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.reply import reply_pattern
 
 WINDOW: Final = 64
-"""Commands of us that the queue of one port holds at a time; a server's own bound is 100 unless configured
-otherwise."""
+"""Commands of this client that the server queues for one port at a time. The server's own bound is 100, unless
+configured otherwise."""
 MAX_ANSWER: Final = 1 << 16
 """Bytes of a line, beyond which the peer is no Lumina server."""
 TRANSACTIONS: Final = 16
@@ -48,25 +48,25 @@ unit that does not answer, so a single request at its deadline proves nothing.""
 _IDS: Final = 1 << 16
 
 
-class LabelAnswer(NamedTuple):
-    """The server's answer to a word such as ``stats``, line by line; no lines if the connection was lost before."""
+class TextAnswer(NamedTuple):
+    """The lines that answer a text command such as ``stats``; none if the connection was lost before."""
 
     caller: object
     lines: tuple[str, ...]
 
 
 class CommandSession(Session[PendingCommand]):
-    """The commands of one client, whatever carries them."""
+    """The commands of one client, over any protocol."""
 
     def check(self, name: str, port: str, settings: CommandSettings) -> None:
-        """Refuses what this server cannot be asked.
+        """Refuses what the protocol cannot carry.
 
-        :raises RequestError: if it is asked for.
+        :raises RequestError: if there is any of that.
         """
         raise NotImplementedError
 
     def _seems_dead(self, sent_at: float, now: float) -> bool:
-        """Whether silence about a command, whose deadline has come, says that the connection must be closed."""
+        """Whether the connection must be closed, for a command got no answer until its deadline."""
         return sent_at >= self._received_at
 
     def _on_unanswered(self, request: PendingCommand, now: float) -> None:
@@ -75,7 +75,7 @@ class CommandSession(Session[PendingCommand]):
             self._cut(f"{self._server} has been silent since it was asked")
 
     def _on_reply(self, command: PendingCommand, reply: Reply) -> None:
-        """The server says that this is the reply; an empty PDU says that a broadcast was sent."""
+        """The server sent this reply; an empty PDU means that a broadcast was sent."""
         pdu = reply.pdu
         if not pdu and command.unit == BROADCAST:
             self._answered(command, reply)
@@ -104,7 +104,7 @@ def _fits(command: PendingCommand, pdu: bytes) -> bool:
 
 
 class LineSession(CommandSession):
-    """The commands of one client in lines, and the words that it asks."""
+    """The commands of one client in lines, and its text commands."""
 
     def __init__(self, server: str, window: int = WINDOW) -> None:
         super().__init__(server, window)
@@ -114,14 +114,14 @@ class LineSession(CommandSession):
         self._comments: list[str] = []
 
     def ask(self, word: str, caller: object) -> None:
-        """Sends a word such as ``stats``; there must be a connection."""
+        """Sends a text command such as ``stats``; there must be a connection."""
         self._asked.append(caller)
         self._out.append(word.encode() + b"\n")
 
     def check(self, name: str, port: str, settings: CommandSettings) -> None:
         """Refuses what cannot stand in a line.
 
-        :raises RequestError: if it is asked for.
+        :raises RequestError: if there is any of that.
         """
         check_name(name, "the name")
         check_name(port, "the port")
@@ -135,7 +135,7 @@ class LineSession(CommandSession):
         """There is none, or none could be made; the sentence says why."""
         self._comments.clear()
         while self._asked:
-            self._events.append(LabelAnswer(self._asked.popleft(), ()))
+            self._events.append(TextAnswer(self._asked.popleft(), ()))
         super().connection_lost(why, now)
 
     def receive_data(self, data: bytes, now: float) -> None:
@@ -171,13 +171,13 @@ class LineSession(CommandSession):
             self._cut(f"{self._server} says: {answer.reason}")
 
     def _on_comment(self, text: str) -> None:
-        """A line of the answer to a word; an empty one ends it."""
+        """A line of the answer to a text command; an empty one ends it."""
         if not self._asked:
             return
         if text:
             self._comments.append(text)
             return
-        self._events.append(LabelAnswer(self._asked.popleft(), tuple(self._comments)))
+        self._events.append(TextAnswer(self._asked.popleft(), tuple(self._comments)))
         self._comments.clear()
 
     def _on_answer(self, command: PendingCommand, answer: Answer) -> None:
@@ -206,16 +206,16 @@ class LineSession(CommandSession):
 
 
 def check_word(word: str) -> None:
-    """Refuses what is no word to ask a server; two lines would bring two answers.
+    """Refuses what is no text command; two lines would bring two answers.
 
-    :raises RequestError: if it is none.
+    :raises RequestError: if so.
     """
     if not check_name(word, "the word"):
         raise RequestError("there is no word to ask; help, ports and stats are some")
 
 
 def no_answer(server: str, word: str, seconds: float) -> NotConnected:
-    """The failure of a word that got no answer in time."""
+    """The failure of a text command that got no answer in time."""
     return NotConnected(f"{server} did not answer {word!r} within {seconds:g} s; is it a Lumina server?")
 
 
@@ -233,12 +233,12 @@ class ModbusTcpSession(CommandSession):
         self._last_id = 0
         self._asked_at = inf
         self.late = 0
-        """Replies that nobody waited for: too late, twice, or never asked."""
+        """Replies for which no request was open: late, repeated or unrequested ones."""
 
     def check(self, name: str, port: str, settings: CommandSettings) -> None:
         """Refuses what has no place in a frame.
 
-        :raises RequestError: if it is asked for.
+        :raises RequestError: if there is any of that.
         """
         if port:
             raise RequestError(f"Modbus TCP knows no ports; leave {port!r} out, the unit says which device it is")
@@ -273,8 +273,8 @@ class ModbusTcpSession(CommandSession):
         return encode_adu(command.attempt_id, command.unit, command.pdu)
 
     def _seems_dead(self, sent_at: float, now: float) -> bool:
-        """To close the connection costs every write that is with the server its proof, and such a write may still be
-        answered until its deadline."""
+        """A write that is with the server may still be answered until its deadline. If the connection were closed
+        earlier, the outcome of the write would be unknown."""
         if sent_at < self._received_at or now - self._asked_at < SILENCE:
             return False
         return all(command.is_read or command.done for command in self._by_id.values())

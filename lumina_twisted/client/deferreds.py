@@ -32,16 +32,16 @@ from lumina_twisted.reconnecting import Reconnecting, sentence_of
 T = TypeVar("T")
 
 _COARSE = 0.01
-"""Seconds that a deadline may be noticed late: the timer is not moved for less."""
+"""Seconds by which a deadline may be noticed late: the timer is not moved for less."""
 _log = Logger(namespace="lumina.client")
 
 
 class DeferredClient(Client, GivesDeferreds):
-    """A client of one server, for Deferreds. It connects when it is told to or first used, and again whenever the
-    connection is lost, until it is closed.
+    """A client of one server, for Deferreds. It connects when it is first used, and again whenever the connection
+    is lost, until it is closed.
 
-    :param endpoint: where to connect instead.
-    :param reactor: for the connection and its times; the program's own if it is not given.
+    :param endpoint: where to connect, instead of ``host`` and ``port``.
+    :param reactor: for connections and timers; the global reactor if it is not given.
     :param now: a clock that never goes back, in seconds.
     """
 
@@ -113,7 +113,7 @@ class DeferredClient(Client, GivesDeferreds):
         return self._run(lambda: got) if isinstance(got, Operation) else got
 
     def _cancelled(self, request: Any, deferred: Deferred[Any]) -> None:
-        if (event := self._session.take_event(request)) is not None:  # it came with the one whose callback cancels this
+        if (event := self._session.take_event(request)) is not None:  # it has ended, its event is not delivered
             self._deliver(event)
         else:
             deferred.errback(self._session.cancel(request, self._now()))
@@ -226,12 +226,12 @@ class LuminaModbusClient(LineClient, DeferredClient):
 
     :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
     :param port: its TCP port.
-    :param timeout: seconds that a command may take whose caller does not say.
+    :param timeout: seconds that a command may take, unless its caller gives a timeout.
     :param values_port: where it listens for values, for :meth:`device`: a TCP port of the same host, or the path of a
         Unix socket.
-    :param endpoint: where to connect instead.
-    :param values_endpoint: where to connect instead for values.
-    :param reactor: for the connection and its times; the program's own if it is not given.
+    :param endpoint: where to connect, instead of ``host`` and ``port``.
+    :param values_endpoint: where to connect for values, instead of ``values_port``.
+    :param reactor: for connections and timers; the global reactor if it is not given.
     :param now: a clock that never goes back, in seconds.
     """
 
@@ -280,11 +280,11 @@ class LuminaModbusClient(LineClient, DeferredClient):
         return self.port("", **settings).unit(unit)
 
     def ask(self, word: str) -> Deferred[tuple[str, ...]]:
-        """Asks the server a word: ``help``, ``ports`` or ``stats``.
+        """Sends a text command: ``help``, ``ports`` or ``stats``.
 
         :return: a Deferred that fires with the lines of its answer, or fails with
             :class:`~lumina_twisted.errors.NotConnected`, also if no answer comes within the client's timeout; with
-            :class:`~lumina_twisted.errors.RequestError` if it is no word.
+            :class:`~lumina_twisted.errors.RequestError` if it is no text command.
         """
         try:
             check_word(word)
@@ -310,7 +310,7 @@ class ModbusTcpClient(CommandClient, DeferredClient):
     :param host: name or address.
     :param port: its TCP port.
     :param transactions: requests that are with it at a time; some devices lose what exceeds one.
-    :param timeout: seconds that a request may take whose caller does not say.
+    :param timeout: seconds that a request may take, unless its caller gives a timeout.
     """
 
     def __init__(
@@ -325,7 +325,7 @@ class ModbusTcpClient(CommandClient, DeferredClient):
 
     @property
     def late_replies(self) -> int:
-        """How many replies came when nobody waited for them: too late, twice, or never asked. None of them counted."""
+        """How many replies came for which no request was open: late, repeated or unrequested. They were dropped."""
         late: int = self._session.late
         return late
 
@@ -343,19 +343,19 @@ class LuminaValuesClient(ValuesClient, DeferredClient):
 
     Every Deferred fires once, within the timeout: with what its method says, or it fails with
     :class:`~lumina_twisted.errors.UnknownName` (the message says which name is near),
-    :class:`~lumina_twisted.errors.RequestError` (another fault of the caller's),
-    :class:`~lumina_twisted.errors.ModbusException` (the device said no),
-    :class:`~lumina_twisted.errors.ResponseTimeout` (nothing changed, and nothing came),
-    :class:`~lumina_twisted.errors.NotSent` or one of its subclasses (the device has not been asked),
+    :class:`~lumina_twisted.errors.RequestError` (another mistake of the caller),
+    :class:`~lumina_twisted.errors.ModbusException` (the device refused),
+    :class:`~lumina_twisted.errors.ResponseTimeout` (a read without an answer),
+    :class:`~lumina_twisted.errors.NotSent` or one of its subclasses (nothing was sent to the device),
     :class:`~lumina_twisted.errors.OutcomeUnknown` (a write, or a change of a configuration, that may have been carried
-    out) or :class:`~lumina_twisted.errors.ServerError`. Who cancels it stops waiting at once: it fails with
+    out) or :class:`~lumina_twisted.errors.ServerError`. If it is cancelled, it fails at once, with
     :class:`~lumina_twisted.errors.Cancelled` or as *outcome unknown*.
 
     :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
     :param port: its TCP port for values.
-    :param timeout: seconds that a request may take whose caller does not say.
-    :param endpoint: where to connect instead.
-    :param reactor: for the connection and its times; the program's own if it is not given.
+    :param timeout: seconds that a request may take, unless its caller gives a timeout.
+    :param endpoint: where to connect, instead of ``host`` and ``port``.
+    :param reactor: for connections and timers; the global reactor if it is not given.
     :param now: a clock that never goes back, in seconds.
     """
 
@@ -366,7 +366,7 @@ class LuminaValuesClient(ValuesClient, DeferredClient):
         super().__init__(host, port, ValueSession, timeout=timeout, endpoint=endpoint, reactor=reactor, now=now)
 
     def device(self, name: str) -> DeviceHandle:
-        """One device; nothing is asked by this."""
+        """One device. This sends nothing."""
         return DeviceHandle(self, name)
 
 

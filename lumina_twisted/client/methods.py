@@ -1,8 +1,9 @@
-"""One table of methods for every face of the client, floor 3.
+"""How the methods of clients are written once for Twisted and for asyncio, floor 3.
 
-What a client can be asked stands once: each method makes a call (a request and what its reply means). How its result
-is given is the face's own: a Deferred, a coroutine, or whatever the caller's world awaits. A type checker reads that
-from the base class that the face names: :class:`GivesDeferreds`, :class:`GivesCoroutines` or :class:`GivesAwaitables`.
+A method is a function that makes an operation: a request, and what its answer means. A decorator turns it into a method
+of every *face* of the client. The face decides whether its callers get a Deferred, a coroutine or another awaitable. A
+type checker takes the result type from the base class of the face: :class:`GivesDeferreds`, :class:`GivesCoroutines` or
+:class:`GivesAwaitables`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class GivesCoroutines:
 
 
 class GivesAwaitables:
-    """The methods of this face return something to await, wherever they are called."""
+    """The methods of this face return a future in an asyncio task, and a Deferred anywhere else."""
 
     __slots__ = ()
 
@@ -49,8 +50,8 @@ class GivesAwaitables:
 class Operation(Generic[T_co]):
     """One request of a client, and what its answer means.
 
-    :param request: what its session is given.
-    :param result: takes the answer, and returns the result, or the operation that comes next and gives it; raises the
+    :param request: the request for the session.
+    :param result: takes the answer and returns the result, or the next operation, whose result it is; raises the
         failure that the answer stands for.
     """
 
@@ -75,7 +76,7 @@ class Method(Generic[P, T]):
 
 
 def operation(make: Callable[Concatenate[_Self, P], Operation[T]]) -> Method[P, T]:
-    """A method of each face, which does what the operation of ``make`` says. Its class has ``_run``."""
+    """Makes a method of each face: it runs the operation that ``make`` returns. The class needs ``_run``."""
 
     @functools.wraps(make)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -85,12 +86,12 @@ def operation(make: Callable[Concatenate[_Self, P], Operation[T]]) -> Method[P, 
 
 
 def delegate(ask: Callable[Concatenate[_Self, P], Awaitable[T]]) -> Method[P, T]:
-    """A method of each face that hands on what another method of the same face returns."""
+    """Makes a method of each face: it returns what another method of the same face returns."""
     return ask  # type: ignore[return-value]
 
 
 def function(make: Callable[P, Call[T]]) -> Method[P, T]:
-    """A method of each face's unit, which does what the Modbus call of ``make`` says. Its class has ``_run``."""
+    """Makes a method of the unit of each face: it runs the call that ``make`` returns. The class needs ``_run``."""
 
     @functools.wraps(make)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -102,7 +103,7 @@ def function(make: Callable[P, Call[T]]) -> Method[P, T]:
 
 
 def _described(run: Callable[..., Any], signature: inspect.Signature) -> Method[Any, Any]:
-    """The function, with the signature that ``help()`` shows: what makes a call of a T is awaited for a T."""
+    """Gives the function the signature that ``help()`` shows: instead of an operation it returns an awaitable."""
     _, _, result = str(signature.return_annotation).partition("[")
     method: Any = run
     method.__signature__ = signature.replace(return_annotation=f"Awaitable[{result}")
@@ -111,16 +112,16 @@ def _described(run: Callable[..., Any], signature: inspect.Signature) -> Method[
 
 
 class UnitMethods:
-    """The public functions of one unit as methods, with the parameters of :mod:`lumina_twisted.modbus.calls`.
+    """The public Modbus functions of one unit as methods, with the parameters of :mod:`lumina_twisted.modbus.calls`.
 
-    Each gives the values, or fails. What breaks the specification's limits fails with
-    :class:`~lumina_twisted.errors.RequestError`, and is not sent.
+    Each gives the values, or fails. A request that exceeds the limits of the specification is not sent and fails with
+    :class:`~lumina_twisted.errors.RequestError`.
     """
 
     __slots__ = ()
 
     def _run(self, make: Callable[[], Call[T]]) -> Any:
-        """Does what a call says, and gives its result in the way of this face."""
+        """Runs a call, and returns its result as a Deferred, a coroutine or another awaitable."""
         raise NotImplementedError
 
     request = function(calls.raw)

@@ -1,6 +1,6 @@
-"""The open requests of one client and its connection, floor 3; without Twisted and without a clock: bytes and ``now``
-come in as arguments, bytes and events go out. Both faces of the client drive it, as a port's protocol drives its bus.
-What is on the wire is a subclass's business: text lines, Modbus TCP, or the lines of values.
+"""The open requests of one client, floor 3. A session uses neither Twisted nor a clock: bytes and ``now`` come in as
+arguments, bytes and events go out. A client drives it, as the protocol of a port drives its bus. A subclass knows what
+is on the wire: text lines, Modbus TCP, or the lines of values.
 
 What holds for every request:
 
@@ -36,7 +36,7 @@ _SLACK: Final = 1000
 
 
 class State(Enum):
-    """Of the connection."""
+    """The state of the connection."""
 
     DISCONNECTED = "there is none"
     GREETING = "the server has not said yet that it speaks this protocol"
@@ -45,11 +45,11 @@ class State(Enum):
 
 
 class OpenRequest:
-    """One request of a client's, from the call to its one end.
+    """One request of a client, from the call to its one end.
 
     :param deadline: when its caller stops waiting, on the session's clock.
     :param is_read: whether it changes nothing, and so may be sent again.
-    :param lane: which requests it takes turns with.
+    :param lane: the queue in which it waits.
     """
 
     __slots__ = ("attempt_id", "caller", "deadline", "done", "is_internal", "is_read", "lane", "number", "sent_at")
@@ -57,16 +57,16 @@ class OpenRequest:
     def __init__(self, deadline: float, is_read: bool, caller: Any = None, lane: str = "") -> None:
         self.deadline = deadline
         self.is_read = is_read
-        self.caller = caller  # whatever waits for it; the session does not look at it
+        self.caller = caller  # the Deferred or future that waits for it; only the client uses it
         self.lane = lane
         self.number = 0  # in the order of the calls
         self.attempt_id: Any = None  # of the current attempt
         self.sent_at: float | None = None  # of the current attempt; None while it waits here
         self.done = False
-        self.is_internal = False  # whether it is the session's own: nobody waits for its event
+        self.is_internal = False  # whether the session itself made it; it has no event
 
     def error(self, kind: type[LuminaError], sentence: str) -> LuminaError:
-        """Its failure."""
+        """Its failure, with what is known of the request."""
         return kind(sentence)
 
 
@@ -85,7 +85,10 @@ class Failed(NamedTuple):
 
 
 class Unusable(NamedTuple):
-    """The connection must be closed: its peer is dead or no server, and the sentence says why."""
+    """The connection must be closed, for its peer is dead or no server.
+
+    :param why: a sentence that says which.
+    """
 
     why: str
 
@@ -96,13 +99,13 @@ R = TypeVar("R", bound=OpenRequest)
 class Session(Generic[R]):
     """The open requests of one client, and at most one connection.
 
-    :param server: what the server is called in sentences.
-    :param window: requests of one lane that are with it at a time.
+    :param server: the name of the server in error messages.
+    :param window: how many requests of one lane are with the server at a time.
     """
 
     frees_cancelled = False
-    """Whether a request that its caller takes back gives its place in the window away at once; else only with its
-    answer, at its deadline at the latest, for the server still has it."""
+    """Whether a request that is cancelled frees its place in the window at once; else it keeps the place until its
+    answer or its deadline, for the server still has it."""
 
     def __init__(self, server: str, window: int) -> None:
         self._server = server
@@ -128,8 +131,8 @@ class Session(Generic[R]):
         self._advance(request.lane, now)
 
     def cancel(self, request: R, now: float) -> LuminaError:
-        """Its caller takes a request back that has not ended, and gets no event. One that has ended already has its
-        event, see :meth:`take_event`.
+        """Cancels a request that has not ended. It gets no event. The event of one that has ended already is still in
+        the queue, see :meth:`take_event`.
 
         :return: what became of it: cancelled, or for a write that may have been sent, outcome unknown.
         """
@@ -145,19 +148,19 @@ class Session(Generic[R]):
         return request.error(OutcomeUnknown, "cancelled by its caller when it may have been carried out already")
 
     def abandon(self, request: R, now: float) -> None:
-        """Its caller is gone: ends the request if it has not ended."""
+        """Nobody waits for the request any more: cancels it if it has not ended."""
         if not request.done:
             self.cancel(request, now)
 
     def connected(self, now: float) -> None:
-        """There is a connection, and nothing was sent on it."""
+        """There is a new connection."""
         self._state = State.READY
         self._received_at = now
         for lane in list(self._waiting):
             self._advance(lane, now)
 
     def connection_lost(self, why: str, now: float) -> None:
-        """There is none, or none could be made; the sentence says why."""
+        """There is no connection: it was lost, or an attempt failed. The sentence says why."""
         self._state, self._why_not = State.DISCONNECTED, why
         self._out.clear()
         sent, self._by_id = list(self._by_id.values()), {}
@@ -197,7 +200,7 @@ class Session(Generic[R]):
         return data
 
     def next_event(self) -> Any:
-        """What has happened, one by one; None if nothing has. After :class:`Unusable` the connection is to be cut."""
+        """The next event; None if there is none. After :class:`Unusable` the client closes the connection."""
         return self._events.popleft() if self._events else None
 
     def take_event(self, request: R) -> Answered | Failed | None:
@@ -213,23 +216,23 @@ class Session(Generic[R]):
         """The sentence of the last loss."""
         return self._why_not
 
-    # -- what a subclass says ------------------------------------------------------------------------------------
+    # -- what a subclass implements ------------------------------------------------------------------------------------
 
     def _next_id(self) -> Any:
-        """What the next attempt is called on the wire."""
+        """The id of the next attempt on the wire."""
         raise NotImplementedError
 
     def _encode(self, request: R, now: float) -> bytes:
-        """What is sent for a request that has its id."""
+        """The bytes of a request whose attempt has its id."""
         raise NotImplementedError
 
     def _on_unanswered(self, request: R, now: float) -> None:
-        """A request has ended at its deadline while it was with the server."""
+        """A request was with the server until its deadline, and got no answer."""
 
     # -- turns -----------------------------------------------------------------------------------------------------
 
     def _register(self, request: R) -> None:
-        """One more, in the order of the calls, and its deadline."""
+        """Gives a request its number, and notes its deadline."""
         self._number += 1
         request.number = self._number
         self._live += 1
@@ -239,7 +242,7 @@ class Session(Generic[R]):
         heapq.heappush(self._deadlines, (request.deadline, request.number, request))
 
     def _advance(self, lane: str, now: float) -> None:
-        """Sends what the server has room for."""
+        """Sends waiting requests of a lane, as many as the window allows."""
         waiting, sent = self._waiting.get(lane), self._sent.setdefault(lane, {})
         while waiting and self._state is State.READY and len(sent) < self._window:
             request = waiting.popleft()
@@ -249,7 +252,7 @@ class Session(Generic[R]):
                 self._send(request, now)
 
     def _send(self, request: R, now: float) -> None:
-        """An attempt."""
+        """Begins an attempt."""
         request.attempt_id = self._next_id()
         request.sent_at = now
         self._by_id[request.attempt_id] = request
@@ -257,14 +260,14 @@ class Session(Generic[R]):
         self._out.append(self._encode(request, now))
 
     def _take(self, attempt_id: Any) -> R | None:
-        """The request of that attempt, which is not with the server any more; None if there is none."""
+        """Takes the request of an attempt from those that are with the server; None if it is not among them."""
         request = self._by_id.pop(attempt_id, None)
         if request is not None:
             del self._sent[request.lane][attempt_id]
         return request
 
     def _put_back(self, requests: list[R]) -> None:
-        """They were not carried out, and wait in their places for the next attempt."""
+        """Lets requests wait again, in the order of the calls."""
         lanes = {request.lane for request in requests}
         for request in requests:
             request.sent_at = None
@@ -273,7 +276,7 @@ class Session(Generic[R]):
             self._waiting[lane] = deque(sorted(self._waiting[lane], key=lambda request: request.number))
 
     def _may_be_sent_again(self, request: R) -> bool:
-        """Whether a request that was with the server waits for the next connection; else it ends."""
+        """Whether a request that was with the server is sent again over the next connection; else it ends here."""
         if request.is_internal and not request.done:
             self._end(request)
         elif not request.is_read and not request.done:
@@ -306,9 +309,9 @@ class Session(Generic[R]):
     def _end_all(self, kind: type[LuminaError], sent: str, unsent: str) -> None:
         """Ends every request; a write that may have been sent as *outcome unknown*.
 
-        :param kind: the failure of all others.
-        :param sent: the sentence for what is with the server.
-        :param unsent: the sentence for what waits here.
+        :param kind: how all others fail.
+        :param sent: the sentence for requests that are with the server.
+        :param unsent: the sentence for those that wait.
         """
         with_server, self._by_id = list(self._by_id.values()), {}
         for lane in self._sent.values():
@@ -322,7 +325,7 @@ class Session(Generic[R]):
             waiting.clear()
 
     def _cut(self, why: str) -> None:
-        """The connection is of no use any more."""
+        """Has the client close the connection."""
         self._state, self._why_not = State.DISCONNECTED, why
         self._events.append(Unusable(why))
 
@@ -337,7 +340,7 @@ class Session(Generic[R]):
             self._events.append(Failed(request, error))
 
     def _is_over(self, request: R) -> bool:
-        """Whether its deadline does not matter any more: one that its caller took back may still be with the server."""
+        """Whether its deadline does not matter any more. A cancelled request may still be with the server."""
         return request.done and self._by_id.get(request.attempt_id) is not request
 
     def _end(self, request: R) -> None:
@@ -346,9 +349,9 @@ class Session(Generic[R]):
 
 
 class LineBuffer:
-    """Bytes as lines.
+    """Cuts bytes into lines.
 
-    :param most: bytes that the beginning of a line may have.
+    :param most: the longest unfinished line, in bytes.
     """
 
     def __init__(self, most: int) -> None:
@@ -356,16 +359,16 @@ class LineBuffer:
         self._rest = b""
 
     def clear(self) -> None:
-        """A new connection begins with a new line."""
+        """Drops an unfinished line, for a new connection."""
         self._rest = b""
 
     def lines(self, data: bytes) -> list[bytes]:
-        """Those that end in ``data``, without their newlines."""
+        """The lines that end in ``data``, without their newlines."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         return lines
 
     def overflows(self) -> bool:
-        """Whether the line that has begun is too long; it is forgotten then."""
+        """Whether the unfinished line is too long; it is dropped then."""
         if len(self._rest) <= self._most:
             return False
         self.clear()

@@ -30,7 +30,7 @@ class ServerUrl(NamedTuple):
 
 
 def parse_url(url: str, lumina_port: int = 8888) -> ServerUrl:
-    """What ``url`` says.
+    """The server that a URL names.
 
     :param lumina_port: of ``lumina://`` where none is written.
     :raises RequestError: if it is none of the two.

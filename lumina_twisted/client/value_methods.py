@@ -1,5 +1,5 @@
-"""What can be asked of a listener for values, floor 3: the methods of the clients, once for both faces. Each is the
-command that is sent, and what its answer gives."""
+"""The methods of the clients for values, floor 3; the same for Twisted and for asyncio. Each makes the command that is
+sent, and says what its answer means."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from lumina_twisted.errors import LineError, RequestError, ServerError
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto import command
 from lumina_twisted.valueproto.answer import Answer, Configured, Described, Past, Points, Readings, Written
-from lumina_twisted.valueproto.command import Command
-from lumina_twisted.valueproto.command_lines import MAX_COUNT, format_command
-from lumina_twisted.valueproto.point import PointDescription
+from lumina_twisted.valueproto.command import MAX_COUNT, Command, format_command
+from lumina_twisted.valueproto.reading import PointDescription
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer)
@@ -30,31 +29,31 @@ ValueObserver = Callable[[ValueReading], object]
 
 DEFAULT_TIMEOUT: Final = 6.0
 """Seconds that a request may take unless its caller gives a timeout: one more than a listener waits for a device unless
-configured otherwise, so that it is the listener that says what went wrong."""
+configured otherwise, so that the listener has the time to say what went wrong."""
 
 
 class ValuesClient(Client):
-    """A client of a listener for values. A face adds ``_run``, which submits an operation."""
+    """A client that reads and writes values by name. A face adds ``_run``, which submits an operation."""
 
     hint = "does Lumina listen for values there?"
 
     @operation
     def list(self, pattern: str = "*") -> Operation[tuple[PointDescription, ...]]:
-        """What there is by these names, ``*`` for any characters and ``?`` for one."""
+        """The points whose names match a pattern: ``*`` stands for any characters and ``?`` for one."""
         return self._ask(command.List(_text(pattern)), lambda answer: _is(Points, answer).names)
 
     @operation
     def describe(self, name: str) -> Operation[PointDescription]:
-        """What a point is."""
+        """The description of a point."""
         return self._ask(command.Describe(_one(name)), lambda answer: _is(Described, answer).point)
 
     @operation
     def read(
         self, *names: str, fresh: bool = False, timeout: float | None = None
     ) -> Operation[tuple[ValueReading, ...]]:
-        """Several points, by names or patterns.
+        """Reads several points, by names or patterns.
 
-        :param fresh: whether the devices are asked; else it is what the server knows.
+        :param fresh: whether the devices are read now; else these are the last values that the server knows.
         :return: the readings, in the order of the names. A device that gave no value has a reading of bad quality with
             its ``error``; if none gave one, this fails with the first of these.
         """
@@ -72,14 +71,14 @@ class ValuesClient(Client):
 
     @operation
     def watch(self, observer: ValueObserver, *names: str) -> Operation[Unsubscribe]:
-        """Has ``observer`` called with what is known of these points, and with each change from then on.
+        """Calls ``observer`` with the last known value of these points, and with each change from then on.
 
-        It is called while a connection is lost, too: then with values that are stale, and why; and after the next
-        connection with what changed meanwhile. What it raises is logged.
+        When the connection is lost, it is called with each value as stale, and why; after the next connection, with
+        what changed meanwhile. What it raises is logged.
 
         :param names: names or patterns.
-        :return: a function that ends this, when ``observer`` has got all that is known. If it fails, nothing is
-            watched.
+        :return: a function that ends this; the known values have been given to ``observer`` before. If it fails,
+            nothing is watched.
         """
         watch = Watch(command.Watch(_names(names)), observer)
         return self._ask(watch.asked, lambda _: partial(self._unwatch, watch), watch=watch)
@@ -119,9 +118,9 @@ class ValuesClient(Client):
     def _ask(
         self, asked: Command, result: Callable[[Answer], T], timeout: float | None = None, watch: Watch | None = None
     ) -> Operation[T]:
-        """A request that may be submitted.
+        """A request, ready to be submitted.
 
-        :raises RequestError: if no line can say it.
+        :raises RequestError: if it does not fit into a line.
         """
         try:
             format_command(evolve(asked, tag="f" * 8))
@@ -147,9 +146,9 @@ class _SomeClient(ValuesClient, GivesAwaitables):
 
 
 class DeviceMethods:
-    """One device of a server's; its points by their own names.
+    """One device of a server; its points are named without the device.
 
-    :param client: which asks for it.
+    :param client: sends the requests.
     :param name: its name, as the server's configuration has it.
     """
 
@@ -159,10 +158,10 @@ class DeviceMethods:
 
     @delegate
     def read(self, point: str, fresh: bool = False, timeout: float | None = None) -> Awaitable[ValueReading]:
-        """One point.
+        """Reads one point.
 
-        :param fresh: whether the device is asked; else it is what the server knows: value, quality, time, and why the
-            quality is not good. If a device is asked and gives no value, this fails.
+        :param fresh: whether the device is read now, and this fails if it gives no value; else the last value that the
+            server knows, with its quality, its time, and why the quality is not good.
         """
         return self._client.read_one(self._of(point), fresh, timeout)
 
@@ -180,12 +179,12 @@ class DeviceMethods:
 
     @delegate
     def read_all(self, fresh: bool = False, timeout: float | None = None) -> Awaitable[tuple[ValueReading, ...]]:
-        """All its points; see :meth:`LuminaValuesClient.read`."""
+        """Reads all its points; see :meth:`LuminaValuesClient.read`."""
         return self._client.read(self._of("*"), fresh=fresh, timeout=timeout)
 
     @delegate
     def watch(self, observer: ValueObserver, *points: str) -> Awaitable[Unsubscribe]:
-        """Has ``observer`` called with changes of some points, or of all; see :meth:`LuminaValuesClient.watch`."""
+        """Calls ``observer`` with changes of some points, or of all; see :meth:`LuminaValuesClient.watch`."""
         return self._client.watch(observer, *map(self._of, points or ("*",)))
 
     @delegate
@@ -214,7 +213,7 @@ class DeviceMethods:
 
 
 def _readings(answer: Answer) -> tuple[ValueReading, ...]:
-    """What is known of each; where a device gave no value, that is a reading of bad quality.
+    """The reading of each point; of bad quality where the device gave no value.
 
     :raises LuminaError: if a name is wrong, or if no device gave a value.
     """

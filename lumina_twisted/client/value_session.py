@@ -2,7 +2,7 @@
 
 What holds besides the rules of every :class:`~lumina_twisted.client.session.Session`:
 
-* No caller's request is sent before the peer has said that it speaks these lines in JSON: it may be anything.
+* No caller's request is sent before the peer has confirmed that it speaks these lines in JSON.
 * A watch outlives connections. While there is none, its observer gets each value as stale, and why; after the next
   connection, what changed meanwhile. If nothing comes for long, the session asks whether the server is there still.
 """
@@ -28,25 +28,25 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.valueproto import command
 from lumina_twisted.valueproto.answer import Answer, Change, Readings, Refused
-from lumina_twisted.valueproto.command_lines import format_command
+from lumina_twisted.valueproto.command import format_command
 from lumina_twisted.valueproto.json_lines import parse_answer
 
 WINDOW: Final = 64
-"""Requests that the server has of us at a time; the others wait here."""
+"""Requests of this client that are with the server at a time."""
 MAX_ANSWER: Final = 1 << 22
-"""Bytes of a line, beyond which the peer is no such listener: four times what one writes."""
+"""Bytes of a line, beyond which the peer is no listener for values: four times the longest line of one."""
 PATIENCE: Final = 5.0
-"""Seconds within which a listener says that it speaks these lines, or that it is there still."""
+"""Seconds within which a listener confirms that it speaks these lines, or that it is still there."""
 SILENCE: Final = 20.0
-"""Seconds without a byte, after which a session that only watches asks whether the server is there still."""
+"""Seconds without a byte, after which a session that only watches asks whether the server is still there."""
 
 
 class ValueRequest(OpenRequest):
     """One request.
 
-    :param asked: what is sent.
+    :param asked: the command.
     :param watch: the watch that it begins, if it does.
-    :param is_internal: whether it is the session's own.
+    :param is_internal: whether the session itself makes it.
     """
 
     __slots__ = ("asked", "watch")
@@ -62,7 +62,7 @@ class ValueRequest(OpenRequest):
 
 
 class Changed(NamedTuple):
-    """A watch has something for its observer."""
+    """The observer of a watch gets a reading."""
 
     watch: Watch
     reading: ValueReading
@@ -71,8 +71,8 @@ class Changed(NamedTuple):
 class ValueSession(Session[ValueRequest]):
     """The requests and watches of one client, and at most one connection.
 
-    :param server: what the server is called in sentences.
-    :param window: requests that are with it at a time.
+    :param server: the name of the server in error messages.
+    :param window: how many requests are with the server at a time.
     """
 
     frees_cancelled = True
@@ -87,9 +87,8 @@ class ValueSession(Session[ValueRequest]):
     # -- what goes in ------------------------------------------------------------------------------------------
 
     def submit(self, request: ValueRequest, now: float) -> None:
-        """Takes a request; its event comes later, and exactly once. One with a watch begins that: the observer gets
-        what is known of each name before the request's own event, and each change after it; if it fails, there is no
-        watch."""
+        """Takes a request; its event comes later, and exactly once. If it has a watch, the observer gets the known
+        value of each name before that event, and each change after it; if it fails, there is no watch."""
         if request.watch is not None:
             self._watches.add(request.watch)
             self._has_watched = True
@@ -102,19 +101,19 @@ class ValueSession(Session[ValueRequest]):
         self._end_watching(now)
 
     def cancel(self, request: ValueRequest, now: float) -> LuminaError:
-        """Its caller takes a request back, and the watch that it begins; see :class:`Session`."""
+        """Cancels a request, and the watch that it begins; see :class:`Session`."""
         if request.watch is not None:
             self.unwatch(request.watch, now)
         return super().cancel(request, now)
 
     def abandon(self, request: ValueRequest, now: float) -> None:
-        """Its caller is gone, and nobody else can end a watch that has begun."""
+        """Nobody waits for the request any more: cancels it, and ends its watch, which nobody else can end."""
         super().abandon(request, now)
         if request.watch is not None:
             self.unwatch(request.watch, now)
 
     def connected(self, now: float) -> None:
-        """There is a connection, and nothing was sent on it."""
+        """There is a new connection."""
         self._state = State.GREETING
         self._buffer.clear()
         self._why_not = "it has not said yet what it speaks"
@@ -122,7 +121,7 @@ class ValueSession(Session[ValueRequest]):
         self._ask(command.Speak("json"), now)
 
     def connection_lost(self, why: str, now: float) -> None:
-        """There is none, or none could be made; the sentence says why."""
+        """There is no connection: it was lost, or an attempt failed. The sentence says why."""
         super().connection_lost(why, now)
         self._change(self._watches.disconnected(f"the connection to {self._server} was lost ({why})"))
 
@@ -163,7 +162,7 @@ class ValueSession(Session[ValueRequest]):
         return format_command(evolve(request.asked, tag=request.attempt_id))
 
     def _ask(self, asked: command.Command, now: float, watch: Watch | None = None) -> None:
-        """A request of the session's own."""
+        """Sends a request of the session itself."""
         request = ValueRequest(asked, now + PATIENCE, watch=watch, is_internal=True)
         self._register(request)
         self._send(request, now)
@@ -195,7 +194,7 @@ class ValueSession(Session[ValueRequest]):
 
     def _on_line(self, line: bytes, now: float) -> None:
         if self._state is State.DISCONNECTED:
-            return  # a line before this one was the end of it
+            return  # an earlier line was the reason to close the connection
         try:
             answer = parse_answer(line)
         except LineError:
@@ -211,7 +210,7 @@ class ValueSession(Session[ValueRequest]):
             self._cut(f"{self._server} says: {answer.message}")
 
     def _on_other_line(self, text: str) -> None:
-        """A listener that can serve no more clients says so as text."""
+        """A line that is no JSON. A listener that can serve no more clients sends one."""
         word, _, reason = text.partition(" ")
         if word == "error" and isinstance(error_from_reason(reason, is_read=True), NotSent):
             self._cut(f"{self._server} says: {reason.partition(' ')[2] or reason}")
@@ -219,7 +218,7 @@ class ValueSession(Session[ValueRequest]):
             self._on_other_peer(f"says {text[:80]!r}")
 
     def _on_other_peer(self, why: str) -> None:
-        """The peer is something else: nothing that waits can be served, and to wait longer is no use."""
+        """The peer is no listener for values: fails all requests at once, for it is no use to wait."""
         sentence = (
             f"{self._server} is no listener for values, it {why}; port {VALUES_PORT} is one unless configured otherwise"
         )
@@ -238,7 +237,7 @@ class ValueSession(Session[ValueRequest]):
             self._answered(request, answer)
 
     def _on_greeting(self, answer: Answer, now: float) -> None:
-        """It speaks these lines, or refuses to; or it is there still."""
+        """The peer speaks these lines, or refuses to; or it is still there."""
         if isinstance(answer, Refused):
             self._on_other_peer(f"says {answer.message!r}")
         elif self._state is State.GREETING:

@@ -1,5 +1,5 @@
-"""A point as a client of the value lines knows it, and who watches which points, floor 3: which of the server's changes
-each observer gets, and what must be asked for again after a connection was lost."""
+"""Readings of points as a client has them, and its watches, floor 3: which changes each observer gets, and which
+watches must be begun again after a connection was lost."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _NAMES_A_LINE: Final = 3000
 
 @frozen
 class ValueReading:
-    """One point as it is known.
+    """The last known value of one point.
 
     :param name: DEVICE.POINT.
-    :param value: what the device said last; None if it never said anything, or a number that has no end.
+    :param value: the last value of the device; None if there never was one, or if it is an infinite number.
     :param unit_of_measure: as people write it, such as ``°C``; empty if it has none.
-    :param time: when the device was asked for that, in seconds since 1970; None if there is no value.
+    :param time: when the device was read, in seconds since 1970; None if there is no value.
     :param why: a sentence that says why the quality is not good; empty if it is.
-    :param error: where the device was asked just now and gave no value: that failure.
-    :param not_read_back: after a write that the device confirmed: why it could not be looked whether it holds the
-        value, where its description wants that; empty otherwise.
+    :param error: if the device was read for this and gave no value: that failure.
+    :param not_read_back: after a write that the device confirmed: why the value could not be read back, if the
+        description of the point demands that; empty otherwise.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ValueReading:
 
     @classmethod
     def of(cls, one: NamedReading | NamedFault) -> Self:
-        """What a server says of it."""
+        """The reading that a server sent."""
         if isinstance(one, NamedFault):
             error = error_from_reason(f"{one.error} {one.message}", is_read=True)
             return cls(one.name, None, "", Quality.BAD, None, one.message, error)
@@ -93,8 +93,7 @@ Changes = list[tuple[Watch, ValueReading]]
 
 
 class Watches:
-    """All watches of one client. Which observers get a change is decided by its name, whichever line began the watch;
-    each gets it once."""
+    """All watches of one client. A change goes to every observer that watches its name, once."""
 
     def __init__(self) -> None:
         self._all: dict[Watch, None] = {}  # in the order in which they were added
@@ -108,7 +107,7 @@ class Watches:
         return watch in self._all
 
     def add(self, watch: Watch) -> None:
-        """One that is to begin."""
+        """Adds a watch that is to begin."""
         self._all[watch] = None
 
     def remove(self, watch: Watch) -> None:
@@ -117,7 +116,7 @@ class Watches:
             self._forget(watch)
 
     def began(self, watch: Watch, readings: Iterable[ValueReading]) -> Changes:
-        """It is on, and this is known of its names."""
+        """The server has begun the watch, and sent these readings."""
         self._forget(watch)
         watch.known, watch.is_on = {one.name: one for one in readings}, True
         for name in watch.known:
@@ -125,14 +124,14 @@ class Watches:
         return [(watch, reading) for reading in watch.known.values()]
 
     def changed(self, reading: ValueReading) -> Changes:
-        """One name has changed."""
+        """The server sent a change of one name."""
         watching = self._by_name.get(reading.name)
         if not watching:
-            self._unwatched[reading.name] = None  # of a watch whose caller had gone before it began
+            self._unwatched[reading.name] = None  # from a watch that was cancelled before it began
         return [change for watch in watching or () for change in self._new(watch, reading)]
 
     def disconnected(self, why: str) -> Changes:
-        """None is on any more."""
+        """The connection was lost: no watch is on any more."""
         self._unwatched.clear()
         on = [watch for watch in self._all if watch.is_on]
         for watch in on:
@@ -140,12 +139,12 @@ class Watches:
         return [change for watch in on for change in self.stale(watch, why)]
 
     def stale(self, watch: Watch, why: str) -> Changes:
-        """What is known of its names cannot be relied on."""
+        """The readings of a watch become stale."""
         old = list(watch.known.values())
         return [change for one in old for change in self._new(watch, evolve(one, quality=Quality.STALE, why=why))]
 
     def lost(self) -> list[Watch]:
-        """Those that were on, and are not."""
+        """The watches that were on before the connection was lost."""
         return [watch for watch in self._all if watch.known and not watch.is_on]
 
     def take_unwatched(self) -> Iterator[tuple[str, ...]]:

@@ -19,7 +19,6 @@ import attrs
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
-from lumina_twisted.awaiting import Semaphore
 from lumina_twisted.devices.configuring import Configurations, KeepsConfigurations
 from lumina_twisted.devices.describe.description import Device, Profile, found
 from lumina_twisted.devices.describe.document import plain, read_device
@@ -63,9 +62,9 @@ class Changes:
         self._replace = replace
         self._now = dict(self._described)
         self._is_stopping = False
-        self.turn = Semaphore()
-        """One change at a time holds it: each is added to those before it, and to what was kept."""
         self._configurations = Configurations(self._check, self._apply, store)
+        self.turn = self._configurations.turn
+        """One change at a time holds it: each is added to those before it, and to what was kept."""
 
     def config(self, device: str) -> dict[str, Any]:
         """What is configured for a device now, changes included.
@@ -89,9 +88,8 @@ class Changes:
                 raise ConfigError(refused)
         except LuminaError:
             return fail()
-        return self.turn.run(
-            lambda: Deferred.fromCoroutine(self._add(device, described.profile or NO_PROFILE, nested, name_of(client)))
-        )
+        added = self._add(device, described.profile or NO_PROFILE, nested, name_of(client))
+        return Deferred.fromCoroutine(added)
 
     async def restore(self, kept: Mapping[str, Configuration]) -> None:
         """Brings into effect what was kept. Whoever calls it holds :attr:`turn`."""
@@ -128,18 +126,19 @@ class Changes:
         return made
 
     async def _add(self, device: str, type_: str, nested: Mapping[str, Any], client: str) -> None:
-        if self._is_stopping:
-            raise Stopping("the service is stopping")
-        configured = self._configurations.find(device)
-        before = dict(configured.given.config) if configured else {}
-        merged = _pruned(merge(before, nested), lambda _, value: value is None)
-        if fault := fault_of_size(device, before, merged):
-            raise ConfigError([fault])
-        changes = ", ".join(_shown(nested, plain(self._now[device])))
-        if merged:
-            await self._configurations.set(device, type_, merged)
-        else:
-            await self._configurations.remove(device)
+        async with self.turn:
+            if self._is_stopping:
+                raise Stopping("the service is stopping")
+            configured = self._configurations.find(device)
+            before = configured.given.config if configured else {}
+            merged = _pruned(merge(before, nested), lambda _, value: value is None)
+            if fault := fault_of_size(device, before, merged):
+                raise ConfigError([fault])
+            changes = ", ".join(_shown(nested, plain(self._now[device])))
+            if merged:
+                await self._configurations.set(device, type_, merged)
+            else:
+                await self._configurations.remove(device)
         _log.info("{device} is configured anew by {client}: {changes}", device=device, client=client, changes=changes)
 
     def _check(self, device: str, type_: str, config: Any) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Configured:
 
 @define(eq=False)
 class Configurations:
-    """The configurations of all devices.
+    """The configurations of all devices. Whoever changes any of them holds ``turn``: what is applied last is kept last.
 
     The coroutines run in a task of asyncio's as well as in Twisted. They fail with
     :class:`~lumina_twisted.errors.ConfigError` (the check refuses it, or the disk does not take it), or with whatever
@@ -60,9 +60,8 @@ class Configurations:
     check: Check
     apply: Apply | None = None
     store: KeepsConfigurations | None = None
+    turn: Semaphore = field(factory=Semaphore, init=False)
     _configured: dict[str, Configured] = field(factory=dict, init=False)
-    _turn: Semaphore = field(factory=Semaphore, init=False)
-    """One change at a time: what is applied last is kept last."""
     _log = Logger()
 
     def find(self, device: str) -> Configured | None:
@@ -75,34 +74,31 @@ class Configurations:
         :param config: plain data, as a file has it.
         """
         new = self._checked(device, type_, config)
-        async with self._turn:
-            await self._change(device, type_, new)
-            self._configured[device] = new
+        await self._change(device, type_, new)
+        self._configured[device] = new
 
     async def remove(self, device: str) -> None:
         """Ends what is configured for a device, if anything is."""
-        async with self._turn:
-            if device in self._configured:
-                await self._change(device, self._configured[device].given.type, None)
-                del self._configured[device]
+        if device in self._configured:
+            await self._change(device, self._configured[device].given.type, None)
+            del self._configured[device]
 
     async def restore(self, configurations: Mapping[str, Configuration]) -> None:
         """Brings into effect what was configured before a restart, by device. It never fails: the log says which was
         not brought into effect, and why; those stay in the store."""
-        async with self._turn:
-            for device, was in configurations.items():
-                if device in self._configured:
-                    continue  # a client was faster, and its configuration is newer
-                try:
-                    old = self._checked(device, was.type, was.config)
-                    await self._apply(device, was.type, old)
-                except Exception as error:
-                    self._log.error(
-                        "What was configured for {device} before the restart is not in effect: {why}",
-                        device=device, why="; ".join(error.faults) if isinstance(error, ConfigError) else str(error),
-                    )
-                else:
-                    self._configured[device] = old
+        for device, was in configurations.items():
+            if device in self._configured:
+                continue  # a client was faster, and its configuration is newer
+            try:
+                old = self._checked(device, was.type, was.config)
+                await self._apply(device, was.type, old)
+            except Exception as error:
+                self._log.error(
+                    "What was configured for {device} before the restart is not in effect: {why}",
+                    device=device, why="; ".join(error.faults) if isinstance(error, ConfigError) else str(error),
+                )
+            else:
+                self._configured[device] = old
 
     def _checked(self, device: str, type_: str, config: Any) -> Configured:
         checked = self.check(device, type_, config)

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 
 from lumina_twisted.modbus.values.codec import Value
-from lumina_twisted.valueproto.point import PointDescription
-from lumina_twisted.valueproto.reading import Confirmed, Reading
+from lumina_twisted.valueproto.reading import Confirmed, PointDescription, Reading
 
 __all__ = ["Confirmed", "Observer", "PointDescription", "Values"]
 

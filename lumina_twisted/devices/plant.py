@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
 from lumina_twisted.bus.events import Sample
-from lumina_twisted.devices.describe.description import Device, found, matching, read_request
+from lumina_twisted.devices.changing import Changes
+from lumina_twisted.devices.configuring import KeepsConfigurations
+from lumina_twisted.devices.describe.description import Device, Profile, found, matching, read_request
 from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.devices.interfaces import Observer, PointDescription
 from lumina_twisted.devices.observe.observations import Observations, ObservedPoint, Run
@@ -30,28 +32,19 @@ from lumina_twisted.valueproto.reading import Confirmed, Reading
 _log: Final = Logger(namespace="lumina.values")
 
 
-class Configurable(Protocol):
-    """What :class:`lumina_twisted.devices.changing.Changes` does."""
-
-    def config(self, device: str) -> Mapping[str, Any]:
-        """See :meth:`lumina_twisted.devices.interfaces.Values.config`."""
-        ...
-
-    def change(self, device: str, changes: Mapping[str, Any], client: Hashable) -> Deferred[None]:
-        """See :meth:`lumina_twisted.devices.interfaces.Values.configure`."""
-        ...
-
-
 class Plant:
     """The devices behind the configured ports.
 
+    :param devices: as the files describe them.
     :param state: what is known of them.
     :param clock: for delayed calls; ``now`` never goes back, ``stamp`` is the time of day; all in seconds.
+    :param profiles: that a device may have; ``store`` keeps what clients configure.
     """
 
     def __init__(
         self, devices: Iterable[Device], ports: Ports, state: DeviceStates, settings: ValuesSettings, clock: Any,
-        now: Callable[[], float], stamp: Callable[[], float],
+        now: Callable[[], float], stamp: Callable[[], float], profiles: Mapping[str, Profile] | None = None,
+        store: KeepsConfigurations | None = None,
     ) -> None:
         self.state = state
         self._ports = ports
@@ -65,7 +58,9 @@ class Plant:
         self._listening: dict[str, Callable[[], None]] = {}
         self._turns = WriteTurns(clock)
         self._is_running = False
-        self.changes: Configurable | None = None
+        self.changes = Changes(
+            self._devices.values(), profiles or {}, [one.name for one in ports], self.replace, store
+        )
         """Knows what is configured of devices, and changes it."""
         self._observations.describe(self._devices.values())
 
@@ -177,12 +172,10 @@ class Plant:
 
     def config(self, device: str) -> Mapping[str, Any]:
         """What is configured for a device."""
-        assert self.changes is not None, "the service has set it"
         return self.changes.config(device)
 
     def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
         """Changes it."""
-        assert self.changes is not None, "the service has set it"
         return self.changes.change(device, changes, client)
 
     # -- inside --------------------------------------------------------------------------------------------------------

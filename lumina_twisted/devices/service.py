@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from lumina_twisted.devices.changing import Changes
 from lumina_twisted.devices.describe.description import Device, Profile
 from lumina_twisted.devices.describe.settings import ValuesSettings, take_over
 from lumina_twisted.devices.observe.state import DeviceStates
@@ -24,8 +23,8 @@ from lumina_twisted.ports.interfaces import Ports
 
 _log: Final = Logger(namespace="lumina.values")
 
-LOOK_EVERY: Final = 1.0
-"""Seconds between two looks for readings that have become stale."""
+MARK_EVERY: Final = 1.0
+"""Seconds between two searches for readings that have become stale."""
 
 
 class PlantService(Service):
@@ -41,15 +40,12 @@ class PlantService(Service):
     ) -> None:
         self.store = _store(settings, reactor, now)
         self._lock = DatabaseLock(settings.database)
-        self.state = DeviceStates(
-            history=settings.history, keep=None if self.store is None else self.store.add
+        self.state = DeviceStates(history=settings.history, keep=None if self.store is None else self.store.add)
+        self.plant = Plant(
+            devices.values(), ports, self.state, settings, reactor, now, stamp, profiles=profiles, store=self.store
         )
-        described = list(devices.values())
-        self.plant = Plant(described, ports, self.state, settings, reactor, now, stamp)
-        self._changes = Changes(described, profiles, [one.name for one in ports], self.plant.replace, self.store)
-        self.plant.changes = self._changes
-        self._look = LoopingCall(self.plant.mark_stale)
-        self._look.clock = reactor
+        self._marking = LoopingCall(self.plant.mark_stale)
+        self._marking.clock = reactor
         self._started: Deferred[None] = succeed(None)
 
     def claim(self) -> str:
@@ -70,31 +66,31 @@ class PlantService(Service):
         :return: a Deferred that fires with None when it is kept; it does not fail.
         """
         super().stopService()
-        self._changes.stop()
+        self.plant.changes.stop()
         self.plant.stop()
-        if self._look.running:
-            self._look.stop()
+        if self._marking.running:
+            self._marking.stop()
         return Deferred.fromCoroutine(self._stop(self._started))
 
     async def _start(self) -> None:
         try:
-            async with self._changes.turn:
+            async with self.plant.changes.turn:
                 await self._load()
         except Exception:
             self._log_failure()
         if self.store is not None and not self.store.trouble:
             path = os.path.abspath(self.store.settings.path)
             _log.info("values and changes of devices are kept in {path}", path=path)
-        self._changes.log_changed()
+        self.plant.changes.log_changed()
         if self.running:
             self.plant.start()
-            self._look.start(LOOK_EVERY, now=False)
+            self._marking.start(MARK_EVERY, now=False)
 
     async def _load(self) -> None:
         """What was changed first: the last values are those of devices that were described so."""
         kept = Kept() if self.store is None else await self.store.start()
         try:
-            await self._changes.restore(kept.configurations)
+            await self.plant.changes.restore(kept.configurations)
         finally:
             self.state.restore(kept.readings, kept.changes)
 

@@ -35,8 +35,7 @@ from lumina_twisted.ports.peer import peer_of
 from lumina_twisted.valueproto import answer as answers
 from lumina_twisted.valueproto import command as commands
 from lumina_twisted.valueproto.answer import Answer, NamedReading, refused
-from lumina_twisted.valueproto.command import Command, Format
-from lumina_twisted.valueproto.command_lines import MAX_LINE, parse_command, tag_of
+from lumina_twisted.valueproto.command import MAX_LINE, Command, Format, parse_command, tag_of
 from lumina_twisted.valueproto.json_lines import json_body, tag_json
 from lumina_twisted.valueproto.text_lines import tag_text, text_body
 

@@ -18,8 +18,7 @@ from lumina_twisted.frontends.values_options import ValuesOptions
 from lumina_twisted.valueproto import answer as answers
 from lumina_twisted.valueproto import command as commands
 from lumina_twisted.valueproto.answer import Answer, NamedFault, NamedReading, reason_of, refused
-from lumina_twisted.valueproto.command import Command
-from lumina_twisted.valueproto.command_lines import WORDS
+from lumina_twisted.valueproto.command import WORDS, Command
 from lumina_twisted.valueproto.reading import Confirmed, Reading
 
 T = TypeVar("T")

@@ -38,8 +38,8 @@ from lumina_twisted.errors import (
     RequestError,
     ServerDeviceBusy,
 )
-from lumina_twisted.framing.crc import append_crc, crc16
-from lumina_twisted.framing.rtu import OVERHEAD, check_request_frame
+from lumina_twisted.framing.crc import append_crc, crc_ok
+from lumina_twisted.framing.rtu import OVERHEAD, check_request_frame, decode_adu
 from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.modbus.pdu import decode_request
 from lumina_twisted.priority import Priority, lane_of
@@ -95,11 +95,11 @@ class CommandValidator:
             if isinstance(command_data, Mapping):
                 port = command_data.get("port", port)
                 command_data = command_data.get("command")
-            frame = _frame_of(command_data)
-            decode_request(frame[1:-2])
+            unit, pdu = _request_of(command_data)
+            decode_request(pdu)
         except LuminaError as error:
             return str(error)
-        fault = self._rules_for(str(port)).fault(frame[0], frame[1:-2])
+        fault = self._rules_for(str(port)).fault(unit, pdu)
         return (f"not on {port}, {fault}" if port else fault) if fault else None
 
     def _make_rules(self, port: str) -> Rules:
@@ -107,26 +107,28 @@ class CommandValidator:
         return Rules((one.text for one in held if not one.deny), (one.text for one in held if one.deny))
 
 
-def _frame_of(command: Any) -> bytes:
-    """The RTU frame of a request.
+def _request_of(command: Any) -> tuple[int, bytes]:
+    """The unit and the PDU of a request.
 
     :raises LuminaError: if it is none.
     """
-    body = _octets(command)
-    if len(body) < 2:
-        raise RequestError(f"a command has a unit and a function code at least, not {len(body)} bytes")
+    frame = _octets(command)
+    if len(frame) < 2:
+        raise RequestError(f"a command has a unit and a function code at least, not {len(frame)} bytes")
     try:
-        check_request_frame(body)
+        check_request_frame(frame)
     except FrameError:
-        if len(body) > OVERHEAD and request_length(body, 1) == len(body) - OVERHEAD and crc16(body):
-            wrong, right = (one[-2:].hex().upper() for one in (body, append_crc(body[:-2])))
+        if len(frame) > OVERHEAD and request_length(frame, 1) == len(frame) - OVERHEAD and not crc_ok(frame):
+            repaired = append_crc(frame[:-2])
+            unit, pdu = decode_adu(repaired)
+            wrong, right = (one[-2:].hex().upper() for one in (frame, repaired))
             raise FrameError(
                 f"wrong CRC {wrong}, the right one of the bytes before it is {right}; it may be left out",
-                unit=body[0], function_code=body[1], frame=body,
+                unit=unit, function_code=pdu[0], frame=frame,
             ) from None
-        check_request_frame(append_crc(body))
-        return append_crc(body)
-    return body
+        frame = append_crc(frame)
+        check_request_frame(frame)
+    return decode_adu(frame)
 
 
 def _octets(command: Any) -> bytes:
@@ -141,7 +143,8 @@ def _octets(command: Any) -> bytes:
 
 
 _COST: Final = 1.0
-"""Of each turn, for nobody here knows what a command will take; not 0, for the queue keeps whoever had a free turn."""
+"""Of each turn, for nobody here knows what a command will take; not 0, for the queue keeps a client that had a free
+turn."""
 
 
 @define(eq=False)
@@ -322,7 +325,7 @@ class RetryManager:
                 result = function(*args, **kwargs)
                 return await awaitable(result) if isinstance(result, Awaitable) else result
             except (CancelledError, Cancelled):
-                raise  # whoever took it back wants no more of it
+                raise  # its caller took it back, and wants no more of it
             except Exception as error:
                 if attempts > self.max_retries or not self._retry_on(error):
                     raise

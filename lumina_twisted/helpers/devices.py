@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -140,14 +140,14 @@ class DeviceConfigManager:
             unknown or missing key, for a type that is not registered, or for a disk that does not take it; or with
             whatever ``apply`` failed with. Then all is as it was; also if it is cancelled while it is being kept.
         """
-        return in_callers_world(self._configurations.set(device, device_type, config))
+        return in_callers_world(self._in_turn(self._configurations.set, device, device_type, config))
 
     def remove_device_config(self, device: str) -> Any:
         """Ends what is configured for a device, if anything is.
 
         :return: something to await; it ends as that of :meth:`set_device_config`.
         """
-        return in_callers_world(self._configurations.remove(device))
+        return in_callers_world(self._in_turn(self._configurations.remove, device))
 
     def get_device_config(self, device: str) -> Any:
         """What is configured for a device, as ``apply`` was given it; None if nothing is."""
@@ -166,7 +166,11 @@ class DeviceConfigManager:
         :param configurations: by device.
         :return: something to await: it gives None when each was tried.
         """
-        return in_callers_world(self._configurations.restore(configurations))
+        return in_callers_world(self._in_turn(self._configurations.restore, configurations))
+
+    async def _in_turn(self, change: Callable[..., Awaitable[None]], *args: Any) -> None:
+        async with self._configurations.turn:
+            await change(*args)
 
     def _check(self, device: str, device_type: str, config: Any) -> Any:
         if (check := self._types.get(device_type)) is None:

@@ -17,10 +17,18 @@ from lumina_twisted.errors import (
     UnknownName,
     exception_from_code,
 )
-from lumina_twisted.framing.crc import crc_ok
+from lumina_twisted.framing.crc import append_crc, crc_ok
 from lumina_twisted.framing.rtu import decode_adu
 from lumina_twisted.helpers.patterns import FieldValue, ReplyPattern, make_pattern
-from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_RTU_ADU, MIN_RTU_ADU, UNKNOWN, function_of, reply_length
+from lumina_twisted.modbus.functions import (
+    EXCEPTION_FLAG,
+    MAX_RTU_ADU,
+    MIN_RTU_ADU,
+    UNKNOWN,
+    FunctionCode,
+    function_of,
+    reply_length,
+)
 from lumina_twisted.modbus.pdu import REPLIES
 from lumina_twisted.modbus.pdu.layout import pack_words, unpack_words
 from lumina_twisted.modbus.values.value import nearest
@@ -28,9 +36,6 @@ from lumina_twisted.text import brief
 
 Form = Literal["auto", "frame", "pdu", "data"]
 _REFUSALS: Final = frozenset(code | EXCEPTION_FLAG for code in REPLIES)
-_DIAGNOSTICS: Final = 8
-_FIFO: Final = 24
-_FIFO_HEAD: Final = 5
 
 
 class ResponseParser:
@@ -149,7 +154,7 @@ def _data_of(response: Any, size: int, form: Form) -> bytes:
 
 def _what_else(octets: bytes) -> str:
     """What bytes that are as long as the data can be as well; empty if nothing."""
-    if _has_crc(octets) and _within_pdu(octets[1:-2]) is not None:
+    if _has_crc(octets) and _within_pdu(decode_adu(octets)[1]) is not None:
         return "a whole frame"
     if len(octets) == 2 and octets[0] in _REFUSALS and octets[1] in EXCEPTION_CLASSES:
         return "an exception"
@@ -179,10 +184,10 @@ def _behind_head(pdu: bytes) -> bytes | None:
     """What a normal reply carries; None if its length is not what its function says."""
     if not pdu or not 0 < pdu[0] < EXCEPTION_FLAG:
         return None
-    if pdu[0] != _DIAGNOSTICS and reply_length(pdu) not in (UNKNOWN, len(pdu)):
+    if pdu[0] != FunctionCode.DIAGNOSTICS and reply_length(pdu) not in (UNKNOWN, len(pdu)):
         return None
-    if pdu[0] == _FIFO:
-        return pdu[_FIFO_HEAD:]
+    if pdu[0] == FunctionCode.READ_FIFO_QUEUE:
+        return pdu[5:]
     function = function_of(pdu)
     return pdu[2:] if function and function.has_byte_count else pdu[1:]
 
@@ -193,11 +198,14 @@ def _has_crc(octets: bytes) -> bool:
 
 def _nothing(octets: bytes, size: int, form: Form) -> RequestError | FrameError:
     """Why the bytes are not the reply."""
-    inner = _behind_head(octets[1:-2]) if form in ("auto", "frame") else None
-    if inner is not None and _has_crc(octets):
-        return RequestError(f"the reply of function {octets[1]} has {len(inner)} bytes of data, not {size}")
-    if inner is not None and len(inner) == size:
-        return FrameError("wrong CRC", unit=octets[0], function_code=octets[1], frame=octets)
+    if form in ("auto", "frame") and MIN_RTU_ADU <= len(octets) <= MAX_RTU_ADU:
+        repaired = append_crc(octets[:-2])
+        unit, pdu = decode_adu(repaired)
+        inner = _behind_head(pdu)
+        if inner is not None and repaired == octets:
+            return RequestError(f"the reply of function {pdu[0]} has {len(inner)} bytes of data, not {size}")
+        if inner is not None and len(inner) == size:
+            return FrameError("wrong CRC", unit=unit, function_code=pdu[0], frame=octets)
     return RequestError(
         f"{len(octets)} bytes are no reply with {size} bytes of data: that is {size} for the data alone, "
         f"{size + 2} for the PDU of a read, {size + 5} for its frame"

@@ -1,8 +1,7 @@
-"""Connections to buses for a program of its own, floor 4: the mission's ``ConnectionPool`` (M15) over the server's pool
-of ports.
+"""The mission's ``ConnectionPool`` (M15), floor 4: a program of its own opens ports, by the code of the server.
 
-It needs no running reactor where asyncio runs; see :mod:`lumina_twisted.awaiting`.
-Two connections to one port share it, as the clients of a server do: its bus takes turns.
+In an asyncio program it needs no running reactor; see :mod:`lumina_twisted.awaiting`. Two connections to one port share
+it, as the clients of a server do: their requests take turns.
 """
 
 from __future__ import annotations
@@ -36,21 +35,21 @@ __all__ = ["Connection", "ConnectionPool", "PooledUnit"]
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT: Final = 5.0
-"""Seconds that a caller waits for a connection, and for a reply, unless he gives a timeout."""
+"""Seconds that a caller waits for a connection, and for a reply, unless it gives a timeout."""
 IDLE_CLOSE: Final = 60.0
-"""Seconds after which a port is closed to which nobody has a connection."""
+"""Seconds after which a port without a connection is closed."""
 _Most = Annotated[int, Between(1, 10_000)]
 
 
 class Connection:
-    """A port that is open, and somebody's own turn at its bus. If the device goes, what is asked fails at once, until
+    """A connection to an open port, with its own turns on the bus. If the device is lost, requests fail at once until
     it is back.
 
     Use it as ``async with await pool.get_connection(…) as connection``, or :meth:`close` it.
 
-    :param port: which is held.
-    :param serial: the settings of what is asked.
-    :param let_go: ends that the port is held.
+    :param port: stays open for this connection.
+    :param serial: the settings of all requests.
+    :param let_go: gives the port back.
     """
 
     def __init__(self, port: PortService, serial: SerialSettings, let_go: Callable[[], None]) -> None:
@@ -71,12 +70,12 @@ class Connection:
 
     @property
     def baudrate(self) -> int:
-        """At which it asks."""
+        """The speed of all requests."""
         return self.serial.baudrate
 
     @property
     def is_open(self) -> bool:
-        """Whether its device is open, and it was not given back."""
+        """Whether its device is open, and the connection was not closed."""
         return self._port.is_open and not self._is_closed
 
     def unit(self, unit: int, **how: Any) -> PooledUnit:
@@ -87,12 +86,12 @@ class Connection:
         return PooledUnit(self, unit, how)
 
     def request(self, unit: int, pdu: bytes, **how: Any) -> Any:
-        """Asks a unit something.
+        """Sends a request to a unit.
 
         :param pdu: function code and data.
         :param how: ``timeout`` (seconds that the caller waits, 5), ``retries``, ``response_length``, ``priority`` and
             ``max_age``, as :meth:`lumina_twisted.ports.interfaces.Port.request` has them.
-        :return: something to await: it gives the reply's whole RTU frame, or fails, as that.
+        :return: an awaitable that gives the reply's whole RTU frame, or fails as that does.
         """
         return in_callers_world(self.ask(unit, pdu, **how))
 
@@ -100,7 +99,7 @@ class Connection:
         self, unit: int, pdu: bytes, *, timeout: float = DEFAULT_TIMEOUT, retries: int | None = None,
         response_length: int = 0, priority: Priority | None = None, max_age: float | None = None,
     ) -> Deferred[bytes]:
-        """As :meth:`request`; a Deferred wherever it is called."""
+        """As :meth:`request`; always a Deferred."""
         if self._is_closed:
             return fail(PortClosed(f"the connection to {self.name} was given back; get another one from the pool"))
         self._pending += 1
@@ -111,9 +110,9 @@ class Connection:
         return asked.addBoth(self._ended)
 
     def close(self) -> Any:
-        """Gives it back. What it was asked before ends first; nothing more may be asked.
+        """Gives the connection back when its open requests have ended; new requests fail.
 
-        :return: something to await: it gives None when it is given back, and does not fail.
+        :return: an awaitable that gives None when that is done, and does not fail.
         """
         if self._is_closed and not self._pending:
             return in_callers_world(succeed(None))
@@ -147,9 +146,8 @@ class Connection:
 
 @frozen
 class PooledUnit(UnitMethods, GivesAwaitables):
-    """One unit behind a connection. Its methods have the parameters of :mod:`lumina_twisted.modbus.calls`; each returns
-    something to await, which gives the values or fails as :meth:`Connection.request`. What breaks the specification's
-    limits fails with :class:`~lumina_twisted.errors.RequestError`, and is not sent."""
+    """One unit behind a connection. Each method returns an awaitable, which gives the values or fails as
+    :meth:`Connection.request`."""
 
     connection: Connection
     unit: int
@@ -171,17 +169,17 @@ class PooledUnit(UnitMethods, GivesAwaitables):
 
 
 class ConnectionPool:
-    """Open ports, as many as are allowed.
+    """Open ports, with a limit to their number.
 
-    A port is open while somebody has a connection to it, and a while longer: then it is closed, or as soon as another
-    one needs its place. Use it as ``async with ConnectionPool() as pool``, or :meth:`close` it.
+    A port is open while it has a connection, and for ``idle_close`` seconds longer, unless another port needs its place
+    before. Use it as ``async with ConnectionPool() as pool``, or :meth:`close` it.
 
     :param max_connections: how many ports may be open at a time.
-    :param idle_close: seconds after which a port is closed to which nobody has a connection.
-    :param reactor: that of the program if it is not given; where asyncio runs, one on its loop.
+    :param idle_close: seconds after which a port without a connection is closed.
+    :param reactor: if it is not given, the global reactor, or in an asyncio program one on its loop.
     :param now: a clock that never goes back, in seconds.
     :param settings: of every port, as ``timeout=0.2`` or ``retries=0``: the keys of ``[ports.NAME]``, but for ``path``.
-    :raises ConfigError: if a setting cannot be.
+    :raises ConfigError: if a setting is invalid.
     """
 
     def __init__(
@@ -204,18 +202,18 @@ class ConnectionPool:
     def get_connection(
         self, port: str, baudrate: int | None = None, *, timeout: float = DEFAULT_TIMEOUT, **serial: Any
     ) -> Any:
-        """A connection to a port, which is opened if it is not. Where as many ports are in use as may be, it waits
-        until the connections to one of them are closed.
+        """A connection to a port, which is opened if it is not open. If the limit is reached, it waits until the
+        connections to another port are closed.
 
         :param port: path of a serial device, or a place as ``rtu+tcp:192.168.1.5:4001``.
-        :param baudrate: speed of what this connection asks; 9600, or the pool's, if it is not given.
+        :param baudrate: speed of the requests of this connection; 9600, or the pool's, if it is not given.
         :param timeout: seconds that the caller waits.
         :param serial: ``parity``, ``bytesize`` and ``stopbits``, if not 8N1 or what the pool has.
-        :return: something to await: it gives a :class:`Connection`, or fails with
+        :return: an awaitable that gives a :class:`Connection`, or fails with
             :class:`~lumina_twisted.errors.PortClosed` (the port cannot be opened, none became free in time, or the pool
-            is closed), :class:`~lumina_twisted.errors.ConfigError` (a setting cannot be) or
-            :class:`~lumina_twisted.errors.RequestError` (that is no port). In a task of asyncio's it is a coroutine,
-            which begins when it is awaited. Cancelling it takes none.
+            is closed), :class:`~lumina_twisted.errors.ConfigError` (a setting is invalid) or
+            :class:`~lumina_twisted.errors.RequestError` (that is no port). In an asyncio task it is a coroutine, which
+            begins when it is awaited. If it is cancelled, it leaves no connection behind.
         """
         begin = partial(self._connect, port, baudrate, timeout, serial)
         return _connection_in_task(begin) if in_asyncio_task() else Deferred.fromCoroutine(begin())
@@ -223,8 +221,8 @@ class ConnectionPool:
     def close(self) -> Any:
         """Closes all ports, and waits for what is on the wire.
 
-        :return: something to await: it gives None, or fails with :class:`~lumina_twisted.errors.RequestError` (another
-            event loop runs here than the pool's own, which alone can close them).
+        :return: an awaitable that gives None, or fails with :class:`~lumina_twisted.errors.RequestError` (in another
+            event loop than the pool's own, which alone can close the ports).
         """
         try:
             self._check_loop()
@@ -260,10 +258,10 @@ class ConnectionPool:
             raise
         return Connection(port, settings, let_go)
 
-    # -- its ports
+    # -- ports ---------------------------------------------------------------------------------------------------
 
     def _port(self, path: str, serial: dict[str, Any]) -> tuple[PortService, SerialSettings]:
-        """The port of that path, and the settings of what this caller asks."""
+        """The port of that path, and the settings of the requests."""
         if self._is_closed:
             raise PortClosed("the pool is closed; make a new one")
         self._check_loop()
@@ -296,10 +294,10 @@ class ConnectionPool:
             self._ports.startService()
         return self._ports
 
-    # -- who has one
+    # -- connections ---------------------------------------------------------------------------------------------
 
     async def _held(self, port: PortService, timeout: float) -> Callable[[], None]:
-        """Keeps the port for one more; returns what lets it go."""
+        """Keeps the port open for one more connection; returns what gives it back."""
         if not self._has_place_for(port):
             turn: Deferred[None] = Deferred(lambda _: self._waiting.remove(entry))
             entry = (port, turn)
@@ -317,7 +315,7 @@ class ConnectionPool:
         return ", ".join(one.path for one in self._by_path.values() if one.is_held)
 
     def _let_go(self, let_go: Callable[[], None]) -> None:
-        """Who waited longest is the next."""
+        """Gives a port back; the caller that has waited longest is the next."""
         let_go()
         for entry in list(self._waiting):
             if entry in self._waiting and self._has_place_for(entry[0]):
@@ -332,7 +330,7 @@ class ConnectionPool:
 
 
 async def _connection_in_task(begin: Callable[[], Any]) -> Connection:
-    """A task may be cancelled after its connection was made and before it has it; then that goes back."""
+    """Makes a connection, and closes it if the task was cancelled in the moment in which it was made."""
     connected: asyncio.Future[Connection] = Deferred.fromCoroutine(begin()).asFuture(asyncio.get_running_loop())
     try:
         return await connected
@@ -343,9 +341,9 @@ async def _connection_in_task(begin: Callable[[], Any]) -> Connection:
 
 
 def _place(text: str) -> tuple[str, str]:
-    """The path that a text says, and what that has in common with every other path of one bus.
+    """The path that a text names, and what identifies its bus by whichever path it is named.
 
-    :raises RequestError: if it is the path of nothing.
+    :raises RequestError: if it is no path.
     """
     if not isinstance(text, str) or not text or "\0" in text:
         raise RequestError(f"a port is the path of a serial device, as /dev/ttyUSB0, not {text!r}")

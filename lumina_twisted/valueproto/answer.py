@@ -10,8 +10,7 @@ from attrs import field, frozen
 
 from lumina_twisted.errors import LuminaError, ModbusException
 from lumina_twisted.valueproto.command import Format
-from lumina_twisted.valueproto.point import PointDescription
-from lumina_twisted.valueproto.reading import Reading
+from lumina_twisted.valueproto.reading import PointDescription, Reading
 
 
 @frozen

@@ -1,11 +1,22 @@
-"""What a client of the value lines may ask, floor 0; :mod:`lumina_twisted.valueproto.command_lines` has the lines."""
+"""What a client of the value lines may ask, and the lines that say it: ``[@TAG ]WORD [ARGUMENTS]``. Floor 0.
+
+A line is UTF-8 without control characters but tabs. Words are taken in any case; arguments are split as a shell does,
+so that a text with blanks stands in quotes. What the grammar refuses it refuses in a sentence for the person who typed
+the line, and with the tag by which a program finds its answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, get_args
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
+
+from lumina_twisted.errors import LineError
+from lumina_twisted.text import did_you_mean
 
 Format = Literal["text", "json"]
 
@@ -100,3 +111,256 @@ class Help(Command):
 @frozen
 class Bye(Command):
     """The client leaves when all it asked is answered."""
+
+
+MAX_LINE: Final = 4096
+"""Bytes of the longest line: two hundred names of usual length."""
+MAX_TAG: Final = 32
+"""Characters of the longest tag: a UUID without its dashes."""
+MAX_COUNT: Final = 1_000_000
+MOST_TABLES: Final = 8
+"""Tables and lists in each other in a change of a configuration, which has three: points, a point, its words."""
+
+_TAG: Final = re.compile(rb"@([!-~]{1,%d})(?![^ \t\r])" % MAX_TAG)
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_UNSPEAKABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+_SHELL: Final = re.compile(r"['\"\\]")
+_PLAIN: Final = re.compile(r"[^ \t'\"\\]+")
+
+
+def parse_command(line: bytes) -> Command | None:
+    """What a line asks; None for a line that is empty.
+
+    :param line: without its newline; a carriage return at its end does not matter.
+    :raises LineError: with a sentence that names what is wrong and says what to write, and with the line's tag.
+    """
+    tag = tag_of(line)
+    try:
+        parts = _split(line, tag)
+        if not parts and not tag:
+            return None
+        made = _command(parts)
+    except ValueError as error:
+        raise LineError(str(error), tag.encode()) from None
+    return evolve(made, tag=tag) if tag else made
+
+
+def tag_of(line: bytes) -> str:
+    """The tag of a line, whatever else is wrong with it; empty if it has none that can be one."""
+    found = _TAG.match(line.lstrip(b" \t"))
+    return found[1].decode("ascii") if found else ""
+
+
+def format_command(command: Command) -> bytes:
+    """The line that says ``command``, its newline included.
+
+    :raises LineError: if no line can: a text has a control character, or all of it is too long.
+    """
+    word, *arguments = _said(command)
+    text = " ".join((*([f"@{command.tag}"] if command.tag else ()), word, *map(quote, arguments)))
+    if found := _UNSPEAKABLE.search(text):
+        raise LineError(f"no line can hold the character {found[0]!r}")
+    line = text.encode()
+    if tag_of(line) != command.tag:
+        raise LineError(_NO_TAG)
+    if len(line) > MAX_LINE:
+        raise LineError(f"the line is longer than {MAX_LINE} bytes; ask in several", command.tag.encode())
+    return line + b"\n"
+
+
+def quote(text: str) -> str:
+    """``text`` as one argument."""
+    return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+# -- from a line to a command ---------------------------------------------------------------------------------------
+
+
+def _split(line: bytes, tag: str) -> list[str]:
+    """The word and its arguments."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start + 1} of the line is not UTF-8; send UTF-8") from None
+    text = text.removesuffix("\r").strip(" \t")
+    if found := _CONTROL.search(text):
+        raise ValueError(f"the line has the control character {found[0]!r}; leave it out")
+    if tag:
+        text = text[len(tag) + 1 :]
+    elif text.startswith("@"):
+        raise ValueError(_NO_TAG)
+    if not _SHELL.search(text):
+        return [one for one in text.replace("\t", " ").split(" ") if one]
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ValueError(_UNSPLIT[str(error)]) from None
+
+
+_NO_TAG: Final = f"a tag is 1 to {MAX_TAG} ASCII characters without blanks behind the @, as in @7 read boiler.pressure"
+_UNSPLIT: Final = {
+    "No closing quotation": "a quotation mark is not closed; write it twice, or \\' for the character itself",
+    "No escaped character": "nothing follows the last backslash; write \\\\ for the character itself",
+}
+
+
+def _command(parts: Sequence[str]) -> Command:
+    word, *arguments = parts or ("",)
+    known = _WORDS.get(word.lower())
+    if known is None:
+        raise ValueError(_unknown(word))
+    fewest, most, usage, make = known
+    if len(arguments) < fewest:
+        raise ValueError(f"{_shown(word)} needs more: {usage}")
+    if most is not None and len(arguments) > most:
+        extra = _shown(arguments[most])
+        raise ValueError(f"{extra} is too much for {usage}; what has blanks stands in quotation marks")
+    if "" in arguments[:1]:
+        raise ValueError(f"a name is empty in {usage}; write one")
+    return make(*arguments)
+
+
+def _unknown(word: str) -> str:
+    if not word:
+        return f"there is no word; words are {', '.join(_WORDS)}"
+    hint = did_you_mean(word, _WORDS, f"words are {', '.join(_WORDS)}")
+    return f"there is no word {_shown(word)}; {hint}"
+
+
+def _read(*names: str) -> Read:
+    return Read(_names(names))
+
+
+def _ask(*names: str) -> Read:
+    return Read(_names(names), ask=True)
+
+
+def _watch(*names: str) -> Watch:
+    return Watch(_names(names))
+
+
+def _unwatch(*names: str) -> Unwatch:
+    return Unwatch(_names(names))
+
+
+def _names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in names:
+        raise ValueError("a name is empty; leave it out, or write *.* for all values")
+    return names
+
+
+def _history(name: str, count: str = "") -> History:
+    if not count:
+        return History(name)
+    if not (count.isascii() and count.isdecimal() and len(count) < 8 and 0 < int(count) <= MAX_COUNT):
+        raise ValueError(f"{_shown(count)} is no count of changes; write a whole number from 1 to {MAX_COUNT}")
+    return History(name, int(count))
+
+
+def _config(device: str, *changes: str) -> Config:
+    return Config(device, changes_of(changes))
+
+
+def changes_of(texts: Iterable[str]) -> dict[str, Any]:
+    """What several ``KEY=VALUE`` say.
+
+    :raises ValueError: with a sentence, if one says nothing, or cannot be meant.
+    """
+    made = {}
+    for text in texts:
+        key, equals, said = text.partition("=")
+        if not key or not equals:
+            raise ValueError(f"{_shown(text)} is no change; write KEY=VALUE, as poll=2.5")
+        if key in made:
+            raise ValueError(f"{_shown(key)} is there twice; write it once")
+        value = made[key] = _from_text(said)
+        if key.count(".") + _depth(value) > MOST_TABLES:
+            raise ValueError(f"{_shown(text)} has more than {MOST_TABLES} tables in each other; leave some out")
+    return made
+
+
+def _depth(value: Any) -> int:
+    """How many tables and lists are in each other, at most one more than there may be."""
+    level, depth = [value], 0
+    while depth <= MOST_TABLES and (level := [one for one in level if isinstance(one, dict | list) and one]):
+        depth += 1
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return depth
+
+
+def _from_text(text: str) -> Any:
+    """What it is as JSON; the text itself if it is none, or holds what no line can say."""
+    try:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return text
+    return value
+
+
+def text_of(value: Any) -> str:
+    """A value of a ``KEY=VALUE``, the other way round."""
+    if isinstance(value, str) and _from_text(value) == value:
+        return value
+    shown = json.dumps(value, ensure_ascii=False)
+    return json.dumps(value) if _CONTROL.search(shown) else shown
+
+
+def _speak(name: str) -> Speak:
+    for one in get_args(Format):
+        if name.lower() == one:
+            return Speak(one)
+    raise ValueError(f"there is no format {_shown(name)}; write format text or format json")
+
+
+_WORDS: Final[Mapping[str, tuple[int, int | None, str, Callable[..., Command]]]] = {
+    "list": (0, 1, "list [PATTERN]", List),
+    "read": (1, None, "read NAME…", _read),
+    "read!": (1, None, "read! NAME…", _ask),
+    "write": (2, 2, "write NAME VALUE", Write),
+    "watch": (1, None, "watch NAME…", _watch),
+    "unwatch": (0, None, "unwatch [NAME…]", _unwatch),
+    "history": (1, 2, "history NAME [COUNT]", _history),
+    "describe": (1, 1, "describe NAME", Describe),
+    "config": (1, None, "config DEVICE [KEY=VALUE…]", _config),
+    "format": (1, 1, "format text|json", _speak),
+    "stats": (0, 0, "stats", Stats),
+    "help": (0, 0, "help", Help),
+    "bye": (0, 0, "bye", Bye),
+}
+"""By word: the fewest and the most arguments, how they are written, and what they make."""
+WORDS: Final = {word: usage for word, (_, _, usage, _) in _WORDS.items()}
+"""How each word's line is written."""
+
+
+def _shown(text: str) -> str:
+    """What was typed as it may stand in a sentence, cut to what a person needs to find it."""
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
+
+
+# -- from a command to a line ---------------------------------------------------------------------------------------
+
+
+def _said(command: Command) -> tuple[str, ...]:
+    """Its word and its arguments."""
+    match command:
+        case List(pattern):
+            return ("list", *((pattern,) if pattern != "*" else ()))
+        case Read(names):
+            return ("read!" if command.ask else "read", *names)
+        case Write(name, value):
+            return "write", name, value
+        case Watch(names):
+            return "watch", *names
+        case Unwatch(names):
+            return "unwatch", *names
+        case History(name, count):
+            return ("history", name, *(() if count is None else (str(count),)))
+        case Describe(name):
+            return "describe", name
+        case Config(device, changes):
+            return "config", device, *(f"{key}={text_of(value)}" for key, value in changes.items())
+        case Speak(name):
+            return "format", name
+        case _:
+            return (type(command).__name__.lower(),)

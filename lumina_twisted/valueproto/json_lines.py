@@ -34,8 +34,7 @@ from lumina_twisted.valueproto.answer import (
     Watching,
     Written,
 )
-from lumina_twisted.valueproto.point import PointDescription
-from lumina_twisted.valueproto.reading import Quality, Reading
+from lumina_twisted.valueproto.reading import PointDescription, Quality, Reading
 
 
 def tag_json(body: bytes, tag: str) -> bytes:

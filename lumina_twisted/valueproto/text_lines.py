@@ -32,9 +32,8 @@ from lumina_twisted.valueproto.answer import (
     Watching,
     Written,
 )
-from lumina_twisted.valueproto.command_lines import quote, text_of
-from lumina_twisted.valueproto.instant import iso_time
-from lumina_twisted.valueproto.point import PointDescription
+from lumina_twisted.valueproto.command import quote, text_of
+from lumina_twisted.valueproto.reading import PointDescription, iso_time
 
 ValueText = Callable[[str, Value], str]
 """How a value of a point is written for people: its name, the value."""

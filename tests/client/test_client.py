@@ -435,7 +435,7 @@ class Connections(ClientCase):
         other.close()
 
     def test_no_lumina_server(self) -> None:
-        """A far end that speaks something else is told by its words."""
+        """A peer that speaks something else is told by its words."""
         self.client.connect()
         self.client._on_data(b"SSH-2.0-OpenSSH_9.6\r\n")
         self.assertFalse(self.client.is_connected)

@@ -1,4 +1,4 @@
-"""The clients of Modbus TCP: a session with a hostile far end, and both faces before a real front-end."""
+"""The clients of Modbus TCP: a session with a hostile peer, and both faces before a real front-end."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ class SessionTests(SynchronousTestCase):
             self.hear(Adu(self.sent()[0].transaction_id, 1, REPLY))
 
     def test_silent_for_long(self) -> None:
-        """The connection is cut: its far end may be dead."""
+        """The connection is cut: its peer may be dead."""
         self.failed(self.expire(SILENCE - 1.0), ResponseTimeout)
         failed, unusable = self.expire(1.0)
         self.assertIsInstance(failed.error, ResponseTimeout)

@@ -1,4 +1,4 @@
-"""A client's conversation with a listener for values: sans-IO, with injected time and a far end that a test plays."""
+"""A client's session with a listener for values: sans-IO, with injected time and a peer that a test plays."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def value(name: str, number: float, quality: str = "good") -> dict[str, Any]:
 
 
 class SessionCase(SynchronousTestCase):
-    """One session and its far end."""
+    """One session and its peer."""
 
     def setUp(self) -> None:
         self.session = ValueSession("here:5000")
@@ -64,7 +64,7 @@ class SessionCase(SynchronousTestCase):
         return lines
 
     def answer(self, line: str, **said: Any) -> None:
-        """The far end answers that line."""
+        """The peer answers that line."""
         self.sent()
         self.say({"tag": self.tags[line], "ok": "error" not in said, **said})
 

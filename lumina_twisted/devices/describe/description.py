@@ -13,7 +13,7 @@ from attrs import Factory, field, frozen
 from lumina_twisted.devices.describe.settings import DEFAULT_POLL, ProfileSettings
 from lumina_twisted.errors import UnknownName
 from lumina_twisted.modbus.access import Table
-from lumina_twisted.modbus.functions import MAX_READ_BITS, MAX_READ_REGISTERS, FunctionCode
+from lumina_twisted.modbus.functions import MAX_READ_BITS, MAX_READ_REGISTERS, READS_OF
 from lumina_twisted.modbus.values.codec import ValueCodec
 from lumina_twisted.text import close_to
 
@@ -22,16 +22,12 @@ WRITABLE_TABLES: Final = ("coil", "holding")
 MOST_COMPARED: Final = 200
 """Names that a wrong one is compared with, each for 10 us: a line may have hundreds of wrong names, and a plant 10,000
 names."""
-_READ_CODES: Final[dict[Table, int]] = {
-    "coil": FunctionCode.READ_COILS, "discrete": FunctionCode.READ_DISCRETE_INPUTS,
-    "holding": FunctionCode.READ_HOLDING_REGISTERS, "input": FunctionCode.READ_INPUT_REGISTERS,
-}
 T = TypeVar("T")
 
 
 def read_request(table: Table, address: int, quantity: int) -> bytes:
     """The PDU of the request that reads these entries."""
-    return struct.pack(">BHH", _READ_CODES[table], address, quantity)
+    return struct.pack(">BHH", READS_OF[table].code, address, quantity)
 
 
 @frozen(kw_only=True)

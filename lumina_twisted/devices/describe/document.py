@@ -76,9 +76,8 @@ def plain(device: Device) -> dict[str, Any]:
     """The table of a device as a file has it; a copy."""
     if device.given:
         return copy.deepcopy(dict(device.given))
-    told = {"port": device.port, "unit": device.unit, "profile": device.profile, "summary": device.summary}
-    more = {"configurable": True} if device.configurable else {}
-    return {**{key: value for key, value in told.items() if value != ""}, **more, **device.line}
+    shown = {key: getattr(device, key) for key in ("port", "unit", "profile", "summary", "configurable")}
+    return {**{key: value for key, value in shown.items() if value}, **device.line}
 
 
 def _named(data: Any, where: str, faults: list[str]) -> Iterator[tuple[str, Any]]:

@@ -150,7 +150,7 @@ class DeviceSettings(UnitWireSettings):
     most: Most | None = setting(None, "in the place of its profile's", unit="registers")
     configurable: bool = setting(
         False, "whether clients that may configure may change everything of it: where it is, its points, what may be"
-        " written. Else only how often it is read and how it is told",
+        " written. Else only how often it is read and how it is described",
     )
 
 

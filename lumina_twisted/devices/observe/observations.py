@@ -22,7 +22,7 @@ from lumina_twisted.devices.poll.plan import Block
 from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.access import Table
-from lumina_twisted.modbus.functions import BROADCAST, FunctionCode, accesses
+from lumina_twisted.modbus.functions import BROADCAST, FUNCTIONS, FunctionCode, accesses
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.reading import Quality, Reading
 
@@ -34,7 +34,7 @@ UNPOLLED: Final = 20.0
 _MOST_RANGES: Final = 1024
 """How many ranges are remembered, for the same ones are read again and again."""
 _REGISTERS: Final[dict[int, Table]] = {
-    FunctionCode.READ_HOLDING_REGISTERS: "holding", FunctionCode.READ_INPUT_REGISTERS: "input",
+    code: row.range_of for code, row in FUNCTIONS.items() if row.range_of and not row.is_bits
 }
 _READ: Final = struct.Struct(">BHH")
 _FORMATS: Final = [struct.Struct(f">{quantity}H") for quantity in range(126)]

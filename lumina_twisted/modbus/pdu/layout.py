@@ -109,7 +109,6 @@ class Flag(Byte):
     is_itself = False
 
     def pack(self, value: Any) -> int:
-        """See :class:`Word`."""
         return 0xFF if value else 0
 
 
@@ -120,11 +119,9 @@ class Coil(Word):
     is_itself = False
 
     def pack(self, value: Any) -> int:
-        """See :class:`Word`."""
         return self.ON if value else 0
 
     def unpack(self, number: int, cls: type[PDU], data: bytes) -> Any:
-        """See :class:`Word`."""
         if number not in (0, self.ON):
             raise refused(cls, data, f"value {number:#06x} is neither 0xff00 (on) nor 0 (off)")
         return number == self.ON
@@ -162,7 +159,6 @@ class Octets(Rest):
         self.fewest, self.most, self.are_words = fewest, most, are_words
 
     def __call__(self, pdu: PDU, attribute: Any, value: Any) -> None:
-        """See :class:`Rest`."""
         if not isinstance(value, bytes):
             raise refusal(pdu, f"{attribute.name} {value!r} is not bytes")
         check_count(pdu, attribute.name, len(value), self.fewest, self.most)
@@ -170,11 +166,9 @@ class Octets(Rest):
             raise refusal(pdu, f"{attribute.name} has {len(value)} bytes, which is no whole number of words")
 
     def pack(self, value: bytes) -> bytes:
-        """See :class:`Rest`."""
         return value
 
     def unpack(self, rest: bytes, cls: type[PDU], data: bytes) -> bytes:
-        """See :class:`Rest`."""
         expect(len(rest) >= self.fewest and not (self.are_words and len(rest) % 2), cls, data)
         return rest
 
@@ -189,18 +183,15 @@ class Words(Rest):
         self.fewest, self.most, self.with_quantity = fewest, most, with_quantity
 
     def __call__(self, pdu: PDU, attribute: Any, values: Any) -> None:
-        """See :class:`Rest`."""
         check_count(pdu, attribute.name, len(values), self.fewest, self.most)
         for value in values:
             check_number(pdu, f"one of {attribute.name},", value, 0, 0xFFFF)
 
     def pack(self, values: tuple[int, ...]) -> bytes:
-        """See :class:`Rest`."""
         packed = pack_words(values)
         return _QUANTITY.pack(len(values), len(packed)) + packed if self.with_quantity else packed
 
     def unpack(self, rest: bytes, cls: type[PDU], data: bytes) -> tuple[int, ...]:
-        """See :class:`Rest`."""
         if self.with_quantity:
             quantity, rest = _with_quantity(rest, cls, data)
             expect(len(rest) == 2 * quantity, cls, data)
@@ -211,23 +202,21 @@ class Words(Rest):
 class Bits(Rest):
     """Coils or discrete inputs.
 
-    :param with_quantity: as in :class:`Words`; without it, they are whole bytes. Then more follow than were asked.
+    :param with_quantity: as in :class:`Words`; bits beyond the quantity are not looked at. Without it, the values are
+        whole bytes, which may hold more than was asked.
     """
 
     def __init__(self, most: int, with_quantity: bool = False) -> None:
         self.most, self.with_quantity = most, with_quantity
 
     def __call__(self, pdu: PDU, attribute: Any, values: Any) -> None:
-        """See :class:`Rest`."""
         check_count(pdu, attribute.name, len(values), 1, self.most)
 
     def pack(self, values: tuple[bool, ...]) -> bytes:
-        """See :class:`Rest`."""
         packed = sum(bit << at for at, bit in enumerate(values)).to_bytes((len(values) + 7) // 8, "little")
         return _QUANTITY.pack(len(values), len(packed)) + packed if self.with_quantity else packed
 
     def unpack(self, rest: bytes, cls: type[PDU], data: bytes) -> tuple[bool, ...]:
-        """See :class:`Rest`; bits beyond the quantity are not looked at."""
         quantity = 8 * len(rest)
         if self.with_quantity:
             quantity, rest = _with_quantity(rest, cls, data)

@@ -8,14 +8,14 @@ from typing import Final
 
 from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder, no_registers, registers_layout
-from lumina_twisted.modbus.values.value import Value, Words, nearest
+from lumina_twisted.modbus.values.value import Layout, Value, Words, nearest
 from lumina_twisted.text import ON_OFF, brief, on_off
 
 NOTHING_SET: Final = "none"
 """What stands for no bit at all."""
 
 
-class Flag:
+class Flag(Layout):
     """A coil, a discrete input, a register that is 0 or not, or one bit of a register.
 
     :param bit: None for the whole entry.
@@ -29,7 +29,6 @@ class Flag:
         self._words = words
 
     def decode(self, entries: Sequence[int]) -> Value:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         try:
             (entry,) = entries
             is_on = entry & self._mask != 0
@@ -38,7 +37,6 @@ class Flag:
         return self._words.by_number[is_on] if self._words else is_on
 
     def encode(self, value: object, current: Sequence[int] | None) -> tuple[int, ...]:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         is_on = self._wanted(value)
         if not self.needs_current:
             return (int(is_on),)
@@ -52,12 +50,7 @@ class Flag:
             return bool(value)
         raise RequestError(f"{brief(value)} is neither true nor false")
 
-    def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
-        return self.decode(held) == self.decode(written)
-
     def parse(self, text: str) -> Value:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         known = self._words.find(text)
         is_on = ON_OFF.get(text.strip().casefold()) if known is None else bool(known)
         if is_on is not None:
@@ -67,11 +60,10 @@ class Flag:
         raise RequestError(f"{text!r} is neither on nor off")
 
     def format(self, value: Value) -> str:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         return on_off(value) if isinstance(value, bool) else str(value)
 
 
-class Bits:
+class Bits(Layout):
     """The bits of registers by name, the lowest first. Those that nobody named keep what they are when others are
     written, for they belong to the device; where none is named, all may be written.
 
@@ -91,12 +83,10 @@ class Bits:
         self._known = tuple(names.values()) or tuple(name for _, name in self._pairs)
 
     def decode(self, entries: Sequence[int]) -> Value:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         number = self._number(entries)
         return tuple([name for mask, name in self._pairs if number & mask]) if number else ()
 
     def encode(self, value: object, current: Sequence[int] | None) -> tuple[int, ...]:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
             raise RequestError(f"{brief(value)} is no list of names of bits")
         number = sum({self._mask(name) for name in value})
@@ -105,17 +95,15 @@ class Bits:
         return self._registers.unpack(number.to_bytes(2 * self._count, self._order))
 
     def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`; the device may change the kept bits itself."""
+        # The device may change the kept bits itself.
         return not (self._number(held) ^ self._number(written)) & ~self._kept
 
     def parse(self, text: str) -> Value:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         names = [] if text.strip().casefold() in ("", NOTHING_SET) else text.split(",")
         number = sum({self._mask(name.strip()) for name in names})
         return tuple(name for mask, name in self._pairs if number & mask)
 
     def format(self, value: Value) -> str:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         return ",".join(value) or NOTHING_SET if isinstance(value, tuple) else str(value)
 
     def _number(self, entries: Sequence[int]) -> int:

@@ -1,18 +1,21 @@
-"""Numbers in registers, with words and scale, floor 0."""
+"""Numbers in registers, with words and scale. Floor 0.
+
+A scaled value is computed as with pencil and paper: 3 * 0.1 is 0.3. For that, scale and offset are whole numbers over
+one common denominator, and Python divides whole numbers exactly to the nearest float.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-import struct
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
 from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus.registers import ByteOrder, WordOrder, limits, reader, writer
-from lumina_twisted.modbus.values.scale import Scale, exact
-from lumina_twisted.modbus.values.value import Value, Words, nearest
+from lumina_twisted.modbus.values.value import Layout, Value, Words, nearest
 from lumina_twisted.text import brief, shortest_f32
 
 _TOLERANCE: Final = Fraction(1, 10**6)
@@ -21,20 +24,17 @@ _MOST_PLACES: Final = 12
 _KEEPS: Final = {"f32": 1e-6, "f64": 1e-15}
 """By which part of itself a number may be off and still have the digits that its kind surely keeps, six and fifteen
 (ISO C, FLT_DIG and DBL_DIG)."""
-_F32: Final = struct.Struct(">f")
 _TYPED: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf)", re.ASCII | re.IGNORECASE)
 _TYPED_HEX: Final = re.compile(r"0x[0-9a-f]{1,16}", re.ASCII | re.IGNORECASE)
 
 
-class Number:
+class Number(Layout):
     """A number in one, two or four registers.
 
     :param scale: None for a number that means itself.
     :param words: of numbers in the register.
     :param low: the lowest value that may be written.
     """
-
-    needs_current = False
 
     def __init__(
         self, kind: str, word_order: WordOrder, byte_order: ByteOrder, *, scale: float = 1.0, offset: float = 0.0,
@@ -58,7 +58,6 @@ class Number:
     # -- from the registers and back ---------------------------------------------------------------------------------
 
     def decode(self, entries: Sequence[int]) -> Value:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         number = self._read(entries)
         if self._word_of and number in self._word_of:
             return self._word_of[number]  # type: ignore[index]
@@ -67,7 +66,6 @@ class Number:
         return self._meant(number)
 
     def encode(self, value: object, current: Sequence[int] | None = None) -> tuple[int, ...]:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         if isinstance(value, str) and self._words:
             return self._write(self._words.number(value))
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -77,7 +75,6 @@ class Number:
         return self._write(self._whole(value, number)) if self._is_whole else self._fraction(value, number)
 
     def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         there, wanted = self._read(held), self._read(written)
         if there == wanted:
             return True
@@ -136,7 +133,6 @@ class Number:
     # -- for people --------------------------------------------------------------------------------------------------
 
     def parse(self, text: str) -> Value:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         text = text.strip()
         known = self._words.find(text)
         if known is not None:
@@ -155,7 +151,6 @@ class Number:
         return f"{text!r} is no number; write one like 21.5, without a unit of measure"
 
     def format(self, value: Value) -> str:
-        """See :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
         if not isinstance(value, float):
             return str(value)
         if self._is_whole and self._scale is not None and self._scale.places <= _MOST_PLACES:
@@ -180,3 +175,51 @@ def _name(kind: str, scale: float, offset: float) -> str:
     parts = [f"scale {brief(float(scale))}"] if scale != 1 else []
     parts += [f"offset {brief(float(offset))}"] if offset else []
     return f"{kind} with {' and '.join(parts)}" if parts else kind
+
+
+class Scale:
+    """``value = number * scale + offset``; both finite, the scale not 0."""
+
+    def __init__(self, scale: float, offset: float) -> None:
+        by, plus = Fraction(str(scale)), Fraction(str(offset))
+        self._parts = math.lcm(by.denominator, plus.denominator)
+        self._times = int(by * self._parts)
+        self._plus = int(plus * self._parts)
+        self.step = abs(by)
+        self.places = max(_places(scale), _places(offset))
+        self._rough = (float(scale), float(offset))
+
+    def value(self, number: int) -> float:
+        """What a whole number means."""
+        return (number * self._times + self._plus) / self._parts
+
+    def value_of_float(self, number: float) -> float:
+        """What a number with a fraction means, as exactly as floats are."""
+        try:
+            value = (number * self._times + self._plus) / self._parts
+        except OverflowError:
+            value = math.inf
+        if math.isfinite(value):
+            return value
+        scale, offset = self._rough
+        return number * scale + offset
+
+    def number(self, value: Fraction) -> Fraction:
+        """The number that means a value, exactly."""
+        return (value * self._parts - self._plus) / self._times
+
+
+def exact(value: float) -> Fraction:
+    """A number as it is.
+
+    :raises RequestError: if it is not finite.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RequestError(f"{value!r} is no number that a register can be set to")
+    return Fraction(value)
+
+
+def _places(number: float) -> int:
+    """How many decimals it is written with."""
+    exponent = Decimal(str(number)).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0

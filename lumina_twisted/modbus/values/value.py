@@ -1,12 +1,14 @@
-"""What a value is, and what every way to lay values in entries can do, floor 0."""
+"""What a value is, what every way to lay values in entries can do, and texts in registers. Floor 0."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from lumina_twisted.errors import RequestError
-from lumina_twisted.text import did_you_mean
+from lumina_twisted.modbus.registers import ByteOrder, Encoding, decode_text, encode_text, no_registers
+from lumina_twisted.text import brief, did_you_mean
 
 Value = bool | int | float | str | tuple[str, ...]
 """A coil or a single bit; a number; a text or the word of a number; the names of the bits that are set."""
@@ -14,30 +16,31 @@ Value = bool | int | float | str | tuple[str, ...]
 _MOST_NAMED: Final = 12
 
 
-class Layout(Protocol):
-    """One way to lay values in entries; see :class:`~lumina_twisted.modbus.values.codec.ValueCodec`."""
+class Layout:
+    """One way to lay values in entries. Its methods are those of
+    :class:`~lumina_twisted.modbus.values.codec.ValueCodec`, which says more."""
 
-    needs_current: bool
+    needs_current = False
 
     def decode(self, entries: Sequence[int]) -> Value:
         """The value that the entries hold."""
-        ...
+        raise NotImplementedError
 
     def encode(self, value: object, current: Sequence[int] | None) -> tuple[int, ...]:
         """The entries that hold the value."""
-        ...
+        raise NotImplementedError
 
     def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
         """Whether a device that holds these entries has taken those that were written."""
-        ...
+        return self.decode(held) == self.decode(written)
 
     def parse(self, text: str) -> Value:
         """The value that a person typed."""
-        ...
+        raise NotImplementedError
 
     def format(self, value: Value) -> str:
         """The value as a person reads it."""
-        ...
+        return str(value)
 
 
 class Words:
@@ -54,11 +57,11 @@ class Words:
         return bool(self.by_number)
 
     def find(self, text: str) -> int | None:
-        """The number of a word, in any case."""
+        """The number of a word, in any case; None if there is no such word."""
         return self._numbers.get(text.strip().casefold())
 
     def number(self, text: str) -> int:
-        """The same.
+        """The number of a word, in any case.
 
         :raises RequestError: if there is no such word, with the nearest.
         """
@@ -73,3 +76,33 @@ def nearest(text: str, known: Iterable[str]) -> str:
     words = list(known)
     more = ", …" if len(words) > _MOST_NAMED else ""
     return did_you_mean(text, words, f"known are {', '.join(words[:_MOST_NAMED])}{more}")
+
+
+class Text(Layout):
+    """A text of so many registers, two bytes each; how it is padded does not matter.
+
+    :param length: registers.
+    """
+
+    def __init__(self, length: int, encoding: Encoding, byte_order: ByteOrder) -> None:
+        self._length = length
+        self._encoding = encoding
+        self._byte_order = byte_order
+
+    def decode(self, entries: Sequence[int]) -> Value:
+        try:
+            if len(entries) == self._length:
+                return decode_text(entries, self._encoding, self._byte_order)
+        except struct.error:
+            pass
+        raise no_registers("this text", self._length, entries)
+
+    def encode(self, value: object, current: Sequence[int] | None) -> tuple[int, ...]:
+        if not isinstance(value, str):
+            raise RequestError(f"{brief(value)} is no text")
+        if "\0" in value:
+            raise RequestError("a NUL ends the text in a register, so it cannot stand within")
+        return encode_text(value, self._length, self._encoding, self._byte_order)
+
+    def parse(self, text: str) -> Value:
+        return text
