@@ -38,7 +38,7 @@ from lumina_twisted.schema import is_required, structure
 from lumina_twisted.testing import MemoryPort, MemoryPorts
 
 CONTEXT = Context(
-    ports=MemoryPorts(MemoryPort()), reactor=Clock(), now=lambda: 0.0, stamp=lambda: 0.0, log=Logger("test")
+    buses=MemoryPorts(MemoryPort()), reactor=Clock(), now=lambda: 0.0, stamp=lambda: 0.0, log=Logger("test")
 )
 KNOWN = "echo, line, modbus-tcp, rtu-pty, rtu-serial, rtu-tcp, values"
 REFERENCE = pathlib.Path(__file__).parent.parent / "etc" / "lumina.toml"

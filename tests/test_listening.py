@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.errors import ModbusException, OutcomeUnknown, RequestError, ResponseTimeout
 from lumina_twisted.framing.rtu import encode_adu
@@ -15,6 +16,8 @@ from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.testing import MemoryPort
 from tests.bus.world import read, reply_to, sample_of, write
+
+ME, YOU = Caller("me"), Caller("you")
 
 READ = read(1, 5)[1:-2]
 WRITE = write(1, 5)[1:-2]
@@ -45,8 +48,8 @@ class OpenPort(SynchronousTestCase):
         self.addCleanup(self.protocol.close)
         self.clock.advance(1.0)
 
-    def ask(self, pdu: bytes = READ, unit: int = 1, client: object = "me") -> None:
-        deferred = self.port.request(client, unit, pdu, timeout=1.0)
+    def ask(self, pdu: bytes = READ, unit: int = 1, client: Caller = ME) -> None:
+        deferred = self.port.request(client, unit, pdu, Terms(1.0))
         deferred.addBoth(lambda outcome: self.told.append("ended"))
 
     def answer(self) -> None:
@@ -106,7 +109,7 @@ class Listening(OpenPort):
             self.told.append(("a", sample.request[2]))
             if asks:
                 asks.pop()
-                self.ask(read(2, 9)[1:-2], 2, "listener")
+                self.ask(read(2, 9)[1:-2], 2, Caller("listener"))
 
         self.port.listen(asking)
         self.listen("b")
@@ -127,12 +130,12 @@ class Metering(OpenPort):
     """``used_by`` and ``cost_of``; the rest is in test_metering."""
 
     def test_used(self) -> None:
-        self.port.meter("me")
-        self.assertEqual(self.port.used_by("me"), 0.0)
+        self.port.meter(ME)
+        self.assertEqual(self.port.used_by(ME), 0.0)
         self.ask()
         self.answer()
-        self.assertAlmostEqual(self.port.used_by("me"), 0.02)
-        self.assertEqual(self.port.used_by("you"), 0.0)
+        self.assertAlmostEqual(self.port.used_by(ME), 0.02)
+        self.assertEqual(self.port.used_by(YOU), 0.0)
 
     def test_cost(self) -> None:
         characters = 8 + 7 + 1.75e-3 * 115200 / 11
@@ -155,7 +158,7 @@ class InMemory(SynchronousTestCase):
         self.end = self.port.listen(self.told.append)
 
     def ask(self, pdu: bytes, unit: int = 1) -> Any:
-        return self.port.request("me", unit, pdu, timeout=1.0)
+        return self.port.request(ME, unit, pdu, Terms(1.0))
 
     def test_replies(self) -> None:
         for pdu, is_reading in ((READ, True), (WRITE, False)):
@@ -194,7 +197,7 @@ class InMemory(SynchronousTestCase):
         ended.addErrback(lambda failure: None)
         ended.cancel()
         asked.end(reply_to(read(2, 5)))
-        self.assertEqual([one.request for one in self.told], [read(2, 5)])
+        self.assertEqual([(one.unit, one.request) for one in self.told], [(2, READ)])
 
     def test_until_it_ends(self) -> None:
         self.end()
@@ -203,7 +206,7 @@ class InMemory(SynchronousTestCase):
 
     def test_figures(self) -> None:
         """They are the test's to say."""
-        self.port.meter("me")
-        self.assertEqual((self.port.used_by("me"), self.port.cost_of(1, READ)), (0.0, 0.0))
-        self.port.used["me"], self.port.cost = 1.5, 0.02
-        self.assertEqual((self.port.used_by("me"), self.port.cost_of(1, READ)), (1.5, 0.02))
+        self.port.meter(ME)
+        self.assertEqual((self.port.used_by(ME), self.port.cost_of(1, READ)), (0.0, 0.0))
+        self.port.used[ME], self.port.cost = 1.5, 0.02
+        self.assertEqual((self.port.used_by(ME), self.port.cost_of(1, READ)), (1.5, 0.02))

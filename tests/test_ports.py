@@ -28,6 +28,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from lumina_twisted.access.caller import Caller, Terms, caller_of
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.errors import (
     Cancelled,
@@ -49,6 +50,9 @@ from lumina_twisted.ports.timer import CallLaterTimer, FineTimer, make_timer
 from lumina_twisted.reconnecting import LONGEST_WAIT, wait_before_attempt
 from lumina_twisted.simulator.bus import SimulatedBus
 from tests.bus.world import read, reply_to
+
+ME = Caller("me")
+YOU = Caller("you")
 
 TIOCGRS485, TIOCSRS485 = 0x542E, 0x542F
 READ = bytes.fromhex("0300050001")
@@ -110,14 +114,14 @@ class OpeningTests(PortTestCase):
         """Meanwhile requests fail at once with the reason; one second after the path is back they succeed."""
         device = self.device()
         port = self.pool(a={}).find("a")
-        self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), reply_to(read(1, 5)))
         device.unplug()
         await self.until(lambda: port.describe().state != "open")
         error = await self.failed(port, PortClosed)
         self.assertIn("a is not open", str(error))
         device.replug()
         await later(1.0)
-        self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), reply_to(read(1, 5)))
         self.assertEqual(port.describe().state, "open")
 
     async def test_case_8_in_the_middle(self) -> None:
@@ -125,7 +129,7 @@ class OpeningTests(PortTestCase):
         for pdu, kind in ((READ, PortLost), (bytes.fromhex("0600050001"), OutcomeUnknown)):
             device = self.device(respond=lambda frame: [])
             port = self.pool(a={"echo": "off", "timeout": 5.0}).find("a")
-            ended = self.assertFailure(port.request("me", 1, pdu, timeout=10), kind)
+            ended = self.assertFailure(port.request(ME, 1, pdu, Terms(10)), kind)
             await self.until(lambda device=device: device.heard)
             device.unplug()
             await ended
@@ -137,7 +141,7 @@ class OpeningTests(PortTestCase):
         self.assertIn(str(self.folder / "tty0"), str(error))
         self.device()
         await later(1.0)
-        self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), reply_to(read(1, 5)))
 
     async def test_lost_is_a_sentence(self) -> None:
         """Nothing of Twisted's connections that are lost in a non-clean fashion."""
@@ -156,7 +160,7 @@ class OpeningTests(PortTestCase):
         device = self.device()
         (self.folder / "link").symlink_to(pathlib.Path(device.path).resolve())
         pool = self.pool(a={}, b={"path": str(self.folder / "link")})
-        await pool.find("a").request("me", 1, READ, timeout=2)
+        await pool.find("a").request(ME, 1, READ, Terms(2))
         error = await self.failed(pool.find("b"), PortClosed)
         self.assertIn("is the device of port a too; a device belongs to one port, take one of the two away", str(error))
 
@@ -197,7 +201,7 @@ class OpeningTests(PortTestCase):
     def failed(self, port: Any, kind: type[Exception]) -> Deferred[Any]:
         """Asks something that must fail within 100 ms."""
         start = time.monotonic()
-        failing = self.assertFailure(port.request("me", 1, READ, timeout=5), kind)
+        failing = self.assertFailure(port.request(ME, 1, READ, Terms(5)), kind)
         return failing.addCallback(self.in_time, start)
 
     def in_time(self, error: Exception, start: float) -> Exception:
@@ -215,7 +219,7 @@ class SettingsTests(PortTestCase):
         port = self.pool(a={"baudrate": 9600, "share": False}).find("a")
         speeds = [9600, 4800, 9600, 4800, 9600, 9600, 4800]
         answers = [
-            port.request(client, 1, READ, timeout=5, serial=SerialSettings(baudrate=speed))
+            port.request(caller_of(client), 1, READ, Terms(5, serial=SerialSettings(baudrate=speed)))
             for client, speed in enumerate(speeds)
         ]
         await gatherResults(answers)
@@ -228,7 +232,7 @@ class SettingsTests(PortTestCase):
         port = self.pool(a={"baudrate": 9600, "units": units}).find("a")
         self.assertEqual(port.serial_for(3), SerialSettings(baudrate=4800))
         asked = [(3, None), (1, None), (4, None), (3, SerialSettings(baudrate=9600)), (3, None)]
-        await gatherResults(port.request("me", unit, READ, timeout=2, serial=serial) for unit, serial in asked)
+        await gatherResults(port.request(ME, unit, READ, Terms(2, serial=serial)) for unit, serial in asked)
         self.assertEqual([one.baudrate for one in device.heard], [4800, 9600, 19200, 9600, 4800])
 
     async def test_settings_that_the_driver_refuses(self) -> None:
@@ -236,9 +240,9 @@ class SettingsTests(PortTestCase):
         device = self.device()
         port = self.pool(a={}).find("a")
         odd = SerialSettings(baudrate=115200, stopbits=3)  # type: ignore[arg-type]
-        error = await self.assertFailure(port.request("me", 1, READ, timeout=2, serial=odd), NotSent)
+        error = await self.assertFailure(port.request(ME, 1, READ, Terms(2, serial=odd)), NotSent)
         self.assertIn("does not take", str(error))
-        await port.request("me", 1, READ, timeout=2)
+        await port.request(ME, 1, READ, Terms(2))
         self.assertEqual(len(device.heard), 1)
 
     async def test_speeds_that_a_request_may_ask_for(self) -> None:
@@ -254,10 +258,10 @@ class SettingsTests(PortTestCase):
             pool = self.pool(a=options)
             port = pool.find("a")
             for speed in allowed:
-                answer = port.request("me", 1, READ, timeout=5, serial=SerialSettings(baudrate=speed))
+                answer = port.request(ME, 1, READ, Terms(5, serial=SerialSettings(baudrate=speed)))
                 self.assertEqual(await answer, reply_to(read(1, 5)))
             heard = len(device.heard)
-            refusing = port.request("me", 1, READ, timeout=5, serial=SerialSettings(baudrate=refused))
+            refusing = port.request(ME, 1, READ, Terms(5, serial=SerialSettings(baudrate=refused)))
             error = self.failureResultOf(refusing, RequestError).value
             self.assertEqual(str(error), f"a may not be used at {refused} baud; its configuration allows {told}")
             self.assertEqual(len(device.heard), heard)
@@ -268,14 +272,14 @@ class SettingsTests(PortTestCase):
         answer = reply_to(read(1, 5))
         self.device(respond=lambda frame: [b"\x00\xff", answer[:3], answer[3:], b"\x00"])
         port = self.pool(a={}).find("a")
-        self.assertEqual(await port.request("me", 1, READ, timeout=2), answer)
+        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), answer)
 
     async def test_unit_settings(self) -> None:
         """A unit's own response timeout is used."""
         self.device(respond=lambda frame: [])
         port = self.pool(a={"units": {3: UnitSettings(timeout=0.05, retries=0)}, "timeout": 9.0}).find("a")
         start = time.monotonic()
-        await self.assertFailure(port.request("me", 3, READ, timeout=8), Exception)
+        await self.assertFailure(port.request(ME, 3, READ, Terms(8)), Exception)
         self.assertLess(time.monotonic() - start, 4)
 
 
@@ -287,7 +291,7 @@ class PoolTests(PortTestCase):
         self.device()
         port = self.pool(a={"open": "request"}).find("a")
         self.assertNotEqual(port.describe().state, "open")
-        self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), reply_to(read(1, 5)))
 
     async def test_bound(self) -> None:
         """One more than allowed closes the one that has been idle longest, if its requests may open it again."""
@@ -297,7 +301,7 @@ class PoolTests(PortTestCase):
                    for number, name in enumerate("abc")}
         pool = self.pool(2, **options)
         for name in ("a", "b", "c", "a"):
-            await pool.find(name).request("me", 1, READ, timeout=2)
+            await pool.find(name).request(ME, 1, READ, Terms(2))
             self.assertLessEqual(sum(one.is_supervised for one in pool), 2)
         self.assertEqual([one.is_supervised for one in pool], [True, False, True])
 
@@ -306,26 +310,26 @@ class PoolTests(PortTestCase):
         self.device("tty0")
         self.device("tty1")
         pool = self.pool(1, a={}, b={"path": str(self.folder / "tty1"), "open": "request"})
-        error = await self.assertFailure(pool.find("b").request("me", 1, READ, timeout=2), PortClosed)
+        error = await self.assertFailure(pool.find("b").request(ME, 1, READ, Terms(2)), PortClosed)
         self.assertIn("1 ports are open already", str(error))
 
     async def test_idle_one_is_closed(self) -> None:
         """And opened again by its next request."""
         self.device()
         port = self.pool(a={"open": "request", "idle_close": 0.5}).find("a")
-        await port.request("me", 1, READ, timeout=2)
+        await port.request(ME, 1, READ, Terms(2))
         assert isinstance(port, PortService)
         await self.until(lambda: not port.is_supervised)
-        self.assertEqual(await port.request("me", 1, READ, timeout=2), reply_to(read(1, 5)))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), reply_to(read(1, 5)))
 
     async def test_request_while_it_is_being_closed(self) -> None:
         """It opens the port again when that is done; a cancelled one does not."""
         device = self.device()
         port = self.pool(a={"open": "request"}).find("a")
-        await port.request("me", 1, READ, timeout=2)
+        await port.request(ME, 1, READ, Terms(2))
         assert isinstance(port, PortService)
         port.close_device()
-        cancelled, kept = port.request("me", 1, READ, timeout=2), port.request("me", 1, READ, timeout=2)
+        cancelled, kept = port.request(ME, 1, READ, Terms(2)), port.request(ME, 1, READ, Terms(2))
         cancelled.cancel()
         await self.assertFailure(cancelled, CancelledError)
         self.assertEqual(await kept, reply_to(read(1, 5)))
@@ -346,7 +350,7 @@ class PoolTests(PortTestCase):
         ):
             device = self.device(respond=lambda frame: [])
             pool = self.pool(a={"echo": "off", "timeout": 3600.0, "stop_timeout": 0.1})
-            ended = self.assertFailure(pool.find("a").request("me", 1, pdu, timeout=3600), kind)
+            ended = self.assertFailure(pool.find("a").request(ME, 1, pdu, Terms(3600)), kind)
             await self.until(lambda device=device: device.heard)
             await pool.stopService()
             self.assertIn(told, str(self.successResultOf(ended)))
@@ -356,7 +360,7 @@ class PoolTests(PortTestCase):
         """Nor does it leave a delayed call behind, which trial would tell."""
         self.device()
         pool = self.pool(a={"stop_timeout": 3600.0})
-        await pool.find("a").request("me", 1, READ, timeout=2)
+        await pool.find("a").request(ME, 1, READ, Terms(2))
         await pool.stopService()
 
     async def test_cancelled(self) -> None:
@@ -364,9 +368,9 @@ class PoolTests(PortTestCase):
         answers = [[], [reply_to(read(1, 5))]]
         device = self.device(respond=lambda frame: answers.pop(0))
         port = self.pool(a={"timeout": 0.3, "echo": "off"}).find("a")
-        first = port.request("me", 1, READ, timeout=5)
-        second = port.request("me", 1, READ, timeout=5)
-        third = port.request("you", 1, READ, timeout=5)
+        first = port.request(ME, 1, READ, Terms(5))
+        second = port.request(ME, 1, READ, Terms(5))
+        third = port.request(YOU, 1, READ, Terms(5))
         second.cancel()
         await self.assertFailure(second, Cancelled)
         await self.until(lambda: device.heard)
@@ -383,7 +387,7 @@ class LogTests(PortTestCase):
         """What is logged while these are asked."""
         with capturedLogs() as events:
             for pdu in pdus:
-                await port.request("me", 1, pdu, timeout=2).addErrback(lambda failure: None)
+                await port.request(ME, 1, pdu, Terms(2)).addErrback(lambda failure: None)
         return [event for event in events if event["log_namespace"] == "lumina.port.a"]
 
     async def test_failures(self) -> None:
@@ -478,7 +482,7 @@ class DirectionTests(PortTestCase):
         """It is said, and nothing raises."""
         self.device()
         port = self.pool(a={"rs485": True}).find("a")
-        error = await self.assertFailure(port.request("me", 1, READ, timeout=1), PortClosed)
+        error = await self.assertFailure(port.request(ME, 1, READ, Terms(1)), PortClosed)
         self.assertIn("cannot be opened", str(error))
 
 

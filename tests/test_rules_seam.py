@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.config.configuration import Draft
 from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.config.toml_file import add_document
@@ -25,6 +26,8 @@ from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.testing import MemoryListener
 from tests.bus.test_merging import MergeCase
 from tests.line_listener import STAMP, Listener, command
+
+ME = Caller("me")
 
 READ = bytes.fromhex("0300050001")
 WRITE = bytes.fromhex("0600050007")
@@ -56,22 +59,22 @@ class Ports(PortCase):
     """The one place where they are asked."""
 
     def test_forbidden(self) -> None:
-        error = self.failureResultOf(self.port.request("me", 1, WRITE, timeout=1.0), NotAllowed).value
+        error = self.failureResultOf(self.port.request(ME, 1, WRITE, Terms(1.0)), NotAllowed).value
         self.assertEqual(str(error), REFUSED)
         self.assertEqual((error.unit, error.function_code, error.frame), (1, 6, WRITE))
         self.assertEqual(self.asked, [])
 
     def test_the_port_is_not_opened_for_it(self) -> None:
         self.port.startService()
-        self.failureResultOf(self.port.request("me", 1, WRITE, timeout=1.0), NotAllowed)
+        self.failureResultOf(self.port.request(ME, 1, WRITE, Terms(1.0)), NotAllowed)
         self.assertFalse(self.port.is_supervised)
 
     def test_allowed(self) -> None:
-        self.port.request("me", 1, READ, timeout=1.0)
+        self.port.request(ME, 1, READ, Terms(1.0))
         self.assertEqual([(one.unit, one.pdu) for one in self.asked], [(1, READ)])
 
     def test_the_log_is_told(self) -> None:
-        self.port.request("me", 1, WRITE, timeout=1.0).addErrback(lambda _: None)
+        self.port.request(ME, 1, WRITE, Terms(1.0)).addErrback(lambda _: None)
         (told,) = [one for one in self.logged if one.get("kind") == "not_allowed"]
         self.assertEqual(told["fold"], (1, 6, "not_allowed"))
         self.assertIn("register 5", told["log_format"].format(**told))
@@ -79,7 +82,7 @@ class Ports(PortCase):
     def test_without_rules_nobody_is_asked(self) -> None:
         self.make()
         self.assertIsNone(self.port._rules)
-        self.port.request("me", 1, WRITE, timeout=1.0)
+        self.port.request(ME, 1, WRITE, Terms(1.0))
         self.assertEqual(len(self.asked), 1)
 
 
@@ -119,7 +122,7 @@ class Fronts(PortCase):
 
     def test_the_longest_sentence_is_not_cut(self) -> None:
         self.make(allow=("read 1",))
-        error = self.failureResultOf(self.port.request("me", 200, bytes.fromhex("06FFFFFFFF"), timeout=1.0)).value
+        error = self.failureResultOf(self.port.request(ME, 200, bytes.fromhex("06FFFFFFFF"), Terms(1.0))).value
         said = format_error(b"3_thc_010300000001_20241124170450_aB", reason_of(error), STAMP)
         self.assertIn(b"that allow something", said)
 

@@ -12,6 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.config.demo import DemoService
 from lumina_twisted.config.demo_hints import hints
 from lumina_twisted.errors import IllegalDataAddress, OutcomeUnknown, PortClosed, ResponseTimeout
@@ -24,6 +25,8 @@ from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.simulator.bus import SimulatedBus
 from lumina_twisted.simulator.device import SimulatedDevice
+
+ME = Caller("me")
 
 READ = bytes.fromhex("0300050002")
 ANSWER = encode_adu(1, bytes.fromhex("030400070008"))
@@ -64,13 +67,13 @@ class PortOnSimulatedBus(SimulatedBusTestCase):
     async def test_read_write_read(self) -> None:
         self.bus()
         port = self.port()
-        self.assertEqual(await port.request("me", 1, READ, timeout=5), ANSWER)
-        self.assertEqual(await port.request("me", 1, WRITE, timeout=5), encode_adu(1, WRITE))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(5)), ANSWER)
+        self.assertEqual(await port.request(ME, 1, WRITE, Terms(5)), encode_adu(1, WRITE))
         self.assertEqual(self.device.holding_registers[5], 0x63)
 
     async def test_exception(self) -> None:
         self.bus()
-        asked = self.port().request("me", 1, bytes.fromhex("03ffff0001"), timeout=5)
+        asked = self.port().request(ME, 1, bytes.fromhex("03ffff0001"), Terms(5))
         await self.assertFailure(asked, IllegalDataAddress)
 
     async def test_replies_whose_length_the_reply_tells(self) -> None:
@@ -80,58 +83,58 @@ class PortOnSimulatedBus(SimulatedBusTestCase):
         for text in ("08000001020304", "11", "2b0e0100"):
             pdu = bytes.fromhex(text)
             self.assertEqual(
-                await port.request("me", 1, pdu, timeout=5), encode_adu(1, self.device.answer(pdu, 0.0)), text
+                await port.request(ME, 1, pdu, Terms(5)), encode_adu(1, self.device.answer(pdu, 0.0)), text
             )
 
     async def test_broadcast(self) -> None:
         """Obeyed by the time of the next request, which waits for the turnaround delay."""
         self.bus()
         port = self.port()
-        self.assertEqual(await port.request("me", 0, WRITE, timeout=5), b"")
-        answer = await port.request("me", 1, READ, timeout=5)
+        self.assertEqual(await port.request(ME, 0, WRITE, Terms(5)), b"")
+        answer = await port.request(ME, 1, READ, Terms(5))
         self.assertEqual(answer, encode_adu(1, bytes.fromhex("030400630008")))
 
     async def test_it_takes_the_time_of_the_wire(self) -> None:
         """At least; how much longer is the machine's affair."""
         self.bus()
         port, began = self.port(), time.monotonic()
-        await port.request("me", 1, READ, timeout=5)
+        await port.request(ME, 1, READ, Terms(5))
         self.assertGreaterEqual(time.monotonic() - began, wire_time(9600, 8 + len(ANSWER)) + t3_5(9600))
 
     async def test_another_speed_is_silence(self) -> None:
         """The same port reaches the unit when a request brings the right speed."""
         bus, port = self.bus(), self.port(baudrate=19200, timeout=0.1)
-        await self.assertFailure(port.request("me", 1, READ, timeout=5), ResponseTimeout)
+        await self.assertFailure(port.request(ME, 1, READ, Terms(5)), ResponseTimeout)
         right = SerialSettings(baudrate=9600)
-        self.assertEqual(await port.request("me", 1, READ, timeout=5, serial=right), ANSWER)
+        self.assertEqual(await port.request(ME, 1, READ, Terms(5, serial=right)), ANSWER)
         self.assertEqual([one.baudrate for one in bus.heard if one.data[1] != 8], [19200, 9600])
 
     async def test_echo(self) -> None:
         """A write is proven by its reply, not by its echo."""
         self.bus(echo=True)
         port = self.port(echo="on", timeout=0.1)
-        self.assertEqual(await port.request("me", 1, READ, timeout=5), ANSWER)
-        self.assertEqual(await port.request("me", 1, WRITE, timeout=5), encode_adu(1, WRITE))
-        await self.assertFailure(port.request("me", 2, WRITE, timeout=5), OutcomeUnknown)
+        self.assertEqual(await port.request(ME, 1, READ, Terms(5)), ANSWER)
+        self.assertEqual(await port.request(ME, 1, WRITE, Terms(5)), encode_adu(1, WRITE))
+        await self.assertFailure(port.request(ME, 2, WRITE, Terms(5)), OutcomeUnknown)
 
     async def test_unplug_and_replug(self) -> None:
         bus, port = self.bus(), self.port()
-        self.assertEqual(await port.request("me", 1, READ, timeout=5), ANSWER)
+        self.assertEqual(await port.request(ME, 1, READ, Terms(5)), ANSWER)
         bus.unplug()
         while port.describe().state == "open":
             await deferLater(reactor, 0.01)
-        await self.assertFailure(port.request("me", 1, READ, timeout=5), PortClosed)
+        await self.assertFailure(port.request(ME, 1, READ, Terms(5)), PortClosed)
         bus.replug()
         while port.describe().state != "open":
             await deferLater(reactor, 0.01)
-        self.assertEqual(await port.request("me", 1, READ, timeout=5), ANSWER)
+        self.assertEqual(await port.request(ME, 1, READ, Terms(5)), ANSWER)
 
     async def test_script(self) -> None:
         """A foreign frame, a corrupt one and then the answer in two pieces: only the answer is taken."""
         foreign, corrupt = encode_adu(9, bytes.fromhex("030400010002")), ANSWER[:-1] + bytes((ANSWER[-1] ^ 1,))
         pieces = [(0.02, foreign), (0.06, corrupt), (0.10, ANSWER[:4]), (0.12, ANSWER[4:])]
         bus = self.bus(script=lambda frame: pieces)
-        self.assertEqual(await self.port(timeout=5.0).request("me", 1, READ, timeout=10), ANSWER)
+        self.assertEqual(await self.port(timeout=5.0).request(ME, 1, READ, Terms(10)), ANSWER)
         self.assertEqual(len(bus.heard), 1)
 
 
@@ -174,5 +177,5 @@ class DemoPorts(SimulatedBusTestCase):
         self.assertEqual(len(told), 2)
         for line, answer in told:
             command = parse_command(line.encode())
-            asked = ports.find(command.port).request("me", command.frame[0], command.frame[1:-2], timeout=5)
+            asked = ports.find(command.port).request(ME, command.frame[0], command.frame[1:-2], Terms(5))
             self.assertEqual((await asked).hex().upper(), answer)

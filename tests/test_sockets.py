@@ -28,6 +28,7 @@ from twisted.logger import Logger, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.errors import (
     ConfigError,
@@ -53,6 +54,9 @@ from lumina_twisted.ports.socket import CONNECT_TIMEOUT, Link, ModbusTcpSocket, 
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.statistics.counters import Counters
 from tests.twistd_process import free_tcp_port
+
+ME = Caller("me")
+SOMEBODY = Caller("somebody")
 
 READ = bytes.fromhex("0300000001")
 REPLY = bytes.fromhex("0302002A")
@@ -354,7 +358,7 @@ class SocketCase(TestCase):
             await deferLater(reactor, 0.005)
 
     def ask(self, port: PortService, pdu: bytes, unit: int = 1, timeout: float = 5.0) -> Deferred[bytes]:
-        return port.request("somebody", unit, pdu, timeout=timeout)
+        return port.request(SOMEBODY, unit, pdu, Terms(timeout))
 
     async def fall_silent(self, port: PortService) -> None:
         """Nobody on the bus says a byte."""
@@ -433,7 +437,7 @@ class RtuOverTcp(SocketCase):
         port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}")
         await self.until(lambda: port.is_open)
         odd = SerialSettings(baudrate=75, parity="E")
-        self.assertEqual(await port.request("me", 1, WRITE, timeout=5.0, serial=odd), rtu(1, WRITE))
+        self.assertEqual(await port.request(ME, 1, WRITE, Terms(5.0, serial=odd)), rtu(1, WRITE))
 
     async def test_silence(self) -> None:
         self.listen(is_silent=True)

@@ -14,6 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.config.systemd import Notifier, Report
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.ports.pool import STUCK_AFTER, PortPool
@@ -191,7 +192,7 @@ class PoolTests(SynchronousTestCase):
         self.assertEqual(pool.told(), "3 of 3 ports open")
         protocol: RTUProtocol = ports[2]._protocol
         protocol._bus.port_opened(now)
-        protocol.request("me", READ, ports[2].serial, 2.0).addErrback(lambda failure: None)
+        protocol.request(Caller("me"), 1, READ[1:-2], ports[2].serial, Terms(2.0)).addErrback(lambda failure: None)
         self.assertEqual(pool.stuck(), [])
         due = protocol._bus.get_timer()
         assert due is not None

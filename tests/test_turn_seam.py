@@ -7,12 +7,15 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.errors import RequestError
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.priority import PRIORITIES, lane_of
 from lumina_twisted.testing import MemoryPort
+
+ME = Caller("me")
 
 READ = bytes.fromhex("0300050001")
 
@@ -44,14 +47,14 @@ class Ports(SynchronousTestCase):
         return [(one.lane, one.max_age) for one in self.asked]
 
     def test_the_bus_is_told(self) -> None:
-        self.port.request("me", 1, READ, timeout=1.0, priority="high", max_age=2.5)
-        self.port.request("me", 1, READ, timeout=1.0, priority="low", max_age=0.0)
-        self.port.request("me", 1, READ, timeout=1.0)
+        self.port.request(ME, 1, READ, Terms(1.0, priority="high", max_age=2.5))
+        self.port.request(ME, 1, READ, Terms(1.0, priority="low", max_age=0.0))
+        self.port.request(ME, 1, READ, Terms(1.0))
         self.assertEqual(self.told(), [(Lane.HIGH, 2.5), (Lane.LOW, 0.0), (Lane.NORMAL, None)])
 
     def test_while_the_port_is_closing(self) -> None:
         self.port._closing, self.port.running = True, 1
-        self.port.request("me", 1, READ, timeout=1.0, priority="low", max_age=2.5)
+        self.port.request(ME, 1, READ, Terms(1.0, priority="low", max_age=2.5))
         self.assertEqual(self.told(), [])
         self.port.running = 0
         self.port._on_closed()
@@ -59,6 +62,6 @@ class Ports(SynchronousTestCase):
 
     def test_a_word_that_is_none(self) -> None:
         for port in (self.port, MemoryPort()):
-            failed = port.request("me", 1, READ, timeout=1.0, priority="urgent")  # type: ignore[arg-type]
+            failed = port.request(ME, 1, READ, Terms(1.0, priority="urgent"))  # type: ignore[arg-type]
             self.assertIn("high, normal, low", self.failureResultOf(failed, RequestError).getErrorMessage())
         self.assertEqual(self.told(), [])

@@ -7,9 +7,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
+from twisted.logger import Logger, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.access.caller import Caller, Terms, caller_of
 from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.devices.describe.description import Device
 from lumina_twisted.devices.describe.settings import ValuesSettings
@@ -18,6 +19,7 @@ from lumina_twisted.devices.plant import Plant
 from lumina_twisted.errors import IllegalDataValue, OutcomeUnknown, PortClosed
 from lumina_twisted.framing.mbap import encode_adu as mbap
 from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.frontends.gateway import Gateway, GatewayOptions
 from lumina_twisted.frontends.rtu import Program, RtuOptions
 from lumina_twisted.log.folding import Folding
 from lumina_twisted.modbus import pdu
@@ -29,6 +31,8 @@ from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.testing import MemoryListener, MemoryPorts
 from tests.devices.test_plant import a_point
 from tests.line_listener import command
+
+ME = Caller("me")
 
 PEER = "192.168.1.1:54321"
 """As Twisted's transport for tests names its client."""
@@ -60,7 +64,7 @@ class Lines(LogCase):
 
     def told(self, request: bytes, ended: Deferred[bytes] | None = None, unit: int = 3, note: str = "") -> str:
         ended = succeed(b"a reply") if ended is None else ended
-        asked = WriteLog("boiler").follow("10.0.0.7:4001", unit, request, note, ended)
+        asked = WriteLog("boiler").follow(Caller("10.0.0.7:4001"), unit, request, note, ended)
         asked.addErrback(lambda _: None)
         [line] = self.lines()
         return line.removeprefix("write by 10.0.0.7:4001 on boiler, unit ")
@@ -96,12 +100,12 @@ class Lines(LogCase):
 
     def test_reads_are_not_told(self) -> None:
         for request in (pdu.ReadCoilsRequest(0, 1), pdu.ReadInputRegistersRequest(0, 1)):
-            WriteLog("boiler").follow("me", 3, request.encode(), "", succeed(b""))
+            WriteLog("boiler").follow(ME, 3, request.encode(), "", succeed(b""))
         self.assertEqual(self.lines(), [])
 
     def test_its_caller_finds_what_became_of_it(self) -> None:
         asked: Deferred[bytes] = Deferred()
-        self.assertIs(WriteLog("boiler").follow("me", 3, WRITE, "", asked), asked)
+        self.assertIs(WriteLog("boiler").follow(ME, 3, WRITE, "", asked), asked)
         asked.callback(b"reply")
         self.assertEqual(self.successResultOf(asked), b"reply")
 
@@ -110,12 +114,13 @@ class Lines(LogCase):
         passed: list[str] = []
         folding = Folding(60.0, lambda: 0.0, lambda event, more: passed.append(formatEvent(event) or ""))
         log = WriteLog("boiler")
+        a, b = Caller("a"), Caller("b")
         for value in range(100):
-            for client, unit, address in (("a", 3, 5), ("b", 3, 5), ("a", 4, 5), ("a", 3, 6)):
+            for client, unit, address in ((a, 3, 5), (b, 3, 5), (a, 4, 5), (a, 3, 6)):
                 request = pdu.WriteSingleRegisterRequest(address, value).encode()
                 log.follow(client, unit, request, "", succeed(b""))
-        log.follow("a", 3, WRITE, "", fail(OutcomeUnknown("x"))).addErrback(lambda _: None)
-        log.follow("a", 3, pdu.WriteMultipleRegistersRequest(5, [1]).encode(), "", succeed(b""))
+        log.follow(a, 3, WRITE, "", fail(OutcomeUnknown("x"))).addErrback(lambda _: None)
+        log.follow(a, 3, pdu.WriteMultipleRegistersRequest(5, [1]).encode(), "", succeed(b""))
         for event in self.events:
             folding.take(event)
         self.assertEqual(len(passed), 6, passed)
@@ -125,7 +130,7 @@ class Lines(LogCase):
             """Without a text of its own."""
 
         for client, told in ((Nameless(), "Nameless"), ("x\x1b[2J", "x?[2J"), (7, "7")):
-            WriteLog("boiler").follow(client, 3, WRITE, "", succeed(b""))
+            WriteLog("boiler").follow(caller_of(client), 3, WRITE, "", succeed(b""))
             self.assertIn(f"write by {told} on boiler", self.lines()[0])
 
 
@@ -172,10 +177,11 @@ class Fronts(LogCase):
 
     def test_a_program_at_a_terminal(self) -> None:
         program = Program(
-            None, RtuOptions(), self.clock, None, send=print, begins_anew=bool,  # type: ignore[arg-type]
-            pending=set(), who="the program at /dev/ttyV0",
+            Caller("the program at /dev/ttyV0"),
+            Gateway(GatewayOptions(), 5.0, MemoryPorts(self.port)),  # type: ignore[arg-type]
+            RtuOptions(), self.clock, Logger(), send=[].append, begins_anew=bool, pending=set(),
         )
-        self.port.request(program, 3, WRITE, timeout=5.0)
+        program.receive(encode_adu(3, WRITE))
         for _ in range(50):
             self.clock.advance(0.01)
         self.assertIn("write by the program at /dev/ttyV0 on boiler, unit 3", self.lines()[0])
@@ -212,7 +218,7 @@ class Fronts(LogCase):
         """For whoever collects them: who, where and what are keys of their own."""
         from lumina_twisted.log.lines import as_json
 
-        self.port.request("me", 3, WRITE, timeout=5.0)
+        self.port.request(ME, 3, WRITE, Terms(5.0))
         self.clock.pump([0.01] * 50)
         told = json.loads(as_json(self.events[0]))
         keys = {key: told[key] for key in ("client", "port", "unit", "function", "address", "kind")}

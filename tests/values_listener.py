@@ -45,7 +45,7 @@ class ValuesCase(TestCase):
         self.values = some_values()
         ports: Any = MemoryPorts()
         context = Context(
-            ports=ports, reactor=reactor, now=time.monotonic, stamp=time.time, log=Logger("lumina.values"),
+            buses=ports, reactor=reactor, now=time.monotonic, stamp=time.time, log=Logger("lumina.values"),
             values=self.values,
         )
         self.listener = ValuesFrontEnd().build(ValuesOptions(configure=True), context)

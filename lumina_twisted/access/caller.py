@@ -6,10 +6,20 @@ statistics, the log, refusals.
 
 from __future__ import annotations
 
-from attrs import frozen
+from functools import lru_cache
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from attrs import field, frozen
 
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.priority import Priority
+
+MAX_NAME: Final = 80
+
+
+def _printable(name: str) -> str:
+    return "".join(one if one.isprintable() else "?" for one in name[:MAX_NAME])
 
 
 @frozen(eq=False)
@@ -24,7 +34,7 @@ class Caller:
     :param role: what it may do, once rules are made for roles; None for one that has none.
     """
 
-    name: str
+    name: str = field(converter=_printable)
     peer: str = ""
     listener: str = ""
     role: str | None = None
@@ -57,3 +67,32 @@ class Terms:
     priority: Priority | None = None
     max_age: float | None = None
     note: str = ""
+
+
+def caller_of(client: object) -> Caller:
+    """The caller that a client is, has as its ``caller``, or is given now: by value for a text or a number, for as long
+    as it lives for another object. Protocols and programs of others name their clients by whatever they have."""
+    if isinstance(client, Caller):
+        return client
+    own = getattr(client, "caller", None)
+    if isinstance(own, Caller):
+        return own
+    try:
+        return _callers.setdefault(client, Caller(_name_of(client)))
+    except TypeError:  # a text or a number
+        return _caller_by_value(client)
+
+
+_callers: Final[WeakKeyDictionary[object, Caller]] = WeakKeyDictionary()
+
+
+@lru_cache(maxsize=1024)
+def _caller_by_value(client: object) -> Caller:
+    return Caller(_name_of(client))
+
+
+def _name_of(client: object) -> str:
+    """Its text; of what has none of its own, its kind."""
+    kind = type(client)
+    has_text = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
+    return str(client) if has_text else kind.__name__

@@ -8,7 +8,6 @@ from collections.abc import Hashable
 from typing import Literal, NamedTuple
 
 from lumina_twisted.errors import ModbusError
-from lumina_twisted.framing.rtu import OVERHEAD
 from lumina_twisted.modbus.functions import BROADCAST, is_read
 from lumina_twisted.modbus.reply import reply_pattern
 from lumina_twisted.modbus.settings import SerialSettings
@@ -26,7 +25,7 @@ class Request:
     :param retries: how often it may be sent again; None for what its class and the configuration say.
     :param lane: 0 for what goes first, 1, or 2 for what can wait; see :class:`lumina_twisted.bus.queue.Lane`.
     :param max_age: how many seconds old a value may be that answers it; None for what the configuration says.
-    :param response_length: bytes of the reply's RTU frame as the caller guesses it, for unknown functions.
+    :param response_length: bytes of the reply's PDU as the caller guesses them, for unknown functions.
     """
 
     __slots__ = (
@@ -50,7 +49,7 @@ class Request:
         self.serial = serial
         self.deadline = deadline
         self.retries = retries
-        self.pattern = reply_pattern(unit, pdu, max(0, response_length - OVERHEAD))
+        self.pattern = reply_pattern(unit, pdu, response_length)
         self.is_read = is_read(pdu)
         self.is_broadcast = unit == BROADCAST
         self.probe_for: Request | None = None  # this is the bus's own read, which goes ahead of that request

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 _Self = TypeVar("_Self")
 
 
@@ -47,7 +46,7 @@ class GivesAwaitables:
 
 
 @frozen
-class Operation(Generic[T_co]):
+class Operation(Generic[T]):
     """One request of a client, and what its answer means.
 
     :param request: the request for the session.
@@ -114,7 +113,8 @@ def _described(run: Callable[..., Any], signature: inspect.Signature) -> Method[
 class UnitMethods:
     """The public Modbus functions of one unit as methods, with the parameters of :mod:`lumina_twisted.modbus.calls`.
 
-    Each gives the values, or fails. A request that exceeds the limits of the specification is not sent and fails with
+    A read gives the values; a write gives None when the device has confirmed it, and so does a broadcast when it was
+    sent. A request that exceeds the limits of the specification is not sent and fails with
     :class:`~lumina_twisted.errors.RequestError`.
     """
 

@@ -68,8 +68,8 @@ class Daemon(Service):
 
     def _front(self, one: Any, now: Callable[[], float]) -> IService:
         context = Context(
-            ports=self._pool, reactor=self._reactor, now=now, stamp=time.time, others=partial(self._counts, one),
-            log=Logger(namespace=f"lumina.{one.protocol}"),
+            buses=self._pool, reactor=self._reactor, now=now, stamp=time.time, others=partial(self._counts, one),
+            log=Logger(namespace=f"lumina.{one.protocol}"), name=f"{one.protocol} {one.endpoint}",
             values=None if self._plant is None else self._plant.plant,
         )
         return front_ends()[one.protocol].make(one, context)

@@ -12,22 +12,23 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
+from lumina_twisted.access.caller import Caller, caller_of
 from lumina_twisted.devices.configuring import Configurations, KeepsConfigurations
 from lumina_twisted.devices.describe.description import Device, Profile, found
 from lumina_twisted.devices.describe.document import plain, read_device
 from lumina_twisted.devices.describe.settings import ONLY_IN_A_FILE, DeviceChanges, DeviceSettings, PointSettings
+from lumina_twisted.devices.interfaces import LUMINA
 from lumina_twisted.devices.store.database import Configuration
 from lumina_twisted.document import flat
 from lumina_twisted.errors import ConfigError, LuminaError, Stopping
 from lumina_twisted.schema import structure
-from lumina_twisted.statistics.tally import name_of
 from lumina_twisted.text import nearest
 
 _log: Final = Logger(namespace="lumina.values")
@@ -73,7 +74,7 @@ class Changes:
         """
         return plain(found(device, self._now, "device"))
 
-    def change(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
+    def change(self, device: str, changes: Mapping[str, Any], caller: Caller = LUMINA) -> Deferred[None]:
         """Changes more; see :meth:`lumina_twisted.devices.interfaces.Values.configure`.
 
         :param changes: a key may have dots, as ``points.temperature.scale``.
@@ -88,7 +89,7 @@ class Changes:
                 raise ConfigError(refused)
         except LuminaError:
             return fail()
-        added = self._add(device, described.profile or NO_PROFILE, nested, name_of(client))
+        added = self._add(device, described.profile or NO_PROFILE, nested, caller_of(caller).name)
         return Deferred.fromCoroutine(added)
 
     async def restore(self, kept: Mapping[str, Configuration]) -> None:

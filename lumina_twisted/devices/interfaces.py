@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 
+from lumina_twisted.access.caller import Caller
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.reading import Confirmed, PointDescription, Reading
 
-__all__ = ["Confirmed", "Observer", "PointDescription", "Values"]
+__all__ = ["LUMINA", "Confirmed", "Observer", "PointDescription", "Values"]
 
+LUMINA: Final = Caller("Lumina")
+"""Who changes a configuration, if nobody says who does."""
 Observer = Callable[[str, Reading], object]
 """Told the name of a point and what is known of it now."""
 
@@ -44,10 +47,10 @@ class Values(Protocol):
         """
         ...
 
-    def read(self, client: Hashable, name: str, timeout: float) -> Deferred[Reading]:
+    def read(self, caller: Caller, name: str, timeout: float) -> Deferred[Reading]:
         """Asks the device.
 
-        :param client: whose request it is.
+        :param caller: whose request it is.
         :param timeout: seconds that the caller waits.
         :return: a Deferred that fires with the reading, or fails as
             :meth:`lumina_twisted.ports.interfaces.Port.request` says, or with
@@ -55,7 +58,7 @@ class Values(Protocol):
         """
         ...
 
-    def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
+    def write(self, caller: Caller, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
         """Sets a point.
 
         :param value: a text is understood as a person types it.
@@ -95,12 +98,12 @@ class Values(Protocol):
         """
         ...
 
-    def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
+    def configure(self, device: str, changes: Mapping[str, Any], caller: Caller = LUMINA) -> Deferred[None]:
         """Changes what is configured for it, from now on and after a restart.
 
         :param changes: a key with dots is one of a table within, as ``points.flow.poll``. What access depends on can be
             changed only of a device whose file says ``configurable = true``.
-        :param client: whose change it is, for the log.
+        :param caller: whose change it is, for the log.
         :return: a Deferred that fires with None when that is in effect and saved; it fails with
             :class:`~lumina_twisted.errors.UnknownName` or :class:`~lumina_twisted.errors.ConfigError`, and then all is
             as it was.

@@ -6,19 +6,20 @@ the port as every client does, when its turn comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
+from lumina_twisted.access.caller import Caller, Terms, caller_of
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.devices.changing import Changes
 from lumina_twisted.devices.configuring import KeepsConfigurations
 from lumina_twisted.devices.describe.description import Device, Profile, found, matching, read_request
 from lumina_twisted.devices.describe.settings import ValuesSettings
-from lumina_twisted.devices.interfaces import Observer, PointDescription
+from lumina_twisted.devices.interfaces import LUMINA, Observer, PointDescription
 from lumina_twisted.devices.observe.observations import Observations, ObservedPoint, Run
 from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.poll.poller import PortPoller
@@ -128,7 +129,7 @@ class Plant:
         """What is known of it."""
         return self._observations.reading(self._find(name))
 
-    def read(self, client: Hashable, name: str, timeout: float) -> Deferred[Reading]:
+    def read(self, caller: Caller, name: str, timeout: float) -> Deferred[Reading]:
         """Asks the device."""
         try:
             one = self._find(name)
@@ -136,17 +137,17 @@ class Plant:
         except LuminaError:
             return fail()
         request = read_request(one.point.table, one.point.address, one.point.codec.width)
-        asked = port.request(client, one.device.unit, request, timeout=timeout, max_age=0.0)
+        asked = port.request(caller_of(caller), one.device.unit, request, Terms(timeout, max_age=0.0))
         return asked.addCallback(lambda _: self.reading(name))  # its sample came before
 
-    def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
+    def write(self, caller: Caller, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
         """Sets a point."""
         try:
             one = self._find(name)
             value = checked_value(one.device.unit, one.point, name, value)
         except LuminaError:
             return fail()
-        return Deferred.fromCoroutine(self._write(client, one, value, timeout))
+        return Deferred.fromCoroutine(self._write(caller_of(caller), one, value, timeout))
 
     def watch(self, observer: Observer, names: Iterable[str]) -> Callable[[], None]:
         """Has it called with changes."""
@@ -174,9 +175,9 @@ class Plant:
         """What is configured for a device."""
         return self.changes.config(device)
 
-    def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
+    def configure(self, device: str, changes: Mapping[str, Any], caller: Caller = LUMINA) -> Deferred[None]:
         """Changes it."""
-        return self.changes.change(device, changes, client)
+        return self.changes.change(device, changes, caller)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -198,7 +199,7 @@ class Plant:
             if device.port == poller.port.name and unit in (BROADCAST, device.unit):
                 poller.hurry(device.name, run.table, run.address, run.quantity)
 
-    async def _write(self, client: Hashable, one: ObservedPoint, value: Value, timeout: float) -> Confirmed:
+    async def _write(self, caller: Caller, one: ObservedPoint, value: Value, timeout: float) -> Confirmed:
         until = self._now() + timeout
 
         async def carry_out() -> str:
@@ -206,7 +207,7 @@ class Plant:
             known, codec, unit = self.state.reading(now.device.name, now.point.name), now.point.codec, now.device.unit
             before = "" if known is None or known.value is None else f"{codec.format(known.value)} -> "
             write = PointWrite(
-                self._ports.find(now.device.port), client, unit, now.point, one.name,
+                self._ports.find(now.device.port), caller, unit, now.point, one.name,
                 lambda: max(0.0, until - self._now()),
             )
             return await write.carry_out(value, f"{one.name} {before}{codec.format(value)}")

@@ -15,6 +15,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.python.failure import Failure
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.devices.describe.description import Point, read_request
 from lumina_twisted.errors import Cancelled, Expired, FrameError, LuminaError, NotSent, NotTaken, NotWritable, QueueFull
 from lumina_twisted.modbus import pdu
@@ -54,7 +55,7 @@ class PointWrite:
     """
 
     port: Port
-    client: Hashable
+    caller: Caller
     unit: int
     point: Point
     name: str
@@ -74,7 +75,7 @@ class PointWrite:
         value = checked_value(self.unit, self.point, self.name, value)
         entries = codec.encode(value, await self._read_before() if codec.needs_current else None)
         request = _write_request(self.point, entries).encode()
-        await self.port.request(self.client, self.unit, request, timeout=self.left(), note=note)
+        await self.port.request(self.caller, self.unit, request, Terms(self.left(), note=note))
         if not self.point.read_back:
             return ""
         try:
@@ -92,7 +93,7 @@ class PointWrite:
         """The entries of the point, read anew."""
         quantity = self.point.codec.width
         request = read_request(self.point.table, self.point.address, quantity)
-        frame = await self.port.request(self.client, self.unit, request, timeout=self.left(), max_age=0.0)
+        frame = await self.port.request(self.caller, self.unit, request, Terms(self.left(), max_age=0.0))
         reply: Any = pdu.decode_reply(frame[1:-2])
         values: Sequence[int] = reply.values[:quantity]
         if len(values) < quantity:

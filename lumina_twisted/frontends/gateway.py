@@ -4,12 +4,13 @@ no device answers. Their clients see a gateway (Modbus Application Protocol V1.1
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 from attrs import Factory, field, frozen
 from twisted.internet.defer import Deferred, fail, gatherResults
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.errors import (
     Expired,
     FrameError,
@@ -100,15 +101,15 @@ class Gateway:
         self._targets = targets(options.routes, options.port, options.default_unit, ports)
         self._every_port = list(dict.fromkeys(target.port for target in self._targets.values()))
         self._timeout = timeout
-        self._priority = options.priority
-        self._max_age = options.max_age
+        self._terms = Terms(timeout, priority=options.priority, max_age=options.max_age)
+        self._terms_of_broadcasts = Terms(timeout, priority=options.priority)
         self._readonly = options.readonly
         self._broadcast = options.broadcast
 
-    def request(self, client: Hashable, unit: int, pdu: bytes) -> Deferred[bytes]:
+    def request(self, caller: Caller, unit: int, pdu: bytes) -> Deferred[bytes]:
         """Asks a unit something.
 
-        :param client: whose request it is.
+        :param caller: whose request it is.
         :return: a Deferred that ends as :meth:`lumina_twisted.ports.interfaces.Port.request` says; or fails with
             :class:`~lumina_twisted.errors.FrameError` (it cannot be framed),
             :class:`~lumina_twisted.errors.GatewayPathUnavailable` (the unit has no route) or
@@ -120,33 +121,31 @@ class Gateway:
         if self._readonly and not is_read(pdu):
             return fail(IllegalFunction(unit=unit, function_code=pdu[0]))
         if unit == BROADCAST and self._broadcast != "off":
-            return self._ask_everybody(client, pdu)
+            return self._ask_everybody(caller, pdu)
         target = self._targets.get(unit)
         if target is None:
             return fail(GatewayPathUnavailable(unit=unit, function_code=pdu[0]))
         port, there = target
-        return port.request(
-            client, there, pdu, timeout=self._timeout, priority=self._priority, max_age=self._max_age
-        )
+        return port.request(caller, there, pdu, self._terms)
 
-    def is_full_for(self, client: Hashable, unit: int) -> bool:
+    def is_full_for(self, caller: Caller, unit: int) -> bool:
         """Whether a client should wait with a request to that unit; see
         :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
         if unit == BROADCAST and self._broadcast != "off":
-            return any(port.is_full_for(client, self._timeout) for port in self._every_port)
+            return any(port.is_full_for(caller, self._timeout) for port in self._every_port)
         target = self._targets.get(unit)
-        return target is not None and target.port.is_full_for(client, self._timeout)
+        return target is not None and target.port.is_full_for(caller, self._timeout)
 
-    def _ask_everybody(self, client: Hashable, pdu: bytes) -> Deferred[bytes]:
+    def _ask_everybody(self, caller: Caller, pdu: bytes) -> Deferred[bytes]:
         if is_read(pdu):
             return fail(GatewayPathUnavailable(unit=BROADCAST, function_code=pdu[0]))
-        sent = [self._send_to_all(port, client, pdu) for port in self._every_port]
+        sent = [self._send_to_all(port, caller, pdu) for port in self._every_port]
         return gatherResults(sent, consumeErrors=True).addCallbacks(
             lambda _: self._confirmation(pdu), lambda failure: failure.value.subFailure
         )
 
-    def _send_to_all(self, port: Port, client: Hashable, pdu: bytes) -> Deferred[bytes]:
-        return port.request(client, BROADCAST, pdu, timeout=self._timeout, priority=self._priority)
+    def _send_to_all(self, port: Port, caller: Caller, pdu: bytes) -> Deferred[bytes]:
+        return port.request(caller, BROADCAST, pdu, self._terms_of_broadcasts)
 
     def _confirmation(self, pdu: bytes) -> bytes:
         function = function_of(pdu)

@@ -29,8 +29,8 @@ class LineFactory(Listener):
         :raises RequestError: with a sentence that says which there are.
         """
         if text or (text := self.options.port):
-            return self.ports.find(text)
-        for port in self.ports:
+            return self.buses.find(text)
+        for port in self.buses:
             return port
         raise RequestError("no port is configured")
 

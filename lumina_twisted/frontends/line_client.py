@@ -17,7 +17,9 @@ from twisted.internet.defer import Deferred, fail
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
+from lumina_twisted.access.caller import Terms
 from lumina_twisted.errors import LineError, LuminaError, RequestError
+from lumina_twisted.framing.rtu import OVERHEAD
 from lumina_twisted.frontends.line_figures import rows_told
 from lumina_twisted.frontends.line_words import HELP, commented, ports_told, stats_told
 from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection
@@ -131,7 +133,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
             port = self.listener.find(command.port)
         except RequestError:
             return False  # which is answered at once
-        return port.is_full_for(self, self._timeout_of(command))
+        return port.is_full_for(self.caller, self._timeout_of(command))
 
     def _timeout_of(self, command: Command) -> float:
         return SHARE * (self.listener.options.timeout if command.timeout is None else command.timeout)
@@ -158,13 +160,11 @@ class LineProtocol(Connection, LineOnlyReceiver):
                 other = _other_settings(serial, command.baudrate, command.parity, command.bytesize, command.stopbits)
             frame, max_age = command.frame, command.max_age
             options = self.listener.options
-            return port.request(
-                self, frame[0], frame[1:-2],
-                timeout=self._timeout_of(command),
-                serial=other, retries=command.retries, response_length=command.response_length,
-                priority=command.priority or options.priority,
-                max_age=options.max_age if max_age is None else max_age,
+            terms = Terms(
+                self._timeout_of(command), other, command.retries, max(0, command.response_length - OVERHEAD),
+                command.priority or options.priority, options.max_age if max_age is None else max_age,
             )
+            return port.request(self.caller, frame[0], frame[1:-2], terms)
         except Exception:
             return fail()
 
@@ -187,15 +187,15 @@ class LineProtocol(Connection, LineOnlyReceiver):
         self.write(commented(HELP))
 
     def _ports(self) -> None:
-        self.write(commented(ports_told(self.listener.ports)))
+        self.write(commented(ports_told(self.listener.buses)))
 
     def _stats(self) -> None:
-        self.write(commented(stats_told(self.listener.ports, self.listener.counts(), self.listener.others())))
+        self.write(commented(stats_told(self.listener.buses, self.listener.counts(), self.listener.others())))
 
     def _stats_json(self) -> None:
         listener = self.listener
         most = listener.options.max_buffered
-        self.write(commented(rows_told(listener.ports, listener.counts(), listener.others(), most)))
+        self.write(commented(rows_told(listener.buses, listener.counts(), listener.others(), most)))
 
     # -- answers out
 

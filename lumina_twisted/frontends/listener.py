@@ -46,10 +46,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lumina_twisted.access.caller import Caller
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.holding import STALLED_AFTER, Holding
 from lumina_twisted.frontends.pacing import Pacer
-from lumina_twisted.ports.peer import peer_of
+from lumina_twisted.ports.peer import host_of, peer_of
 from lumina_twisted.schema import Between, setting
 
 LINGER: Final = 2.0
@@ -86,6 +87,9 @@ class Listener(Factory):
     def __init__(self, options: ListenerOptions, context: Context) -> None:
         self.options: Any = options
         self.ports = context.ports
+        """For protocols of others; ours ask :attr:`buses`."""
+        self.buses = context.buses
+        self.name = context.name
         self.log = context.log
         self.stamp = context.stamp
         self.others = context.others
@@ -163,6 +167,9 @@ class Connection(Protocol):
     """
 
     transport: Any  # a stream that is ITransport, IConsumer and IPushProducer at once
+    caller: Caller
+    """Who it is, from :meth:`makeConnection` on."""
+
     def __init__(self, listener: Any) -> None:
         self.listener = listener
         self.log: Logger = listener.log
@@ -174,10 +181,6 @@ class Connection(Protocol):
         self._unread: int | None = None  # bytes written since the transport's buffer was full, or None
         self._cut: IDelayedCall | None = None
         self._idle: IDelayedCall | None = None
-
-    def __str__(self) -> str:
-        """Who it is, as the figures of a port name it."""
-        return peer_of(self.transport) if self.transport is not None else "a client that is gone"
 
     # -- what a protocol may add to
 
@@ -280,7 +283,7 @@ class Connection(Protocol):
         :param why: a sentence that says what it speaks and what to do.
         """
         self.listener.errors += 1
-        self.log.warn("closed {peer}: {why}", peer=peer_of(self.transport), why=why, fold=("stranger", why))
+        self.log.warn("closed {peer}: {why}", peer=self.caller.name, why=why, fold=("stranger", why))
         self.drop_input()
         self.transport.pauseProducing()
         self.finish()
@@ -296,6 +299,11 @@ class Connection(Protocol):
         self.let_go()
 
     # -- the connection
+
+    def makeConnection(self, transport: Any) -> None:
+        """See :class:`twisted.internet.interfaces.IProtocol`."""
+        self.caller = Caller(peer_of(transport), host_of(transport), self.listener.name)
+        super().makeConnection(transport)
 
     def connectionMade(self) -> None:
         """Makes the connection quick and mortal, and takes the client in if there is room."""
@@ -377,7 +385,7 @@ class Connection(Protocol):
         """Cuts a client that asks and does not read: it must not fill the memory."""
         self.log.warn(
             "dropped {peer}: it does not read its answers, {unread} bytes wait for it",
-            peer=peer_of(self.transport), unread=self._unread, fold="unread",
+            peer=self.caller.name, unread=self._unread, fold="unread",
         )
         self.cut()
 

@@ -83,7 +83,7 @@ class ModbusTcpProtocol(Connection):
                 self._rest = self.listener.clock.callLater(LOOK_AFTER, self._look)
             return False
         self._forget_rest()
-        if self.pending and self.must_wait(partial(self.listener.gateway.is_full_for, self, adu.unit)):
+        if self.pending and self.must_wait(partial(self.listener.gateway.is_full_for, self.caller, adu.unit)):
             self._held = adu
             return False
         self._ask(adu)
@@ -132,7 +132,7 @@ class ModbusTcpProtocol(Connection):
         if self.state is DRAINING:
             self._write_exception(adu, Stopping("the service is stopping"))
             return
-        deferred = listener.gateway.request(self, adu.unit, adu.pdu)
+        deferred = listener.gateway.request(self.caller, adu.unit, adu.pdu)
         self.pending.add(deferred)
         arguments = (adu, deferred)
         deferred.addCallbacks(self._replied, self._failed, arguments, _NO_KEYWORDS, arguments)
@@ -166,7 +166,7 @@ class ModbusTcpListener(Listener):
 
     def __init__(self, options: ModbusTcpOptions, context: Context) -> None:
         super().__init__(options, context)
-        self.gateway = Gateway(options, options.timeout, context.ports)
+        self.gateway = Gateway(options, options.timeout, context.buses)
         self.requests = 0
 
     def counts(self) -> dict[str, int]:

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lumina_twisted.access.caller import Caller
 from lumina_twisted.errors import ModbusException
 from lumina_twisted.framing.rtu import Decoder, encode_adu
 from lumina_twisted.frontends.gateway import (
@@ -58,21 +59,20 @@ class RtuOptions(GatewayOptions):
 class Program:
     """One program that asks. Its requests come as bytes, and the reply to the latest goes back.
 
+    :param caller: who it is.
     :param send: sends a frame to it.
     :param begins_anew: whether bytes of it wait that have not been read yet.
     :param pending: holds the request that is being carried out, if one is.
     :param ended: called after each that has ended.
-    :param who: tells as a text who it is.
     :param turn_away: told what it speaks, if that is not RTU; where it is not given, that is logged.
     """
 
     def __init__(
-        self, gateway: Gateway, options: RtuOptions, clock: IReactorTime, log: Logger, *, send: Callable[[bytes], None],
-        begins_anew: Callable[[], bool], pending: set[Deferred[Any]], ended: Callable[[], None] = lambda: None,
-        who: object = "a program that speaks RTU",
-        turn_away: Callable[[str], None] | None = None,
+        self, caller: Caller, gateway: Gateway, options: RtuOptions, clock: IReactorTime, log: Logger, *,
+        send: Callable[[bytes], None], begins_anew: Callable[[], bool], pending: set[Deferred[Any]],
+        ended: Callable[[], None] = lambda: None, turn_away: Callable[[str], None] | None = None,
     ) -> None:
-        self._who = who
+        self._caller = caller
         self.requests = 0
         self.errors = 0
         self.withheld = 0
@@ -88,10 +88,6 @@ class Program:
         self._turn_away = turn_away
         self._first = b""  # what came until the first request
         self._silence: IDelayedCall | None = None
-
-    def __str__(self) -> str:
-        """Who it is, as the log and the figures of a port name it."""
-        return str(self._who)
 
     def receive(self, data: bytes) -> None:
         """Takes bytes of the program's, and asks what they say."""
@@ -163,7 +159,7 @@ class Program:
         self.requests += 1
         self._first = b""
         self.withdraw()
-        deferred = self._gateway.request(self, unit, pdu)
+        deferred = self._gateway.request(self._caller, unit, pdu)
         self._pending.add(deferred)
         deferred.addCallbacks(self._replied, self._failed, (unit, deferred), {}, (unit, pdu, deferred))
 

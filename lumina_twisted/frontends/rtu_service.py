@@ -9,6 +9,7 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from lumina_twisted.access.caller import Caller
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.endpoints import Place
 from lumina_twisted.frontends.gateway import Gateway
@@ -27,9 +28,9 @@ class RtuService(Service):
         self._pending: set[Deferred[Any]] = set()
         self._waiting_for_end: list[Deferred[None]] = []
         self.program = Program(
-            Gateway(options, options.timeout, context.ports), options, self.clock, self.log, send=self.send,
+            Caller(f"the program at {self.path}", listener=context.name),
+            Gateway(options, options.timeout, context.buses), options, self.clock, self.log, send=self.send,
             begins_anew=self.begins_anew, pending=self._pending, ended=self._ended,
-            who=f"the program at {self.path}",
         )
 
     def send(self, frame: bytes) -> None:

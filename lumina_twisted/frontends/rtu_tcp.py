@@ -25,12 +25,15 @@ class RtuTcpProtocol(Connection):
     def __init__(self, listener: RtuTcpListener) -> None:
         super().__init__(listener)
         self._has_come = False  # bytes that may be a whole request
+
+    def connectionMade(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        listener = self.listener
         self.program = Program(
-            listener.gateway, listener.options, listener.clock, listener.log, send=self.write,
-            begins_anew=self._begins_anew, pending=self.pending, ended=self._ended,
-            who=self,
-            turn_away=self.turn_away,
+            self.caller, listener.gateway, listener.options, listener.clock, listener.log, send=self.write,
+            begins_anew=self._begins_anew, pending=self.pending, ended=self._ended, turn_away=self.turn_away,
         )
+        super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
         """Requests."""
@@ -76,7 +79,7 @@ class RtuTcpListener(Listener):
 
     def __init__(self, options: RtuTcpOptions, context: Context) -> None:
         super().__init__(options, context)
-        self.gateway = Gateway(options, options.timeout, context.ports)
+        self.gateway = Gateway(options, options.timeout, context.buses)
 
 
 class RtuTcpFrontEnd(StreamFrontEnd):

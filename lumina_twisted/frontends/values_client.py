@@ -31,7 +31,6 @@ from lumina_twisted.frontends.values_changes import ChangeLine
 from lumina_twisted.frontends.values_unfinished import FirstLine, fault, hint
 from lumina_twisted.frontends.values_watched import Watched
 from lumina_twisted.frontends.values_words import check_patterns, one_or_many
-from lumina_twisted.ports.peer import peer_of
 from lumina_twisted.valueproto import answer as answers
 from lumina_twisted.valueproto import command as commands
 from lumina_twisted.valueproto.answer import Answer, NamedReading, refused
@@ -186,7 +185,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self._advance()
 
     def _give_up(self) -> None:
-        self.log.warn("dropped {peer}: it does not read what it is sent", peer=peer_of(self.transport), fold="unread")
+        self.log.warn("dropped {peer}: it does not read what it is sent", peer=self.caller.name, fold="unread")
         self.cut()
 
     def step(self) -> bool:
@@ -242,7 +241,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             self._enqueue(command.tag, lambda: refused(Stopping("the service is stopping")))
         elif isinstance(command, commands.Bye):
             self._leave(command)
-        elif (asked := self.listener.words.ask(self, self._asking, command)) is not None:
+        elif (asked := self.listener.words.ask(self.caller, self._asking, command)) is not None:
             self._await(command.tag, asked)
         else:
             self._enqueue(command.tag, partial(_AT_ONCE.get(type(command), ValuesProtocol._other), self, command))

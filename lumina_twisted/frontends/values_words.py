@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults, mayb
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lumina_twisted.access.caller import Caller
 from lumina_twisted.awaiting import Semaphore
 from lumina_twisted.devices.interfaces import Values
 from lumina_twisted.errors import Cancelled, Expired, LuminaError, NotAllowed, RequestError, UnknownName
@@ -168,40 +169,40 @@ class Words:
 
     # -- answered by a device, or by whoever keeps the configuration
 
-    def ask(self, client: Hashable, turns: Semaphore, command: Command) -> Deferred[Answer] | None:
+    def ask(self, caller: Caller, turns: Semaphore, command: Command) -> Deferred[Answer] | None:
         """What becomes of a command that takes its time, and None for any other.
 
-        :param client: whose it is.
+        :param caller: whose it is.
         :param turns: how many of its values may be asked for at a time; they are asked for in their order.
         :return: a Deferred that fires with the answer, without its tag. Cancelling it takes back what waits.
         """
         asked: Deferred[Answer]
         match command:
             case commands.Read(ask=True):
-                asked = maybeDeferred(self._ask, client, turns, command)
+                asked = maybeDeferred(self._ask, caller, turns, command)
             case commands.Write():
-                asked = maybeDeferred(self._write, client, turns, command)
+                asked = maybeDeferred(self._write, caller, turns, command)
             case commands.Config(changes=changes) if changes:
-                asked = maybeDeferred(self._configure, client, turns, command)
+                asked = maybeDeferred(self._configure, caller, turns, command)
             case _:
                 return None
         return asked.addErrback(self._refusal)
 
-    def _ask(self, client: Hashable, turns: Semaphore, command: commands.Read) -> Deferred[Answer]:
+    def _ask(self, caller: Caller, turns: Semaphore, command: commands.Read) -> Deferred[Answer]:
         values = self.known()
         asked: list[Deferred[NamedReading | NamedFault]] = []
         for name in self._found(command.names):
             if isinstance(name, NamedFault):
                 asked.append(succeed(name))
             else:
-                one = self._in_turn(turns, name, partial(values.read, client, name))
+                one = self._in_turn(turns, name, partial(values.read, caller, name))
                 asked.append(one.addCallback(partial(self._named, name)).addErrback(partial(self._fault, name)))
         return gatherResults(asked).addCallback(one_or_many)
 
-    def _write(self, client: Hashable, turns: Semaphore, command: commands.Write) -> Deferred[Answer]:
+    def _write(self, caller: Caller, turns: Semaphore, command: commands.Write) -> Deferred[Answer]:
         if self.options.readonly:
             raise NotAllowed("this listener only reads; `readonly = false` in its configuration would let it write")
-        write = partial(self.known().write, client, command.name, command.value)
+        write = partial(self.known().write, caller, command.name, command.value)
         return self._in_turn(turns, command.name, write).addCallback(partial(self._written, command.name))
 
     def _written(self, name: str, confirmed: Confirmed) -> Answer:
@@ -219,14 +220,14 @@ class Words:
 
         return turns.run(begin)
 
-    def _configure(self, client: Hashable, turns: Semaphore, command: commands.Config) -> Deferred[Answer]:
+    def _configure(self, caller: Caller, turns: Semaphore, command: commands.Config) -> Deferred[Answer]:
         values = self.known()
         if self.options.readonly or not self.options.configure:
             raise NotAllowed(
                 "this listener does not change what is configured; `configure = true` and `readonly = false` in its"
                 " configuration would let it"
             )
-        done = turns.run(values.configure, command.device, command.changes, client)
+        done = turns.run(values.configure, command.device, command.changes, caller)
         return done.addCallback(lambda _: self._config(command))
 
     # -- what goes wrong

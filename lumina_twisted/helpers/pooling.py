@@ -17,10 +17,11 @@ import attrs
 from attrs import frozen
 from twisted.internet.defer import Deferred, fail, succeed
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.awaiting import in_asyncio_task, in_callers_world, reactor_here, running_loop
 from lumina_twisted.client.methods import GivesAwaitables, UnitMethods
 from lumina_twisted.errors import ConfigError, LuminaError, PortClosed, RequestError
-from lumina_twisted.framing.rtu import decode_adu
+from lumina_twisted.framing.rtu import OVERHEAD, decode_adu
 from lumina_twisted.modbus.calls import Call
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.address import parted, same_place
@@ -56,6 +57,7 @@ class Connection:
         self._port = port
         self.serial = serial
         self._let_go = let_go
+        self.caller = Caller(repr(self))
         self._is_closed = False
         self._pending = 0
         self._waiting_for_end: list[Deferred[None]] = []
@@ -103,10 +105,8 @@ class Connection:
         if self._is_closed:
             return fail(PortClosed(f"the connection to {self.name} was given back; get another one from the pool"))
         self._pending += 1
-        asked = self._port.request(
-            self, unit, pdu, timeout=timeout, serial=self.serial, retries=retries, response_length=response_length,
-            priority=priority, max_age=max_age,
-        )
+        terms = Terms(timeout, self.serial, retries, max(0, response_length - OVERHEAD), priority, max_age)
+        asked = self._port.request(self.caller, unit, pdu, terms)
         return asked.addBoth(self._ended)
 
     def close(self) -> Any:

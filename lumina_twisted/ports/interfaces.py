@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.bus.health import HealthChange
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.priority import Priority
 from lumina_twisted.statistics.counters import Counters
 from lumina_twisted.statistics.report import Report
 
@@ -73,34 +73,11 @@ class Port(Protocol):
         """The settings of a request to ``unit`` that brings none."""
         ...
 
-    def request(
-        self,
-        client: Hashable,
-        unit: int,
-        pdu: bytes,
-        *,
-        timeout: float,
-        serial: SerialSettings | None = None,
-        retries: int | None = None,
-        response_length: int = 0,
-        priority: Priority | None = None,
-        max_age: float | None = None,
-        note: str = "",
-    ) -> Deferred[bytes]:
-        """Asks a unit something, when its client's turn comes.
+    def request(self, caller: Caller, unit: int, pdu: bytes, terms: Terms) -> Deferred[bytes]:
+        """Asks a unit something, when its caller's turn comes.
 
-        :param client: whose request it is; turns are taken between clients. Not None.
-        :param timeout: seconds from now after which the caller wants no answer any more.
-        :param serial: settings the frame leaves with, if not the unit's; a bus behind a socket does not heed them.
-        :param retries: how often it may be sent again, if not what the configuration says for its class. For a write
-            any number but 0 means that the device may carry it out more than once.
-        :param response_length: bytes of the reply's RTU frame as far as the caller knows; a hint, used for functions
-            whose reply does not tell its length.
-        :param priority: ``high``, ``normal`` or ``low``: in which lane it waits for its turn; ``normal`` if it is not
-            given. A write waits one lane higher, unless ``writes_first`` is off.
-        :param max_age: for a read, how many seconds old a value may be that answers it; 0 for one that is read anew;
-            what the unit or the port is configured for if it is not given.
-        :param note: of a write, what it means, such as ``boiler.set_point 60 -> 65.5``, for the log.
+        :param caller: whose request it is; turns are taken between callers.
+        :param pdu: function code and data.
         :return: a Deferred that fires once: with the reply's whole RTU frame (empty for a broadcast that was sent),
             or it fails with :class:`~lumina_twisted.errors.ModbusException` (the device said no),
             :class:`~lumina_twisted.errors.NotSent` (or a subclass: it never reached the wire),
@@ -112,13 +89,13 @@ class Port(Protocol):
         """
         ...
 
-    def is_full_for(self, client: Hashable, timeout: float) -> bool:
+    def is_full_for(self, caller: Caller, timeout: float) -> bool:
         """Whether a client should wait with its next request until one of those that it has here ends: the next would
         be refused (``queue_full``, ``overloaded``) or come too late, only for what it has asked already. Never true of
         a client that has nothing here, so the end of a request is always the moment to look again. Whoever asks all
         the same is refused as :meth:`request` says.
 
-        :param client: who would ask.
+        :param caller: who would ask.
         :param timeout: seconds that the caller would wait.
         """
         ...
@@ -140,11 +117,11 @@ class Port(Protocol):
         """
         ...
 
-    def meter(self, client: Hashable) -> None:
+    def meter(self, caller: Caller) -> None:
         """Has it kept how much of the bus this client uses, however many other clients come."""
         ...
 
-    def used_by(self, client: Hashable) -> float:
+    def used_by(self, caller: Caller) -> float:
         """Seconds that transactions for this client have taken, with the silence before each, response timeouts,
         retries, and what runs now. A read that others share is its whose turn it was. Counts from the client's first
         request; a client that is not metered may be forgotten meanwhile."""

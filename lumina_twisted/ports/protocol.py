@@ -5,7 +5,7 @@ It stays when its transport goes, as its bus does: a factory hands out the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, Literal
 
 from twisted.internet.defer import Deferred, succeed
@@ -13,14 +13,15 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure as TwistedFailure
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.bus import Bus, Renewal
 from lumina_twisted.bus.events import Event, Finding, Frame, Reply, Request, Sample
 from lumina_twisted.bus.health import HealthChange
-from lumina_twisted.bus.queue import Lane
 from lumina_twisted.errors import Cancelled, ModbusError, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost
 from lumina_twisted.ports.timer import make_timer
+from lumina_twisted.priority import lane_of
 from lumina_twisted.reconnecting import Connections
 
 
@@ -30,12 +31,12 @@ class PendingRequest(Request):
     __slots__ = ("deferred", "protocol")
 
     def __init__(
-        self, protocol: RTUProtocol, client: Hashable, unit: int, pdu: bytes, serial: SerialSettings, deadline: float,
-        retries: int | None, response_length: int, lane: int, max_age: float | None,
+        self, protocol: RTUProtocol, caller: Caller, unit: int, pdu: bytes, serial: SerialSettings, deadline: float,
+        terms: Terms,
     ) -> None:
         super().__init__(
-            client, unit, pdu, serial, deadline, retries=retries, response_length=response_length, lane=lane,
-            max_age=max_age,
+            caller, unit, pdu, serial, deadline, retries=terms.retries, max_age=terms.max_age,
+            lane=lane_of(terms.priority), response_length=terms.response_length,
         )
         self.protocol = protocol
         self.deferred: Deferred[bytes] | None = Deferred(self._cancelled)
@@ -154,24 +155,21 @@ class RTUProtocol(Protocol):
     # -- what the port's service calls ---------------------------------------------------------------------------
 
     def request(
-        self, client: Hashable, unit: int, pdu: bytes, serial: SerialSettings, timeout: float, *,
-        retries: int | None = None, response_length: int = 0, lane: int = Lane.NORMAL, max_age: float | None = None,
+        self, caller: Caller, unit: int, pdu: bytes, serial: SerialSettings, terms: Terms
     ) -> Deferred[bytes]:
-        """See :meth:`lumina_twisted.ports.interfaces.Port.request`; ``lane`` is what its priority means. The
+        """See :meth:`lumina_twisted.ports.interfaces.Port.request`; ``serial`` is what the frame leaves with. The
         Deferred fires with the reply's PDU."""
         now = self._now()
-        request = PendingRequest(
-            self, client, unit, pdu, serial, now + timeout, retries, response_length, lane, max_age
-        )
+        request = PendingRequest(self, caller, unit, pdu, serial, now + terms.timeout, terms)
         deferred = request.deferred
         assert deferred is not None, "it has not fired yet"
         self._bus.submit(request, now)
         self._pump()
         return deferred
 
-    def is_full_for(self, client: Hashable, timeout: float) -> bool:
+    def is_full_for(self, caller: Caller, timeout: float) -> bool:
         """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
-        return self._bus.is_full_for(client, timeout, self._now())
+        return self._bus.is_full_for(caller, timeout, self._now())
 
     def cancel(self, request: Request) -> None:
         """The caller of ``request`` is gone."""

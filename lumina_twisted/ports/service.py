@@ -7,7 +7,7 @@ it has been idle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
 from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
@@ -31,11 +32,10 @@ from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import Link, SocketEndpoint
 from lumina_twisted.ports.telling import PortTeller
 from lumina_twisted.ports.write_log import WriteLog
-from lumina_twisted.priority import Priority, lane_of
+from lumina_twisted.priority import lane_of
 from lumina_twisted.reconnecting import Connections, Reconnecting
 from lumina_twisted.statistics.monitor import PerformanceMonitor
 from lumina_twisted.statistics.queue import QueueAnalytics
-from lumina_twisted.statistics.tally import name_of
 
 _CLOSED: Final = "it is closed"
 _AGAIN: Final = "it connects again"
@@ -161,31 +161,21 @@ class PortService(Service):
             self._tell_openers(refused)
         return opened
 
-    def request(
-        self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, serial: SerialSettings | None = None,
-        retries: int | None = None, response_length: int = 0, priority: Priority | None = None,
-        max_age: float | None = None, note: str = "",
-    ) -> Deferred[bytes]:
+    def request(self, caller: Caller, unit: int, pdu: bytes, terms: Terms) -> Deferred[bytes]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
-        asked = self._request(client, unit, pdu, timeout, serial, retries, response_length, priority, max_age)
-        return self._writes.follow(client, unit, pdu, note, asked)
+        return self._writes.follow(caller, unit, pdu, terms.note, self._request(caller, unit, pdu, terms))
 
-    def _request(
-        self, client: Hashable, unit: int, pdu: bytes, timeout: float, serial: SerialSettings | None,
-        retries: int | None, response_length: int, priority: Priority | None, max_age: float | None,
-    ) -> Deferred[bytes]:
+    def _request(self, caller: Caller, unit: int, pdu: bytes, terms: Terms) -> Deferred[bytes]:
         if self._closing and self.running:
-            again = partial(
-                self._request, client, unit, pdu, timeout, serial, retries, response_length, priority, max_age
-            )
-            return self._when_closed().addCallback(lambda _: again())
+            return self._when_closed().addCallback(lambda _: self._request(caller, unit, pdu, terms))
         try:
             check_adu(unit, pdu)
-            lane = lane_of(priority)
+            lane_of(terms.priority)
         except RequestError as error:
             return fail(error)
         if self._rules is not None and (fault := self._rules.fault(unit, pdu)):
-            return fail(self._not_allowed(client, fault, unit, pdu))
+            return fail(self._not_allowed(caller, fault, unit, pdu))
+        serial = terms.serial
         if serial is None or self._address is not None:  # the speed behind a socket is not ours to set
             serial = self.serial_for(unit)
         elif not self.settings.takes_baudrate(serial.baudrate):
@@ -193,15 +183,12 @@ class PortService(Service):
         self.last_request = self._now()
         if not self._supervisor.running and self.running and (refused := self._open_for_request()):
             return fail(PortClosed(refused, unit=unit, function_code=pdu[0]))
-        asked = self._protocol.request(
-            client, unit, pdu, serial, timeout, retries=retries, response_length=response_length, lane=lane,
-            max_age=max_age,
-        )
+        asked = self._protocol.request(caller, unit, pdu, serial, terms)
         return asked.addCallback(lambda reply: encode_adu(unit, reply) if reply else b"")
 
-    def is_full_for(self, client: Hashable, timeout: float) -> bool:
+    def is_full_for(self, caller: Caller, timeout: float) -> bool:
         """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
-        return self._protocol.is_full_for(client, timeout)
+        return self._protocol.is_full_for(caller, timeout)
 
     def serial_for(self, unit: int) -> SerialSettings:
         """See :meth:`lumina_twisted.ports.interfaces.Port.serial_for`."""
@@ -230,13 +217,13 @@ class PortService(Service):
         self._tell.sample_observers.remove(observer)
         self._bus.samples.watch(bool(self._tell.sample_observers))
 
-    def meter(self, client: Hashable) -> None:
+    def meter(self, caller: Caller) -> None:
         """See :meth:`lumina_twisted.ports.interfaces.Port.meter`."""
-        self._bus.figures.meter(client)
+        self._bus.figures.meter(caller)
 
-    def used_by(self, client: Hashable) -> float:
+    def used_by(self, caller: Caller) -> float:
         """See :meth:`lumina_twisted.ports.interfaces.Port.used_by`."""
-        return self._bus.figures.used_by(client, self._now())
+        return self._bus.figures.used_by(caller, self._now())
 
     def cost_of(self, unit: int, pdu: bytes) -> float:
         """See :meth:`lumina_twisted.ports.interfaces.Port.cost_of`."""
@@ -249,9 +236,9 @@ class PortService(Service):
             return str(self.serial)
         return "Modbus TCP" if self._address.framing == "modbus" else f"RTU at {self.serial.baudrate}"
 
-    def _not_allowed(self, client: Hashable, fault: str, unit: int, pdu: bytes) -> NotAllowed:
+    def _not_allowed(self, caller: Caller, fault: str, unit: int, pdu: bytes) -> NotAllowed:
         error = NotAllowed(f"not on {self.name}, {fault}", unit=unit, function_code=pdu[0], frame=pdu)
-        self._tell.refused(name_of(client), fault, error)
+        self._tell.refused(caller.name, fault, error)
         return error
 
     def _refused_baudrate(self, baudrate: int) -> str:

@@ -7,17 +7,16 @@ is not told.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lumina_twisted.access.caller import Caller
 from lumina_twisted.errors import FrameError, LuminaError, NotAllowed
 from lumina_twisted.modbus.access import Access
 from lumina_twisted.modbus.functions import BROADCAST, accesses, is_read
-from lumina_twisted.statistics.tally import name_of
 
 _NAMES: Final = {"coil": "coil", "holding": "holding register"}
 _MOST_SHOWN: Final = 8
@@ -34,14 +33,14 @@ class WriteLog:
     def __init__(self, port: str) -> None:
         self._port = port
 
-    def follow(self, client: Hashable, unit: int, pdu: bytes, note: str, asked: Deferred[bytes]) -> Deferred[bytes]:
+    def follow(self, caller: Caller, unit: int, pdu: bytes, note: str, asked: Deferred[bytes]) -> Deferred[bytes]:
         """Has it told how a request ends, if that is a write.
 
         :param note: what the write means, where that is known.
         :return: ``asked``, which ends as if nothing had been there.
         """
         if pdu and not is_read(pdu):
-            asked.addBoth(self._ended, name_of(client), unit, pdu, note)
+            asked.addBoth(self._ended, caller.name, unit, pdu, note)
         return asked
 
     def _ended(self, result: Any, client: str, unit: int, pdu: bytes, note: str) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator
 from typing import Final
 from weakref import ref
 
+from lumina_twisted.access.caller import caller_of
 from lumina_twisted.errors import NegativeAcknowledge, ServerDeviceBusy
 from lumina_twisted.statistics.histogram import Histogram, add_to_both
 
@@ -20,7 +21,6 @@ BROADCAST_SENT: Final = -2
 MOST_CLIENTS: Final = 64
 """Clients of a port that are kept apart. Their connections come and go: one more, and the one that has asked nothing
 for longest is forgotten."""
-MAX_NAME: Final = 80
 
 
 class Tally:
@@ -127,7 +127,7 @@ class Clients:
         if tally is None:
             if len(self._tallies) >= self._most:
                 self._forget_one()
-            tally = self._tallies[key] = ClientTally(name_of(client))
+            tally = self._tallies[key] = ClientTally(caller_of(client).name)
         tally.last = now
         return tally
 
@@ -135,11 +135,3 @@ class Clients:
         tallies = self._tallies
         del tallies[min(tallies, key=lambda key: (tallies[key].is_kept, tallies[key].last))]
         self.forgotten += 1
-
-
-def name_of(client: Hashable) -> str:
-    """As a person reads it; of what has no text of its own, its kind."""
-    kind = type(client)
-    has_text = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
-    text = str(client) if has_text else kind.__name__
-    return "".join(one if one.isprintable() else "?" for one in text[:MAX_NAME])

@@ -24,7 +24,8 @@ def memory_context(
 ) -> Context:
     """What a front-end is given, where time passes when ``clock.advance`` says so."""
     return Context(
-        ports=ports, reactor=clock, now=clock.seconds, stamp=lambda: stamp, log=Logger(f"lumina.{name}"), values=values
+        buses=ports, reactor=clock, now=clock.seconds, stamp=lambda: stamp, log=Logger(f"lumina.{name}"),
+        values=values, name=name,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.errors import (
@@ -19,7 +20,7 @@ from lumina_twisted.errors import (
     ResponseTimeout,
     exception_from_code,
 )
-from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.functions import BROADCAST, EXCEPTION_FLAG, is_read
 from lumina_twisted.modbus.settings import SerialSettings
@@ -72,16 +73,10 @@ class ScriptedDevice:
 class Asked:
     """One request as a port got it; ``answer`` is the Deferred its caller holds."""
 
-    client: Hashable
+    caller: Caller
     unit: int
     pdu: bytes
-    timeout: float
-    serial: SerialSettings | None
-    retries: int | None
-    response_length: int
-    priority: Priority | None = None
-    max_age: float | None = None
-    note: str = ""
+    terms: Terms
     cancelled: bool = False
     tell: Callable[[Asked, bytes | None], None] = field(default=lambda asked, reply: None, repr=False)
     """Told the reply's frame, or None if none comes."""
@@ -89,6 +84,46 @@ class Asked:
 
     def __attrs_post_init__(self) -> None:
         self.answer = Deferred(self._cancel)
+
+    @property
+    def client(self) -> Caller:
+        """Whose request it is."""
+        return self.caller
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that its caller waits."""
+        return self.terms.timeout
+
+    @property
+    def serial(self) -> SerialSettings | None:
+        """The settings that it brings, if any."""
+        return self.terms.serial
+
+    @property
+    def retries(self) -> int | None:
+        """How often it may be sent again, if it says so."""
+        return self.terms.retries
+
+    @property
+    def response_length(self) -> int:
+        """Bytes of the reply's RTU frame as its caller guesses it; 0 if it does not."""
+        return self.terms.response_length + OVERHEAD if self.terms.response_length else 0
+
+    @property
+    def priority(self) -> Priority | None:
+        """Its lane, if it says so."""
+        return self.terms.priority
+
+    @property
+    def max_age(self) -> float | None:
+        """Seconds that a value may be old that answers it, if it says so."""
+        return self.terms.max_age
+
+    @property
+    def note(self) -> str:
+        """What a write means."""
+        return self.terms.note
 
     def _cancel(self, _: object) -> None:
         self.cancelled = True  # and does not fire: Deferred.cancel() does then, with CancelledError
@@ -142,7 +177,7 @@ class MemoryPort:
         """Those who watch; a test calls them with a :class:`~lumina_twisted.bus.health.HealthChange`."""
         self.listeners: list[SampleObserver] = []
         """Those who are told of each reply."""
-        self.used: dict[Hashable, float] = {}
+        self.used: dict[Caller, float] = {}
         """What :meth:`used_by` tells; 0 of anybody else."""
         self.cost = 0.0
         """What :meth:`cost_of` tells of any request."""
@@ -161,19 +196,13 @@ class MemoryPort:
         """See :meth:`lumina_twisted.ports.interfaces.Port.serial_for`."""
         return self.units.get(unit, self.serial)
 
-    def request(
-        self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, serial: SerialSettings | None = None,
-        retries: int | None = None, response_length: int = 0, priority: Priority | None = None,
-        max_age: float | None = None, note: str = "",
-    ) -> Deferred[bytes]:
+    def request(self, caller: Caller, unit: int, pdu: bytes, terms: Terms) -> Deferred[bytes]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
         try:
-            lane_of(priority)
+            lane_of(terms.priority)
         except RequestError as error:
             return fail(error)
-        asked = Asked(
-            client, unit, pdu, timeout, serial, retries, response_length, priority, max_age, note, tell=self._tell
-        )
+        asked = Asked(caller, unit, pdu, terms, tell=self._tell)
         self.asked.append(asked)
         self.counters.requests += 1
         if self.closed:
@@ -184,9 +213,9 @@ class MemoryPort:
             asked.end(_from_device(unit, self.devices[unit].answer(pdu, self._now())))
         return asked.answer
 
-    def is_full_for(self, client: Hashable, timeout: float) -> bool:
+    def is_full_for(self, caller: Caller, timeout: float) -> bool:
         """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
-        own = sum(one.client == client for one in self.waiting) if self.most_per_client else 0
+        own = sum(one.caller is caller for one in self.waiting) if self.most_per_client else 0
         return own > 0 and own >= self.most_per_client
 
     def watch(self, observer: HealthObserver) -> Callable[[], None]:
@@ -210,13 +239,13 @@ class MemoryPort:
         for observer in list(self.listeners):
             observer(sample)
 
-    def meter(self, client: Hashable) -> None:
+    def meter(self, caller: Caller) -> None:
         """See :meth:`lumina_twisted.ports.interfaces.Port.meter`."""
-        self.used.setdefault(client, 0.0)
+        self.used.setdefault(caller, 0.0)
 
-    def used_by(self, client: Hashable) -> float:
+    def used_by(self, caller: Caller) -> float:
         """See :meth:`lumina_twisted.ports.interfaces.Port.used_by`."""
-        return self.used.get(client, 0.0)
+        return self.used.get(caller, 0.0)
 
     def cost_of(self, unit: int, pdu: bytes) -> float:
         """See :meth:`lumina_twisted.ports.interfaces.Port.cost_of`."""

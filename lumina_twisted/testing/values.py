@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail, succeed
 
-from lumina_twisted.devices.interfaces import Observer, PointDescription
+from lumina_twisted.access.caller import Caller, caller_of
+from lumina_twisted.devices.interfaces import LUMINA, Observer, PointDescription
 from lumina_twisted.errors import NotWritable, RequestError, UnknownName
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.text import ON_OFF, did_you_mean, on_off
@@ -28,11 +29,16 @@ class AskedValue:
     :param value: what was to be written; None for a read.
     """
 
-    client: Hashable
+    caller: Caller
     name: str
     timeout: float
     value: Value | None
     answer: Deferred[Any] = field(factory=Deferred)
+
+    @property
+    def client(self) -> Caller:
+        """Whose request it is."""
+        return self.caller
 
 
 class MemoryValues:
@@ -99,13 +105,13 @@ class MemoryValues:
         """What is known of it."""
         return self._readings[self._known(name)]
 
-    def read(self, client: Hashable, name: str, timeout: float) -> Deferred[Reading]:
+    def read(self, caller: Caller, name: str, timeout: float) -> Deferred[Reading]:
         """Asks the device."""
-        return self._ask(AskedValue(client, name, timeout, None))
+        return self._ask(AskedValue(caller_of(caller), name, timeout, None))
 
-    def write(self, client: Hashable, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
+    def write(self, caller: Caller, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
         """Sets a point."""
-        return self._ask(AskedValue(client, name, timeout, value)).addCallback(_confirmed)
+        return self._ask(AskedValue(caller_of(caller), name, timeout, value)).addCallback(_confirmed)
 
     def watch(self, observer: Observer, names: Iterable[str]) -> Callable[[], None]:
         """Tells of each change."""
@@ -133,7 +139,7 @@ class MemoryValues:
             raise UnknownName(f"there is no device {device!r}; {_near(device, self.devices())}")
         return self.configs.get(device, {})
 
-    def configure(self, device: str, changes: Mapping[str, Any], client: Hashable = "Lumina") -> Deferred[None]:
+    def configure(self, device: str, changes: Mapping[str, Any], caller: Caller = LUMINA) -> Deferred[None]:
         """Changes it."""
         try:
             self.config(device)

@@ -16,7 +16,7 @@ from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import ModbusException, OutcomeUnknown
 from lumina_twisted.framing import timing
-from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 
 BIT = 1e-9
@@ -33,9 +33,15 @@ def write(unit: int, address: int, value: int = 7) -> bytes:
     return encode_adu(unit, bytes((6, *address.to_bytes(2, "big"), *value.to_bytes(2, "big"))))
 
 
-def ask(client: object, frame: bytes, serial: SerialSettings, deadline: float, **options: Any) -> Request:
-    """What the RTU frame asks, as a request."""
-    return Request(client, frame[0], frame[1:-2], serial, deadline, **options)
+def ask(
+    client: object, frame: bytes, serial: SerialSettings, deadline: float, *, response_length: int = 0, **options: Any
+) -> Request:
+    """What the RTU frame asks, as a request.
+
+    :param response_length: bytes of the reply's RTU frame.
+    """
+    hint = max(0, response_length - OVERHEAD)
+    return Request(client, frame[0], frame[1:-2], serial, deadline, response_length=hint, **options)
 
 
 def frame_of(request: Request) -> bytes:

@@ -113,9 +113,9 @@ class AboutTheServer(CommandCase):
     def test_ports(self) -> None:
         self.assertIn("demo1", self.said("ports"))
         told = self.told("ports")
-        self.assertEqual([(one["name"], one["serial"], one["state"]) for one in told], [
-            ("demo1", "19200 8N1", "open"), ("demo2", "9600 8N1", "open"),
-        ])
+        # Another test may have made a unit of the shared daemon offline.
+        found = [(one["name"], one["serial"], one["state"].partition(",")[0]) for one in told]
+        self.assertEqual(found, [("demo1", "19200 8N1", "open"), ("demo2", "9600 8N1", "open")])
 
     def test_stats(self) -> None:
         self.said("read", "demo1", "2", "holding", "0")

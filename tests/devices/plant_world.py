@@ -18,6 +18,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from lumina_twisted.access.caller import Terms, caller_of
 from lumina_twisted.devices.describe.description import Device, Point
 from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.devices.observe.state import DeviceStates
@@ -337,8 +338,10 @@ class PlantWorld:
 
     def _request(self, request: bytes, unit: int | None = None, **keys: Any) -> None:
         asked = self._wire().port.request(
-            self.random.randrange(4), self.random.choice((1, 1, 2, 3)) if unit is None else unit, request,
-            timeout=self.random.choice((0.2, 1.0, 5.0)), priority=self.random.choice(("high", "normal", "low")), **keys,
+            caller_of(self.random.randrange(4)), self.random.choice((1, 1, 2, 3)) if unit is None else unit, request,
+            Terms(
+                self.random.choice((0.2, 1.0, 5.0)), priority=self.random.choice(("high", "normal", "low")), **keys
+            ),
         )
         self._follow(asked)
 

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.devices.describe.description import Device, Point
 from lumina_twisted.devices.describe.settings import ValuesSettings
@@ -19,6 +20,8 @@ from lumina_twisted.modbus.values.codec import ValueCodec
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.valueproto.reading import Quality, Reading
 from tests.devices.timed_port import TimedPort
+
+CLIENT = Caller("client")
 
 WALL = 1_000_000.0
 """What the time of day is when the clock says 0."""
@@ -93,7 +96,7 @@ class PlantCase(SynchronousTestCase):
 
     def ask(self, request: pdu.Request, unit: int = 3) -> None:
         """A client asks the port itself."""
-        self.port.request("client", unit, request.encode(), timeout=5.0).addErrback(lambda _: None)
+        self.port.request(CLIENT, unit, request.encode(), Terms(5.0)).addErrback(lambda _: None)
         self.run_for(0.05)
 
 

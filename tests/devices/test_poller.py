@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.access.rules import Rules
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.devices.describe.description import Device, Point
@@ -23,6 +24,8 @@ from lumina_twisted.modbus.values.codec import ValueCodec
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.tables import Range, Table
 from tests.devices.timed_port import TimedPort
+
+CLIENT = Caller("client")
 
 
 def a_device(
@@ -64,7 +67,7 @@ class PollerCase(SynchronousTestCase):
         """When a block was asked for."""
         return [
             at for at, client, asked, request in self.port.asked
-            if client is self.poller and asked == unit and request[1:3] == address.to_bytes(2, "big")
+            if client is self.poller.caller and asked == unit and request[1:3] == address.to_bytes(2, "big")
         ]
 
     def tearDown(self) -> None:
@@ -143,7 +146,7 @@ class Shares(PollerCase):
         for share in (0.2, 0.5):
             self.poll(*[a_device(f"d{unit}", unit, poll=0.1) for unit in range(1, 11)], share=share, cost=0.02)
             self.run_for(20, 0.002)
-            used = self.port.used[self.poller]
+            used = self.port.used[self.poller.caller]
             self.assertLessEqual(used, 20 * share + CREDIT + 0.06)
             self.assertGreater(used, 20 * share * 0.9)
             counts = [len(self.times(unit)) for unit in range(1, 11)]
@@ -186,7 +189,7 @@ class Shares(PollerCase):
         self.run_for(1)
         for _ in range(50):
             began, ended = self.clock.seconds(), []
-            self.port.request("client", 1, pdu.ReadHoldingRegistersRequest(0, 1).encode(), timeout=5).addCallback(
+            self.port.request(CLIENT, 1, pdu.ReadHoldingRegistersRequest(0, 1).encode(), Terms(5)).addCallback(
                 lambda _, ended=ended: ended.append(self.clock.seconds())
             )
             self.run_for(0.05)
@@ -198,7 +201,7 @@ class Crowded(PollerCase):
 
     def crowd(self) -> None:
         """One more request of a client's as soon as one has ended."""
-        ended: Any = self.port.request("client", 1, pdu.ReadHoldingRegistersRequest(50, 1).encode(), timeout=5)
+        ended: Any = self.port.request(CLIENT, 1, pdu.ReadHoldingRegistersRequest(50, 1).encode(), Terms(5))
         ended.addCallback(lambda _: self.crowd() if self.is_crowded else None)
 
     def test_the_poller_is_one_of_them(self) -> None:
@@ -216,20 +219,20 @@ class Crowded(PollerCase):
         self.assertEqual(self.failures, [])
         self.is_crowded = False
         self.run_for(10)
-        self.assertEqual(self.port.lanes[self.poller][-1], 2)
+        self.assertEqual(self.port.lanes[self.poller.caller][-1], 2)
 
     def test_a_slow_device_is_no_crowd(self) -> None:
         self.poll(a_device("a", 1), a_device("b", 2))
         self.port.cost = 0.3
         self.run_for(5)
-        self.assertEqual(set(self.port.lanes[self.poller]), {2})
+        self.assertEqual(set(self.port.lanes[self.poller.caller]), {2})
 
     def test_nor_is_one_that_does_not_answer(self) -> None:
         self.poll(a_device())
         self.port.cost = 1.5
         self.port.faults[1] = ResponseTimeout("unit 1 did not answer")
         self.run_for(5)
-        self.assertEqual(set(self.port.lanes[self.poller]), {2})
+        self.assertEqual(set(self.port.lanes[self.poller.caller]), {2})
         self.assertGreaterEqual(len(self.failures), 2)
 
 
@@ -291,9 +294,9 @@ class Faults(PollerCase):
         rules = Rules(deny=("read * holding 1", "read * holding 3"))
         request = self.port.request
 
-        def ruled(client: Any, unit: int, pdu: bytes, **how: Any) -> Any:
+        def ruled(caller: Any, unit: int, pdu: bytes, terms: Any) -> Any:
             fault = rules.fault(unit, pdu)
-            return fail(NotAllowed(fault)) if fault else request(client, unit, pdu, **how)
+            return fail(NotAllowed(fault)) if fault else request(caller, unit, pdu, terms)
 
         self.patch(self.port, "request", ruled)
         self.run_for(5)

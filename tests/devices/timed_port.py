@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.bus.health import HealthChange, UnitState
 from lumina_twisted.errors import Cancelled, UnitOffline, exception_from_code
@@ -31,11 +32,11 @@ class TimedPort:
         self.devices = dict(devices)
         self.cost = cost
         self.faults: dict[int, Exception] = {}
-        self.asked: list[tuple[float, Hashable, int, bytes]] = []
+        self.asked: list[tuple[float, Caller, int, bytes]] = []
         """When each transaction began, for whom, with which unit, and its request PDU."""
-        self.lanes: dict[Hashable, list[int]] = {}
+        self.lanes: dict[Caller, list[int]] = {}
         """That of each request, by client."""
-        self.used: dict[Hashable, float] = {}
+        self.used: dict[Caller, float] = {}
         self.offline: set[int] = set()
         self.noise = ""
         """Why the bus is slow, if not for its load."""
@@ -48,11 +49,10 @@ class TimedPort:
         self._samples: list[Callable[[Sample], None]] = []
 
     def request(
-        self, client: Hashable, unit: int, pdu: bytes, *, timeout: float, priority: Any = None, max_age: Any = None,
-        **_: Any,
+        self, client: Caller, unit: int, pdu: bytes, terms: Terms
     ) -> Deferred[bytes]:
         """See :class:`lumina_twisted.ports.interfaces.Port`, as for all that follow."""
-        lane = lane_of(priority)
+        lane = lane_of(terms.priority)
         ended: Deferred[bytes] = Deferred(lambda one: one.errback(Cancelled("cancelled by its caller")))
         self.lanes.setdefault(client, []).append(lane)
         heapq.heappush(self._waiting, (lane, next(self._numbers), (client, unit, pdu, ended)))
@@ -67,13 +67,13 @@ class TimedPort:
         self._samples.append(observer)
         return lambda: self._samples.remove(observer)
 
-    def meter(self, client: Hashable) -> None:
+    def meter(self, client: Caller) -> None:
         self.used[client] = 0.0
 
-    def is_full_for(self, client: Hashable, timeout: float) -> bool:
+    def is_full_for(self, client: Caller, timeout: float) -> bool:
         return False
 
-    def used_by(self, client: Hashable) -> float:
+    def used_by(self, client: Caller) -> float:
         return self.used.get(client, 0.0)
 
     def cost_of(self, unit: int, pdu: bytes) -> float:
@@ -112,7 +112,7 @@ class TimedPort:
                 took = 0 if unit in self.offline else self.cost
                 self.clock.callLater(took, self._end, self.clock.seconds(), client, unit, pdu, ended)
 
-    def _end(self, began: float, client: Hashable, unit: int, pdu: bytes, ended: Deferred[bytes]) -> None:
+    def _end(self, began: float, client: Caller, unit: int, pdu: bytes, ended: Deferred[bytes]) -> None:
         self._is_busy = False
         now = self.clock.seconds()
         if client in self.used:

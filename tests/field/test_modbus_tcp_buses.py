@@ -19,6 +19,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from lumina_twisted.access.caller import Caller, Terms, caller_of
 from lumina_twisted.config.compose import Given, compose
 from lumina_twisted.errors import (
     ConfigError,
@@ -40,6 +41,7 @@ from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.reconnecting import LONGEST_FRUITLESS_WAIT, Connections
 from tests.twistd_process import free_tcp_port
 
+ME = Caller("me")
 CLOSE: Final = "close"
 RESET: Final = "reset"
 Does = Iterable[bytes | str]
@@ -151,7 +153,7 @@ class BusCase(TestCase):
         return port
 
     def ask(self, port: Any, pdu: bytes = READ, unit: int = 1, timeout: float = 5.0) -> Deferred[bytes]:
-        return port.request(("somebody", unit), unit, pdu, timeout=timeout)
+        return port.request(caller_of(("somebody", unit)), unit, pdu, Terms(timeout))
 
     async def until(self, true: Callable[[], object]) -> None:
         while not true():
@@ -548,15 +550,15 @@ class UnitZero(BusCase):
             (self.gateway(port, routes={"1": "plc@0"}), 1), (self.gateway(port, routes={"0-5": "plc"}), 0),
             (self.gateway(port), 0),
         ):
-            self.assertEqual(await gateway.request("me", unit, read(4)), rtu(0, value(4)))
-            self.assertEqual(await gateway.request("me", unit, WRITE), rtu(0, WRITE))
+            self.assertEqual(await gateway.request(ME, unit, read(4)), rtu(0, value(4)))
+            self.assertEqual(await gateway.request(ME, unit, WRITE), rtu(0, WRITE))
         self.assertEqual({adu.unit for adu in device.asked}, {0})
 
     async def test_a9_a_write_without_an_answer_is_not_confirmed(self) -> None:
         self.device(lambda adu: [] if adu.pdu[0] == 6 else [honest(adu)])
         port = self.port(unit_0="device", timeout=0.1)
-        await self.assertFailure(self.gateway(port).request("me", 0, WRITE), OutcomeUnknown)
-        self.assertEqual(await self.gateway(port).request("me", 0, read(4)), rtu(0, value(4)))
+        await self.assertFailure(self.gateway(port).request(ME, 0, WRITE), OutcomeUnknown)
+        self.assertEqual(await self.gateway(port).request(ME, 0, read(4)), rtu(0, value(4)))
 
     async def test_a9_else_it_is_every_device(self) -> None:
         """As before: a write is sent and not answered, a read is refused, and no route leads there."""

@@ -61,7 +61,7 @@ class CommandTests(FrontCase):
     def test_what_the_port_is_asked(self) -> None:
         self.say(command(READ, 9, ":2.0"))
         asked = self.asked()
-        self.assertIs(asked.client, self.line)
+        self.assertIs(asked.caller, self.line.caller)
         self.assertEqual((asked.unit, asked.pdu), (1, READ[1:]))
         self.assertEqual((asked.timeout, asked.response_length, asked.retries), (1.8, 9, None))
         self.assertIsNone(asked.serial)

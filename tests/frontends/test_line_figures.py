@@ -133,4 +133,4 @@ class Figures(SynchronousTestCase):
     def test_clients_are_named_by_their_address(self) -> None:
         listener = Listener(self.port)
         line, _ = listener.connect()
-        self.assertRegex(str(line), r"^192\.168\.1\.1:\d+$")
+        self.assertRegex(line.caller.name, r"^192\.168\.1\.1:\d+$")

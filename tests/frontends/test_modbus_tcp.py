@@ -64,7 +64,7 @@ class RequestTests(ModbusTcpCase):
         (asked,) = self.boiler.asked
         self.assertEqual((asked.unit, asked.pdu, asked.timeout), (17, READ, 5.0))
         self.assertEqual((asked.serial, asked.retries), (None, None))
-        self.assertIs(asked.client, self.client.protocol)
+        self.assertIs(asked.caller, self.client.protocol.caller)
         asked.end(rtu(17, REPLY))
         self.assertEqual(self.answers(), [Adu(0x1501, 17, REPLY)])
 

@@ -256,7 +256,7 @@ class RealSockets(TestCase):
         self.port.is_full_for = lambda client, timeout: len(self.waiting) >= 50  # type: ignore[method-assign]
         return int(listening.getHost().port)
 
-    def request(self, client: object, unit: int, pdu: bytes, **more: object) -> Deferred[bytes]:
+    def request(self, caller: object, unit: int, pdu: bytes, terms: object) -> Deferred[bytes]:
         asked: Deferred[bytes] = Deferred(self.withdrawn)
         self.waiting.append(asked)
         self.most = max(self.most, len(self.waiting))

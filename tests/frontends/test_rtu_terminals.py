@@ -55,7 +55,7 @@ class TerminalCase(TestCase):
     def make(self, **options: Any) -> Any:
         settings = listener_class(self.protocol)(endpoint=self.path, **options)
         context = Context(
-            ports=MemoryPorts(self.port), reactor=reactor, now=time.monotonic, stamp=time.time,
+            buses=MemoryPorts(self.port), reactor=reactor, now=time.monotonic, stamp=time.time,
             log=Logger(f"lumina.{self.protocol}"),
         )
         service: Any = front_ends()[self.protocol].make(settings, context)

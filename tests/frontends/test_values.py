@@ -106,7 +106,7 @@ class Words(ValuesCase):
         self.values.then(66.0)
         self.assertEqual(self.say("read! boiler.flow"), [f"boiler.flow 66.0 °C good {TIME}"])
         [asked] = self.values.asked
-        self.assertIs(asked.client, self.client.protocol)
+        self.assertIs(asked.caller, self.client.protocol.caller)
         self.assertEqual((asked.name, asked.timeout, asked.value), ("boiler.flow", 5.0, None))
 
     def test_ask_several(self) -> None:

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from lumina_twisted.access.caller import Terms, caller_of
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.errors import ConfigError, LuminaError, PortError
 from lumina_twisted.framing.rtu import decode_adu, encode_adu
@@ -260,7 +261,7 @@ class FaultyBusTests(SimulationTestCase):
             unit, address, quantity = drawn.choice((1, 2)), drawn.randrange(98), drawn.choice((1, 1, 2))
             request = ReadHoldingRegistersRequest(address, quantity)
             try:
-                frame = yield port.request(f"client {number}", unit, request.encode(), timeout=20)
+                frame = yield port.request(caller_of(f"client {number}"), unit, request.encode(), Terms(20))
             except LuminaError as error:
                 self.ended[type(error).__name__] += 1
                 continue

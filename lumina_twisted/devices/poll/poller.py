@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.health import HealthChange, UnitState
 from lumina_twisted.devices.describe.description import Device, read_request
 from lumina_twisted.devices.poll.plan import Block, blocks_of
@@ -101,22 +102,19 @@ class PortPoller:
         """When the devices that refused a block are asked for it again."""
         self._call: IDelayedCall | None = None
         self._stop_watching: Callable[[], None] | None = None
+        self.caller = Caller("the poller")
         self.reads = 0
         """Blocks that were asked for."""
         self.replies = 0
         """Those that came on the port, whoever asked; the plant counts them here."""
         self._devices = list(devices)
 
-    def __str__(self) -> str:
-        """As the figures of a port name it."""
-        return "the poller"
-
     # -- its life ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begins to ask."""
-        self.port.meter(self)
-        self._used = self.port.used_by(self)
+        self.port.meter(self.caller)
+        self._used = self.port.used_by(self.caller)
         self._stop_watching = self.port.watch(self._on_health)
         self._offline = set()
         for device in self._devices:
@@ -214,9 +212,8 @@ class PortPoller:
         self._budget.begin(task.cost)
         self._congestion.begin(now)
         is_low = not self._congestion.is_there(now)
-        asked = self.port.request(
-            self, unit, task.request, timeout=PATIENCE, priority="low" if is_low else "normal", max_age=0.0
-        )
+        terms = Terms(PATIENCE, priority="low" if is_low else "normal", max_age=0.0)
+        asked = self.port.request(self.caller, unit, task.request, terms)
         task.asked = asked
         if is_low and not asked.called:
             self._be_patient(task)
@@ -224,14 +221,14 @@ class PortPoller:
         asked.addBoth(self._ended, task)
 
     def _be_patient(self, task: Task) -> None:
-        task.begin = self.port.used_by(self), self.replies
+        task.begin = self.port.used_by(self.caller), self.replies
         task.patience = self._clock.callLater(LONGEST_WAIT, self._press, task)
 
     def _press(self, task: Task) -> None:
         """It has waited long in the low lane. If the poller got nothing meanwhile and others did, it is asked for in
         the normal lane. A slow device of the poller's own is no reason."""
         used, replies = task.begin
-        is_served = self.port.used_by(self) > used or self.replies < replies + OTHERS_REPLIES
+        is_served = self.port.used_by(self.caller) > used or self.replies < replies + OTHERS_REPLIES
         if is_served and not self._congestion.is_there(self._now()):
             self._be_patient(task)
             return
@@ -256,7 +253,7 @@ class PortPoller:
             task.patience.cancel()
             task.patience = None
         self._busy_units.discard(task.device.unit)
-        used, self._used = self.port.used_by(self) - self._used, self.port.used_by(self)
+        used, self._used = self.port.used_by(self.caller) - self._used, self.port.used_by(self.caller)
         self._budget.end(task.cost, used)
         self._congestion.end(now, used)
         if isinstance(result, Failure) and not task.is_over:
