@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from twisted.logger import Logger, LogLevel
 
-from lumina_twisted.bus.events import Finding, Request, Sample
-from lumina_twisted.bus.health import LONGEST_INTERVAL, HealthChange, UnitState
+from lumina_twisted.bus.events import Finding, HealthChange, Request, Sample, UnitState
+from lumina_twisted.bus.health import LONGEST_INTERVAL
 from lumina_twisted.errors import ModbusError, ModbusException, NotAllowed, NotSent, RequestError
 from lumina_twisted.ports.interfaces import HealthObserver, SampleObserver
 

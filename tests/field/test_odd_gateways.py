@@ -10,7 +10,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.bus import Bus, Renewal
-from lumina_twisted.bus.events import Reply, Request
+from lumina_twisted.bus.events import Reply
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.errors import FrameError
 from lumina_twisted.framing.mbap import Adu, MbapDecoder
 from lumina_twisted.framing.mbap import encode_adu as mbap
@@ -35,7 +36,7 @@ class Walk:
         self.now = 0.0
         self.kept: list[tuple[float, list[bytes]]] = []
         self.carried_out: Counter[int] = Counter()
-        self.asked: list[Request] = []
+        self.asked: list[Pending] = []
         self.wrong: list[object] = []
         self.answered = 0
         self.connect()
