@@ -12,8 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.config.configuration import Draft
 from lumina_twisted.config.protocols import front_ends
-from lumina_twisted.config.toml_file import add_document
-from lumina_twisted.config.words import add_port_word
+from lumina_twisted.config.sources import add_document, add_port_argument
 from lumina_twisted.errors import ConfigError, NotAllowed, error_from_reason
 from lumina_twisted.framing.mbap import Adu
 from lumina_twisted.framing.mbap import encode_adu as mbap
@@ -172,6 +171,6 @@ class Configured(SynchronousTestCase):
 
     def test_on_a_command_line(self) -> None:
         draft = Draft()
-        add_port_word(draft, "boiler=/dev/ttyUSB0:allow=read * holding 0-99,write 2 coil 0-7:deny=any 9")
+        add_port_argument(draft, "boiler=/dev/ttyUSB0:allow=read * holding 0-99,write 2 coil 0-7:deny=any 9")
         made = draft.finish().ports["boiler"]
         self.assertEqual((made.allow, made.deny), (("read * holding 0-99", "write 2 coil 0-7"), ("any 9",)))
