@@ -1,8 +1,8 @@
-"""The strict settings converter, floor 0: plain data in, frozen settings classes out.
+"""The strict settings converter: plain data in, frozen settings classes out. Floor 0.
 
-Nothing is coerced and nothing is ignored: an unknown or wrong key is refused with its path and a sentence, and all
-faults of one document are told at once. :func:`structure` takes what a TOML file holds; :func:`structure_text` takes
-the same keys with values typed on a command line.
+It coerces nothing and ignores nothing. It refuses an unknown or wrong key with the key's path and a sentence, and
+collects all faults of one document. :func:`structure` takes what a TOML file holds; :func:`structure_text` takes the
+same keys with values typed on a command line.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ UnitId = NewType("UnitId", int)
 
 @frozen
 class Between:
-    """Both ends are allowed; stands in ``Annotated[int, Between(0, 60)]``."""
+    """The limits of a number, both allowed, as in ``Annotated[int, Between(0, 60)]``."""
 
     lowest: float
     highest: float
 
     def check(self, value: Any) -> str | None:
-        """A sentence that says what is wrong with ``value``, or nothing."""
+        """A sentence that says what is wrong with ``value``; None if nothing is."""
         if self.lowest <= value <= self.highest:
             return None
         return f"expected {self.lowest:.15g} to {self.highest:.15g}, got {value!r}"
@@ -55,7 +55,7 @@ def required(doc: str, *, unit: str = "") -> Any:
 def structure(data: Mapping[str, Any], cls: type[T], path: str = "") -> T:
     """``data`` as an instance of the settings class ``cls``.
 
-    :param path: where in its document ``data`` stands; begins the path of every fault.
+    :param path: where ``data`` stands in its document; each fault's path begins with it.
     :raises ConfigError: with one fault for each wrong, unknown or missing key.
     """
     return _structure(_STRICT, data, cls, path)
