@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.modbus import pdu
+from lumina_twisted.modbus import functions, pdu
+from lumina_twisted.modbus.access import Access
 from lumina_twisted.modbus.functions import (
     ENCAPSULATED,
     FUNCTIONS,
@@ -16,8 +17,10 @@ from lumina_twisted.modbus.functions import (
     UNKNOWN,
     Function,
     FunctionCode,
+    accesses,
     expected_reply_length,
     is_read,
+    reply_head,
     reply_length,
     request_length,
 )
@@ -177,3 +180,14 @@ class TableTests(SynchronousTestCase):
     def test_replies_that_are_the_beginning_of_their_request(self) -> None:
         self.assertEqual({row.code: row.echo_length for row in FUNCTIONS.values() if row.echo_length},
                          {5: 5, 6: 5, 15: 5, 16: 5, 22: 7})
+
+    def test_a_row_is_all_that_a_new_function_needs(self) -> None:
+        """FC 43 with another MEI type, its reply echoing the first two bytes of the data."""
+        row = Function(FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT, UNKNOWN, UNKNOWN, is_read=True, repeats=2)
+        self.patch(functions, "ENCAPSULATED", {**ENCAPSULATED, 13: row})
+        request = bytes.fromhex("2b 0d 01 02")
+        self.assertTrue(is_read(request))
+        self.assertEqual(reply_head(request), b"\x2b\x0d")
+        for length in (request_length, reply_length, expected_reply_length):
+            self.assertEqual(length(request), UNKNOWN)
+        self.assertEqual(accesses(request), (Access(False, None),))
