@@ -8,9 +8,8 @@ from typing import Protocol
 
 from lumina_twisted.frontends.values_words import Words
 from lumina_twisted.modbus.values.codec import Value
-from lumina_twisted.valueproto.answer import Change, NamedReading
+from lumina_twisted.valueproto.answer import Change, NamedReading, json_body, tag_json
 from lumina_twisted.valueproto.command import Format
-from lumina_twisted.valueproto.json_lines import json_body, tag_json
 from lumina_twisted.valueproto.reading import Reading
 from lumina_twisted.valueproto.text_lines import tag_text, text_body
 

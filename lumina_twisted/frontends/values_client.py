@@ -33,9 +33,8 @@ from lumina_twisted.frontends.values_watched import Watched
 from lumina_twisted.frontends.values_words import check_patterns, one_or_many
 from lumina_twisted.valueproto import answer as answers
 from lumina_twisted.valueproto import command as commands
-from lumina_twisted.valueproto.answer import Answer, NamedReading, refused
+from lumina_twisted.valueproto.answer import Answer, NamedReading, json_body, refused, tag_json
 from lumina_twisted.valueproto.command import MAX_LINE, Command, Format, parse_command, tag_of
-from lumina_twisted.valueproto.json_lines import json_body, tag_json
 from lumina_twisted.valueproto.text_lines import tag_text, text_body
 
 if TYPE_CHECKING:

@@ -21,9 +21,8 @@ from lumina_twisted.frontends.values import ValuesFrontEnd
 from lumina_twisted.frontends.values_changes import ChangeLine
 from lumina_twisted.frontends.values_watched import Watched
 from lumina_twisted.testing import MemoryConnection, MemoryListener, MemoryValues
-from lumina_twisted.valueproto.answer import Change, NamedReading, Readings
+from lumina_twisted.valueproto.answer import Change, NamedReading, Readings, parse_answer
 from lumina_twisted.valueproto.command import MAX_LINE, WORDS
-from lumina_twisted.valueproto.json_lines import parse_answer
 from lumina_twisted.valueproto.reading import Confirmed, PointDescription, Quality, Reading
 from tests.strategies import QUICK
 
