@@ -60,7 +60,7 @@ class Ports(PortCase):
     def test_forbidden(self) -> None:
         error = self.failureResultOf(self.port.request(ME, 1, WRITE, Terms(1.0)), NotAllowed).value
         self.assertEqual(str(error), REFUSED)
-        self.assertEqual((error.unit, error.function_code, error.frame), (1, 6, encode_adu(1, WRITE)))
+        self.assertEqual((error.unit, error.function_code, error.frame), (1, 6, WRITE))
         self.assertEqual(self.asked, [])
 
     def test_the_port_is_not_opened_for_it(self) -> None:
@@ -70,7 +70,7 @@ class Ports(PortCase):
 
     def test_allowed(self) -> None:
         self.port.request(ME, 1, READ, Terms(1.0))
-        self.assertEqual([one.frame for one in self.asked], [encode_adu(1, READ)])
+        self.assertEqual([(one.unit, one.pdu) for one in self.asked], [(1, READ)])
 
     def test_the_log_is_told(self) -> None:
         self.port.request(ME, 1, WRITE, Terms(1.0)).addErrback(lambda _: None)

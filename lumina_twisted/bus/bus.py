@@ -21,7 +21,7 @@ import math
 from collections import deque
 from collections.abc import Hashable, Iterable
 from enum import IntEnum, auto
-from typing import Final, Literal
+from typing import Final
 
 from lumina_twisted.bus import failures
 from lumina_twisted.bus.admission import Admission
@@ -45,6 +45,8 @@ from lumina_twisted.bus.sharing import Sharing
 from lumina_twisted.bus.transaction import Attempt
 from lumina_twisted.bus.wire import Answered, Unanswered, Wire
 from lumina_twisted.errors import ModbusError, Overloaded, PortClosed, QueueFull, UnitOffline
+from lumina_twisted.framing.base import Framing
+from lumina_twisted.framing.rtu import RtuFraming
 from lumina_twisted.statistics.counters import Counters, Fault, Faults
 from lumina_twisted.statistics.monitor import PerformanceMonitor
 from lumina_twisted.statistics.queue import QueueAnalytics
@@ -70,18 +72,18 @@ class Bus:
 
     :param settings: how it takes turns, waits and retries.
     :param name: what its sentences call it.
-    :param over_stream: whether its bytes come over a stream (a socket), where the baud rate says nothing of their time.
-    :param is_numbered: whether only replies come that carry the number of an open request (Modbus TCP).
+    :param framing: how its requests and replies are bytes; RTU on a serial line if none is given.
     :param renews_after_silence: whether a request without a reply needs a new connection, for on this one its late
         reply could be the next one's.
     :param monitor: which keeps its figures, and ``analytics`` those of its queue; its own if none are given.
     """
 
     def __init__(
-        self, settings: BusSettings, name: str = "the port", *, over_stream: bool = False, is_numbered: bool = False,
+        self, settings: BusSettings, name: str = "the port", *, framing: Framing | None = None,
         renews_after_silence: bool = False,
         monitor: PerformanceMonitor | None = None, analytics: QueueAnalytics | None = None,
     ) -> None:
+        framing = RtuFraming() if framing is None else framing
         self.counters = Counters()
         self.faults = Faults()
         self.figures = BusFigures(name, self.counters, monitor, analytics, self.faults)
@@ -93,11 +95,10 @@ class Bus:
         self.health = Health(settings)
         self.findings = Findings()
         self._wire = Wire(
-            settings, self._pace, self.counters, self.health, self.findings, self.faults,
-            over_stream or is_numbered, is_numbered,
+            settings, self._pace, self.counters, self.health, self.findings, self.faults, framing,
         )
-        self._is_numbered = is_numbered
-        self._over_stream = over_stream
+        self._is_numbered = framing.is_numbered
+        self._over_stream = not framing.has_wire_time and not framing.is_numbered
         self._unheard = 0  # attempts in a row during which not one byte came
         self._renews_after_silence = renews_after_silence
         self._queue: RequestQueue[Request] = RequestQueue(
@@ -150,10 +151,10 @@ class Bus:
         max_age = self._settings.max_age_for(request.unit) if request.max_age is None else request.max_age
         if not max_age or not request.is_read:
             return False
-        frame = self._freshness.answer(request, max_age, now)
-        if frame is None or self._joining.is_behind_its_own(request):
+        pdu = self._freshness.answer(request, max_age, now)
+        if pdu is None or self._joining.is_behind_its_own(request):
             return False
-        self._outcomes.fresh(request, frame)
+        self._outcomes.fresh(request, pdu)
         return True
 
     def _is_queued(self, request: Request, now: float) -> bool:
@@ -185,9 +186,14 @@ class Bus:
             self._advance(now)
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Takes bytes off the wire."""
+        """Takes bytes off the wire.
+
+        :raises FrameError: if the connection means nothing any more, and must be cut; with a sentence that says why.
+        """
         self._unheard = 0
         self._take_answers(self._wire.receive(data, now), now)
+        if (attempt := self._wire.attempt) is not None and attempt.is_spoiled:
+            self._end_of_wait(attempt, now)
         self._advance(now)
 
     def handle_timer(self, now: float) -> None:
@@ -290,30 +296,17 @@ class Bus:
             self._outcomes.failed(request, failures.port_lost(request, self._name, why))
         self._wake = self._earliest_end = math.inf
 
-    def frame_refused(self, error: ModbusError, now: float) -> None:
-        """The frame just taken could not be sent: its request ends with ``error``, the next one's turn comes."""
+    def frame_refused(self, why: str, now: float) -> None:
+        """The frame just taken could not be sent, for the reason that ``why`` says: its request ends, the next one's
+        turn comes."""
         if request := self._wire.refused(now):
             self.admission.came_to_nothing()
             self._remove(request)
             self.figures.refused()
             unsent = request.is_read or not request.attempts
-            self._outcomes.failed(request, error if unsent else failures.no_reply(request, self._name))
-        self._advance(now)
-
-    def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
-        """A reply came that its number says is not the one waited for; ``what`` says what came, as a part of a
-        sentence, if that may explain why nothing else does."""
-        self.counters.drop(kind)
-        if what and (attempt := self._wire.attempt) is not None:
-            attempt.request.remark = what
-
-    def reply_spoiled(self, what: str, now: float) -> None:
-        """The reply to the request on the wire came, and proves nothing, because of ``what``: that attempt is over."""
-        self.counters.foreign += 1
-        attempt = self._wire.attempt
-        if attempt is not None and not attempt.request.is_broadcast:
-            attempt.request.remark = what
-            self._end_of_wait(attempt, now)
+            self._outcomes.failed(
+                request, failures.not_sent(request, why) if unsent else failures.no_reply(request, self._name)
+            )
         self._advance(now)
 
     def stop(self, now: float) -> None:
@@ -476,34 +469,34 @@ class Bus:
             self._queue.remove(request)
 
     def _take_answers(self, answers: Iterable[Answered], now: float) -> None:
-        for request, frame, is_late in answers:
+        for request, pdu, is_late in answers:
             self.replies_heard += 1
             if is_late and not request.done:
                 self._queue.remove(request)
-            self.figures.answered(request, frame, is_late, now)
+            self.figures.answered(request, pdu, is_late, now)
             if self.samples.is_watched:
-                self.samples.answered(request, frame, is_late, now)
+                self.samples.answered(request, pdu, is_late, now)
             running = None if is_late else self.admission.running
             if running is not None:
                 self.admission.answered(request, now)
             if request.heard and not is_late:
                 self.faults.note(request.unit, Fault.HEALED)
-            if request.pattern.is_exception(frame):
+            if request.pattern.is_exception(pdu):
                 if not request.is_canary:
                     self.faults.note(request.unit, Fault.EXCEPTION)
-                if not is_late and self._asks_again(request, frame, now):
+                if not is_late and self._asks_again(request, pdu[1], now):
                     continue
                 if isinstance(request, Block):
-                    self._joining.merging.refused(request, frame[2], now)
+                    self._joining.merging.refused(request, pdu[1], now)
             elif self._freshness.is_used and running is not None and request.attempts == 1:  # else: whose reply is it?
-                self._freshness.keep(request, frame, running.sent_until)
-            self._outcomes.answered(request, frame)
+                self._freshness.keep(request, pdu, running.sent_until)
+            self._outcomes.answered(request, pdu)
         if self._wire.hopeless:
             self._end_hopeless()
 
-    def _asks_again(self, request: Request, frame: bytes, now: float) -> bool:
-        """Whether the device is only busy, and there is time to ask it again."""
-        if frame[2] not in BUSY or (request.done and not request.riders):
+    def _asks_again(self, request: Request, code: int, now: float) -> bool:
+        """Whether its exception says that the device is only busy, and there is time to ask it again."""
+        if code not in BUSY or (request.done and not request.riders):
             return False
         pause = self._backoff.delay(1 + request.attempts)
         in_time = now + pause + self._pace.least_time(request) < request.deadline
@@ -511,7 +504,7 @@ class Bus:
             return False
         self.counters.retries += 1
         self.faults.note(request.unit, Fault.RETRIED)
-        request.busy = frame
+        request.busy = code
         request.not_before = now + pause
         self._queue.put_back(request, now)
         return True
@@ -638,7 +631,7 @@ class Bus:
                 continue
             leader = self._sharing.leave(rider)
             rider.attempts = leader.attempts if leader else 0
-            rider.busy = leader.busy if leader else b""
+            rider.busy = leader.busy if leader else 0
             self._outcomes.failed(rider, failures.expired(rider, self._name))
             if leader is not None:
                 self._joining.left(leader)

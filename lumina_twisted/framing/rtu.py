@@ -13,24 +13,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 from lumina_twisted.errors import FrameError, RequestError
+from lumina_twisted.framing.base import Decoded
 from lumina_twisted.framing.crc import append_crc, crc16
 from lumina_twisted.modbus.functions import (
-    EXCEPTION_RTU_ADU,
     MAX_PDU,
-    MAX_RTU_ADU,
-    MIN_RTU_ADU,
     UNKNOWN,
     Buffer,
     reply_length,
     request_length,
 )
+from lumina_twisted.modbus.reply import AT_SILENCE, NO_MATCH, Pattern
 
-NO_MATCH: Final = -1
-AT_SILENCE: Final = 1 << 16
-"""Length of a frame that only silence ends; longer than any frame."""
+MAX_RTU_ADU: Final = 256
+"""Bytes of the longest RTU frame: unit, PDU, CRC (Modbus over Serial Line V1.02, section 2.5.1)."""
+MIN_RTU_ADU: Final = 4
+"""Bytes of the shortest RTU frame: unit, function code, CRC."""
+EXCEPTION_RTU_ADU: Final = 5
+"""Bytes of an exception reply's RTU frame: unit, function code + 0x80, exception code, CRC."""
+_CRC: Final = 2
+"""Bytes of it."""
 OVERHEAD: Final = 3
 """Bytes that RTU adds to a PDU: unit and CRC."""
 
@@ -85,29 +89,13 @@ _PIECES: Final = 16
 """Pieces of what was received at whose beginning a request of another master is looked for."""
 
 
-class Pattern(Protocol):
-    """A frame somebody waits for."""
-
-    def measure(self, buffer: Buffer, start: int) -> int:
-        """Length of the frame at ``start`` if it may be this one: :data:`NO_MATCH`, 0 while more bytes are needed
-        to tell, :data:`AT_SILENCE` if only silence ends it."""
-        ...
-
-
-class Decoded(NamedTuple):
-    """What the decoder found: a whole frame with a good CRC, and the pattern that it answers to, if any."""
-
-    frame: bytes
-    pattern: Pattern | None
-
-
 class Decoder:
     """Finds frames in a stream; ``junk`` counts the bytes that belonged to none.
 
     Callers pass the same tuple of patterns for as long as they wait for the same frames: what was looked at once is
     not looked at again, so that a flood of noise costs a glance per byte.
 
-    :param foreign_length: tells the length of a frame that no pattern fits, in the terms of ``modbus.functions``.
+    :param foreign_length: tells the length of a frame that no pattern fits, in the terms of ``modbus.lengths``.
     :param or_length: the same, if by the first it is none.
     """
 
@@ -183,13 +171,18 @@ class Decoder:
                 length = pattern.measure(buffer, start)
                 if length == NO_MATCH:
                     continue
+                if length == AT_SILENCE:
+                    if pattern.hint and self._is_whole(start, pattern.hint + OVERHEAD):
+                        return self._take(start, len(buffer) - start, pattern)
+                    self._open_at = start if self._open_at is None else self._open_at
+                    continue
+                if length:
+                    length += _CRC
                 if 0 < length <= len(buffer) - start:
                     if crc16(bytes(buffer[start : start + length])) == 0:
                         return self._take(start, length, pattern)
                     if length > EXCEPTION_RTU_ADU and pattern not in self.damaged:
                         self.damaged += (pattern,)
-                elif length == AT_SILENCE:
-                    self._open_at = start if self._open_at is None else self._open_at
                 elif hold:
                     self._looked_at = start
                     return self._foreign() if start else None
@@ -219,8 +212,13 @@ class Decoder:
         if pattern in self.damaged:
             return True
         return any(
-            EXCEPTION_RTU_ADU < pattern.measure(buffer, start) <= MAX_RTU_ADU for start in range(len(buffer))
+            EXCEPTION_RTU_ADU - _CRC < pattern.measure(buffer, start) <= MAX_RTU_ADU for start in range(len(buffer))
         )
+
+    def _is_whole(self, start: int, length: int) -> bool:
+        """Whether all from ``start`` on is one frame of that length."""
+        buffer = self._buffer
+        return len(buffer) - start == length and crc16(bytes(buffer[start:])) == 0
 
     def _ends_at_silence(self, pattern: Pattern | None, start: int) -> bool:
         if pattern is None:
@@ -253,14 +251,15 @@ class Decoder:
 
     def _take(self, start: int, length: int, pattern: Pattern | None) -> Decoded:
         self.junk += start
-        frame = bytes(self._buffer[start : start + length])
+        buffer = self._buffer
+        unit, pdu = buffer[start], bytes(buffer[start + 1 : start + length - _CRC])
         del self._buffer[: start + length]
         if self._pieces:
             self._pieces = [one - start - length for one in self._pieces if one > start + length]
         self._burst = True
         self._look_again()
         self.damaged = ()  # its bytes may be among these
-        return Decoded(frame, pattern)
+        return Decoded(unit, pdu, length, pattern)
 
     def _drop(self, count: int) -> None:
         """Bounds the buffer: nothing that began so long ago can still become a frame."""
@@ -272,15 +271,22 @@ class Decoder:
         self._burst = False
 
 
-class WholeFrame:
-    """The pattern of one exact frame, such as the echo of our own."""
+class RtuFraming(Decoder):
+    """The RTU frames of a bus. What no pattern fits may be a reply, or another master's request.
 
-    def __init__(self, frame: bytes) -> None:
-        self.frame = frame
+    :param has_wire_time: whether bytes come off a serial line; else off a socket.
+    """
 
-    def measure(self, buffer: Buffer, start: int) -> int:
-        """See :class:`Pattern`."""
-        if self.frame.startswith(buffer[start : start + len(self.frame)]):
-            return len(self.frame)
-        return NO_MATCH
+    is_numbered = False
 
+    def __init__(self, has_wire_time: bool = True) -> None:
+        super().__init__(or_length=request_length)
+        self.has_wire_time = has_wire_time
+
+    def encode(self, unit: int, pdu: bytes) -> bytes:
+        """See :class:`lumina_twisted.framing.base.Framing`."""
+        return append_crc(bytes((unit,)) + pdu)
+
+    def reset(self) -> None:
+        """See :class:`lumina_twisted.framing.base.Framing`."""
+        self.clear()

@@ -21,7 +21,7 @@ from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
 from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
-from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.rtu import check_adu, encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.endpoint import SerialEndpoint
@@ -29,7 +29,7 @@ from lumina_twisted.ports.interfaces import HealthObserver, PortDescription, Sam
 from lumina_twisted.ports.noise import NoiseTimer
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.socket import Link, SocketEndpoint
+from lumina_twisted.ports.socket import Link, SocketEndpoint, framing_of
 from lumina_twisted.ports.telling import PortTeller
 from lumina_twisted.ports.write_log import WriteLog
 from lumina_twisted.priority import lane_of
@@ -70,9 +70,9 @@ class PortService(Service):
         self._reactor = reactor
         self._tell = PortTeller(name)
         self._writes = WriteLog(name)
-        framing = "" if self._address is None else self._address.framing
+        self._framing = framing_of(self._address, settings.zero_ids)
         self._bus = Bus(
-            settings, name, over_stream=framing == "rtu", is_numbered=framing == "modbus",
+            settings, name, framing=self._framing,
             renews_after_silence=settings.zero_ids, monitor=monitor, analytics=analytics,
         )
         self._state = "it has not been opened yet"
@@ -95,7 +95,7 @@ class PortService(Service):
     def _make_endpoint(self, twin: Callable[[], str]) -> SerialEndpoint | SocketEndpoint | DialInEndpoint:
         if self._address is None:
             return SerialEndpoint(self._reactor, self.settings, twin)
-        link = Link(self._address, self._protocol, self.settings.zero_ids)
+        link = Link(self._address, self._framing)
         if self._address.listens:
             return DialInEndpoint(self._reactor, link, self._protocol.unavailable)
         return SocketEndpoint(self._reactor, link)
@@ -169,12 +169,12 @@ class PortService(Service):
         if self._closing and self.running:
             return self._when_closed().addCallback(lambda _: self._request(caller, unit, pdu, terms))
         try:
-            frame = encode_adu(unit, pdu)
+            check_adu(unit, pdu)
             lane_of(terms.priority)
         except RequestError as error:
             return fail(error)
         if self._rules is not None and (fault := self._rules.fault(unit, pdu)):
-            return fail(self._not_allowed(caller, fault, frame))
+            return fail(self._not_allowed(caller, fault, unit, pdu))
         serial = terms.serial
         if serial is None or self._address is not None:  # the speed behind a socket is not ours to set
             serial = self.serial_for(unit)
@@ -183,7 +183,8 @@ class PortService(Service):
         self.last_request = self._now()
         if not self._supervisor.running and self.running and (refused := self._open_for_request()):
             return fail(PortClosed(refused, unit=unit, function_code=pdu[0]))
-        return self._protocol.request(caller, unit, pdu, serial, terms)
+        asked = self._protocol.request(caller, unit, pdu, serial, terms)
+        return asked.addCallback(lambda reply: encode_adu(unit, reply) if reply else b"")
 
     def is_full_for(self, caller: Caller, timeout: float) -> bool:
         """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
@@ -226,7 +227,8 @@ class PortService(Service):
 
     def cost_of(self, unit: int, pdu: bytes) -> float:
         """See :meth:`lumina_twisted.ports.interfaces.Port.cost_of`."""
-        request = Request(self, encode_adu(unit, pdu), self.serial_for(unit), 0.0)
+        check_adu(unit, pdu)
+        request = Request(self, unit, pdu, self.serial_for(unit), 0.0)
         return self._bus.admission.cost_of(request, self._now())
 
     def _serial_told(self) -> str:
@@ -234,8 +236,8 @@ class PortService(Service):
             return str(self.serial)
         return "Modbus TCP" if self._address.framing == "modbus" else f"RTU at {self.serial.baudrate}"
 
-    def _not_allowed(self, caller: Caller, fault: str, frame: bytes) -> NotAllowed:
-        error = NotAllowed(f"not on {self.name}, {fault}", unit=frame[0], function_code=frame[1], frame=frame)
+    def _not_allowed(self, caller: Caller, fault: str, unit: int, pdu: bytes) -> NotAllowed:
+        error = NotAllowed(f"not on {self.name}, {fault}", unit=unit, function_code=pdu[0], frame=pdu)
         self._tell.refused(caller.name, fault, error)
         return error
 

@@ -17,9 +17,9 @@ from attrs import frozen
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from zope.interface import implementer
 
-from lumina_twisted.framing.rtu import Decoder, decode_adu, encode_adu
+from lumina_twisted.framing.rtu import MAX_RTU_ADU, Decoder, encode_adu
 from lumina_twisted.framing.timing import t3_5, wire_time
-from lumina_twisted.modbus.functions import MAX_RTU_ADU, request_length
+from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.ports.terminal import Terminal
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.faults import Exchange, Faults
@@ -173,7 +173,7 @@ class SimulatedBus:
         self._decoder.receive(data)
         self._unread += data
         while found := self._decoder.next_frame(()):
-            self._on_request(found.frame, speed)
+            self._on_request(found.unit, found.pdu, speed)
         if self.echo:
             self._event(False, data, "echo")
         del self._unread[: -4 * MAX_RTU_ADU]  # the decoder does not keep more either
@@ -184,17 +184,17 @@ class SimulatedBus:
         if self._wire_free != since:
             return  # more has come
         while found := self._decoder.end_of_burst(()):
-            self._on_request(found.frame, speed)
+            self._on_request(found.unit, found.pdu, speed)
         self._decoder.clear()  # a frame that was broken off must not hide the next one
         self._on_junk(len(self._unread))
 
-    def _on_request(self, frame: bytes, speed: int) -> None:
+    def _on_request(self, unit: int, pdu: bytes, speed: int) -> None:
+        frame = encode_adu(unit, pdu)
         self._on_junk(max(0, self._unread.find(frame)))
         del self._unread[: len(frame)]
         quiet, self._quiet = self._quiet, 0.0
         self.heard.append(Heard(self._now(), frame, speed))
         del self.heard[:-1000]
-        unit, pdu = decode_adu(frame)
         if self.script is not None:
             self._event(True, frame, request_text(unit, pdu))
             for delay, piece in self.script(frame):
