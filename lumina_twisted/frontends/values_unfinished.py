@@ -29,8 +29,7 @@ def fault(text: bytes) -> str:
 
 
 def _shown(text: bytes) -> str:
-    shown = text.decode("utf-8", "replace").strip()
-    return repr(shown if len(shown) <= 40 else f"{shown[:37]}...")
+    return quoted(text.decode("utf-8", "replace").strip())
 
 
 class FirstLine:
