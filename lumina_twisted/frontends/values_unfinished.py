@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
 
+from lumina_twisted.text import quoted
+
 PATIENCE: Final = 3.0
 """Seconds that a client's first line may take. Who has sent one knows of lines, and is told nothing."""
 
