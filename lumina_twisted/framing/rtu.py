@@ -19,10 +19,7 @@ from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.framing.base import Decoded
 from lumina_twisted.framing.crc import append_crc, crc16
 from lumina_twisted.modbus.functions import (
-    EXCEPTION_RTU_ADU,
     MAX_PDU,
-    MAX_RTU_ADU,
-    MIN_RTU_ADU,
     UNKNOWN,
     Buffer,
     reply_length,
@@ -30,6 +27,12 @@ from lumina_twisted.modbus.functions import (
 )
 from lumina_twisted.modbus.reply import AT_SILENCE, NO_MATCH, Pattern
 
+MAX_RTU_ADU: Final = 256
+"""Bytes of the longest RTU frame: unit, PDU, CRC (Modbus over Serial Line V1.02, section 2.5.1)."""
+MIN_RTU_ADU: Final = 4
+"""Bytes of the shortest RTU frame: unit, function code, CRC."""
+EXCEPTION_RTU_ADU: Final = 5
+"""Bytes of an exception reply's RTU frame: unit, function code + 0x80, exception code, CRC."""
 _CRC: Final = 2
 """Bytes of it."""
 OVERHEAD: Final = 3
