@@ -197,7 +197,7 @@ class LateReplies:
         number = late.take()
         if not late.numbers:
             self._drop(unit, late.key)
-        if late.request.kind is not Kind.FOREIGN:  # that may have been on the wire before ours, which left before it came
+        if late.request.kind is not Kind.FOREIGN:  # it may have been on the wire before ours that left meanwhile
             self._proven(unit, number)
 
     def answered(self, request: Pending, number: int, expires: float, window: float) -> None:

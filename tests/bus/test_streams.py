@@ -11,6 +11,7 @@ from lumina_twisted.bus.events import Frame, Reply
 from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import ResponseTimeout
+from lumina_twisted.framing.rtu import RtuFraming
 from tests.bus.world import Sent, World, read, write
 
 
@@ -22,7 +23,7 @@ class Tunnel(World):
         self.seen = 0
         settings = BusSettings(timeout=0.1, echo="off", frame_gap=0.0, retries=retries, share=False)
         super().__init__(settings, opened=False)
-        self.bus = Bus(self.settings, "converter", over_stream=True)
+        self.bus = Bus(self.settings, "converter", framing=RtuFraming(has_wire_time=False))
         self.bus.watch_samples(True)
         self.bus.port_opened(self.now)
 

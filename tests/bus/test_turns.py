@@ -296,8 +296,8 @@ class EndTests(SynchronousTestCase):
     def test_frame_refused(self) -> None:
         """Settings the device does not take fail their own request."""
         world = World()
-        request = ask("a", read(1, 0), world.settings.serial, world.now + 5)
-        world.bus.submit(request, world.now)
+        asked = ask("a", read(1, 0), world.settings.serial, world.now + 5)
+        request = world.pending[asked] = world.bus.submit(asked, world.now)
         world.bus.next_frame()
         world.bus.frame_refused("no such speed", world.now)
         world.collect()
@@ -318,7 +318,7 @@ class QueueTests(SynchronousTestCase):
 
     def request(self, client: str, unit: int = 1) -> Pending:
         """A request."""
-        return ask(client, read(unit, 0), BusSettings().serial, math.inf)
+        return Pending(ask(client, read(unit, 0), BusSettings().serial, math.inf))
 
     def test_removing(self) -> None:
         """A removed request leaves no trace of its client."""
