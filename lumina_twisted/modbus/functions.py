@@ -79,7 +79,7 @@ class FunctionCode(IntEnum):
 UNKNOWN: Final = -1
 Buffer = bytes | bytearray
 Length = int | Callable[[Buffer, int], int]
-"""The length of a PDU, or what tells it from a buffer and a start."""
+"""The length of a PDU; or a function that tells it from a buffer and a start."""
 
 
 def _counted(at: int) -> Length:
@@ -102,7 +102,7 @@ def _diagnostics_request(buffer: Buffer, start: int) -> int:
 
 
 def _diagnostics_reply(buffer: Buffer, start: int) -> int:
-    """That of all sub-functions but 0, whose length only its request tells."""
+    """Sub-function 0 returns any data; only its request tells how much."""
     return 5
 
 
@@ -134,7 +134,7 @@ def _registers(pdu: bytes) -> int:
 
 
 def _records(pdu: bytes) -> int:
-    """What follows the last whole reference of an FC 20 is the device's to judge."""
+    """For FC 20. Bytes behind the last whole reference do not count: the device judges them."""
     return sum(2 + 2 * word(pdu, at) for at in range(7, len(pdu) - 1, 7))
 
 
@@ -239,11 +239,11 @@ READS_OF: Final[Mapping[Table, Function]] = {row.range_of: row for row in _ROWS 
 
 
 def function_of(pdu: Buffer, start: int = 0) -> Function | None:
-    """The row of the PDU at ``start``, a request or a normal reply; None if the table has none."""
-    code = pdu[start]
-    if code == FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT and len(pdu) > start + 1:
+    """The row of the PDU at ``start``, a request or a normal reply; None if the tables have none."""
+    function = FUNCTIONS.get(pdu[start])
+    if function is None and pdu[start] == FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT and len(pdu) > start + 1:
         return ENCAPSULATED.get(pdu[start + 1])
-    return FUNCTIONS.get(code)
+    return function
 
 
 def is_read(pdu: bytes) -> bool:
@@ -262,10 +262,8 @@ def request_length(buffer: Buffer, start: int = 0) -> int:
 
 
 def reply_length(buffer: Buffer, start: int = 0) -> int:
-    """Length of the reply PDU at ``start``; an exception is 2 bytes whatever its function code.
-
-    FC 8 is taken for the 5 bytes of all its sub-functions but 0, whose length only its request tells.
-    """
+    """Length of the reply PDU at ``start``; an exception has 2 bytes whatever its function code. FC 8 counts as 5
+    bytes, which is right for all its sub-functions but 0."""
     if buffer[start] & EXCEPTION_FLAG:
         return 2
     function = function_of(buffer, start)
@@ -281,8 +279,8 @@ def _without_row(buffer: Buffer, start: int) -> int:
 
 
 def is_request(pdu: bytes) -> bool:
-    """Whether a whole PDU can only be a request: its length is that of one, and not that of a reply. No reply holds
-    half a register, so a read of registers from address 0x0300 to 0x03FF is told from one of three bytes."""
+    """Whether a whole PDU can only be a request: its length is that of a request, and not that of a reply. No reply
+    holds half a register, so a read of registers from address 0x0300 to 0x03FF is no reply with three bytes."""
     if request_length(pdu) != len(pdu):
         return False
     if reply_length(pdu) != len(pdu):
