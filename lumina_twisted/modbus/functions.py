@@ -126,11 +126,11 @@ def _identification_reply(buffer: Buffer, start: int) -> int:
 
 
 def _bits(pdu: bytes) -> int:
-    return (word(pdu, 3) + 7) // 8
+    return ((pdu[3] << 8 | pdu[4]) + 7) // 8
 
 
 def _registers(pdu: bytes) -> int:
-    return 2 * word(pdu, 3)
+    return 2 * (pdu[3] << 8 | pdu[4])
 
 
 def _records(pdu: bytes) -> int:
@@ -289,35 +289,24 @@ def is_request(pdu: bytes) -> bool:
     return function is not None and function.range_of is not None and not function.is_bits and pdu[1] % 2 == 1
 
 
-def expected_reply_length(pdu: bytes) -> int:
-    """Length of the normal reply PDU to a whole request PDU; 0 when only the reply's own bytes tell it,
-    :data:`UNKNOWN` when nothing does.
+def expected_reply(pdu: bytes) -> tuple[int, bytes | None]:
+    """What a whole request PDU tells of its normal reply: the length, and the first bytes.
 
-    A quantity that no reply can hold gives 2, the length of the exception that is its only answer.
+    :return: the length, 0 if only the reply's own bytes tell it, :data:`UNKNOWN` if nothing does; and the bytes. For
+        a quantity that no reply can hold the length is 2, that of the exception which is the only answer, and the bytes
+        are None.
     """
     function = function_of(pdu)
     if function is None:
-        return UNKNOWN
+        return UNKNOWN, pdu[:1]
     if function.byte_count is not None:
         count = function.byte_count(pdu)
-        return 2 if count > 255 else 2 + count
+        return (2 + count, bytes((pdu[0], count))) if count <= 255 else (2, None)
+    head = pdu[: function.repeats]
     if function.is_as_long:
-        return len(pdu)
-    return function.reply if isinstance(function.reply, int) else 0
-
-
-def reply_head(pdu: bytes) -> bytes | None:
-    """The first bytes of a normal reply, as far as its whole request PDU determines them; None if no reply can hold
-    what is asked."""
-    function = function_of(pdu)
-    if function is None:
-        return pdu[:1]
-    if function.byte_count is not None:
-        count = function.byte_count(pdu)
-        return bytes((pdu[0], count)) if count <= 255 else None
-    if pdu[0] == FunctionCode.DIAGNOSTICS and not any(pdu[1:_SUB_FUNCTION]):
-        return pdu  # the sub-function that returns the request's data
-    return pdu[: function.repeats]
+        returns_data = pdu[0] == FunctionCode.DIAGNOSTICS and not any(pdu[1:_SUB_FUNCTION])
+        return len(pdu), pdu if returns_data else head
+    return (function.reply if isinstance(function.reply, int) else 0), head
 
 
 def accesses(pdu: bytes) -> tuple[Access, ...]:

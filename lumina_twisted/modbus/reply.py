@@ -15,8 +15,7 @@ from lumina_twisted.modbus.functions import (
     MAX_PDU,
     UNKNOWN,
     Buffer,
-    expected_reply_length,
-    reply_head,
+    expected_reply,
     reply_length,
 )
 
@@ -84,8 +83,8 @@ class ReplyPattern:
         self.unit = unit
         self.hint = hint
         self._exception_code = pdu[0] | EXCEPTION_FLAG
-        self.length = length = expected_reply_length(pdu)
-        head = reply_head(pdu)
+        length, head = expected_reply(pdu)
+        self.length = length
         self.head = None if head is None else bytes((unit,)) + head
         returned = head[1:] if pdu[0] == 8 and head is not None else b""
         self.shape = Shape(unit, pdu[0], max(length, 0), returned)
