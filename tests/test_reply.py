@@ -8,9 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import FrameError
 from lumina_twisted.framing.crc import append_crc
-from lumina_twisted.framing.rtu import Decoder, check_request_frame, encode_adu
+from lumina_twisted.framing.rtu import EXCEPTION_RTU_ADU, Decoder, check_request_frame, encode_adu
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.functions import EXCEPTION_RTU_ADU, Buffer, FunctionCode
+from lumina_twisted.modbus.functions import Buffer, FunctionCode
 from lumina_twisted.modbus.reply import AT_SILENCE, NO_MATCH, ReplyPattern, Shape, WholeMessage, reply_pattern
 from tests.golden import GOLDEN, UNIT, pattern_of, whole
 from tests.strategies import QUICK, REQUESTS

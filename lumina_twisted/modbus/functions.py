@@ -24,12 +24,6 @@ from lumina_twisted.modbus.access import ADDRESSES, Access, AccessesOf, Table, w
 
 MAX_PDU: Final = 253
 """Bytes of the longest PDU (APP section 4.1)."""
-MAX_RTU_ADU: Final = 256
-"""Bytes of the longest RTU frame: unit, PDU, CRC (SER section 2.5.1)."""
-MIN_RTU_ADU: Final = 4
-"""Bytes of the shortest RTU frame: unit, function code, CRC."""
-EXCEPTION_RTU_ADU: Final = 5
-"""Bytes of an exception reply's RTU frame: unit, function code + 0x80, exception code, CRC."""
 EXCEPTION_FLAG: Final = 0x80
 """Set in the function code of an exception reply (APP section 7)."""
 BROADCAST: Final = 0

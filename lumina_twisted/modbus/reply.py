@@ -42,6 +42,7 @@ class Shape(NamedTuple):
 class Pattern(Protocol):
     """A message that somebody waits for."""
 
+    unit: int
     hint: int
     """Bytes of its PDU as somebody guesses it, where only silence ends it; else 0."""
 
@@ -50,20 +51,30 @@ class Pattern(Protocol):
         to tell, :data:`AT_SILENCE` if only silence ends it."""
         ...
 
+    def fits(self, pdu: bytes) -> bool:
+        """Whether a whole PDU of its unit has its form."""
+        ...
+
 
 class WholeMessage:
     """The pattern of one exact message, such as the echo of our own."""
 
-    __slots__ = ("_bytes", "hint")
+    __slots__ = ("_pdu", "_whole", "hint", "unit")
 
     def __init__(self, unit: int, pdu: bytes) -> None:
-        self._bytes = bytes((unit,)) + pdu
+        self.unit = unit
+        self._pdu = pdu
+        self._whole = bytes((unit,)) + pdu
         self.hint = 0
 
     def measure(self, buffer: Buffer, start: int) -> int:
         """See :class:`Pattern`."""
-        whole = self._bytes
+        whole = self._whole
         return len(whole) if whole.startswith(buffer[start : start + len(whole)]) else NO_MATCH
+
+    def fits(self, pdu: bytes) -> bool:
+        """See :class:`Pattern`."""
+        return pdu == self._pdu
 
 
 class ReplyPattern:

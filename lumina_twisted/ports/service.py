@@ -29,7 +29,7 @@ from lumina_twisted.ports.interfaces import HealthObserver, PortDescription, Sam
 from lumina_twisted.ports.noise import NoiseTimer
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.socket import Link, SocketEndpoint
+from lumina_twisted.ports.socket import Link, SocketEndpoint, framing_of
 from lumina_twisted.ports.telling import PortTeller
 from lumina_twisted.ports.write_log import WriteLog
 from lumina_twisted.priority import lane_of
@@ -70,9 +70,9 @@ class PortService(Service):
         self._reactor = reactor
         self._tell = PortTeller(name)
         self._writes = WriteLog(name)
-        framing = "" if self._address is None else self._address.framing
+        self._framing = framing_of(self._address, settings.zero_ids)
         self._bus = Bus(
-            settings, name, over_stream=framing == "rtu", is_numbered=framing == "modbus",
+            settings, name, framing=self._framing,
             renews_after_silence=settings.zero_ids, monitor=monitor, analytics=analytics,
         )
         self._state = "it has not been opened yet"
@@ -95,7 +95,7 @@ class PortService(Service):
     def _make_endpoint(self, twin: Callable[[], str]) -> SerialEndpoint | SocketEndpoint | DialInEndpoint:
         if self._address is None:
             return SerialEndpoint(self._reactor, self.settings, twin)
-        link = Link(self._address, self._protocol, self.settings.zero_ids)
+        link = Link(self._address, self._framing)
         if self._address.listens:
             return DialInEndpoint(self._reactor, link, self._protocol.unavailable)
         return SocketEndpoint(self._reactor, link)
