@@ -1,13 +1,13 @@
 """The line protocol, floor 0: the lines that clients send, and the one answer that each of them gets.
 
-A command is ``id:device_type:port:baudrate:hex:response_length[:timeout[:key=value…]]``. What the grammar refuses it
-refuses in a sentence for the person who typed the line, and with the id by which a program finds its answer.
+A command is ``id:device_type:port:baudrate:hex:response_length[:timeout[:key=value…]]``. A line that is no command
+raises an error with a sentence for the person who typed it, and with the id by which a program finds its answer.
 
 An answer has one of two dialects. ``v2`` is what clients since 2025-01 read: ``id:HEX:seconds.4f`` and
 ``id:ERROR:reason:seconds.6f``. ``v1`` is for those before: ``id:hex``, and the words ``TIMEOUT`` and ``MISMATCH``
 instead of reasons, for any other word is lost on them. Both readers take a colon for the next field; one of them reads
 256 bytes at a time and loses a line that is longer. Hence a reason has no colon, no error is longer than that, and the
-hex has no blanks unless asked for.
+hex has no blanks unless configured.
 """
 
 

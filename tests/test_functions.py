@@ -1,4 +1,4 @@
-"""The table of function codes: lengths told from the first bytes of a PDU, both ways."""
+"""The table of function codes: its rows, and the lengths of PDUs by their first bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.golden import EXCEPTION_PDU, GOLDEN
 from tests.strategies import QUICK, REPLIES, REQUESTS
 
 NEEDED_BY_REQUESTS = {8: 3, 15: 6, 16: 6, 20: 2, 21: 2, 23: 10, 43: 2}
-"""Bytes of a request that must be there before its length can be told; 1 for all others."""
+"""Bytes of a request that determine its length; 1 for all others."""
 NEEDED_BY_REPLIES = {1: 2, 2: 2, 3: 2, 4: 2, 12: 2, 17: 2, 20: 2, 21: 2, 23: 2, 24: 3}
 
 
@@ -83,7 +83,7 @@ class ReplyLengthTests(SynchronousTestCase):
     def test_not_before_it_can_be_told(self) -> None:
         for one in GOLDEN:
             code = one.reply_pdu[0]
-            # The list of objects is walked: the length of the last one is told by the byte before its text.
+            # The list of objects is walked: the byte before the text of the last one is its length.
             needed = len(one.reply_pdu) - len("V2.11") if code == 43 else NEEDED_BY_REPLIES.get(code, 1)
             for size in range(1, needed):
                 self.assertEqual(reply_length(one.reply_pdu[:size]), 0, one.reply)
@@ -112,9 +112,9 @@ class ReplyLengthTests(SynchronousTestCase):
     @QUICK
     @given(st.binary(min_size=1, max_size=300), st.integers(0, 10))
     def test_any_bytes(self, data: bytes, start: int) -> None:
-        """A length, or none yet, or none ever; nothing is raised."""
-        for told in (request_length, reply_length):
-            self.assertGreaterEqual(told(bytes(start) + data, start), UNKNOWN)
+        """A length, or 0, or UNKNOWN; nothing is raised."""
+        for length_of in (request_length, reply_length):
+            self.assertGreaterEqual(length_of(bytes(start) + data, start), UNKNOWN)
 
 
 class ExpectedReplyLengthTests(SynchronousTestCase):
@@ -158,7 +158,7 @@ class ExpectedReplyLengthTests(SynchronousTestCase):
 
 
 class TableTests(SynchronousTestCase):
-    """What the rows say, and who has them."""
+    """What the rows say, and that each function has one."""
 
     def having(self, is_so: Callable[[Function], object]) -> set[int]:
         """The codes of the rows of which it is so."""

@@ -43,7 +43,7 @@ class AcceptedTests(SynchronousTestCase):
             self.assertEqual(measured(pattern, b"junk" + one.reply_frame, 4), len(one.reply_frame), one.reply)
 
     def test_begun(self) -> None:
-        """Too few bytes to tell are no refusal."""
+        """Too few bytes are no refusal."""
         for one in GOLDEN:
             pattern = pattern_of(one.request_frame)
             for size in range(1, len(one.reply_frame)):
@@ -86,7 +86,7 @@ class RefusedTests(SynchronousTestCase):
                     self.assertEqual(measured(pattern, frame), NO_MATCH, f"{one.reply} with byte {at} changed")
 
     def test_no_other_byte_is_judged(self) -> None:
-        """Values are the device's affair. (FC 24 and 43 tell their length further on.)"""
+        """Any values are accepted. (FC 24 and 43 have their length further on.)"""
         for one in GOLDEN:
             if one.reply_pdu[0] in (12, 17, 24, 43):
                 continue

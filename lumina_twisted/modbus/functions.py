@@ -5,9 +5,9 @@ A new function is a row in :data:`_ROWS`, or in :data:`ENCAPSULATED` for a MEI t
 Application Protocol V1.1b3 (APP); SER is Modbus over Serial Line V1.02.
 
 A frame on a serial line carries no length of its own, and a pause is a poor mark of its end (USB adapters pause for
-16 ms), so the function code decides. Functions that tell a length look at ``buffer[start:]``, which begins with the
-function code. They return the length of the PDU; 0 while more bytes are needed to tell; :data:`UNKNOWN` if nothing
-tells.
+16 ms), so the function code determines it. The functions that return the length of a PDU look at ``buffer[start:]``,
+which begins with the function code. They return 0 while they need more bytes, and :data:`UNKNOWN` if the bytes never
+determine the length.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class FunctionCode(IntEnum):
     ENCAPSULATED_INTERFACE_TRANSPORT = 43
 
 
-# -- how a length is told --------------------------------------------------------------------------------------------
+# -- the length of a PDU ---------------------------------------------------------------------------------------------
 
 UNKNOWN: Final = -1
 Buffer = bytes | bytearray
 Length = int | Callable[[Buffer, int], int]
-"""The length of a PDU; or a function that tells it from a buffer and a start."""
+"""The length of a PDU; or a function that finds it, from a buffer and a start."""
 
 
 def _counted(at: int) -> Length:
@@ -96,7 +96,7 @@ def _diagnostics_request(buffer: Buffer, start: int) -> int:
 
 
 def _diagnostics_reply(buffer: Buffer, start: int) -> int:
-    """Sub-function 0 returns any data; only its request tells how much."""
+    """Right for all sub-functions but 0, which returns as many bytes as its request has."""
     return 5
 
 
@@ -116,7 +116,7 @@ def _identification_reply(buffer: Buffer, start: int) -> int:
     return at - start
 
 
-# -- what a request tells of its reply -------------------------------------------------------------------------------
+# -- the byte count of a reply, from its request ---------------------------------------------------------------------
 
 
 def _bits(pdu: bytes) -> int:
@@ -149,7 +149,7 @@ class Function:
     :param range_of: the table of which it reads a range of up to ``most`` entries, and does nothing else.
     :param byte_count: the byte count that the reply to a whole request must have; None where the request does not say.
     :param repeats: how many bytes of a request the normal reply begins with; the function code is one.
-    :param is_as_long: whether the reply is as long as the request, whatever that is.
+    :param is_as_long: whether the reply is as long as the request, whose length varies.
     """
 
     code: FunctionCode
@@ -284,11 +284,11 @@ def is_request(pdu: bytes) -> bool:
 
 
 def expected_reply(pdu: bytes) -> tuple[int, bytes | None]:
-    """What a whole request PDU tells of its normal reply: the length, and the first bytes.
+    """The normal reply, as far as a whole request PDU determines it: its length, and its first bytes.
 
-    :return: the length, 0 if only the reply's own bytes tell it, :data:`UNKNOWN` if nothing does; and the bytes. For
-        a quantity that no reply can hold the length is 2, that of the exception which is the only answer, and the bytes
-        are None.
+    :return: the length, 0 if it depends on the reply's own bytes, :data:`UNKNOWN` if nothing determines it; and the
+        bytes. For a quantity that no reply can hold, the length is 2, that of the exception which is the only answer,
+        and the bytes are None.
     """
     function = function_of(pdu)
     if function is None:

@@ -1,8 +1,8 @@
 """What a client of the value lines may ask, and the lines that say it: ``[@TAG ]WORD [ARGUMENTS]``. Floor 0.
 
 A line is UTF-8 without control characters but tabs. Words are taken in any case; arguments are split as a shell does,
-so that a text with blanks stands in quotes. What the grammar refuses it refuses in a sentence for the person who typed
-the line, and with the tag by which a program finds its answer.
+so that a text with blanks stands in quotes. A line that is no command raises an error with a sentence for the person
+who typed it, and with the tag by which a program finds its answer.
 """
 
 from __future__ import annotations
