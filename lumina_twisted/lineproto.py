@@ -25,6 +25,12 @@ from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.modbus.settings import Parity
 from lumina_twisted.priority import MAX_AGE, PRIORITIES, Priority
 
+__all__ = [
+    "MAX_BAUDRATE", "MAX_ERROR_LINE", "MAX_LINE", "MAX_TIMEOUT", "MIN_TIMEOUT", "PING", "Answer", "Command", "Dialect",
+    "HexStyle", "command_id_of", "format_command", "format_error", "format_reply", "parse_answer", "parse_command",
+    "reason_of",
+]
+
 # -- commands --------------------------------------------------------------------------------------------------------
 
 PING: Final = b"FF:F0:AA:AF"
