@@ -20,13 +20,14 @@ from lumina_twisted.errors import IllegalDataValue, OutcomeUnknown, PortClosed
 from lumina_twisted.framing.mbap import encode_adu as mbap
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.frontends.gateway import Gateway, GatewayOptions
-from lumina_twisted.frontends.rtu import Program, RtuOptions
+from lumina_twisted.frontends.listener import OpenRequests
+from lumina_twisted.frontends.rtu.program import Program, RtuOptions
 from lumina_twisted.log.folding import Folding
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports.port_log import WriteLog
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.write_log import WriteLog
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.testing import MemoryListener, MemoryPorts
 from tests.devices.test_plant import a_point
@@ -179,7 +180,7 @@ class Fronts(LogCase):
         program = Program(
             Caller("the program at /dev/ttyV0"),
             Gateway(GatewayOptions(), 5.0, MemoryPorts(self.port)),  # type: ignore[arg-type]
-            RtuOptions(), self.clock, Logger(), send=[].append, begins_anew=bool, pending=set(),
+            RtuOptions(), self.clock, Logger(), send=[].append, begins_anew=bool, pending=OpenRequests(Logger(), print),
         )
         program.receive(encode_adu(3, WRITE))
         for _ in range(50):

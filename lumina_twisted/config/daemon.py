@@ -21,8 +21,8 @@ from lumina_twisted.config.process import Operator, collect_less, exit_with_fail
 from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.config.systemd import Notifier, Report
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.listener import LINGER
+from lumina_twisted.frontends.plugin import Context
 from lumina_twisted.ports.pool import PortPool
 
 if TYPE_CHECKING:

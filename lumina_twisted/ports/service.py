@@ -27,11 +27,10 @@ from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.endpoint import SerialEndpoint
 from lumina_twisted.ports.interfaces import HealthObserver, PortDescription, SampleObserver
 from lumina_twisted.ports.noise import NoiseTimer
+from lumina_twisted.ports.port_log import PortTeller, WriteLog
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import Link, SocketEndpoint
-from lumina_twisted.ports.telling import PortTeller
-from lumina_twisted.ports.write_log import WriteLog
 from lumina_twisted.priority import lane_of
 from lumina_twisted.reconnecting import Connections, Reconnecting
 from lumina_twisted.statistics.monitor import PerformanceMonitor

@@ -41,8 +41,7 @@ from zope.interface import implementer
 from lumina_twisted.errors import ConfigError, FrameError, PortError
 from lumina_twisted.framing.numbered import Heard, Numbers, ReplyStream
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.ports.address import SocketAddress, socket_address
-from lumina_twisted.ports.peer import peer_of
+from lumina_twisted.ports.address import SocketAddress, peer_of, socket_address
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds until an attempt to connect is given up."""

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.errors import IllegalFunction, OutcomeUnknown, QueueFull, RequestError, ResponseTimeout
-from lumina_twisted.frontends.line import LineFactory, LineOptions, LineProtocol
+from lumina_twisted.frontends.line.client import LineFactory, LineOptions, LineProtocol
 from lumina_twisted.frontends.listener import LINGER
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.schema import structure, structure_text

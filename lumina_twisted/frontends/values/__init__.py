@@ -1,0 +1,1 @@
+"""The value front-end, floor 4 (S1)."""
