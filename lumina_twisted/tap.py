@@ -11,12 +11,11 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from lumina_twisted import __version__
-from lumina_twisted.config import early  # noqa: F401 - it takes over the signals; all that follows takes a while
+from lumina_twisted.config import process  # noqa: F401 - it notes signals; all that follows takes a while
 from lumina_twisted.config.compose import DEFAULT_FILE, DEMO_LISTENER, Given, compose, file_used
 from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.daemon import Daemon
-from lumina_twisted.config.logs import DaemonLog
-from lumina_twisted.config.process import Operator
+from lumina_twisted.config.reporting import DaemonLog, Operator
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import tcp_address
 from lumina_twisted.text import close_to, shown
@@ -42,14 +41,10 @@ class Options(usage.Options):
     def __init__(self) -> None:
         super().__init__()
         self.configuration: Configuration | None = None
-        self._ports: list[str] = []
-        self._listeners: list[str] = []
-        self._limits: list[str] = []
-        self._log: list[str] = []
-        self._values: list[str] = []
+        self._given: dict[str, list[str]] = {key: [] for key in ("ports", "listeners", "limits", "log", "values")}
 
     def parseOptions(self, options: Any = None) -> None:
-        """Takes the words of the command line.
+        """Takes the arguments of the command line.
 
         :raises SystemExit: with status 2, after a sentence, if they cannot be understood; twistd itself would print
             all its options and report success.
@@ -67,7 +62,7 @@ class Options(usage.Options):
         return f"; did you mean --{near}?" if near else ""
 
     def parseArgs(self, *words: str) -> None:
-        """Refuses words that belong to no option."""
+        """Refuses arguments that belong to no option."""
         if words:
             raise usage.UsageError(f"{words[0]!r} belongs to no option")
 
@@ -79,35 +74,32 @@ class Options(usage.Options):
     def opt_port(self, text: str) -> None:
         """a serial port, [NAME=]PATH[:key=value]..., such as boiler=/dev/ttyUSB0:baudrate=19200:timeout=0.3; every
         setting of a port can stand there, and a colon in a path is \\:"""
-        self._ports.append(text)
+        self._given["ports"].append(text)
 
     def opt_listen(self, text: str) -> None:
         """a listener, PROTOCOL[,option=value]...=ENDPOINT, such as line=tcp:8888:interface=127.0.0.1 or
         line,dialect=v1,port=boiler=tcp:8889:interface=127.0.0.1"""
-        self._listeners.append(text)
+        self._given["listeners"].append(text)
 
     def opt_limit(self, text: str) -> None:
         """a bound of the service, KEY=VALUE, such as open_ports=100"""
-        self._limits.append(text)
+        self._given["limits"].append(text)
 
     def opt_log(self, text: str) -> None:
         """what is logged and where to, KEY=VALUE, such as directory=/var/log/lumina, level=warn, console=json or
         levels.port.boiler=debug"""
-        self._log.append(text)
+        self._given["log"].append(text)
 
     def opt_values(self, text: str) -> None:
         """how values of devices are read and kept, KEY=VALUE, such as poll_share=0.3 or database=/var/lib/lumina.db"""
-        self._values.append(text)
+        self._given["values"].append(text)
 
     def postOptions(self) -> None:
         """Makes one checked configuration of everything.
 
         :raises SystemExit: with status 2, after the faults have been printed; with 0 after the result of ``--check``.
         """
-        given = Given(
-            file=self["config"] or "", ports=self._ports, listeners=self._listeners, limits=self._limits,
-            log=self._log, values=self._values, demo=bool(self["demo"]),
-        )
+        given = Given(file=self["config"] or "", demo=bool(self["demo"]), **self._given)
         try:
             self.configuration = compose(given)
         except ConfigError as error:
@@ -118,7 +110,7 @@ class Options(usage.Options):
 
 
 def _where_from(given: Given) -> list[str]:
-    """Nobody named the file, and may not know of it."""
+    """A hint for an operator who named no file, and may not know of it."""
     file = file_used(given)
     return [f"this was read from {file}, because no option says what to serve"] if file and not given.file else []
 
@@ -140,26 +132,22 @@ def makeService(options: Options) -> IService:
     log = None if _logs_itself(options) else DaemonLog(configuration.log, reactor)
     if not options["demo"]:
         return Daemon(configuration, reactor, operator=operator, log=log)
-    from lumina_twisted.config.demo import DemoService
-    from lumina_twisted.config.demo_hints import hints
+    from lumina_twisted.config.demo import DemoService, hints
     from lumina_twisted.config.descriptions import with_lines_of_devices
 
     demo = DemoService(reactor)
     ports = with_lines_of_devices({**demo.ports, **configuration.ports}, configuration.devices)
     whole = attrs.evolve(configuration, ports=ports)
     lines = _where(configuration, "line") or ("127.0.0.1", 8888)
-    told = hints(lines, _where(configuration, "values"), _has_demo_listener(configuration))
-    return Daemon(whole, reactor, also=(demo,), hints=told, operator=operator, log=log)
+    has_modbus = any(DEMO_LISTENER.endswith(f"={one.endpoint}") for one in configuration.listeners)
+    text = hints(lines, _where(configuration, "values"), has_modbus)
+    return Daemon(whole, reactor, also=(demo,), hints=text, operator=operator, log=log)
 
 
 def _where(configuration: Configuration, protocol: str) -> tuple[str, int] | None:
     """Where the first listener of a protocol can be reached over TCP, if any can."""
     addresses = (tcp_address(one.endpoint) for one in configuration.listeners if one.protocol == protocol)
     return next(filter(None, addresses), None)
-
-
-def _has_demo_listener(configuration: Configuration) -> bool:
-    return any(DEMO_LISTENER.endswith(f"={one.endpoint}") for one in configuration.listeners)
 
 
 def _logs_itself(options: Options) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.rtu import OVERHEAD, Decoded, encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu import FileRecord, RecordReference, Reply, Request
+from lumina_twisted.modbus.reply import Pattern, ReplyPattern
 
 UNIT = 0x11
 
@@ -33,6 +34,24 @@ class Golden:
     def reply_frame(self) -> bytes:
         """The RTU frame of the reply."""
         return encode_adu(UNIT, self.reply_pdu)
+
+
+def pattern_of(frame: bytes, hint: int = 0) -> ReplyPattern:
+    """The pattern of the reply to an RTU frame.
+
+    :param hint: bytes of the reply's RTU frame, as somebody guesses it.
+    """
+    return ReplyPattern(frame[0], frame[1:-2], max(0, hint - OVERHEAD))
+
+
+def decoded(frame: bytes, pattern: Pattern | None) -> Decoded:
+    """What the decoder says of an RTU frame that it found."""
+    return Decoded(frame[0], frame[1:-2], len(frame), pattern)
+
+
+def whole(found: Decoded) -> bytes:
+    """The RTU frame that the decoder found."""
+    return encode_adu(found.unit, found.pdu)
 
 
 def bits(text: str) -> tuple[bool, ...]:

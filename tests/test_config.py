@@ -23,7 +23,7 @@ from lumina_twisted.config.compose import DEFAULT_FILE, DEMO_PORTS, Given, compo
 from lumina_twisted.config.configuration import Configuration, Draft
 from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, front_ends, listener_class
 from lumina_twisted.config.reference import OTHERS, reference
-from lumina_twisted.config.toml_file import add_document
+from lumina_twisted.config.sources import add_document
 from lumina_twisted.devices.describe.settings import DeviceSettings, PointSettings, ProfileSettings, ValuesSettings
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends import endpoints

@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.errors import FrameError
 from lumina_twisted.framing import rtu
 from lumina_twisted.framing.crc import append_crc
-from lumina_twisted.framing.rtu import Decoded, Decoder, decode_adu, encode_adu
+from lumina_twisted.framing.rtu import OVERHEAD, Decoder, decode_adu, encode_adu
 from lumina_twisted.modbus.functions import Buffer
 from lumina_twisted.modbus.reply import ReplyPattern
-from tests.golden import GOLDEN, UNIT
+from tests.golden import GOLDEN, UNIT, decoded, pattern_of, whole
 
 REQUEST = encode_adu(UNIT, bytes.fromhex("03 0000 0032"))
 REPLY = encode_adu(UNIT, b"\x03\x64" + bytes(100))
@@ -32,6 +32,11 @@ class CountedPattern(ReplyPattern):
         """Counts, and asks the real one."""
         self.asked += 1
         return super().measure(buffer, start)
+
+
+def counted(frame: bytes, hint: int = 0) -> CountedPattern:
+    """The pattern of the reply to an RTU frame."""
+    return CountedPattern(frame[0], frame[1:-2], max(0, hint - OVERHEAD))
 
 
 class WorkTests(SynchronousTestCase):
@@ -61,7 +66,7 @@ class WorkTests(SynchronousTestCase):
         noise = random.Random(3).randbytes(self.LENGTH)
         for junk in (noise, b"\0", b"\xff", bytes((UNIT,)), REPLY[:3], REPLY[:2], EXCEPTION[:2], REPLY[:20]):
             for size in (1, 7, 100):
-                glances, summed = self.flood(junk, size, CountedPattern(REQUEST))
+                glances, summed = self.flood(junk, size, counted(REQUEST))
                 self.assertLessEqual(glances, 3, (junk[:20], size))
                 self.assertLessEqual(summed, 105, (junk[:20], size))
 
@@ -70,7 +75,7 @@ class WorkTests(SynchronousTestCase):
         for junk in (UNKNOWN_REPLY[:2], UNKNOWN_REPLY[:2] + bytes(500), UNKNOWN_REPLY[:2] + bytes((UNIT,)) * 500):
             for size in (1, 7, 100):
                 for hint in (0, 9):
-                    glances, _ = self.flood(junk, size, CountedPattern(UNKNOWN_REQUEST, hint))
+                    glances, _ = self.flood(junk, size, counted(UNKNOWN_REQUEST, hint))
                     self.assertLessEqual(glances, 5, (junk[:5], size, hint))
 
 
@@ -78,11 +83,11 @@ class HintTests(SynchronousTestCase):
     """The length that a caller guessed ends an unknown function's reply however it comes."""
 
     def found(self, pieces: list[bytes], hint: int) -> list[bytes]:
-        decoder, patterns, frames = Decoder(), (ReplyPattern(UNKNOWN_REQUEST, hint),), []
+        decoder, patterns, frames = Decoder(), (pattern_of(UNKNOWN_REQUEST, hint),), []
         for piece in pieces:
             decoder.receive(piece)
             if decoded := decoder.next_frame(patterns):
-                frames.append(decoded.frame)
+                frames.append(whole(decoded))
         return frames
 
     def test_in_pieces(self) -> None:
@@ -112,34 +117,34 @@ class PatternsTests(SynchronousTestCase):
         decoder = Decoder()
         decoder.receive(b"\xff\xff" + REPLY)
         self.assertIsNone(decoder.next_frame(()))
-        patterns = (ReplyPattern(REQUEST),)
-        self.assertEqual(decoder.next_frame(patterns), Decoded(REPLY, patterns[0]))
+        patterns = (pattern_of(REQUEST),)
+        self.assertEqual(decoder.next_frame(patterns), decoded(REPLY, patterns[0]))
 
     def test_lengths_that_no_frame_has(self) -> None:
         """A queue of 65,535 bytes: whatever follows its head is not held back for it."""
         (one,) = (one for one in GOLDEN if one.request_pdu[0] == 24)
-        decoder, patterns = Decoder(), (ReplyPattern(one.request_frame),)
+        decoder, patterns = Decoder(), (pattern_of(one.request_frame),)
         decoder.receive(one.reply_frame[:2] + b"\xff\xff" + one.reply_frame)
-        self.assertEqual(decoder.next_frame(patterns), Decoded(one.reply_frame, patterns[0]))
+        self.assertEqual(decoder.next_frame(patterns), decoded(one.reply_frame, patterns[0]))
 
     def test_the_longest_of_varying_length(self) -> None:
         """A server's id that fills the frame."""
-        patterns = (ReplyPattern(encode_adu(UNIT, b"\x11")),)
+        patterns = (pattern_of(encode_adu(UNIT, b"\x11")),)
         reply = encode_adu(UNIT, b"\x11\xfb" + bytes(251))
         decoder = Decoder()
         decoder.receive(b"\xff" + reply)
-        self.assertEqual(decoder.next_frame(patterns), Decoded(reply, patterns[0]))
+        self.assertEqual(decoder.next_frame(patterns), decoded(reply, patterns[0]))
 
     def test_a_head_across_the_bound(self) -> None:
         """Where the buffer was cut, what was not looked at yet still is."""
         for size in range(240, 290):
-            decoder, patterns = Decoder(), (ReplyPattern(REQUEST),)
+            decoder, patterns = Decoder(), (pattern_of(REQUEST),)
             decoder.receive(b"\xff" * size)
             self.assertIsNone(decoder.next_frame(patterns))
             decoder.receive(b"\xff" * 256 + REPLY[:50])
             self.assertIsNone(decoder.next_frame(patterns))
             decoder.receive(REPLY[50:])
-            self.assertEqual(decoder.next_frame(patterns), Decoded(REPLY, patterns[0]), size)
+            self.assertEqual(decoder.next_frame(patterns), decoded(REPLY, patterns[0]), size)
 
 
 class BegunTests(SynchronousTestCase):
@@ -147,7 +152,7 @@ class BegunTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.decoder = Decoder()
-        self.pattern = ReplyPattern(REQUEST)
+        self.pattern = pattern_of(REQUEST)
 
     def hear(self, data: bytes) -> bool:
         self.decoder.receive(data)
@@ -170,7 +175,7 @@ class BegunTests(SynchronousTestCase):
         """It came whole, with a wrong CRC, and none of it is left that could be its header."""
         self.assertTrue(self.hear(REPLY[:-1] + bytes((REPLY[-1] ^ 1,))))
         self.assertEqual(self.decoder.damaged, (self.pattern,))
-        self.assertFalse(self.decoder.begun(ReplyPattern(GOLDEN[0].request_frame)))
+        self.assertFalse(self.decoder.begun(pattern_of(GOLDEN[0].request_frame)))
         self.decoder.clear()
         self.assertEqual(self.decoder.damaged, ())
         self.assertFalse(self.decoder.begun(self.pattern))
@@ -190,19 +195,19 @@ class BurstTests(SynchronousTestCase):
         decoder = self.bounded()
         decoder.clear()
         decoder.receive(FOREIGN)
-        self.assertEqual(decoder.next_frame(()), Decoded(FOREIGN, None))
+        self.assertEqual(decoder.next_frame(()), decoded(FOREIGN, None))
 
     def test_a_frame_begins_one(self) -> None:
-        decoder, patterns = self.bounded(), (ReplyPattern(REQUEST),)
+        decoder, patterns = self.bounded(), (pattern_of(REQUEST),)
         decoder.receive(REPLY + FOREIGN)
-        self.assertEqual(decoder.next_frame(patterns), Decoded(REPLY, patterns[0]))
-        self.assertEqual(decoder.next_frame(patterns), Decoded(FOREIGN, None))
+        self.assertEqual(decoder.next_frame(patterns), decoded(REPLY, patterns[0]))
+        self.assertEqual(decoder.next_frame(patterns), decoded(FOREIGN, None))
 
     def test_an_unknown_one_too(self) -> None:
         decoder = self.bounded()
         decoder.clear()
         decoder.receive(UNKNOWN_REPLY)
-        self.assertEqual(decoder.end_of_burst(()), Decoded(UNKNOWN_REPLY, None))
+        self.assertEqual(decoder.end_of_burst(()), decoded(UNKNOWN_REPLY, None))
 
     def test_one_of_unknown_length_inside_a_flood_is_none(self) -> None:
         """Silence ends it with a good CRC, but nobody waits for it and it began no burst."""
@@ -220,13 +225,13 @@ class SizeTests(SynchronousTestCase):
         for length in (1, 253):
             pdu = bytes((0x41,)) * length
             self.assertEqual(decode_adu(encode_adu(UNIT, pdu)), (UNIT, pdu))
-            decoder, patterns = Decoder(), (ReplyPattern(UNKNOWN_REQUEST),)
+            decoder, patterns = Decoder(), (pattern_of(UNKNOWN_REQUEST),)
             decoder.receive(encode_adu(UNIT, pdu))
             self.assertIsNotNone(decoder.end_of_burst(patterns))
 
     def test_longer_is_none(self) -> None:
         """Not even if silence ends it with a good CRC."""
-        for patterns in ((), (ReplyPattern(UNKNOWN_REQUEST),)):
+        for patterns in ((), (pattern_of(UNKNOWN_REQUEST),)):
             decoder = Decoder()
             decoder.receive(append_crc(bytes((UNIT,)) + b"\x41" * 254))
             self.assertIsNone(decoder.next_frame(patterns))

@@ -247,7 +247,7 @@ class ListenerTests(DeviceConfigTests):
 
     def setUp(self) -> None:
         self.added: list[str] = []
-        self.patch(composing, "add_listen_word", lambda draft, word: self.added.append(word))
+        self.patch(composing, "add_listen_argument", lambda draft, word: self.added.append(word))
 
     def test_devices(self) -> None:
         self.made(PORT, a=HEATER + BOILER)

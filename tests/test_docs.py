@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.config.compose import DEMO_LISTENER
 from lumina_twisted.config.configuration import Draft
 from lumina_twisted.config.simulation import settings_from_data
-from lumina_twisted.config.toml_file import add_document
+from lumina_twisted.config.sources import add_document
 from lumina_twisted.tap import Options
 from tests.twistd_process import Client, Twistd, environment, free_tcp_port
 

@@ -15,7 +15,7 @@ from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.testing import MemoryPort
-from tests.bus.world import read, reply_to, write
+from tests.bus.world import read, reply_to, sample_of, write
 
 ME, YOU = Caller("me"), Caller("you")
 
@@ -58,7 +58,7 @@ class OpenPort(SynchronousTestCase):
         self.protocol.dataReceived(reply_to(self.terminal.frames[-1]))
 
     def listen(self, name: str) -> Any:
-        return self.port.listen(lambda sample: self.told.append((name, sample.request[3])))
+        return self.port.listen(lambda sample: self.told.append((name, sample.request[2])))
 
 
 class Listening(OpenPort):
@@ -69,7 +69,7 @@ class Listening(OpenPort):
         self.ask()
         self.answer()
         sample, ended = self.told
-        self.assertEqual(sample[:2], (read(1, 5), reply_to(read(1, 5))))
+        self.assertEqual(sample[:3], (1, READ, reply_to(read(1, 5))[1:-2]))
         self.assertEqual((sample.is_read, sample.is_proven, ended), (True, True, "ended"))
         self.assertAlmostEqual(sample.sampled_after, 1.0 + 8 * 11 / 115200)
 
@@ -106,7 +106,7 @@ class Listening(OpenPort):
         asks = [True]
 
         def asking(sample: Sample) -> None:
-            self.told.append(("a", sample.request[3]))
+            self.told.append(("a", sample.request[2]))
             if asks:
                 asks.pop()
                 self.ask(read(2, 9)[1:-2], 2, Caller("listener"))
@@ -117,7 +117,7 @@ class Listening(OpenPort):
         self.clock.pump([0.001] * 20)
         frame = self.terminal.frames[-1]
         self.protocol._bus.receive_data(reply_to(frame), self.clock.seconds())
-        self.protocol._bus.samples.told.append(Sample(read(1, 6), b"", 0.0, is_read=True))
+        self.protocol._bus.samples.told.append(sample_of(read(1, 6), b"", 0.0, is_read=True))
         self.protocol._pump()
         self.assertEqual(self.told, [("a", 5), ("b", 5), ("a", 6), ("b", 6), "ended"])
         self.clock.pump([0.001] * 5)
@@ -163,7 +163,7 @@ class InMemory(SynchronousTestCase):
     def test_replies(self) -> None:
         for pdu, is_reading in ((READ, True), (WRITE, False)):
             reply = self.successResultOf(self.ask(pdu))
-            self.assertEqual(self.told.pop(), Sample(encode_adu(1, pdu), reply, 7.0, is_reading))
+            self.assertEqual(self.told.pop(), sample_of(encode_adu(1, pdu), reply, 7.0, is_reading))
 
     def test_before_its_caller(self) -> None:
         ended = self.ask(READ, 2)
@@ -178,7 +178,7 @@ class InMemory(SynchronousTestCase):
         for outcome in (None, OutcomeUnknown("gone")):
             self.port.script = [outcome]
             self.failureResultOf(self.ask(WRITE), OutcomeUnknown)
-            self.assertEqual(self.told.pop(), Sample(write(1, 5), b"", 7.0, is_read=False, is_proven=False))
+            self.assertEqual(self.told.pop(), sample_of(write(1, 5), b"", 7.0, is_read=False, is_proven=False))
 
     def test_an_exception(self) -> None:
         self.failureResultOf(self.ask(read(1, 65535, 9)[1:-2]), ModbusException)
@@ -189,7 +189,7 @@ class InMemory(SynchronousTestCase):
     def test_a_broadcast(self) -> None:
         self.port.script = [b""]
         self.successResultOf(self.ask(WRITE, 0))
-        self.assertEqual(self.told, [Sample(write(0, 5), b"", 7.0, is_read=False, is_proven=False)])
+        self.assertEqual(self.told, [sample_of(write(0, 5), b"", 7.0, is_read=False, is_proven=False)])
 
     def test_its_caller_is_gone(self) -> None:
         ended = self.ask(READ, 2)
@@ -197,7 +197,7 @@ class InMemory(SynchronousTestCase):
         ended.addErrback(lambda failure: None)
         ended.cancel()
         asked.end(reply_to(read(2, 5)))
-        self.assertEqual([one.request for one in self.told], [read(2, 5)])
+        self.assertEqual([(one.unit, one.request) for one in self.told], [(2, READ)])
 
     def test_until_it_ends(self) -> None:
         self.end()

@@ -44,7 +44,7 @@ FAST = {"baudrate": 115200, "timeout": 0.2, "echo": "off", "retries": 0}
 
 
 class Programs:
-    """What is run in either world; each is given a folder with the terminals of three simulated buses."""
+    """Programs that run in either world. Each gets a folder with the terminals of three simulated buses."""
 
     folder: pathlib.Path
     buses: list[SimulatedBus]
@@ -91,7 +91,7 @@ class Programs:
         test.assertEqual(bus.heard[0].data, encode_adu(1, READ))
 
     async def speeds(self, test: Any) -> None:
-        """Of two connections to one port each asks at its own."""
+        """Two connections to one port have different speeds."""
         bus = self.bus("a")
         async with ConnectionPool(**{**FAST, "baudrate": 9600}) as pool:
             slow = await pool.get_connection(self.path("a"))
@@ -104,7 +104,7 @@ class Programs:
             test.assertEqual((slow.baudrate, fast.baudrate), (9600, 115200))
 
     async def bounded(self, test: Any) -> None:
-        """A port more than may be open waits until another is given back."""
+        """Beyond the limit a port waits until another one is given back."""
         for name in "abc":
             self.bus(name)
         async with ConnectionPool(2, **FAST) as pool:
@@ -149,7 +149,7 @@ class Programs:
                 await connection.close()
 
     async def cancelled(self, test: Any) -> None:
-        """Who does not wait any more leaves nothing behind."""
+        """A caller that was cancelled leaves nothing behind."""
         for name in "ab":
             self.bus(name)
         async with ConnectionPool(1, **FAST) as pool:
@@ -164,7 +164,7 @@ class Programs:
             test.assertTrue(two.is_open)
 
     async def given_back_when_done(self, test: Any) -> None:
-        """What it was asked before it was closed ends, and only then somebody else has its place."""
+        """A connection that is closed ends its open requests before another port gets its place."""
         for name in "ab":
             self.bus(name)
         async with ConnectionPool(1, **FAST) as pool:
@@ -190,7 +190,7 @@ class Programs:
             test.assertTrue(connection.is_open, "the one that failed takes no place")
 
     async def back_again(self, test: Any) -> None:
-        """A device that went: what is asked fails at once, and who waits for the port may ask as soon as it is open."""
+        """When a device is lost, requests fail at once; who waits for the port goes on as soon as it is open."""
         bus = self.bus("a")
         async with ConnectionPool(**FAST) as pool:
             connection = await pool.get_connection(self.path("a"))
@@ -204,7 +204,7 @@ class Programs:
             test.assertEqual(len(await connection.request(1, READ)), 9)
 
     async def back_elsewhere(self, test: Any) -> None:
-        """A link by which a device is always found, under another name since it was plugged in anew."""
+        """A symbolic link to a device that has another name since it was plugged in again."""
         for name in "ab":
             self.bus(name)
         link = pathlib.Path(self.path("by-id"))
@@ -223,7 +223,7 @@ class Programs:
             test.assertIs(same._port, connection._port)
 
     async def idle(self, test: Any) -> None:
-        """Its time is the test's."""
+        """A pool with the clock of the test."""
         self.bus("a")
         now = [1000.0]
         async with ConnectionPool(idle_close=60, now=lambda: now[0] + time.monotonic(), **FAST) as pool:
@@ -243,7 +243,7 @@ class Programs:
             test.assertEqual(len(await again.request(1, READ)), 9)
 
     async def rules(self, test: Any) -> None:
-        """A pool's ports are as the server's."""
+        """The ports of a pool have the settings of the server's ports."""
         self.bus("a")
         async with ConnectionPool(**FAST, deny=["write *"]) as pool:
             connection = await pool.get_connection(self.path("a"))
@@ -306,7 +306,7 @@ class InTwisted(TestCase, Programs):
         return deferLater(reactor, seconds)
 
     async def turn(self) -> None:
-        """What was begun has come as far as it can."""
+        """Runs until nothing more happens."""
 
 
     async def test_whoever_is_served_may_cancel_others(self) -> None:
@@ -375,7 +375,7 @@ class InAsyncio(SynchronousTestCase, Programs):
         self.run_program(program)
 
     def test_cancelled_when_it_was_made_already(self) -> None:
-        """Before its task knows: it goes back."""
+        """The connection goes back, for the task was cancelled before it got it."""
 
         async def program(_: object) -> None:
             for name in "ab":
@@ -472,7 +472,7 @@ class InAsyncio(SynchronousTestCase, Programs):
 
 
 class Wrong(SynchronousTestCase):
-    """What a pool cannot be."""
+    """Settings that a pool refuses."""
 
     def test_how_many(self) -> None:
         for most, why in ((0, "expected 1 to 10000, got 0"), ("3", "whole number"), (1.5, "whole number")):
@@ -482,7 +482,7 @@ class Wrong(SynchronousTestCase):
 
 
 class AtRunTime(SynchronousTestCase):
-    """Ports that a pool is given when it runs already."""
+    """Ports that are added to a running pool."""
 
     def test_one_more(self) -> None:
         clock = Clock()
@@ -500,7 +500,7 @@ class AtRunTime(SynchronousTestCase):
 
 
 def _add_tests() -> None:
-    """Each program is a test of either world."""
+    """Makes a test of each program in each world."""
     for name in PROGRAMS:
         program: Any = getattr(Programs, name)
 

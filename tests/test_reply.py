@@ -8,11 +8,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import FrameError
 from lumina_twisted.framing.crc import append_crc
-from lumina_twisted.framing.rtu import AT_SILENCE, NO_MATCH, WholeFrame, check_request_frame, encode_adu
+from lumina_twisted.framing.rtu import Decoder, check_request_frame, encode_adu
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.functions import EXCEPTION_RTU_ADU, FunctionCode
-from lumina_twisted.modbus.reply import ReplyPattern, Shape, reply_pattern
-from tests.golden import GOLDEN, UNIT
+from lumina_twisted.modbus.functions import EXCEPTION_RTU_ADU, Buffer, FunctionCode
+from lumina_twisted.modbus.reply import AT_SILENCE, NO_MATCH, ReplyPattern, Shape, WholeMessage, reply_pattern
+from tests.golden import GOLDEN, UNIT, pattern_of, whole
 from tests.strategies import QUICK, REQUESTS
 
 DETERMINED = {
@@ -24,7 +24,13 @@ DETERMINED = {
 
 def asked(request: pdu.Request, hint: int = 0) -> ReplyPattern:
     """The pattern of what a request's reply looks like."""
-    return ReplyPattern(encode_adu(UNIT, request.encode()), hint)
+    return pattern_of(encode_adu(UNIT, request.encode()), hint)
+
+
+def measured(pattern: ReplyPattern, buffer: Buffer, start: int = 0) -> int:
+    """What the pattern says of the bytes, in bytes of an RTU frame."""
+    length = pattern.measure(buffer, start)
+    return length + 2 if 0 < length < AT_SILENCE else length
 
 
 class AcceptedTests(SynchronousTestCase):
@@ -32,39 +38,39 @@ class AcceptedTests(SynchronousTestCase):
 
     def test_golden(self) -> None:
         for one in GOLDEN:
-            pattern = ReplyPattern(one.request_frame)
-            self.assertEqual(pattern.measure(one.reply_frame, 0), len(one.reply_frame), one.reply)
-            self.assertEqual(pattern.measure(b"junk" + one.reply_frame, 4), len(one.reply_frame), one.reply)
+            pattern = pattern_of(one.request_frame)
+            self.assertEqual(measured(pattern, one.reply_frame), len(one.reply_frame), one.reply)
+            self.assertEqual(measured(pattern, b"junk" + one.reply_frame, 4), len(one.reply_frame), one.reply)
 
     def test_begun(self) -> None:
         """Too few bytes to tell are no refusal."""
         for one in GOLDEN:
-            pattern = ReplyPattern(one.request_frame)
+            pattern = pattern_of(one.request_frame)
             for size in range(1, len(one.reply_frame)):
-                self.assertIn(pattern.measure(one.reply_frame[:size], 0), (0, len(one.reply_frame)), one.reply)
+                self.assertIn(measured(pattern, one.reply_frame[:size]), (0, len(one.reply_frame)), one.reply)
 
     def test_exceptions(self) -> None:
         for one in GOLDEN:
-            pattern = ReplyPattern(one.request_frame)
+            pattern = pattern_of(one.request_frame)
             frame = encode_adu(UNIT, pdu.ExceptionReply(one.request_pdu[0], 2).encode())
-            self.assertEqual(pattern.measure(frame, 0), EXCEPTION_RTU_ADU)
-            self.assertTrue(pattern.is_exception(frame))
-            self.assertFalse(pattern.is_exception(one.reply_frame))
+            self.assertEqual(measured(pattern, frame), EXCEPTION_RTU_ADU)
+            self.assertTrue(pattern.is_exception(frame[1:-2]))
+            self.assertFalse(pattern.is_exception(one.reply_pdu))
 
 
     def test_diagnostics_return_other_data(self) -> None:
         """All sub-functions but 0: a counter is asked with zeros."""
         pattern = asked(pdu.DiagnosticsRequest(11, b"\0\0"))
         reply = encode_adu(UNIT, pdu.DiagnosticsReply(11, b"\x12\x34").encode())
-        self.assertEqual(pattern.measure(reply, 0), len(reply))
-        self.assertEqual(pattern.measure(encode_adu(UNIT, bytes.fromhex("08 000c 1234")), 0), NO_MATCH)
+        self.assertEqual(measured(pattern, reply), len(reply))
+        self.assertEqual(measured(pattern, encode_adu(UNIT, bytes.fromhex("08 000c 1234"))), NO_MATCH)
 
     def test_begun_behind_junk(self) -> None:
         """The last byte so far is the unit, or the first two are those of an exception."""
         pattern = asked(pdu.ReadHoldingRegistersRequest(0, 1))
-        self.assertEqual(pattern.measure(bytes((7, 7, UNIT)), 2), 0)
-        self.assertEqual(pattern.measure(bytes((7, 7, UNIT, 0x83)), 2), EXCEPTION_RTU_ADU)
-        self.assertEqual(asked(pdu.RawRequest(65, b"")).measure(bytes((7, 7, UNIT)), 2), 0)
+        self.assertEqual(measured(pattern, bytes((7, 7, UNIT)), 2), 0)
+        self.assertEqual(measured(pattern, bytes((7, 7, UNIT, 0x83)), 2), EXCEPTION_RTU_ADU)
+        self.assertEqual(measured(asked(pdu.RawRequest(65, b"")), bytes((7, 7, UNIT)), 2), 0)
 
 
 class RefusedTests(SynchronousTestCase):
@@ -72,12 +78,12 @@ class RefusedTests(SynchronousTestCase):
 
     def test_every_determined_byte(self) -> None:
         for one in GOLDEN:
-            pattern = ReplyPattern(one.request_frame)
+            pattern = pattern_of(one.request_frame)
             for at in range(DETERMINED[one.reply_pdu[0]]):
                 for change in (1, 0x10, 0xFF):
                     frame = bytearray(one.reply_frame)
                     frame[at] ^= change
-                    self.assertEqual(pattern.measure(frame, 0), NO_MATCH, f"{one.reply} with byte {at} changed")
+                    self.assertEqual(measured(pattern, frame), NO_MATCH, f"{one.reply} with byte {at} changed")
 
     def test_no_other_byte_is_judged(self) -> None:
         """Values are the device's affair. (FC 24 and 43 tell their length further on.)"""
@@ -87,34 +93,34 @@ class RefusedTests(SynchronousTestCase):
             for at in range(DETERMINED[one.reply_pdu[0]], len(one.reply_frame)):
                 frame = bytearray(one.reply_frame)
                 frame[at] ^= 0xFF
-                self.assertEqual(ReplyPattern(one.request_frame).measure(frame, 0), len(frame), one.reply)
+                self.assertEqual(measured(pattern_of(one.request_frame), frame), len(frame), one.reply)
 
     def test_every_other_golden_reply(self) -> None:
         for one in GOLDEN:
             for other in GOLDEN:
                 if other is not one:
-                    self.assertEqual(ReplyPattern(one.request_frame).measure(other.reply_frame, 0), NO_MATCH)
+                    self.assertEqual(measured(pattern_of(one.request_frame), other.reply_frame), NO_MATCH)
 
     def test_exception_of_another_function_or_unit(self) -> None:
         pattern = asked(pdu.ReadHoldingRegistersRequest(0, 1))
-        self.assertEqual(pattern.measure(encode_adu(UNIT, b"\x84\x02"), 0), NO_MATCH)
-        self.assertEqual(pattern.measure(encode_adu(UNIT + 1, b"\x83\x02"), 0), NO_MATCH)
+        self.assertEqual(measured(pattern, encode_adu(UNIT, b"\x84\x02")), NO_MATCH)
+        self.assertEqual(measured(pattern, encode_adu(UNIT + 1, b"\x83\x02")), NO_MATCH)
 
     def test_byte_count_is_as_asked(self) -> None:
         for quantity, count in ((1, 2), (2, 4), (125, 250)):
             pattern = asked(pdu.ReadHoldingRegistersRequest(0, quantity))
             for other in range(256):
                 expected = 5 + count if other == count else NO_MATCH
-                self.assertEqual(pattern.measure(bytes((UNIT, 3, other)), 0), expected)
+                self.assertEqual(measured(pattern, bytes((UNIT, 3, other))), expected)
 
     def test_only_an_exception_answers_what_fits_no_frame(self) -> None:
         for text in ("03 0000 0080", "01 0000 ffff", "14 07 06 0001 0000 ffff"):
-            pattern = ReplyPattern(encode_adu(UNIT, bytes.fromhex(text)))
+            pattern = pattern_of(encode_adu(UNIT, bytes.fromhex(text)))
             self.assertIsNone(pattern.head)
-            self.assertEqual(pattern.expected_length, EXCEPTION_RTU_ADU)
-            self.assertEqual(pattern.measure(bytes((UNIT, pattern.shape.function_code, 0)), 0), NO_MATCH)
+            self.assertEqual(pattern.expected_length, EXCEPTION_RTU_ADU - 3)
+            self.assertEqual(measured(pattern, bytes((UNIT, pattern.shape.function_code, 0))), NO_MATCH)
             self.assertEqual(
-                pattern.measure(bytes((UNIT, pattern.shape.function_code | 0x80)), 0), EXCEPTION_RTU_ADU
+                measured(pattern, bytes((UNIT, pattern.shape.function_code | 0x80))), EXCEPTION_RTU_ADU
             )
 
     @QUICK
@@ -127,7 +133,7 @@ class RefusedTests(SynchronousTestCase):
                 check_request_frame(frame)
             except FrameError:
                 continue
-            self.assertLessEqual(ReplyPattern(frame).expected_length, 260)
+            self.assertLessEqual(pattern_of(frame).expected_length, 257)
 
     @QUICK
     @given(REQUESTS, st.binary(min_size=1, max_size=20))
@@ -142,14 +148,16 @@ class EqualToItsRequestTests(SynchronousTestCase):
 
     def test_by_function(self) -> None:
         for one in GOLDEN:
-            pattern = ReplyPattern(one.request_frame)
+            pattern = pattern_of(one.request_frame)
             self.assertEqual(pattern.can_equal_request, one.request_pdu[0] in (5, 6, 8, 21, 22), one.request)
             self.assertEqual(pattern.echo is None, pattern.can_equal_request)
 
     def test_the_echo_is_the_request(self) -> None:
         echo = asked(pdu.ReadHoldingRegistersRequest(0, 1)).echo
-        assert isinstance(echo, WholeFrame)
-        self.assertEqual(echo.frame, encode_adu(UNIT, bytes.fromhex("03 0000 0001")))
+        assert isinstance(echo, WholeMessage)
+        frame = encode_adu(UNIT, bytes.fromhex("03 0000 0001"))
+        self.assertEqual(echo.measure(frame, 0), len(frame) - 2)
+        self.assertEqual(echo.measure(frame[:3] + b"\1" + frame[4:], 0), NO_MATCH)
 
     def test_the_odd_read(self) -> None:
         """17 to 24 coils from 0x03xx on: the address's high byte is the byte count of a reply that is as long as the
@@ -174,8 +182,8 @@ class EqualToItsRequestTests(SynchronousTestCase):
     @given(REQUESTS)
     def test_it_is_what_it_says(self, request: pdu.Request) -> None:
         frame = encode_adu(UNIT, request.encode())
-        pattern = ReplyPattern(frame)
-        if pattern.measure(frame, 0) == len(frame):
+        pattern = pattern_of(frame)
+        if measured(pattern, frame) == len(frame):
             self.assertTrue(pattern.can_equal_request or pattern.length == 0)
 
 
@@ -184,40 +192,46 @@ class UnknownFunctionTests(SynchronousTestCase):
 
     def test_at_silence(self) -> None:
         frame = append_crc(bytes((UNIT, 65)) + b"abc")
-        self.assertEqual(asked(pdu.RawRequest(65, b"")).measure(frame, 0), AT_SILENCE)
+        self.assertEqual(measured(asked(pdu.RawRequest(65, b"")), frame), AT_SILENCE)
 
     def test_the_hint_ends_it_if_the_crc_is_good(self) -> None:
         frame = append_crc(bytes((UNIT, 65)) + b"abc")
         pattern = asked(pdu.RawRequest(65, b""), hint=len(frame))
-        self.assertEqual(pattern.measure(frame, 0), len(frame))
-        self.assertEqual(pattern.measure(b"junk" + frame, 4), len(frame))
+        for data in (frame, b"junk" + frame):
+            decoder = Decoder()
+            decoder.receive(data)
+            found = decoder.next_frame((pattern,))
+            self.assertEqual(found and whole(found), frame)
         for other in (frame[:-1], frame + b"\0", frame[:-1] + b"\0"):
-            self.assertEqual(pattern.measure(other, 0), AT_SILENCE)
+            self.assertEqual(measured(pattern, other), AT_SILENCE)
+            decoder = Decoder()
+            decoder.receive(other)
+            self.assertIsNone(decoder.next_frame((pattern,)))
 
     def test_the_hint_changes_nothing_else(self) -> None:
         for one in GOLDEN:
-            self.assertEqual(ReplyPattern(one.request_frame, 99).measure(one.reply_frame, 0), len(one.reply_frame))
+            self.assertEqual(measured(pattern_of(one.request_frame, 99), one.reply_frame), len(one.reply_frame))
 
     def test_expected_length(self) -> None:
-        self.assertEqual(asked(pdu.RawRequest(65, b""), hint=9).expected_length, 9)
-        for hint in (1, 256):
-            self.assertEqual(asked(pdu.RawRequest(65, b""), hint).expected_length, hint)
+        self.assertEqual(asked(pdu.RawRequest(65, b""), hint=9).expected_length, 6)
+        for hint in (4, 256):
+            self.assertEqual(asked(pdu.RawRequest(65, b""), hint).expected_length, hint - 3)
         for hint in (0, -1, 257):
-            self.assertEqual(asked(pdu.RawRequest(65, b""), hint).expected_length, 64)
-        self.assertEqual(asked(pdu.ReadHoldingRegistersRequest(0, 2), hint=99).expected_length, 9)
+            self.assertEqual(asked(pdu.RawRequest(65, b""), hint).expected_length, 61)
+        self.assertEqual(asked(pdu.ReadHoldingRegistersRequest(0, 2), hint=99).expected_length, 6)
 
 
 class KeptTests(SynchronousTestCase):
     """Patterns are kept, by frame and hint."""
 
     def test_same_frame_same_pattern(self) -> None:
-        frame = GOLDEN[0].request_frame
-        self.assertIs(reply_pattern(frame), reply_pattern(frame))
-        self.assertIsNot(reply_pattern(frame), reply_pattern(frame, 7))
+        pdu = GOLDEN[0].request_pdu
+        self.assertIs(reply_pattern(UNIT, pdu), reply_pattern(UNIT, pdu))
+        self.assertIsNot(reply_pattern(UNIT, pdu), reply_pattern(UNIT, pdu, 7))
 
     def test_shapes(self) -> None:
-        self.assertEqual(asked(pdu.ReadHoldingRegistersRequest(7, 2)).shape, Shape(UNIT, 3, 9))
+        self.assertEqual(asked(pdu.ReadHoldingRegistersRequest(7, 2)).shape, Shape(UNIT, 3, 6))
         self.assertEqual(asked(pdu.ReadFIFOQueueRequest(7)).shape, Shape(UNIT, 24, 0))
         self.assertEqual(asked(pdu.RawRequest(65, b"")).shape, Shape(UNIT, 65, 0))
         echoed = pdu.RawRequest(8, b"\0\0\x12\x34")
-        self.assertEqual(asked(echoed).shape, Shape(UNIT, 8, 8, b"\0\0\x12\x34"))
+        self.assertEqual(asked(echoed).shape, Shape(UNIT, 8, 5, b"\0\0\x12\x34"))

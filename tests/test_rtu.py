@@ -13,18 +13,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.framing.crc import append_crc, crc_ok
 from lumina_twisted.framing.rtu import (
-    Decoded,
     Decoder,
-    Pattern,
-    WholeFrame,
     check_request_frame,
     decode_adu,
     encode_adu,
 )
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.functions import request_length
-from lumina_twisted.modbus.reply import ReplyPattern
-from tests.golden import GOLDEN, UNIT, Golden
+from lumina_twisted.modbus.reply import Pattern, WholeMessage
+from tests.golden import GOLDEN, UNIT, Golden, decoded, pattern_of, whole
 from tests.strategies import QUICK
 
 JUNK = (
@@ -36,7 +33,7 @@ UNKNOWN_FRAME = encode_adu(UNIT, b"\x41hello")
 
 def patterns_of(one: Golden) -> tuple[Pattern, ...]:
     """What a transaction waits for: its reply, and nothing else."""
-    return (ReplyPattern(one.request_frame),)
+    return (pattern_of(one.request_frame),)
 
 
 def fed(decoder: Decoder, pieces: Iterable[bytes], patterns: tuple[Pattern, ...] = ()) -> list[bytes]:
@@ -45,7 +42,7 @@ def fed(decoder: Decoder, pieces: Iterable[bytes], patterns: tuple[Pattern, ...]
     for piece in pieces:
         decoder.receive(piece)
         while (decoded := decoder.next_frame(patterns)) is not None:
-            found.append(decoded.frame)
+            found.append(whole(decoded))
     return found
 
 
@@ -53,7 +50,7 @@ def silent(decoder: Decoder, patterns: tuple[Pattern, ...] = ()) -> list[bytes]:
     """The frames that come out of a silence."""
     found = []
     while (decoded := decoder.end_of_burst(patterns)) is not None:
-        found.append(decoded.frame)
+        found.append(whole(decoded))
     return found
 
 
@@ -121,7 +118,7 @@ class HostileTransportTests(SynchronousTestCase):
         for one in GOLDEN:
             decoder, patterns = Decoder(), patterns_of(one)
             decoder.receive(one.reply_frame)
-            self.assertEqual(decoder.next_frame(patterns), Decoded(one.reply_frame, patterns[0]))
+            self.assertEqual(decoder.next_frame(patterns), decoded(one.reply_frame, patterns[0]))
 
     def test_a_byte_at_a_time(self) -> None:
         for decoder, frame, patterns in self.each():
@@ -201,15 +198,15 @@ class ForeignFrameTests(SynchronousTestCase):
         foreign = encode_adu(UNIT + 1, mine.reply_pdu)
         decoder, patterns = Decoder(), patterns_of(mine)
         decoder.receive(foreign + mine.reply_frame)
-        self.assertEqual(decoder.next_frame(patterns), Decoded(foreign, None))
-        self.assertEqual(decoder.next_frame(patterns), Decoded(mine.reply_frame, patterns[0]))
+        self.assertEqual(decoder.next_frame(patterns), decoded(foreign, None))
+        self.assertEqual(decoder.next_frame(patterns), decoded(mine.reply_frame, patterns[0]))
 
     def test_told_apart_from_mine(self) -> None:
         mine = GOLDEN[2]
         foreign = encode_adu(UNIT + 1, mine.reply_pdu)
         decoder = Decoder()
         decoder.receive(foreign)
-        self.assertEqual(decoder.next_frame(patterns_of(mine)), Decoded(foreign, None))
+        self.assertEqual(decoder.next_frame(patterns_of(mine)), decoded(foreign, None))
 
     def test_never_inside_a_burst(self) -> None:
         foreign = encode_adu(UNIT + 1, b"\x03\x02\x00\x07")
@@ -222,18 +219,18 @@ class ForeignFrameTests(SynchronousTestCase):
         patterns = (*patterns_of(waited), *patterns_of(owed))
         decoder = Decoder()
         decoder.receive(owed.reply_frame + waited.reply_frame)
-        self.assertEqual(decoder.next_frame(patterns), Decoded(owed.reply_frame, patterns[1]))
-        self.assertEqual(decoder.next_frame(patterns), Decoded(waited.reply_frame, patterns[0]))
+        self.assertEqual(decoder.next_frame(patterns), decoded(owed.reply_frame, patterns[1]))
+        self.assertEqual(decoder.next_frame(patterns), decoded(waited.reply_frame, patterns[0]))
 
     def test_the_echo(self) -> None:
         one = GOLDEN[2]
-        echo = WholeFrame(one.request_frame)
+        echo = WholeMessage(UNIT, one.request_pdu)
         patterns = (*patterns_of(one), echo)
         decoder = Decoder()
         for byte in single_bytes(one.request_frame + one.reply_frame):
             decoder.receive(byte)
-        self.assertEqual(decoder.next_frame(patterns), Decoded(one.request_frame, echo))
-        self.assertEqual(decoder.next_frame(patterns), Decoded(one.reply_frame, patterns[0]))
+        self.assertEqual(decoder.next_frame(patterns), decoded(one.request_frame, echo))
+        self.assertEqual(decoder.next_frame(patterns), decoded(one.reply_frame, patterns[0]))
 
     def test_chance_frame_inside_a_long_one(self) -> None:
         """The data of a long reply hold an exception to that very request, and a whole frame of another unit."""
@@ -242,19 +239,19 @@ class ForeignFrameTests(SynchronousTestCase):
             request = encode_adu(UNIT, pdu.ReadHoldingRegistersRequest(0, 50).encode())
             reply = encode_adu(UNIT, bytes((3, 100)) + values)
             for pieces in ([reply], single_bytes(reply), [reply[:40], reply[40:]]):
-                self.assertEqual(fed(Decoder(), pieces, (ReplyPattern(request),)), [reply])
+                self.assertEqual(fed(Decoder(), pieces, (pattern_of(request),)), [reply])
 
     def test_chance_frame_behind_junk(self) -> None:
         request = encode_adu(UNIT, pdu.ReadHoldingRegistersRequest(0, 50).encode())
         reply = encode_adu(UNIT, bytes((3, 100)) + encode_adu(UNIT, b"\x83\x02") + bytes(95))
-        self.assertEqual(fed(Decoder(), single_bytes(b"\xff\x00\xff" + reply), (ReplyPattern(request),)), [reply])
+        self.assertEqual(fed(Decoder(), single_bytes(b"\xff\x00\xff" + reply), (pattern_of(request),)), [reply])
 
 
 class UnknownFunctionTests(SynchronousTestCase):
     """They end by a good CRC and silence, and by nothing less."""
 
     def setUp(self) -> None:
-        self.waited = (ReplyPattern(encode_adu(UNIT, b"\x41")),)
+        self.waited = (pattern_of(encode_adu(UNIT, b"\x41")),)
 
     def test_not_before_silence(self) -> None:
         for decoder, patterns in ((Decoder(), self.waited), (Decoder(), ()), (Decoder(request_length), ())):
@@ -285,7 +282,7 @@ class UnknownFunctionTests(SynchronousTestCase):
 
     def test_the_hint(self) -> None:
         """The caller knew the length: the frame ends at once."""
-        patterns = (ReplyPattern(encode_adu(UNIT, b"\x41"), len(UNKNOWN_FRAME)),)
+        patterns = (pattern_of(encode_adu(UNIT, b"\x41"), len(UNKNOWN_FRAME)),)
         self.assertEqual(fed(Decoder(), [UNKNOWN_FRAME], patterns), [UNKNOWN_FRAME])
 
 
@@ -304,7 +301,7 @@ class SilenceTests(SynchronousTestCase):
         request = encode_adu(UNIT, pdu.ReadHoldingRegistersRequest(0, 50).encode())
         begun = bytes((UNIT, 3, 100, 0, 0))
         exception = encode_adu(UNIT, b"\x83\x02")
-        decoder, patterns = Decoder(), (ReplyPattern(request),)
+        decoder, patterns = Decoder(), (pattern_of(request),)
         self.assertEqual(fed(decoder, [begun + exception], patterns), [])
         self.assertEqual(silent(decoder, patterns), [exception])
         self.assertEqual(decoder.junk, len(begun))
@@ -315,7 +312,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_memory(self) -> None:
         dice = random.Random(1)
-        for patterns in ((), patterns_of(GOLDEN[2]), (ReplyPattern(encode_adu(UNIT, b"\x41")),)):
+        for patterns in ((), patterns_of(GOLDEN[2]), (pattern_of(encode_adu(UNIT, b"\x41")),)):
             for make in (lambda: b"\x00" * 100, lambda: b"\xff" * 100, lambda: dice.randbytes(100)):
                 decoder, received = Decoder(), 0
                 for _ in range(300):

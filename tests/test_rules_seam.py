@@ -12,8 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.config.configuration import Draft
 from lumina_twisted.config.protocols import front_ends
-from lumina_twisted.config.toml_file import add_document
-from lumina_twisted.config.words import add_port_word
+from lumina_twisted.config.sources import add_document, add_port_argument
 from lumina_twisted.errors import ConfigError, NotAllowed, error_from_reason
 from lumina_twisted.framing.mbap import Adu
 from lumina_twisted.framing.mbap import encode_adu as mbap
@@ -61,7 +60,7 @@ class Ports(PortCase):
     def test_forbidden(self) -> None:
         error = self.failureResultOf(self.port.request(ME, 1, WRITE, Terms(1.0)), NotAllowed).value
         self.assertEqual(str(error), REFUSED)
-        self.assertEqual((error.unit, error.function_code, error.frame), (1, 6, encode_adu(1, WRITE)))
+        self.assertEqual((error.unit, error.function_code, error.frame), (1, 6, WRITE))
         self.assertEqual(self.asked, [])
 
     def test_the_port_is_not_opened_for_it(self) -> None:
@@ -71,7 +70,7 @@ class Ports(PortCase):
 
     def test_allowed(self) -> None:
         self.port.request(ME, 1, READ, Terms(1.0))
-        self.assertEqual([one.frame for one in self.asked], [encode_adu(1, READ)])
+        self.assertEqual([(one.unit, one.pdu) for one in self.asked], [(1, READ)])
 
     def test_the_log_is_told(self) -> None:
         self.port.request(ME, 1, WRITE, Terms(1.0)).addErrback(lambda _: None)
@@ -172,6 +171,6 @@ class Configured(SynchronousTestCase):
 
     def test_on_a_command_line(self) -> None:
         draft = Draft()
-        add_port_word(draft, "boiler=/dev/ttyUSB0:allow=read * holding 0-99,write 2 coil 0-7:deny=any 9")
+        add_port_argument(draft, "boiler=/dev/ttyUSB0:allow=read * holding 0-99,write 2 coil 0-7:deny=any 9")
         made = draft.finish().ports["boiler"]
         self.assertEqual((made.allow, made.deny), (("read * holding 0-99", "write 2 coil 0-7"), ("any 9",)))

@@ -8,8 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.config.simulated import simulated_unit
-from lumina_twisted.config.simulation import settings_from_data, settings_from_toml
+from lumina_twisted.config.simulation import settings_from_data, settings_from_toml, simulated_unit
 from lumina_twisted.devices.describe.description import Point, Profile
 from lumina_twisted.devices.describe.document import read_profiles, shipped_profiles
 from lumina_twisted.errors import ConfigError

@@ -19,8 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from lumina_twisted.config.demo import BAUDRATES, DemoService
-from lumina_twisted.config.demo_hints import hints
+from lumina_twisted.config.demo import BAUDRATES, DemoService, hints
 from lumina_twisted.framing.rtu import decode_adu, encode_adu
 from lumina_twisted.framing.timing import t3_5, wire_time
 from lumina_twisted.lineproto import parse_command

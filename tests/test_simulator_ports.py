@@ -13,8 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from lumina_twisted.access.caller import Caller, Terms
-from lumina_twisted.config.demo import DemoService
-from lumina_twisted.config.demo_hints import hints
+from lumina_twisted.config.demo import DemoService, hints
 from lumina_twisted.errors import IllegalDataAddress, OutcomeUnknown, PortClosed, ResponseTimeout
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.framing.timing import t3_5, wire_time

@@ -15,7 +15,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.access.caller import Caller, Terms
-from lumina_twisted.config.systemd import Notifier, Report
+from lumina_twisted.config.reporting import Notifier, Report
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.ports.pool import STUCK_AFTER, PortPool
 from lumina_twisted.ports.protocol import RTUProtocol

@@ -21,11 +21,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from lumina_twisted import tap
-from lumina_twisted.config import daemon, early, signals
+from lumina_twisted.config import daemon, process
 from lumina_twisted.config.compose import Given, compose
 from lumina_twisted.config.daemon import Daemon
-from lumina_twisted.config.listening import why_not_listening
-from lumina_twisted.config.process import Operator
+from lumina_twisted.config.protocols import why_not_listening
+from lumina_twisted.config.reporting import Operator
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends import plugin as stream
 from lumina_twisted.frontends.line.client import LineOptions
@@ -184,24 +184,32 @@ class DaemonTests(SynchronousTestCase):
         self.exits: list[str] = []
         self.reactor = MemoryReactorClock()
         self.drained: Deferred[None] = Deferred()
-        self.patch(daemon, "signals", self)
-        self.patch(daemon, "raise_open_files_limit", lambda: self.order.append("limit"))
-        self.patch(daemon, "exit_with_failure", lambda: self.exits.append("exit status 1"))
-        self.patch(daemon, "collect_less", lambda: None)  # the tests' own collector stays as it is
+        self.patch(daemon, "process", self)
         self.patch(daemon, "PortPool", lambda *settings: StubPool(self.order, "pool"))
         front_end = StubFrontEnd(self.order, self.drained)
         self.patch(daemon, "front_ends", lambda: {"line": front_end})
 
-    def hold_back(self) -> None:
-        """As signals'."""
-        self.order.append("signals held back")
+    def raise_open_files_limit(self) -> None:
+        """As of the module ``process``, like the next five."""
+        self.order.append("limit")
 
-    def take_over(self, reactor: Any) -> None:
-        """As signals'."""
+    def collect_less(self) -> None:
+        """The tests' own collector stays as it is."""
+
+    def exit_with_failure(self) -> None:
+        """See above."""
+        self.exits.append("exit status 1")
+
+    def block_signals(self) -> None:
+        """See above."""
+        self.order.append("signals blocked")
+
+    def handle_signals(self, reactor: Any) -> None:
+        """See above."""
         self.order.append("signals")
 
     def stop_reactor(self, reactor: Any) -> None:
-        """As signals'."""
+        """See above."""
         self.exits.append("stop")
 
     def tell(self, sentence: str) -> None:
@@ -231,7 +239,7 @@ class DaemonTests(SynchronousTestCase):
         made = self.make(succeed(StubListening(self.order)), also=(demo,))
         made.privilegedStartService()
         made.startService()
-        self.assertEqual(self.order, ["limit", "demo started", "pool started", "signals held back"])
+        self.assertEqual(self.order, ["limit", "demo started", "pool started", "signals blocked"])
         self.run_hooks()
         self.assertEqual(self.order[4:], ["signals", "left alone"])
         del self.order[:]
@@ -304,14 +312,14 @@ class Signals(SynchronousTestCase):
 
     def setUp(self) -> None:
         """What the test's own process does with signals comes back."""
-        for number in (*early.STOPPING, signal.SIGHUP):
+        for number in (*process.STOPPING, signal.SIGHUP):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
-        self.addCleanup(signal.pthread_sigmask, signal.SIG_UNBLOCK, early.STOPPING)
-        self.patch(early, "asked", [])
+        self.addCleanup(signal.pthread_sigmask, signal.SIG_UNBLOCK, process.STOPPING)
+        self.patch(process, "noted", [])
         self.reactor = CountingReactor()
 
     def test_first_and_second(self) -> None:
-        signals.take_over(self.reactor)
+        process.handle_signals(self.reactor)
         signal.raise_signal(signal.SIGTERM)
         self.assertEqual(self.reactor.stopped, 1)
         self.assertIs(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)
@@ -320,29 +328,29 @@ class Signals(SynchronousTestCase):
 
     def test_before_there_is_a_reactor(self) -> None:
         """It is noted, and stops the reactor as soon as there is one; a second one kills."""
-        self.patch(early, "tell_stacks_to", lambda stream: None)
-        early.take_over()
+        self.patch(process, "write_stacks_to", lambda stream: None)
+        process.note_signals()
         signal.raise_signal(signal.SIGHUP)
         signal.raise_signal(signal.SIGTERM)
         self.assertIs(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)
-        signals.take_over(self.reactor)
+        process.handle_signals(self.reactor)
         self.assertEqual(self.reactor.stopped, 1)
 
     def test_while_the_reactor_takes_its_own_way(self) -> None:
         """It waits until that has been undone."""
         taken: list[int] = []
-        signals.hold_back()
+        process.block_signals()
         signal.signal(signal.SIGTERM, lambda number, frame: taken.append(number))
         signal.raise_signal(signal.SIGTERM)
-        signals.take_over(self.reactor)
+        process.handle_signals(self.reactor)
         self.assertEqual((taken, self.reactor.stopped), ([], 1))
 
     def test_hang_up(self) -> None:
         """Changes nothing, but for the terminal's own."""
         self.patch(os, "isatty", lambda fd: fd == 0)
-        self.patch(signals, "_is_gone", lambda fd: gone)
+        self.patch(process, "_is_gone", lambda fd: gone)
         gone = False
-        signals.take_over(self.reactor)
+        process.handle_signals(self.reactor)
         signal.raise_signal(signal.SIGHUP)
         self.assertEqual(self.reactor.stopped, 0)
         gone = True
@@ -351,7 +359,7 @@ class Signals(SynchronousTestCase):
 
     def test_nohup_is_kept(self) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signals.take_over(self.reactor)
+        process.handle_signals(self.reactor)
         self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
 
 

@@ -14,9 +14,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.errors import ConfigError, IllegalDataAddress, LineError, ResponseTimeout, error_from_reason
 from lumina_twisted.valueproto import answer as answers
 from lumina_twisted.valueproto import command as commands
-from lumina_twisted.valueproto.answer import NamedFault, NamedReading, reason_of, refused
+from lumina_twisted.valueproto.answer import (
+    NamedFault,
+    NamedReading,
+    json_body,
+    parse_answer,
+    reason_of,
+    refused,
+    tag_json,
+)
 from lumina_twisted.valueproto.command import MAX_LINE, WORDS, format_command, parse_command, tag_of
-from lumina_twisted.valueproto.json_lines import json_body, parse_answer, tag_json
 from lumina_twisted.valueproto.reading import PointDescription, Quality, Reading, iso_time
 from lumina_twisted.valueproto.text_lines import ValueText, tag_text, text_body
 from tests.strategies import QUICK

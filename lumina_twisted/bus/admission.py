@@ -85,7 +85,7 @@ class Admission:
     def _will_be_merged(self, request: Request) -> bool:
         """Whether it will probably be one block with a read that waits."""
         merges = self._settings.merge_hole_for(request.unit) is not None
-        return merges and request.is_read and self._sharing.has_waiting(request.unit, request.frame[1])
+        return merges and request.is_read and self._sharing.has_waiting(request.unit, request.pdu[0])
 
     def time_for(self, request: Request, needs_probe: bool, now: float) -> float:
         """Seconds that a request needs at least; where others wait, as long as it will probably take."""

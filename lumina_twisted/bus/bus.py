@@ -150,10 +150,10 @@ class Bus:
         max_age = self._settings.max_age_for(request.unit) if request.max_age is None else request.max_age
         if not max_age or not request.is_read:
             return False
-        frame = self._freshness.answer(request, max_age, now)
-        if frame is None or self._joining.is_behind_its_own(request):
+        pdu = self._freshness.answer(request, max_age, now)
+        if pdu is None or self._joining.is_behind_its_own(request):
             return False
-        self._outcomes.fresh(request, frame)
+        self._outcomes.fresh(request, pdu)
         return True
 
     def _is_queued(self, request: Request, now: float) -> bool:
@@ -290,14 +290,17 @@ class Bus:
             self._outcomes.failed(request, failures.port_lost(request, self._name, why))
         self._wake = self._earliest_end = math.inf
 
-    def frame_refused(self, error: ModbusError, now: float) -> None:
-        """The frame just taken could not be sent: its request ends with ``error``, the next one's turn comes."""
+    def frame_refused(self, why: str, now: float) -> None:
+        """The frame just taken could not be sent, for the reason that ``why`` says: its request ends, the next one's
+        turn comes."""
         if request := self._wire.refused(now):
             self.admission.came_to_nothing()
             self._remove(request)
             self.figures.refused()
             unsent = request.is_read or not request.attempts
-            self._outcomes.failed(request, error if unsent else failures.no_reply(request, self._name))
+            self._outcomes.failed(
+                request, failures.not_sent(request, why) if unsent else failures.no_reply(request, self._name)
+            )
         self._advance(now)
 
     def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
@@ -476,34 +479,34 @@ class Bus:
             self._queue.remove(request)
 
     def _take_answers(self, answers: Iterable[Answered], now: float) -> None:
-        for request, frame, is_late in answers:
+        for request, pdu, is_late in answers:
             self.replies_heard += 1
             if is_late and not request.done:
                 self._queue.remove(request)
-            self.figures.answered(request, frame, is_late, now)
+            self.figures.answered(request, pdu, is_late, now)
             if self.samples.is_watched:
-                self.samples.answered(request, frame, is_late, now)
+                self.samples.answered(request, pdu, is_late, now)
             running = None if is_late else self.admission.running
             if running is not None:
                 self.admission.answered(request, now)
             if request.heard and not is_late:
                 self.faults.note(request.unit, Fault.HEALED)
-            if request.pattern.is_exception(frame):
+            if request.pattern.is_exception(pdu):
                 if not request.is_canary:
                     self.faults.note(request.unit, Fault.EXCEPTION)
-                if not is_late and self._asks_again(request, frame, now):
+                if not is_late and self._asks_again(request, pdu[1], now):
                     continue
                 if isinstance(request, Block):
-                    self._joining.merging.refused(request, frame[2], now)
+                    self._joining.merging.refused(request, pdu[1], now)
             elif self._freshness.is_used and running is not None and request.attempts == 1:  # else: whose reply is it?
-                self._freshness.keep(request, frame, running.sent_until)
-            self._outcomes.answered(request, frame)
+                self._freshness.keep(request, pdu, running.sent_until)
+            self._outcomes.answered(request, pdu)
         if self._wire.hopeless:
             self._end_hopeless()
 
-    def _asks_again(self, request: Request, frame: bytes, now: float) -> bool:
-        """Whether the device is only busy, and there is time to ask it again."""
-        if frame[2] not in BUSY or (request.done and not request.riders):
+    def _asks_again(self, request: Request, code: int, now: float) -> bool:
+        """Whether its exception says that the device is only busy, and there is time to ask it again."""
+        if code not in BUSY or (request.done and not request.riders):
             return False
         pause = self._backoff.delay(1 + request.attempts)
         in_time = now + pause + self._pace.least_time(request) < request.deadline
@@ -511,7 +514,7 @@ class Bus:
             return False
         self.counters.retries += 1
         self.faults.note(request.unit, Fault.RETRIED)
-        request.busy = frame
+        request.busy = code
         request.not_before = now + pause
         self._queue.put_back(request, now)
         return True
@@ -638,7 +641,7 @@ class Bus:
                 continue
             leader = self._sharing.leave(rider)
             rider.attempts = leader.attempts if leader else 0
-            rider.busy = leader.busy if leader else b""
+            rider.busy = leader.busy if leader else 0
             self._outcomes.failed(rider, failures.expired(rider, self._name))
             if leader is not None:
                 self._joining.left(leader)

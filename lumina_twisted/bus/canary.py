@@ -19,7 +19,6 @@ from typing import Final
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.late_replies import LateReply
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.functions import FunctionCode
 from lumina_twisted.modbus.reply import Shape
 
@@ -79,21 +78,21 @@ class Canaries:
         )
         pdu = self._diagnostics(unit) if asks_diagnostics else _read(unit, in_doubt)
         canary = Request(
-            request.client, encode_adu(request.unit, pdu), request.serial, request.deadline, retries=0,
+            request.client, request.unit, pdu, request.serial, request.deadline, retries=0,
             lane=request.lane,
         )
         canary.is_canary = canary.is_read = canary.done = True  # nobody waits for its reply, and it changes nothing
         canary.probe_for = request
         return canary
 
-    def answered(self, canary: Request, frame: bytes) -> None:
+    def answered(self, canary: Request, pdu: bytes) -> None:
         """A canary was answered, in time or late."""
-        if canary.frame[1] == FunctionCode.DIAGNOSTICS and frame == canary.frame:
+        if canary.pdu[0] == FunctionCode.DIAGNOSTICS and pdu == canary.pdu:
             self._units[canary.unit].returns = True
 
     def lost(self, canary: Request) -> None:
         """A canary was not answered, although what was asked after it was."""
-        if canary.frame[1] == FunctionCode.DIAGNOSTICS:
+        if canary.pdu[0] == FunctionCode.DIAGNOSTICS:
             self._units[canary.unit].silent += 1
 
     @staticmethod
@@ -118,19 +117,19 @@ def _read(unit: _Unit, in_doubt: dict[Shape, LateReply]) -> bytes:
 
 def _asked(code: int, quantity: int, unit: _Unit, in_doubt: dict[Shape, LateReply]) -> bytes:
     """Where one of those in doubt asked: another one each time, for what begins at the end of a table is refused."""
-    asked = [late.request.frame[2:4] for shape, late in in_doubt.items() if shape.function_code == code]
+    asked = [late.request.pdu[1:3] for shape, late in in_doubt.items() if shape.function_code == code]
     return bytes((code, *(asked[unit.sent % len(asked)] if asked else b"\0\0"), 0, quantity))
 
 
 def _free(reads: _Reads, held: dict[tuple[int, int], LateReply]) -> _Reads:
     """Those reads whose reply is as long as none that may still come."""
-    return tuple((code, quantity) for code, quantity in reads if (code, 5 + 2 * quantity) not in held)
+    return tuple((code, quantity) for code, quantity in reads if (code, 2 + 2 * quantity) not in held)
 
 
 def _youngest(held: dict[tuple[int, int], LateReply]) -> _Reads:
     """The read canary that was sent last: its reply counts as that to the earlier one, which is enough to prove that
     nothing older comes, and so to make other lengths free. Never a client's: its reply could be taken for the canary's.
     """
-    canaries = [(late.numbers[0], code, (length - 5) // 2) for (code, length), late in held.items()
-                if late.request.is_canary and (code, (length - 5) // 2) in _READS]
+    canaries = [(late.numbers[0], code, (length - 2) // 2) for (code, length), late in held.items()
+                if late.request.is_canary and (code, (length - 2) // 2) in _READS]
     return tuple((code, quantity) for _, code, quantity in sorted(canaries)[-1:])

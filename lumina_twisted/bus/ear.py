@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from lumina_twisted.bus.transaction import Attempt
-from lumina_twisted.framing.rtu import Decoded, Decoder, Pattern
+from lumina_twisted.framing.rtu import OVERHEAD, Decoded, Decoder
 from lumina_twisted.modbus.functions import UNKNOWN, request_length
-from lumina_twisted.modbus.reply import ReplyPattern
+from lumina_twisted.modbus.reply import Pattern, ReplyPattern
 
 LONGEST_PAUSE: Final = 0.05
 """Longer than an adapter pauses inside a frame: a reply that stopped this long ago does not go on."""
@@ -65,7 +65,7 @@ class Ear:
         self.silence_at = math.inf
         if attempt is not None and len(self._decoder):
             length = attempt.request.pattern.length
-            if length == UNKNOWN or len(self._decoder) >= length:
+            if length == UNKNOWN or len(self._decoder) >= length + OVERHEAD:
                 self.silence_at = now + t3_5
 
     def was_damaged(self, pattern: ReplyPattern) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.settings import EchoMode
-from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.functions import FunctionCode
 from lumina_twisted.modbus.pdu import ReadHoldingRegistersRequest
 from lumina_twisted.modbus.reply import Shape
@@ -51,7 +50,7 @@ class Echo:
 
 def probe_shape(request: Request) -> Shape:
     """The shape of the reply to :func:`probe_for` the request."""
-    return Shape(request.unit, FunctionCode.READ_HOLDING_REGISTERS, 7)
+    return Shape(request.unit, FunctionCode.READ_HOLDING_REGISTERS, 4)
 
 
 def probe_for(request: Request) -> Request:
@@ -59,10 +58,10 @@ def probe_for(request: Request) -> Request:
 
     It reads where the write goes if that is a register, so that it touches nothing the caller does not know.
     """
-    code = request.frame[1]
+    code = request.pdu[0]
     writes_register = code in (FunctionCode.WRITE_SINGLE_REGISTER, FunctionCode.MASK_WRITE_REGISTER)
-    address = int.from_bytes(request.frame[2:4], "big") if writes_register else 0
-    frame = encode_adu(request.unit, ReadHoldingRegistersRequest(address, 1).encode())
-    probe = Request(request.client, frame, request.serial, request.deadline, retries=0)
+    address = int.from_bytes(request.pdu[1:3], "big") if writes_register else 0
+    pdu = ReadHoldingRegistersRequest(address, 1).encode()
+    probe = Request(request.client, request.unit, pdu, request.serial, request.deadline, retries=0)
     probe.probe_for, probe.done = request, True  # nobody waits for its reply
     return probe

@@ -18,39 +18,40 @@ class Request:
     """One request, from its arrival to its one event.
 
     :param client: whose request it is; turns are taken between clients.
-    :param frame: the whole RTU frame.
-    :param serial: the settings the frame leaves with.
+    :param unit: whom it asks.
+    :param pdu: what it asks.
+    :param serial: the settings its frame leaves with.
     :param deadline: when its caller stops waiting, in the bus's time.
     :param retries: how often it may be sent again; None for what its class and the configuration say.
     :param lane: 0 for what goes first, 1, or 2 for what can wait; see :class:`lumina_twisted.bus.queue.Lane`.
     :param max_age: how many seconds old a value may be that answers it; None for what the configuration says.
-    :param response_length: what the caller believes the reply's frame to be long, for unknown functions.
+    :param response_length: bytes of the reply's PDU as the caller guesses them, for unknown functions.
     """
 
     __slots__ = (
-        "arrived", "attempts", "busy", "canaries", "client", "cost", "deadline", "done", "ends_at", "epoch", "frame",
-        "heard", "held", "is_block", "is_broadcast", "is_canary", "is_foreign", "is_given_up", "is_read", "is_refused",
-        "is_waiting", "lane", "left_at", "max_age", "not_before", "number", "pattern", "probe_for",
-        "probed", "remark", "retries", "riders", "serial", "unit", "waited",
+        "arrived", "attempts", "busy", "canaries", "client", "cost", "deadline", "done", "ends_at", "epoch", "heard",
+        "held", "is_block", "is_broadcast", "is_canary", "is_foreign", "is_given_up", "is_read", "is_refused",
+        "is_waiting", "lane", "left_at", "max_age", "not_before", "number", "pattern", "pdu", "probe_for", "probed",
+        "remark", "retries", "riders", "serial", "unit", "waited",
     )
 
     arrived: float
     """When it was submitted."""
 
     def __init__(
-        self, client: Hashable, frame: bytes, serial: SerialSettings, deadline: float, *,
+        self, client: Hashable, unit: int, pdu: bytes, serial: SerialSettings, deadline: float, *,
         retries: int | None = None, response_length: int = 0, lane: int = 1,
         max_age: float | None = None,
     ) -> None:
         self.client = client
-        self.frame = frame
-        self.unit = frame[0]
+        self.unit = unit
+        self.pdu = pdu
         self.serial = serial
         self.deadline = deadline
         self.retries = retries
-        self.pattern = reply_pattern(frame, response_length)
-        self.is_read = is_read(frame[1:3])
-        self.is_broadcast = frame[0] == BROADCAST
+        self.pattern = reply_pattern(unit, pdu, response_length)
+        self.is_read = is_read(pdu)
+        self.is_broadcast = unit == BROADCAST
         self.probe_for: Request | None = None  # this is the bus's own read, which goes ahead of that request
         self.probed = False  # such a read has gone ahead of this one
         self.is_canary = False  # this is the bus's own, for a proof; see `canary`
@@ -71,7 +72,7 @@ class Request:
         self.is_refused = False  # it is told so in a moment
         self.heard: tuple[Fault, ...] = ()  # how each attempt failed that did
         self.remark = ""  # what came instead of its reply, as a part of a sentence
-        self.busy = b""  # the device's exception, if it was too busy when it was asked last
+        self.busy = 0  # the device's exception code, if it was too busy when it was asked last
         self.riders: list[Request] = []  # those of others that its reply answers too
         self.epoch = (0, 0)  # how many writes came before it
         self.waited: float | None = None  # seconds until its first frame left; see `figures`
@@ -87,10 +88,10 @@ class Frame(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """The request was answered; ``frame`` is the whole RTU frame, empty for a broadcast that was sent."""
+    """The request was answered; ``pdu`` is the reply's, empty for a broadcast that was sent."""
 
     request: Request
-    frame: bytes
+    pdu: bytes
 
 
 class Failure(NamedTuple):
@@ -131,8 +132,8 @@ class Findings:
 class Sample(NamedTuple):
     """What the wire told of a device's state; see :mod:`lumina_twisted.bus.samples`.
 
-    :param request: the RTU frame that was sent.
-    :param reply: the RTU frame that answered it; empty if none did, or none is due.
+    :param request: the PDU that was sent to ``unit``.
+    :param reply: the PDU that answered it; empty if none did, or none is due.
     :param sampled_after: in the bus's time. Of a read: the device looked at what it tells then or later. Of a write:
         it was carried out then or later, and what was read before may be different now.
     :param is_read: whether the request left the device as it was.
@@ -140,6 +141,7 @@ class Sample(NamedTuple):
         read again.
     """
 
+    unit: int
     request: bytes
     reply: bytes
     sampled_after: float

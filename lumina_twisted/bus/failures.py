@@ -25,6 +25,7 @@ from lumina_twisted.errors import (
     UnitOffline,
     exception_from_code,
 )
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG
 from lumina_twisted.statistics.counters import HEARD, Counters
 
 REMEDY: Final = (
@@ -35,14 +36,14 @@ REMEDY: Final = (
 
 def _unknown(request: Request, why: str) -> OutcomeUnknown:
     return OutcomeUnknown(
-        f"function {request.frame[1]} was sent to unit {request.unit} and {why};"
+        f"function {request.pdu[0]} was sent to unit {request.unit} and {why};"
         " the device may or may not have carried it out",
-        unit=request.unit, function_code=request.frame[1], frame=request.frame,
+        unit=request.unit, function_code=request.pdu[0], frame=request.pdu,
     )
 
 
 def _ended(kind: type[ModbusError], request: Request, sentence: str) -> ModbusError:
-    return kind(sentence, unit=request.unit, function_code=request.frame[1], frame=request.frame)
+    return kind(sentence, unit=request.unit, function_code=request.pdu[0], frame=request.pdu)
 
 
 def no_reply(request: Request, port: str) -> ModbusError:
@@ -60,12 +61,12 @@ def no_reply(request: Request, port: str) -> ModbusError:
     if damaged:
         return _ended(
             ResponseTimeout, request,
-            f"the reply of unit {request.unit} on {port} to function {request.frame[1]} came {damaged}, asked {times};"
+            f"the reply of unit {request.unit} on {port} to function {request.pdu[0]} came {damaged}, asked {times};"
             f" {REMEDY}",
         )
     return _ended(
         ResponseTimeout, request,
-        f"unit {request.unit} on {port} did not answer function {request.frame[1]}, asked {times};"
+        f"unit {request.unit} on {port} did not answer function {request.pdu[0]}, asked {times};"
         " check its address, its settings and the wiring",
     )
 
@@ -84,7 +85,7 @@ def _useless_reply(request: Request, port: str, times: str) -> ModbusError:
         return _unknown(request, f"no usable reply came (sent {times}): {request.remark}")
     return _ended(
         ResponseTimeout, request,
-        f"unit {request.unit} on {port} gave no usable reply to function {request.frame[1]}, asked {times}:"
+        f"unit {request.unit} on {port} gave no usable reply to function {request.pdu[0]}, asked {times}:"
         f" {request.remark}",
     )
 
@@ -113,6 +114,11 @@ def overloaded(request: Request, port: str, wait: float, cause: str = "") -> Mod
 def port_closed(request: Request, port: str, why: str) -> ModbusError:
     """The port was not open when it came."""
     return _ended(PortClosed, request, f"{port} is not open, {why}")
+
+
+def not_sent(request: Request, why: str) -> ModbusError:
+    """Its frame could not be sent."""
+    return _ended(NotSent, request, why)
 
 
 def unit_offline(request: Request, port: str) -> ModbusError:
@@ -154,12 +160,14 @@ def broadcast_read(request: Request) -> ModbusError:
     return _ended(RequestError, request, "a broadcast (unit 0) cannot read, nobody answers it")
 
 
-def exception(request: Request, frame: bytes, port: str) -> ModbusError:
-    """What the device answered, or a gateway before it. That one's word that it got no reply proves nothing of a
-    write."""
-    if frame[2] == GatewayTargetDeviceFailedToRespond.code and not request.is_read:
+def exception(request: Request, code: int, port: str) -> ModbusError:
+    """Exception ``code``, which the device answered, or a gateway before it. That one's word that it got no reply
+    proves nothing of a write."""
+    if code == GatewayTargetDeviceFailedToRespond.code and not request.is_read:
         return _unknown(request, f"a gateway behind {port} got no reply (exception 11)")
-    return exception_from_code(frame[2], unit=request.unit, function_code=request.frame[1], frame=frame)
+    function = request.pdu[0]
+    pdu = bytes((function | EXCEPTION_FLAG, code))
+    return exception_from_code(code, unit=request.unit, function_code=function, frame=pdu)
 
 
 def count(counters: Counters, error: ModbusError) -> None:

@@ -79,9 +79,9 @@ class BusFigures:
         if request.riders:
             self._riders_go(request)
 
-    def answered(self, request: Request, frame: bytes, is_late: bool, now: float) -> None:
-        """A frame came that is a reply to ``request``."""
-        code = NORMAL if frame[1] < EXCEPTION_FLAG or request.is_canary else frame[2]
+    def answered(self, request: Request, pdu: bytes, is_late: bool, now: float) -> None:
+        """A reply to ``request`` came."""
+        code = NORMAL if pdu[0] < EXCEPTION_FLAG or request.is_canary else pdu[1]
         if not is_late:
             self._over(now, code)
         else:
@@ -125,7 +125,9 @@ class BusFigures:
             self._record(request, OK if isinstance(event, Reply) else event.error.token)
             return
         ended, now = self.port.ended, self.now
-        ended.append((request.frame, request.client, OK, request.waited, request.held, now - request.arrived, now))
+        ended.append((
+            request.unit, request.pdu, request.client, OK, request.waited, request.held, now - request.arrived, now
+        ))
         if len(ended) >= BATCH:
             self.port.settle()
 
@@ -169,7 +171,9 @@ class BusFigures:
             self.waiting -= 1
             port.unserved += 1
             waited = request.waited = now - request.arrived
-        port.ended.append((request.frame, request.client, outcome, waited, held, now - request.arrived, now))
+        port.ended.append((
+            request.unit, request.pdu, request.client, outcome, waited, held, now - request.arrived, now
+        ))
         if len(port.ended) >= BATCH:
             port.settle()
 

@@ -28,7 +28,7 @@ _Epoch = tuple[int, int]
 class _Kept(NamedTuple):
     """A reply, and what it was the reply to."""
 
-    frame: bytes
+    pdu: bytes
     reply: bytes
     serial: SerialSettings
     sampled_after: float
@@ -62,13 +62,13 @@ class Freshness:
 
         :param sampled_after: when its last byte had left.
         """
-        if not is_plain_read(request.frame):
+        if not is_plain_read(request.pdu):
             return
-        key = request.unit, request.frame[1]
+        key = request.unit, request.pdu[0]
         group = self._groups.setdefault(key, {})
-        asked = request.frame[2:6]
+        asked = request.pdu[1:5]
         group.pop(asked, None)
-        group[asked] = _Kept(request.frame, reply, request.serial, sampled_after, self._epoch_sent)
+        group[asked] = _Kept(request.pdu, reply, request.serial, sampled_after, self._epoch_sent)
         if len(group) > _MOST_RANGES:
             del group[next(iter(group))]
         if len(self._groups) > _MOST_GROUPS:
@@ -77,14 +77,14 @@ class Freshness:
     def answer(self, request: Request, max_age: float, now: float) -> bytes | None:
         """The reply to ``request`` from what is kept, if that is no older than ``max_age`` seconds."""
         self.is_used = True
-        if not is_plain_read(request.frame):
+        if not is_plain_read(request.pdu):
             return None
-        group = self._groups.get((request.unit, request.frame[1]), {})
-        exact = group.get(request.frame[2:6])
+        group = self._groups.get((request.unit, request.pdu[0]), {})
+        exact = group.get(request.pdu[1:5])
         for kept in (exact, *reversed(group.values())) if exact else reversed(group.values()):
             is_right = kept.serial == request.serial and kept.epoch == self._epoch(request.unit)
-            if is_right and now - kept.sampled_after <= max_age and covers(kept.frame, request.frame):
-                return cut(kept.reply, kept.frame, request.frame)
+            if is_right and now - kept.sampled_after <= max_age and covers(kept.pdu, request.pdu):
+                return cut(kept.reply, kept.pdu, request.pdu)
         return None
 
     def forget(self) -> None:

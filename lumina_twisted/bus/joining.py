@@ -106,7 +106,7 @@ class Joining:
         """Neighbouring reads that wait go in one with the one whose turn it is, which has left the queue."""
         if self._settings.merge_hole_for(leader.unit) is None:
             return None
-        waiting = self._sharing.waiting(leader.unit, leader.frame[1])
+        waiting = self._sharing.waiting(leader.unit, leader.pdu[0])
         block = self.merging.block_for(leader, waiting, self._may_join, now)
         if block is None or self._wire.ready_at(block) > now or self._wire.needs_canary(block):
             return None  # another reply could be taken for the block's

@@ -28,8 +28,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from lumina_twisted.bus.events import Request
-from lumina_twisted.modbus.functions import EXCEPTION_FLAG, EXCEPTION_RTU_ADU
-from lumina_twisted.modbus.reply import ReplyPattern, Shape
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG
+from lumina_twisted.modbus.reply import EXCEPTION_PDU, ReplyPattern, Shape
 
 LONGEST_WINDOW: Final = 5.0
 GROWTH: Final = 1.5
@@ -110,13 +110,12 @@ class LateReply:
             self.more = 0
         self.numbers = [one for one in self.numbers if one >= number]
 
-    def fits(self, frame: bytes) -> bool:
-        """Whether a whole frame has the form of this reply."""
+    def fits(self, pdu: bytes) -> bool:
+        """Whether a PDU has the form of this reply."""
         if self.request.is_foreign:  # several of another master's share this, whatever they asked for
             length = self.pattern.shape.length
-            return len(frame) in (length, EXCEPTION_RTU_ADU) or not length
-        length = self.pattern.measure(frame, 0)
-        return length == len(frame) or length > len(frame) > 2  # the latter: only silence ended it
+            return len(pdu) in (length, EXCEPTION_PDU) or not length
+        return self.pattern.fits(pdu)
 
 
 class _Unit:
@@ -215,7 +214,7 @@ class LateReplies:
             number = own.take()
             own.held = None
         unit.canary_at = 0.0
-        self._proven(unit, number, 0 if self._proves[request.unit] else request.frame[1])
+        self._proven(unit, number, 0 if self._proves[request.unit] else request.pdu[0])
 
     def seen(self, late: LateReply) -> None:
         """A frame came that belongs to the oldest attempt of ``late`` or to a later one. Either way that attempt is not
@@ -314,14 +313,14 @@ class LateReplies:
 
     # -- whose frame it is ---------------------------------------------------------------------------------------
 
-    def fitting(self, frame: bytes) -> list[LateReply]:
-        """The late replies that a whole frame could be, oldest first. An exception could be that to any request of its
-        function."""
-        unit = self._units.get(frame[0])
+    def fitting(self, unit_id: int, pdu: bytes) -> list[LateReply]:
+        """The late replies that a PDU of a unit could be, oldest first. An exception could be that to any request of
+        its function."""
+        unit = self._units.get(unit_id)
         if unit is None or not unit.of:
             return []
-        code = frame[1] & ~EXCEPTION_FLAG
-        fitting = [late for shape, late in unit.of.items() if shape.function_code == code and late.fits(frame)]
+        code = pdu[0] & ~EXCEPTION_FLAG
+        fitting = [late for shape, late in unit.of.items() if shape.function_code == code and late.fits(pdu)]
         return fitting if len(fitting) < 2 else sorted(fitting, key=lambda late: late.numbers[0])
 
     def patterns(self, unit_id: int | None) -> list[ReplyPattern]:

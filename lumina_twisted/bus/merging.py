@@ -22,7 +22,6 @@ from lumina_twisted.bus.outcomes import LAST_OF_THE_REQUEST
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.sharing import BITS, is_plain_read, span
-from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.functions import MAX_READ_BITS, MAX_READ_REGISTERS
 
 OVERHEAD: Final = 20
@@ -41,9 +40,9 @@ class Block(Request):
     __slots__ = ("members",)
 
     def __init__(self, leader: Request, members: list[Request], first: int, end: int) -> None:
-        pdu = _pdu(leader.frame[1], first, end)
+        pdu = _pdu(leader.pdu[0], first, end)
         deadline = max(one.deadline for one in members)
-        super().__init__(leader.client, encode_adu(leader.unit, pdu), leader.serial, deadline, lane=leader.lane)
+        super().__init__(leader.client, leader.unit, pdu, leader.serial, deadline, lane=leader.lane)
         self.is_block = True
         self.arrived = leader.arrived
         self.epoch = leader.epoch
@@ -82,7 +81,7 @@ class Merging:
         others = [one for one in waiting if one is not leader and _is_mergeable(one) and _go_together(one, leader)]
         if not others:
             return None
-        members, whole = [leader], _Span(*span(leader.frame))
+        members, whole = [leader], _Span(*span(leader.pdu))
         for ordered in (sorted(others, key=_first), sorted(others, key=_end, reverse=True)):
             for one in ordered:
                 grown = self._grown(one, members, whole, hole, now)
@@ -95,7 +94,7 @@ class Merging:
         """A device answered a block by an exception: it is cut where two of its reads meet, next to the middle."""
         if code > LAST_OF_THE_REQUEST:
             return
-        whole = _Span(*span(block.frame))
+        whole = _Span(*span(block.pdu))
         middle = (whole.first + whole.end) / 2
         starts = [_first(one) for one in block.members if _first(one) > whole.first]
         if not starts:
@@ -104,15 +103,15 @@ class Merging:
         cut = min(clean or starts, key=lambda at: abs(at - middle))
         if len(self._cuts) >= _MOST_CUTS:
             del self._cuts[next(iter(self._cuts))]
-        self._cuts[block.unit, block.frame[1], cut] = now + CUT_FOR
+        self._cuts[block.unit, block.pdu[0], cut] = now + CUT_FOR
 
     def _grown(self, one: Request, members: list[Request], whole: _Span, hole: int, now: float) -> _Span | None:
         """The range with one more read in it, if it may be there."""
-        first, end = span(one.frame)
+        first, end = span(one.pdu)
         if first > whole.end + hole or end + hole < whole.first:
             return None
         grown = _Span(min(whole.first, first), max(whole.end, end))
-        is_bits = one.frame[1] in BITS
+        is_bits = one.pdu[0] in BITS
         if grown.end - grown.first > (MAX_READ_BITS if is_bits else MAX_READ_REGISTERS):
             return None
         if (first > whole.end or end < whole.first) and not self._may_read(one, grown):
@@ -127,10 +126,10 @@ class Merging:
     def _may_read(self, leader: Request, whole: _Span) -> bool:
         """Whether what nobody asked for may be read along."""
         rules = self._settings.rules
-        return not rules or not rules.fault(leader.unit, _pdu(leader.frame[1], *whole))
+        return not rules or not rules.fault(leader.unit, _pdu(leader.pdu[0], *whole))
 
     def _is_cut(self, leader: Request, whole: _Span, now: float) -> bool:
-        unit, code = leader.unit, leader.frame[1]
+        unit, code = leader.unit, leader.pdu[0]
         return any(
             one == unit and function == code and whole.first < at < whole.end and now < until
             for (one, function, at), until in self._cuts.items()
@@ -144,7 +143,7 @@ def _pdu(function: int, first: int, end: int) -> bytes:
 def _is_mergeable(request: Request) -> bool:
     """Whether it is a read that has not been asked, and of which nothing special is wanted."""
     return (
-        is_plain_read(request.frame) and not request.attempts and not request.done
+        is_plain_read(request.pdu) and not request.attempts and not request.done
         and request.retries is None and not request.is_block and _first(request) < _end(request) <= _ADDRESSES
     )
 
@@ -162,11 +161,11 @@ def _go_together(one: Request, leader: Request) -> bool:
 
 
 def _first(request: Request) -> int:
-    return span(request.frame)[0]
+    return span(request.pdu)[0]
 
 
 def _end(request: Request) -> int:
-    return span(request.frame)[1]
+    return span(request.pdu)[1]
 
 
 def _bytes(entries: int, is_bits: bool) -> int:

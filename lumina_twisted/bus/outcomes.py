@@ -34,23 +34,23 @@ class Outcomes:
         """The oldest event not yet taken, or None."""
         return self._events.popleft() if self._events else None
 
-    def answered(self, request: Request, frame: bytes) -> None:
+    def answered(self, request: Request, pdu: bytes) -> None:
         """The device replied, normally or with an exception; nobody is told if nobody waits any more."""
         if request.riders:
-            self._answer_riders(request, frame)
+            self._answer_riders(request, pdu)
         if request.done or self._was_block(request):
             return
-        if request.pattern.is_exception(frame):
-            self.failed(request, failures.exception(request, frame, self._port))
+        if request.pattern.is_exception(pdu):
+            self.failed(request, failures.exception(request, pdu[1], self._port))
             return
         self._counters.replies += 1
-        self._end(Reply(request, frame))
+        self._end(Reply(request, pdu))
 
-    def fresh(self, request: Request, frame: bytes) -> None:
+    def fresh(self, request: Request, pdu: bytes) -> None:
         """It is answered by a reply of a moment ago."""
         self._counters.replies += 1
         self._counters.fresh += 1
-        self._end(Reply(request, frame))
+        self._end(Reply(request, pdu))
 
     def broadcast(self, request: Request) -> None:
         """A broadcast has left; that is all there is to know of it."""
@@ -77,16 +77,16 @@ class Outcomes:
             request.done = True
         return request.is_block
 
-    def _answer_riders(self, leader: Request, frame: bytes) -> None:
+    def _answer_riders(self, leader: Request, pdu: bytes) -> None:
         """An exception may be about what the leader asked for beyond a rider's range: then that is asked for itself."""
-        is_exception = leader.pattern.is_exception(frame)
+        is_exception = leader.pattern.is_exception(pdu)
         for rider in self._sharing.release(leader):
             if not is_exception:
                 self._counters.replies += 1
                 self._counters.shared += 1
-                self._end(Reply(rider, cut(frame, leader.frame, rider.frame)))
-            elif rider.frame == leader.frame or frame[2] > LAST_OF_THE_REQUEST:
-                self.failed(rider, failures.exception(rider, frame, self._port))
+                self._end(Reply(rider, cut(pdu, leader.pdu, rider.pdu)))
+            elif rider.pdu == leader.pdu or pdu[1] > LAST_OF_THE_REQUEST:
+                self.failed(rider, failures.exception(rider, pdu[1], self._port))
             else:
                 self.alone.append(rider)
 

@@ -11,15 +11,16 @@ from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.latency import LONGEST, UNKNOWN, Latencies
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.framing import timing
-from lumina_twisted.modbus.functions import EXCEPTION_RTU_ADU
+from lumina_twisted.framing.rtu import OVERHEAD
+from lumina_twisted.modbus.reply import EXCEPTION_PDU
 from lumina_twisted.modbus.settings import SerialSettings
 
 _KEPT: Final = 4096
 """How many combinations are kept; a client that invents baud rates must not fill the memory."""
 _PROBE_LENGTH: Final = 15
 """Bytes of the read that tells whether a port echoes, and of its reply."""
-_OVERHEAD: Final = 5
-"""Bytes of a reply to a read, but for the data."""
+_BEFORE_DATA: Final = 2
+"""Bytes of the PDU of a reply to a read before the data."""
 _READ_AROUND: Final = 13
 """Bytes of a read and of its reply, but for the data."""
 
@@ -52,18 +53,18 @@ class Pace:
 
     def wire_time(self, request: Request) -> float:
         """How long its frame is on the wire."""
-        return len(request.frame) * self._bits / request.serial.baudrate
+        return (len(request.pdu) + OVERHEAD) * self._bits / request.serial.baudrate
 
     def reply_time(self, request: Request) -> float:
         """How long the reply is on the wire, with the silence that a device keeps before it."""
-        baudrate, length = request.serial.baudrate, request.pattern.expected_length
+        baudrate, length = request.serial.baudrate, request.pattern.expected_length + OVERHEAD
         return timing.wire_time(baudrate, length, self._bits) + timing.t3_5(baudrate, self._bits)
 
     def least_time(self, request: Request, probe: bool = False) -> float:
         """The shortest time in which a request can be sent and answered, with a read ahead of it if ``probe``."""
-        length = len(request.frame) + (_PROBE_LENGTH if probe else 0)
+        length = len(request.pdu) + OVERHEAD + (_PROBE_LENGTH if probe else 0)
         if not request.is_broadcast:
-            length += max(request.pattern.length, EXCEPTION_RTU_ADU)
+            length += max(request.pattern.length, EXCEPTION_PDU) + OVERHEAD
         return length * self._bits / request.serial.baudrate
 
     def read_time(self, request: Request, data: int) -> float:
@@ -72,7 +73,7 @@ class Pace:
 
     def data_time(self, request: Request) -> float:
         """How long the data of its reply is on the wire."""
-        return max(0, request.pattern.length - _OVERHEAD) * self._bits / request.serial.baudrate
+        return max(0, request.pattern.length - _BEFORE_DATA) * self._bits / request.serial.baudrate
 
     def response_timeout(self, request: Request) -> float:
         """How long the bus waits after the request's last byte: for a reply, or for a broadcast to be carried out."""
@@ -89,9 +90,9 @@ class Pace:
         return LONGEST if learns else self.response_timeout(request)
 
     def replied(self, request: Request, sent_until: float, now: float, length: int) -> None:
-        """A reply of ``length`` bytes came in time."""
+        """A reply with a PDU of ``length`` bytes came in time."""
         if self._learns is not None and self._learns(request.unit):
-            latency = now - sent_until - length * self._bits / request.serial.baudrate
+            latency = now - sent_until - (length + OVERHEAD) * self._bits / request.serial.baudrate
             self._latencies.replied(request.unit, latency, request.attempts < 2)
 
     def in_vain(self, request: Request) -> None:
@@ -104,7 +105,7 @@ class Pace:
 
     def _shortest(self, key: tuple[int, int, int]) -> float:
         _, length, baudrate = key
-        return timing.shortest_response_timeout(baudrate, length, self._bits)
+        return timing.shortest_response_timeout(baudrate, length + OVERHEAD, self._bits)
 
     def _timeout(self, key: tuple[int, int, int]) -> float:
         unit, _, _ = key

@@ -55,19 +55,19 @@ class Samples:
         if request.left_at is None:
             return
         if request.pattern.is_exception(reply):
-            if reply[2] in _MAY_BE_DONE:
+            if reply[1] in _MAY_BE_DONE:
                 self.in_doubt(request, now)
             return
         is_of_now = not request.is_read and not is_late and request.attempts == 1
         since = now if is_of_now else min(request.left_at, now)  # a socket may be faster than the wire is reckoned
-        self.told.append(Sample(request.frame, reply, since, request.is_read))
+        self.told.append(Sample(request.unit, request.pdu, reply, since, request.is_read))
         if not is_of_now:
             self.in_doubt(request, now)
 
     def in_doubt(self, request: Request | None, now: float) -> None:
         """It was sent: a write may have been carried out by now, and nobody knows when."""
         if self.is_watched and request is not None and request.left_at is not None and not request.is_read:
-            self.told.append(Sample(request.frame, b"", now, is_read=False, is_proven=False))
+            self.told.append(Sample(request.unit, request.pdu, b"", now, is_read=False, is_proven=False))
 
     def broadcast(self, request: Request) -> None:
         """A broadcast has left; nobody ever says whether it was heard."""

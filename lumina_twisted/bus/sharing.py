@@ -21,7 +21,6 @@ from collections.abc import Hashable, Iterator
 
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.functions import BROADCAST
 
 BITS = frozenset({1, 2})
@@ -56,7 +55,7 @@ class Sharing:
     def offer(self, request: Request) -> None:
         """It waits for its own turn, and others may ride with it."""
         if self._is_shareable(request):
-            key = request.unit, request.frame[1]
+            key = request.unit, request.pdu[0]
             offered = self._leaders.get(key)
             if offered is None:
                 self._leaders[key] = [request]
@@ -65,7 +64,7 @@ class Sharing:
 
     def leader_for(self, request: Request) -> Request | None:
         """Whom ``request`` could ride with, if nothing of its own client waits for that unit."""
-        key = request.unit, request.frame[1]
+        key = request.unit, request.pdu[0]
         offered = self._leaders.get(key)
         if offered is None or not self._is_shareable(request) or len(self.riders) >= self._settings.queue:
             return None
@@ -132,25 +131,25 @@ class Sharing:
         return riders
 
     def _is_shareable(self, request: Request) -> bool:
-        return (self._shares_all or self._settings.shares(request.unit)) and is_plain_read(request.frame)
+        return (self._shares_all or self._settings.shares(request.unit)) and is_plain_read(request.pdu)
 
     def _fits(self, request: Request, leader: Request) -> bool:
         same = leader.epoch == request.epoch and leader.serial == request.serial
-        return same and covers(leader.frame, request.frame)
+        return same and covers(leader.pdu, request.pdu)
 
     def _epoch(self, unit: int) -> tuple[int, int]:
         return self._writes.get(unit, 0), self._writes.get(BROADCAST, 0)
 
 
-def is_plain_read(frame: bytes) -> bool:
-    """Whether it asks for a range and does nothing else: a whole frame of functions 1 to 4."""
-    return frame[1] in SHAREABLE and len(frame) == 8
+def is_plain_read(pdu: bytes) -> bool:
+    """Whether it asks for a range and does nothing else: a whole PDU of functions 1 to 4."""
+    return pdu[0] in SHAREABLE and len(pdu) == 5
 
 
-def span(frame: bytes) -> tuple[int, int]:
+def span(pdu: bytes) -> tuple[int, int]:
     """First entry, and one behind the last, of a read."""
-    first = frame[2] << 8 | frame[3]
-    return first, first + (frame[4] << 8 | frame[5])
+    first = pdu[1] << 8 | pdu[2]
+    return first, first + (pdu[3] << 8 | pdu[4])
 
 
 def covers(whole: bytes, part: bytes) -> bool:
@@ -164,16 +163,16 @@ def covers(whole: bytes, part: bytes) -> bool:
 def cut(reply: bytes, whole: bytes, part: bytes) -> bytes:
     """What of a normal reply answers a part of what was asked.
 
-    :param reply: the RTU frame that answers ``whole``.
-    :return: the RTU frame that answers ``part``.
+    :param reply: the PDU that answers ``whole``.
+    :return: the PDU that answers ``part``.
     """
     if whole == part:
         return reply
     (first, _), (inner, inner_end) = span(whole), span(part)
-    data, skipped, wanted = reply[3:-2], inner - first, inner_end - inner
-    if reply[1] in BITS:
+    data, skipped, wanted = reply[2:], inner - first, inner_end - inner
+    if reply[0] in BITS:
         bits = int.from_bytes(data, "little") >> skipped & (1 << wanted) - 1
         data = bits.to_bytes((wanted + 7) // 8, "little")
     else:
         data = data[2 * skipped : 2 * (skipped + wanted)]
-    return encode_adu(reply[0], bytes((reply[1], len(data))) + data)
+    return bytes((reply[0], len(data))) + data

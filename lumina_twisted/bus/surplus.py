@@ -27,6 +27,7 @@ from typing import Final
 
 from lumina_twisted.bus.canary import LENGTH
 from lumina_twisted.bus.events import Request
+from lumina_twisted.framing.rtu import OVERHEAD
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG, FunctionCode
 from lumina_twisted.modbus.reply import ReplyPattern, Shape
 
@@ -122,8 +123,8 @@ class Surplus:
     # -- too soon ------------------------------------------------------------------------------------------------
 
     def is_too_soon(self, request: Request, length: int, took: float) -> bool:
-        """Whether a reply of ``length`` bytes that ``took`` so many seconds, from the first byte of the question to its
-        own last, is probably an earlier one's. If it is not it shall be noted, once that is known."""
+        """Whether a reply with a PDU of ``length`` bytes that ``took`` so many seconds, from the first byte of the
+        question to its own last, is probably an earlier one's. If it is not it shall be noted, once that is known."""
         shape = request.pattern.shape
         least = self._least.get((shape, length))
         if least is None:
@@ -133,7 +134,7 @@ class Surplus:
             if took < _SOON * value:
                 return True
             if self._has_wire_time and took < value:
-                possible = (len(request.frame) + length) * request.serial.bits / request.serial.baudrate
+                possible = (len(request.pdu) + length + 2 * OVERHEAD) * request.serial.bits / request.serial.baudrate
                 if took < _POSSIBLE * possible <= possible <= value:
                     return True
         least.note(took)
@@ -150,18 +151,18 @@ class Surplus:
 
     # -- answers and copies --------------------------------------------------------------------------------------
 
-    def answered(self, request: Request, frame: bytes, now: float) -> None:
-        """A request was answered in time, by ``frame``."""
+    def answered(self, request: Request, pdu: bytes, now: float) -> None:
+        """A request was answered in time, by ``pdu``."""
         unit = self._units[request.unit]
         if unit is None:
             unit = self._units[request.unit] = _Unit(request.pattern)
-        unit.recent.append((frame, now))
+        unit.recent.append((pdu, now))
         if unit.delay:
             self._count_clean(unit)
         shape = request.pattern.shape
         if shape is unit.shape or shape == unit.shape:
             unit.streak += 1
-            unit.bytes += len(request.frame) + len(frame)
+            unit.bytes += len(request.pdu) + len(pdu) + 2 * OVERHEAD
         else:
             unit.streak = unit.bytes = 0
             if request.is_canary:
@@ -169,11 +170,11 @@ class Surplus:
                 return  # a surplus reply would be of the shape before it
         unit.pattern, unit.shape, unit.at = request.pattern, shape, now
 
-    def came_late(self, frame: bytes, now: float) -> None:
+    def came_late(self, unit_id: int, pdu: bytes, now: float) -> None:
         """A reply came that answered nothing in time; a copy of it may follow."""
-        unit = self._units[frame[0]]
+        unit = self._units[unit_id]
         if unit is not None:
-            unit.recent.append((frame, now))
+            unit.recent.append((pdu, now))
 
     def needs_proof(self, request: Request) -> bool:
         """Whether the stream that ``request`` would go on has proven nothing for long."""
@@ -194,50 +195,50 @@ class Surplus:
         unit = self._units[request.unit]
         if unit is None or not unit.delay:
             return 0.0
-        measure = request.pattern.measure
-        return max((unit.until(at) for frame, at in unit.recent if measure(frame, 0) == len(frame)), default=0.0)
+        fits = request.pattern.fits_in_length
+        return max((unit.until(at) for pdu, at in unit.recent if fits(pdu)), default=0.0)
 
-    def is_copy(self, frame: bytes, now: float) -> bool:
-        """Whether a frame is the copy that one of a unit's last replies is followed by."""
-        unit = self._units[frame[0]]
+    def is_copy(self, unit_id: int, pdu: bytes, now: float) -> bool:
+        """Whether a message is the copy that one of a unit's last replies is followed by."""
+        unit = self._units[unit_id]
         if unit is None or not unit.delay:
             return False
-        due = [reply for reply in unit.recent if reply[0] == frame and now <= unit.until(reply[1])]
+        due = [reply for reply in unit.recent if reply[0] == pdu and now <= unit.until(reply[1])]
         return bool(due) and self._is_of(unit, due[0], now)
 
-    def was_awaited(self, frame: bytes, now: float) -> bool:
-        """Whether a frame that has the form of a reply equals the copy that was awaited until a moment ago: it may be
+    def was_awaited(self, unit_id: int, pdu: bytes, now: float) -> bool:
+        """Whether a message that has the form of a reply equals the copy that was awaited until a moment ago: it may be
         that, or the next reply where the device still says the same. It is awaited no more."""
-        unit = self._units[frame[0]]
+        unit = self._units[unit_id]
         if unit is None or not unit.delay or not unit.recent:
             return False
         last, at = unit.recent[-1]
-        if last != frame or now <= unit.until(at):
+        if last != pdu or now <= unit.until(at):
             return False
         unit.recent.pop()
         return True
 
-    def convicts(self, frame: bytes, now: float) -> bool:
-        """Whether a frame that answers nothing shows that its unit doubles; from then on it is watched."""
-        unit = self._units[frame[0]]
-        if unit is None or frame[1] & ~EXCEPTION_FLAG == FunctionCode.DIAGNOSTICS:
+    def convicts(self, unit_id: int, pdu: bytes, now: float) -> bool:
+        """Whether a message that answers nothing shows that its unit doubles; from then on it is watched."""
+        unit = self._units[unit_id]
+        if unit is None or pdu[0] & ~EXCEPTION_FLAG == FunctionCode.DIAGNOSTICS:
             return False
-        same = [reply for reply in unit.recent if reply[0] == frame and now - reply[1] <= LONGEST_LOOKOUT]
+        same = [reply for reply in unit.recent if reply[0] == pdu and now - reply[1] <= LONGEST_LOOKOUT]
         if same:
             return self._is_of(unit, same[-1], now)
-        if now - unit.at > LONGEST_LOOKOUT or unit.pattern.measure(frame, 0) != len(frame):
+        if now - unit.at > LONGEST_LOOKOUT or not unit.pattern.fits_in_length(pdu):
             return False
         self._learn(unit, now - unit.at)
         return True
 
-    def may_be_copy(self, frame: bytes, now: float) -> bool:
-        """Whether a frame that came instead of a reply, and no reply after it, may be a copy of the one before. A unit
-        that doubles may have shifted a stream of one shape, and the copy then need not equal the last."""
-        unit = self._units[frame[0]]
-        if unit is None or frame[1] & ~EXCEPTION_FLAG == FunctionCode.DIAGNOSTICS or now - unit.at > LONGEST_LOOKOUT:
+    def may_be_copy(self, unit_id: int, pdu: bytes, now: float) -> bool:
+        """Whether a message that came instead of a reply, and no reply after it, may be a copy of the one before. A
+        unit that doubles may have shifted a stream of one shape, and the copy then need not equal the last."""
+        unit = self._units[unit_id]
+        if unit is None or pdu[0] & ~EXCEPTION_FLAG == FunctionCode.DIAGNOSTICS or now - unit.at > LONGEST_LOOKOUT:
             return False
-        is_last = bool(unit.recent) and unit.recent[-1][0] == frame
-        return is_last or (unit.delay > 0 and unit.pattern.measure(frame, 0) == len(frame))
+        is_last = bool(unit.recent) and unit.recent[-1][0] == pdu
+        return is_last or (unit.delay > 0 and unit.pattern.fits_in_length(pdu))
 
     def _is_of(self, unit: _Unit, reply: tuple[bytes, float], now: float) -> bool:
         """The copy of that reply came."""

@@ -16,8 +16,8 @@ from enum import IntEnum, auto
 from typing import Final
 
 from lumina_twisted.bus.events import Request
-from lumina_twisted.framing.rtu import Pattern, WholeFrame
 from lumina_twisted.modbus.functions import UNKNOWN
+from lumina_twisted.modbus.reply import Pattern, WholeMessage
 
 
 class State(IntEnum):
@@ -93,11 +93,11 @@ class Attempt:
         self.held: bytes | None = None  # a reply that came too soon
         self.held_took = 0.0  # seconds
         self.look_at = math.inf  # when to look whether a reply that came damaged is all that comes
-        self.misfit: bytes | None = None  # a frame of its unit and function that has another length than its reply
+        self.misfit: bytes | None = None  # a PDU of its unit and function that has another length than its reply
         self.misfit_at = 0.0  # when that came
         self.echo_pattern = request.pattern.echo
         if request.is_broadcast or (self.lacks_echo and request.pattern.length == UNKNOWN):
-            self.echo_pattern = WholeFrame(request.frame)
+            self.echo_pattern = WholeMessage(request.unit, request.pdu)
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:

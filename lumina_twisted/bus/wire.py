@@ -21,7 +21,7 @@ from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.bus.transaction import TABLE, Attempt, Signal, State
 from lumina_twisted.errors import GatewayTargetDeviceFailedToRespond
-from lumina_twisted.framing.rtu import Decoded
+from lumina_twisted.framing.rtu import OVERHEAD, Decoded, encode_adu
 from lumina_twisted.modbus.functions import BROADCAST, EXCEPTION_FLAG, is_request
 from lumina_twisted.statistics.counters import Counters, Fault, Faults
 
@@ -30,10 +30,10 @@ _OTHER_CANARIES: Final = 6
 
 
 class Answered(NamedTuple):
-    """A frame that is the reply to ``request``; ``is_late`` if its response timeout was over."""
+    """The PDU that is the reply to ``request``; ``is_late`` if its response timeout was over."""
 
     request: Request
-    frame: bytes
+    pdu: bytes
     is_late: bool
 
 
@@ -83,7 +83,7 @@ class Wire:
         self._surplus = Surplus(has_wire_time=not over_stream and settings.frame_gap != 0)
         self._ear = Ear()
         self._state = State.IDLE
-        self._last_frame = b""
+        self._last_sent = 0, b""  # unit and PDU
         self._echo_is_due = False  # of the last frame, whose transaction is over
         self._number = 0  # of the last frame that left
         self._junk = 0  # bytes of it that are accounted for
@@ -158,10 +158,10 @@ class Wire:
         self._counters.frames += 1
         self._pace.left_with(request.serial)
         self.quiet_from = self._leaves_until = sent_until
-        self._last_frame, self._serial = request.frame, request.serial
+        self._last_sent, self._serial = (request.unit, request.pdu), request.serial
         self._health.sent(request)
         self._wait_for_frames()
-        return Frame(request.frame, request.serial)
+        return Frame(encode_adu(request.unit, request.pdu), request.serial)
 
     def is_on_wire(self, request: Request) -> bool:
         """Whether the transaction that runs is this request's."""
@@ -214,53 +214,53 @@ class Wire:
             return None
         is_reply = attempt is not None and found.pattern is attempt.request.pattern
         if self._late.count or self._surplus.convicted:
-            return self._on_doubtful(attempt if is_reply else None, found.frame, now)
+            return self._on_doubtful(attempt if is_reply else None, found.unit, found.pdu, now)
         if is_reply and attempt is not None:
-            return self._on_reply(attempt, found.frame, now)
-        self._on_foreign(found.frame, now)
+            return self._on_reply(attempt, found.pdu, now)
+        self._on_foreign(found.unit, found.pdu, now)
         return None
 
-    def _on_doubtful(self, attempt: Attempt | None, frame: bytes, now: float) -> Answered | None:
+    def _on_doubtful(self, attempt: Attempt | None, unit: int, pdu: bytes, now: float) -> Answered | None:
         """A frame while other replies may come, or copies of some. One that could answer several requests is discarded;
         it still proves that nothing older than the oldest of them will come.
 
         :param attempt: the one that runs, if the frame has the form of its reply.
         """
-        if attempt is not None and self._can_hold(attempt.request) and self._surplus.was_awaited(frame, now):
+        if attempt is not None and self._can_hold(attempt.request) and self._surplus.was_awaited(unit, pdu, now):
             self._signal(Signal.FRAME_RECEIVED)
             self._signal(Signal.FRAME_REFUSED)
-            self._hold(attempt, frame, now)
+            self._hold(attempt, pdu, now)
             return None
-        if self._surplus.is_copy(frame, now):
-            self._doubled(frame[0])
+        if self._surplus.is_copy(unit, pdu, now):
+            self._doubled(unit)
             return None
-        late = self._late.fitting(frame)
+        late = self._late.fitting(unit, pdu)
         if late:
-            self._surplus.came_late(frame, now)
+            self._surplus.came_late(unit, pdu, now)
         if attempt is not None:
-            ends = -math.inf if self._proves[frame[0]] else now  # time ends a doubt only where nothing can be proven
+            ends = -math.inf if self._proves[unit] else now  # time ends a doubt only where nothing can be proven
             others = [one for one in late if one.request is not attempt.request and one.lapses > ends]
             if not others:
-                return self._on_reply(attempt, frame, now)
+                return self._on_reply(attempt, pdu, now)
             if attempt.request.is_canary and all(one.request.is_canary for one in others):
-                return self._on_reply(attempt, frame, now, instead_of=others[0])
+                return self._on_reply(attempt, pdu, now, instead_of=others[0])
         elif late and (len(late) == 1 or all(one.request.is_canary for one in late)):
-            return self._on_late(late[0], frame, now)
+            return self._on_late(late[0], pdu, now)
         if not late:
-            self._on_foreign(frame, now)
+            self._on_foreign(unit, pdu, now)
             return None
         if attempt is not None:
             self._signal(Signal.FRAME_RECEIVED)
             self._signal(Signal.FRAME_REFUSED)
         self._counters.late += 1
-        self._faults.note(frame[0], Fault.LATE)
-        self._health.heard(frame[0], late[0].request.serial, now)
+        self._faults.note(unit, Fault.LATE)
+        self._health.heard(unit, late[0].request.serial, now)
         if not any(one.request.is_foreign for one in late):  # whose place in the device's order nobody knows
             self._late.seen(late[0])
         return None
 
     def _on_reply(
-        self, attempt: Attempt, frame: bytes, now: float, instead_of: LateReply | None = None
+        self, attempt: Attempt, pdu: bytes, now: float, instead_of: LateReply | None = None
     ) -> Answered | None:
         """A frame that has the form of the reply, and of no other that may come: rules 1 and 4.
 
@@ -268,24 +268,24 @@ class Wire:
         """
         request = attempt.request
         self._signal(Signal.FRAME_RECEIVED)
-        if not self._is_proof(attempt, frame) or self._is_held(attempt, frame, now):
+        if not self._is_proof(attempt, pdu) or self._is_held(attempt, pdu, now):
             self._signal(Signal.FRAME_REFUSED)
             return None
         self._signal(Signal.REPLY_ACCEPTED)
         if attempt.misfit is not None:
-            self._on_surplus(attempt.misfit, attempt.misfit_at)
+            self._on_surplus(request.unit, attempt.misfit, attempt.misfit_at)
         self._was_answered = True
-        self._note_health(attempt, frame, now)
-        self._pace.replied(request, attempt.sent_until, now, len(frame))
+        self._note_health(attempt, pdu, now)
+        self._pace.replied(request, attempt.sent_until, now, len(pdu))
         self._close()
         # what answers a second attempt may be the reply to the first, before the second has left whole
         if request.attempts < 2 and instead_of is None:
             self._leaves_until = now
         self.quiet_from = max(now, self._leaves_until)
         if not self._is_numbered:
-            self._surplus.answered(request, frame, now)
+            self._surplus.answered(request, pdu, now)
         if request.is_canary:
-            self._canaries.answered(request, frame)
+            self._canaries.answered(request, pdu)
         self._late.in_time(request.unit)
         if instead_of is not None:
             self._note_late(attempt)
@@ -293,9 +293,9 @@ class Wire:
         elif self._late.count:
             self._late.answered(request, attempt.number, attempt.expires, self._window(request))
         self._wait_for_frames()
-        return Answered(request, frame, is_late=False)
+        return Answered(request, pdu, is_late=False)
 
-    def _is_held(self, attempt: Attempt, frame: bytes, now: float) -> bool:
+    def _is_held(self, attempt: Attempt, pdu: bytes, now: float) -> bool:
         """Whether a reply came too soon to be accepted without a proof. A second one in the same transaction shows that
         the first was surplus."""
         request = attempt.request
@@ -303,39 +303,39 @@ class Wire:
             return False
         if attempt.held is not None:
             self._doubled(request.unit)
-            self._surplus.convicts(attempt.held, now)
+            self._surplus.convicts(request.unit, attempt.held, now)
             attempt.held = None
             return False
-        if not self._surplus.is_too_soon(request, len(frame), now - attempt.began):
+        if not self._surplus.is_too_soon(request, len(pdu), now - attempt.began):
             return False
-        self._hold(attempt, frame, now)
+        self._hold(attempt, pdu, now)
         return True
 
     def _can_hold(self, request: Request) -> bool:
         return not (self._is_numbered or request.is_canary or self._late.has_own(request))
 
-    def _hold(self, attempt: Attempt, frame: bytes, now: float) -> None:
+    def _hold(self, attempt: Attempt, pdu: bytes, now: float) -> None:
         """Keeps a reply that may be an earlier one's, until another one comes or a proof that none does."""
         request, took = attempt.request, now - attempt.began
         self._health.heard(request.unit, request.serial, now)
-        attempt.held, attempt.held_took = frame, took
-        ends = max(now, attempt.began + self._surplus.hold(request, len(frame)))
+        attempt.held, attempt.held_took = pdu, took
+        ends = max(now, attempt.began + self._surplus.hold(request, len(pdu)))
         attempt.expires = min(attempt.expires, ends)
 
-    def _note_health(self, attempt: Attempt, frame: bytes, now: float) -> None:
+    def _note_health(self, attempt: Attempt, pdu: bytes, now: float) -> None:
         """Another gateway may answer for its unit, that it does not."""
         request = attempt.request
-        is_from_gateway = frame[2] == GatewayTargetDeviceFailedToRespond.code and request.pattern.is_exception(frame)
+        is_from_gateway = request.pattern.is_exception(pdu) and pdu[1] == GatewayTargetDeviceFailedToRespond.code
         if is_from_gateway:
             self._health.in_vain(request, now - attempt.began, now)
         else:
             self._health.heard(request.unit, request.serial, now)
 
-    def _is_proof(self, attempt: Attempt, frame: bytes) -> bool:
+    def _is_proof(self, attempt: Attempt, pdu: bytes) -> bool:
         """Whether an echoing port leaves no doubt that this is more than an echo."""
         request = attempt.request
-        if attempt.lacks_echo and not request.pattern.is_exception(frame):
-            if frame == request.frame:
+        if attempt.lacks_echo and not request.pattern.is_exception(pdu):
+            if pdu == request.pdu:
                 self._on_echo(attempt)
                 return False
             if request.pattern.can_equal_request or not self.echo.is_learned:
@@ -354,7 +354,7 @@ class Wire:
             return
         attempt.echoed = True
         self.echo.doubt()
-        self._on_other_master(attempt.request.frame, now, is_certain=False)
+        self._on_other_master(attempt.request.unit, attempt.request.pdu, now, is_certain=False)
 
     def _on_echo(self, attempt: Attempt) -> None:
         self._counters.echoes += 1
@@ -364,22 +364,22 @@ class Wire:
         if attempt.echo_pattern is not None:
             self.echo.learn(True)
 
-    def _on_late(self, late: LateReply, frame: bytes, now: float) -> Answered | None:
+    def _on_late(self, late: LateReply, pdu: bytes, now: float) -> Answered | None:
         """The reply to a request whose response timeout is over; or to another master's."""
         request = late.request
-        if late.awaits_echo and frame == request.frame:
+        if late.awaits_echo and pdu == request.pdu:
             late.awaits_echo = False  # the first copy is the echo; only a second one is the reply
             self._counters.echoes += 1
             return None
         self._health.heard(request.unit, request.serial, now)
         if late.held is not None:
             self._doubled(request.unit)  # what was held is not the reply, but this
-            self._surplus.convicts(late.held, now)
+            self._surplus.convicts(request.unit, late.held, now)
         elif not request.is_foreign:
             self._counters.late += 1
             self._faults.note(request.unit, Fault.LATE)
         if request.is_canary:
-            self._canaries.answered(request, frame)
+            self._canaries.answered(request, pdu)
         lapsed = now > late.lapses and not self._proves[request.unit]
         if lapsed and not self._is_numbered:
             request.left_at = None  # it may be the reply to what was asked since
@@ -387,54 +387,56 @@ class Wire:
         self._wait_for_frames()
         if request.is_foreign or request.is_canary or self.is_on_wire(request):
             return None
-        return Answered(request, frame, is_late=True)
+        return Answered(request, pdu, is_late=True)
 
-    def _on_foreign(self, frame: bytes, now: float) -> None:
+    def _on_foreign(self, unit: int, pdu: bytes, now: float) -> None:
         """A whole frame that answers nothing: an echo, another master's request, a surplus reply, one of a wrong
         length, or a stranger's."""
-        unit = frame[0]
-        is_own = frame == self._last_frame
+        is_own = (unit, pdu) == self._last_sent
         is_echo, self._echo_is_due = is_own and self._echo_is_due, self._echo_is_due and not is_own
         if is_own:
             self.echo.doubt()
-        if not is_echo and not self._is_numbered and is_request(frame[1:-2]):
-            self._on_other_master(frame, now, is_certain=not is_own)
+        if not is_echo and not self._is_numbered and is_request(pdu):
+            self._on_other_master(unit, pdu, now, is_certain=not is_own)
             return
         if is_own:
             self._counters.foreign += 1
             return
         self._health.heard(unit, self._serial, now)
         attempt = self.attempt
-        if attempt is not None and attempt.request.frame[:2] == bytes((unit, frame[1] & ~EXCEPTION_FLAG)):
+        if attempt is not None and (attempt.request.unit, attempt.request.pdu[0]) == (
+            unit, pdu[0] & ~EXCEPTION_FLAG
+        ):
             if attempt.misfit is not None:
-                self._on_surplus(attempt.misfit, attempt.misfit_at)
-            attempt.misfit, attempt.misfit_at = frame, now
-            attempt.request.remark = f"a frame of {len(frame)} bytes came, which does not answer what was asked"
+                self._on_surplus(unit, attempt.misfit, attempt.misfit_at)
+            attempt.misfit, attempt.misfit_at = pdu, now
+            length = len(pdu) + OVERHEAD
+            attempt.request.remark = f"a frame of {length} bytes came, which does not answer what was asked"
         else:
-            self._on_surplus(frame, now)
+            self._on_surplus(unit, pdu, now)
 
-    def _on_surplus(self, frame: bytes, now: float) -> None:
+    def _on_surplus(self, unit: int, pdu: bytes, now: float) -> None:
         """A frame that answers nothing: a copy of its unit's last reply, or a stranger's. One that came instead of a
         reply is judged when it is known whether the reply comes, too."""
-        if not self._is_numbered and self._surplus.convicts(frame, now):
-            self._doubled(frame[0])
+        if not self._is_numbered and self._surplus.convicts(unit, pdu, now):
+            self._doubled(unit)
             return
         self._counters.foreign += 1
-        self._faults.note(frame[0], Fault.FOREIGN)
+        self._faults.note(unit, Fault.FOREIGN)
 
-    def _on_other_master(self, frame: bytes, now: float, *, is_certain: bool) -> None:
+    def _on_other_master(self, unit: int, pdu: bytes, now: float, *, is_certain: bool) -> None:
         """Somebody else asks on this wire: what has the form of the reply to that is not ours.
 
         :param is_certain: whether it cannot be an echo.
         """
         if is_certain:
             self._counters.other_master += 1
-            self._faults.note(frame[0], Fault.OTHER_MASTER)
-            self._findings.add(Finding(frame[0], "other_master"))
+            self._faults.note(unit, Fault.OTHER_MASTER)
+            self._findings.add(Finding(unit, "other_master"))
         else:
             self._counters.foreign += 1
-        if frame[0] != BROADCAST:  # nobody answers that
-            self._late.other_asked(Request(None, frame, self._serial, now), self._number + 1, now)
+        if unit != BROADCAST:  # nobody answers that
+            self._late.other_asked(Request(None, unit, pdu, self._serial, now), self._number + 1, now)
             self._wait_for_frames()
 
     def _doubled(self, unit: int) -> None:
@@ -496,9 +498,10 @@ class Wire:
             return False
         self._counters.foreign += 1
         self._faults.note(attempt.request.unit, Fault.FOREIGN)
+        request = attempt.request
         return not (
-            self._late.has_of_its_function(attempt.request)
-            or (not self._is_numbered and self._surplus.may_be_copy(attempt.misfit, attempt.misfit_at))
+            self._late.has_of_its_function(request)
+            or (not self._is_numbered and self._surplus.may_be_copy(request.unit, attempt.misfit, attempt.misfit_at))
         )
 
     def end_of_hold(self, attempt: Attempt) -> Answered | None:
@@ -582,7 +585,7 @@ class Wire:
         if self._ear.junk != self._junk:
             self._junk = self._ear.junk
             if self._was_answered:
-                self._faults.note(self._last_frame[0], Fault.JUNK)
+                self._faults.note(self._last_sent[0], Fault.JUNK)
 
     def _was_damaged(self, attempt: Attempt, now: float) -> bool:
         """Whether the reply seems to have come, in a state that proves nothing. On a port that may echo, an echo that

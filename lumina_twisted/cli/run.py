@@ -26,11 +26,11 @@ def run(words: list[str], output: Output) -> int:
 
     :param words: those of ``twistd lumina``.
     """
-    from lumina_twisted.config import early
+    from lumina_twisted.config.process import note_signals
 
     if {"--help", "-h"} & set(words):
         return _show_help(output)
-    early.take_over()
+    note_signals()
     from twisted.scripts import twistd
 
     sys.argv = ["lumina run", "--nodaemon", "--pidfile=", "lumina", *words]

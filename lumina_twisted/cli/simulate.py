@@ -29,10 +29,10 @@ def run(options: Any, output: Output) -> int:
     :raises ConfigError: with all faults of the file.
     :raises PortError: if a bus cannot be made.
     """
-    from lumina_twisted.config import early
+    from lumina_twisted.config.process import note_signals
 
     if not options.check:
-        early.take_over()
+        note_signals()
     from lumina_twisted.config.simulation import settings_from_toml
 
     settings = settings_from_toml(options.file)
@@ -46,7 +46,7 @@ def run(options: Any, output: Output) -> int:
 def _simulate(settings: Any, options: Any, output: Output) -> int:
     from twisted.internet import reactor
 
-    from lumina_twisted.config import signals
+    from lumina_twisted.config.process import handle_signals
     from lumina_twisted.simulator.simulation import Simulation
 
     def show(event: Any) -> None:
@@ -57,7 +57,7 @@ def _simulate(settings: Any, options: Any, output: Output) -> int:
     for line in simulation.summary():
         output.result(line)
     reactor.addSystemEventTrigger("after", "shutdown", simulation.stopService)  # type: ignore[attr-defined]
-    signals.take_over(reactor)
-    reactor.callWhenRunning(signals.take_over, reactor)  # type: ignore[attr-defined]
+    handle_signals(reactor)
+    reactor.callWhenRunning(handle_signals, reactor)  # type: ignore[attr-defined]
     reactor.run()  # type: ignore[attr-defined]
     return EXIT_OK

@@ -29,7 +29,7 @@ from lumina_twisted.errors import (
     exception_from_code,
 )
 from lumina_twisted.framing.mbap import Adu, MbapDecoder, encode_adu
-from lumina_twisted.framing.rtu import AT_SILENCE, decode_adu
+from lumina_twisted.framing.rtu import OVERHEAD, decode_adu
 from lumina_twisted.framing.rtu import encode_adu as encode_rtu
 from lumina_twisted.lineproto import Answer, format_command, parse_answer
 from lumina_twisted.modbus.functions import BROADCAST
@@ -99,9 +99,8 @@ class CommandSession(Session[PendingCommand]):
 
 def _fits(command: PendingCommand, pdu: bytes) -> bool:
     """Whether a PDU has the form of the reply to a command, or of an exception."""
-    frame = encode_rtu(command.unit, pdu)
-    pattern = reply_pattern(encode_rtu(command.unit, command.pdu), command.response_length)
-    return pattern.measure(frame, 0) in (len(frame), AT_SILENCE)
+    hint = max(0, command.response_length - OVERHEAD)
+    return reply_pattern(command.unit, command.pdu, hint).fits(pdu)
 
 
 class LineSession(CommandSession):

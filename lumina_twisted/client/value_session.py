@@ -27,9 +27,8 @@ from lumina_twisted.errors import (
     error_from_reason,
 )
 from lumina_twisted.valueproto import command
-from lumina_twisted.valueproto.answer import Answer, Change, Readings, Refused
+from lumina_twisted.valueproto.answer import Answer, Change, Readings, Refused, parse_answer
 from lumina_twisted.valueproto.command import format_command
-from lumina_twisted.valueproto.json_lines import parse_answer
 
 WINDOW: Final = 64
 """Requests of this client that are with the server at a time."""

@@ -1,9 +1,12 @@
-"""From what the operator gave to one configuration, floor 5.
+"""From the operator's file and command line to one configuration, floor 5.
 
-File and command line add up: a ``--port`` or ``--listen`` beside ``--config`` is one more port or listener. What is
-not said: the file :data:`DEFAULT_FILE` if nothing else is given and it is there; else the ports :data:`DEFAULT_PORTS`
-if none is given; and :data:`DEFAULT_LISTENER` if no listener is, with devices :data:`VALUES_LISTENER` too, and with the
-demo :data:`DEMO_LISTENER`. The profiles and devices of the folder ``devices.d`` beside the file are the file's too.
+File and command line add up: a ``--port`` or ``--listen`` beside ``--config`` is one more port or listener. The
+profiles and devices of the folder ``devices.d`` beside the file belong to the file. These defaults fill the gaps:
+
+* the file :data:`DEFAULT_FILE`, if it exists and the command line names no file, port, listener or demo;
+* the ports :data:`DEFAULT_PORTS`, if there is no file and no port;
+* :data:`DEFAULT_LISTENER`, if there is no listener; with devices :data:`VALUES_LISTENER` too, and with the demo
+  :data:`DEMO_LISTENER`.
 """
 
 from __future__ import annotations
@@ -16,14 +19,13 @@ import attrs
 from attrs import frozen
 
 from lumina_twisted.config.configuration import Configuration, Draft
-from lumina_twisted.config.devices_folder import add_devices_folder
-from lumina_twisted.config.toml_file import add_document, read_toml
-from lumina_twisted.config.words import (
-    add_limit_words,
-    add_listen_word,
-    add_log_words,
-    add_port_word,
-    add_values_words,
+from lumina_twisted.config.sources import (
+    add_devices_folder,
+    add_document,
+    add_listen_argument,
+    add_port_argument,
+    add_setting_arguments,
+    read_toml,
 )
 
 DEFAULT_FILE: Final = "/etc/lumina/lumina.toml"
@@ -40,11 +42,7 @@ class Given:
     """What the operator gave.
 
     :param file: path of the configuration file, or empty.
-    :param ports: the ``--port`` words.
-    :param listeners: the ``--listen`` words.
-    :param limits: the ``--limit`` words.
-    :param log: the ``--log`` words.
-    :param values: the ``--values`` words.
+    :param ports: the ``--port`` arguments; likewise ``listeners``, ``limits``, ``log`` and ``values``.
     :param demo: whether the two simulated ports are added.
     """
 
@@ -58,7 +56,7 @@ class Given:
 
 
 def file_used(given: Given, default: str = DEFAULT_FILE) -> str:
-    """The path of the file that is read, or nothing."""
+    """The path of the file that is read, or an empty string."""
     if given.file:
         return given.file
     bare = not (given.ports or given.listeners or given.demo)
@@ -75,18 +73,18 @@ def compose(given: Given, default_file: str = DEFAULT_FILE) -> Configuration:
         from lumina_twisted.config.demo import DEVICES  # brings the simulator
 
         draft.descriptions.add({"devices": DEVICES}, "--demo: ")
-        draft.values = attrs.evolve(draft.values, database="")  # a demo leaves nothing behind
+        draft.settings["values"] = attrs.evolve(draft.settings["values"], database="")  # a demo leaves nothing behind
     file = file_used(given, default_file)
     if file:
         add_document(draft, read_toml(file))
         add_devices_folder(draft, file)
-    for word in given.ports:
-        add_port_word(draft, word)
-    for word in given.listeners:
-        add_listen_word(draft, word)
-    add_limit_words(draft, given.limits)
-    add_log_words(draft, given.log)
-    add_values_words(draft, given.values)
+    for text in given.ports:
+        add_port_argument(draft, text)
+    for text in given.listeners:
+        add_listen_argument(draft, text)
+    add_setting_arguments(draft, "limits", "--limit", given.limits)
+    add_setting_arguments(draft, "log", "--log", given.log)
+    add_setting_arguments(draft, "values", "--values", given.values)
     _add_defaults(draft, given, file)
     return draft.finish()
 
@@ -94,10 +92,10 @@ def compose(given: Given, default_file: str = DEFAULT_FILE) -> Configuration:
 def _add_defaults(draft: Draft, given: Given, file: str) -> None:
     if not (file or given.ports or given.demo):
         for path in DEFAULT_PORTS:
-            add_port_word(draft, path)
+            add_port_argument(draft, path)
     if not draft.listeners and not draft.faults:
-        add_listen_word(draft, DEFAULT_LISTENER)
+        add_listen_argument(draft, DEFAULT_LISTENER)
         if draft.descriptions:
-            add_listen_word(draft, VALUES_LISTENER)
+            add_listen_argument(draft, VALUES_LISTENER)
         if given.demo:
-            add_listen_word(draft, DEMO_LISTENER)
+            add_listen_argument(draft, DEMO_LISTENER)

@@ -1,9 +1,14 @@
-"""A whole configuration, floor 5, and the draft of one, which collects all its faults before it refuses."""
+"""A checked configuration, and the draft that becomes one, floor 5.
+
+Sources (:mod:`lumina_twisted.config.sources`) add tables to a :class:`Draft`. The draft collects every fault with the
+path of its key, so that the operator sees all of them at once. :meth:`Draft.finish` refuses, or gives a configuration.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import attrs
@@ -18,7 +23,6 @@ from lumina_twisted.config.protocols import (
     named_ports,
     unit_0_routes,
 )
-from lumina_twisted.config.table import table_of
 from lumina_twisted.devices.describe.description import Device, Profile
 from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.document import flat
@@ -36,6 +40,9 @@ _NAME: Final = re.compile(r"[!-9;-~]+")
 
 VALUES: Final = "values"
 """The protocol of named values."""
+
+SETTINGS: Final[Mapping[str, type[Any]]] = {"limits": Limits, "log": LogSettings, "values": ValuesSettings}
+"""The tables that stand at most once in a configuration."""
 
 Structure = Callable[[Mapping[str, Any], type[Any], str], Any]
 """``schema.structure`` or ``schema.structure_text``."""
@@ -63,10 +70,10 @@ class Configuration:
     values: ValuesSettings = ValuesSettings()
 
     def __str__(self) -> str:
-        told = [counted(len(self.ports), "port"), counted(len(self.listeners), "listener")]
+        counts = [counted(len(self.ports), "port"), counted(len(self.listeners), "listener")]
         if self.devices:
-            told.append(counted(len(self.devices), "device"))
-        return ", ".join(told) + (f"; {self.unasked}" if self.unasked else "")
+            counts.append(counted(len(self.devices), "device"))
+        return ", ".join(counts) + (f"; {self.unasked}" if self.unasked else "")
 
     @property
     def unasked(self) -> str:
@@ -86,24 +93,25 @@ class Draft:
         self.faults: list[str] = []
         self.ports: dict[str, PortSettings] = {}
         self.listeners: list[tuple[str, Any]] = []
-        self.limits = Limits()
-        self.log = LogSettings()
-        self.values = ValuesSettings()
+        self.settings: dict[str, Any] = {key: cls() for key, cls in SETTINGS.items()}
         self.descriptions = Descriptions()
         self._names = dict.fromkeys(reserved, "--demo")
         self._paths: dict[str, str] = {}
         self._devices: dict[str, tuple[str, str]] = {}
 
     def add_port(self, name: str, data: Any, where: str, structure: Structure) -> None:
-        """One port, from a ``[ports.NAME]`` table or a ``--port``."""
+        """One port, from a ``[ports.NAME]`` table or a ``--port``. Settings may stand in its path, as in
+        ``serial:/dev/ttyUSB0:baudrate=19200``."""
         if not _NAME.fullmatch(name):
             self.faults.append(f"{where}: a port's name has neither colons nor blanks nor letters beyond ASCII")
         if name in self._names:
             self.faults.append(f"{where}: {self._names[name]} is named {name!r} too; give one of them another name")
         else:
             self._names[name] = where
-        data, in_path = self._without_words_of_path(data, where)
-        self._add_path(data, where)
+        in_path: dict[str, Any] = {}
+        if isinstance(data, Mapping) and isinstance(data.get("path"), str):
+            data, in_path = self._split_path(data, where)
+            self._add_path(data["path"], where)
         settings = self._structured(data, PortSettings, where, structure)
         if settings is not None:
             settings = attrs.evolve(settings, **in_path)
@@ -114,35 +122,24 @@ class Draft:
         """One listener, from a ``[[listen]]`` table or a ``--listen``."""
         protocol = data.get("protocol", DEFAULT_PROTOCOL) if isinstance(data, Mapping) else DEFAULT_PROTOCOL
         if not isinstance(protocol, str) or protocol not in front_ends():
-            known = _listed(front_ends())
+            known = ", ".join(front_ends())
             self.faults.append(f"{where}.protocol: there is no protocol {protocol!r}; those that exist: {known}")
             return
         settings = self._structured(data, listener_class(protocol), where, structure)
         if settings is not None:
             self.listeners.append((where, settings))
 
-    def add_limits(self, data: Any, where: str, structure: Structure) -> None:
-        """The ``[limits]`` table, or the ``--limit`` words, which win."""
-        limits = self._structured(data, Limits, where, structure)
-        if limits is not None:
-            self.limits = attrs.evolve(self.limits, **{key: getattr(limits, key) for key in data})
-
-    def add_values(self, data: Any, where: str, structure: Structure) -> None:
-        """The ``[values]`` table, or the ``--values`` words, which win."""
-        values = self._structured(data, ValuesSettings, where, structure)
-        if values is not None:
-            self.values = attrs.evolve(self.values, **{key: getattr(values, key) for key in data})
-
-    def add_log(self, data: Any, where: str, structure: Structure) -> None:
-        """The ``[log]`` table, or the ``--log`` words, which win."""
-        if isinstance(data, Mapping) and isinstance(data.get("levels"), Mapping):
+    def add_settings(self, key: str, data: Any, where: str, structure: Structure) -> None:
+        """A table of :data:`SETTINGS`, or ``KEY=VALUE`` arguments for it. What is added later wins, key by key."""
+        if key == "log" and isinstance(data, Mapping) and isinstance(data.get("levels"), Mapping):
             # `port.boiler = "debug"` without quotes is a table in a table to TOML
             data = {**data, "levels": {key: level for key, level in flat(data["levels"]) if level != {}}}
-        log = self._structured(data, LogSettings, where, structure)
-        if log is not None:
-            given = {key: getattr(log, key) for key in data}
-            given["levels"] = {**self.log.levels, **log.levels}
-            self.log = attrs.evolve(self.log, **given)
+        made = self._structured(data, SETTINGS[key], where, structure)
+        if made is not None:
+            given = {name: getattr(made, name) for name in data}
+            if "levels" in given:
+                given["levels"] = {**self.settings["log"].levels, **made.levels}
+            self.settings[key] = attrs.evolve(self.settings[key], **given)
 
     def finish(self) -> Configuration:
         """The whole.
@@ -158,8 +155,8 @@ class Draft:
         if self.faults:
             raise ConfigError(self.faults)
         return Configuration(
-            ports, tuple(one for _, one in self.listeners), self.limits, self.log, described.devices,
-            described.profiles, self.values,
+            ports, tuple(one for _, one in self.listeners), devices=described.devices, profiles=described.profiles,
+            **self.settings,
         )
 
     def _structured(self, data: Any, cls: type[Any], where: str, structure: Structure) -> Any:
@@ -169,65 +166,61 @@ class Draft:
             self.faults.extend(error.faults)
             return None
 
-    def _without_words_of_path(self, data: Any, where: str) -> tuple[Any, dict[str, Any]]:
-        """``serial:/dev/ttyUSB0:baudrate=19200`` may stand as a path: the table with the bare one, and the settings."""
-        path = data.get("path") if isinstance(data, Mapping) else None
-        if not isinstance(path, str):
-            return data, {}
-        bare, words = parted(path)
+    def _split_path(self, data: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        """The table with the bare path, and the settings that stood behind the path."""
+        bare, words = parted(data["path"])
         table = table_of(words, f"{where}.path", self.faults, path=bare)
         keys = table.keys() - {"path"}
         self.faults += [f"{where}.{key}: this key is given twice" for key in sorted(keys) if key in data]
         typed = self._structured(table, PortSettings, f"{where}.path", structure_text) if keys else None
         return {**data, "path": bare}, {} if typed is None else {key: getattr(typed, key) for key in keys}
 
-    def _add_path(self, data: Any, where: str) -> None:
-        """Also of a port that has faults, so that what names it is not a fault too."""
-        path = data.get("path") if isinstance(data, Mapping) else None
-        if not isinstance(path, str):
-            return
+    def _add_path(self, path: str, where: str) -> None:
+        """Notes the path, of a port with other faults too: a listener that names it is then no fault as well."""
         if not path or "\0" in path:
             self.faults.append(f"{where}.path: expected the path of a serial device, as /dev/ttyUSB0, got {path!r}")
             return
         try:
             device = same_place(path)
         except ValueError:
-            return  # told as a fault of the settings
+            return  # the settings report this fault
+        self._paths.setdefault(path, where)
         if not device:
-            self._paths.setdefault(path, where)
             return
         first, first_path = self._devices.setdefault(device, (where, path))
         if first != where or first_path != path:
             same = path if path == first_path else f"{first_path}, the same device as {path},"
             self.faults.append(f"{where}.path: {first} is {same} too; a device belongs to one port")
-        self._paths.setdefault(path, where)
 
     def _check_listeners(self) -> None:
         taken = list(self._dial_ins())
         for where, one in self.listeners:
             faults = [f"{where}.{key}: {sentence}" for key, sentence in faults_of(one)]
             place = None if faults else front_ends()[one.protocol].place(one.endpoint)
-            if place is not None and (owner := self._devices.get(place.name)):
-                port = owner[0].removeprefix("--port ").removeprefix("ports.")
-                faults.append(
-                    f"{where}.endpoint: {place.name} is the device of port {port}; a master needs a wire of its own"
-                )
             if place is not None:
-                there = (f"{who} listens on {at} too" for met, who, at in taken if met.meets(place))
-                faults += [f"{where}.endpoint: {sentence}" for sentence in there][:1]
+                faults += (f"{where}.endpoint: {sentence}" for sentence in self._place_faults(place, taken))
                 taken.append((place, where, one.endpoint))
             self.faults += faults
             for key, port in named_ports(one):
-                if port not in self._names and port not in self._paths:
+                if not self._exists(port):
                     self.faults.append(f"{where}.{key}: there is no port {port!r}; {self._nearest_port(port)}")
             self.faults += [
-                f"{where}.{key}: {unit_0_fault(port)}" for key, port in unit_0_routes(one) if not self._has_unit_0(port)
+                f"{where}.{key}: {unit_0_fault(port)}" for key, port in unit_0_routes(one)
+                if self._exists(port) and not self._has_unit_0(port)
             ]
 
+    def _place_faults(self, place: Place, taken: Iterable[tuple[Place, str, str]]) -> Iterator[str]:
+        """Why a listener cannot have this place."""
+        if owner := self._devices.get(place.name):
+            port = owner[0].removeprefix("--port ").removeprefix("ports.")
+            yield f"{place.name} is the device of port {port}; a master needs a wire of its own"
+        there = (f"{who} listens on {at} too" for other, who, at in taken if other.meets(place))
+        yield from islice(there, 1)
+
+    def _exists(self, port: str) -> bool:
+        return port in self._names or port in self._paths
+
     def _has_unit_0(self, port: str) -> bool:
-        """Whether unit 0 of a port is a device; of one that is not there nobody knows, and that is told already."""
-        if port not in self._names and port not in self._paths:
-            return True
         return any(one.unit_0 == "device" for name, one in self.ports.items() if port in (name, one.path))
 
     def _dial_ins(self) -> Iterator[tuple[Place, str, str]]:
@@ -236,27 +229,51 @@ class Draft:
             try:
                 address = port.socket
             except ValueError:
-                continue  # told as a fault of its path
+                continue  # the settings report this fault
             if address is not None and address.listens:
                 yield Place(str(address.tcp_port), address.host or "0.0.0.0"), self._names[name], port.path
 
     def _check_limits(self) -> None:
         at_start = sum(1 for port in self.ports.values() if port.open == "start")
-        if at_start > self.limits.open_ports:
+        most = self.settings["limits"].open_ports
+        if at_start > most:
             self.faults.append(
                 f"limits.open_ports: {at_start} ports are opened at the start, which is more than"
-                f' {self.limits.open_ports}; raise it, or give some of them open = "request"'
+                f' {most}; raise it, or give some of them open = "request"'
             )
 
     def _nearest_port(self, text: str) -> str:
-        exist = f"those that exist: {_listed(self._names) or 'none'}"
+        exist = f"those that exist: {', '.join(self._names) or 'none'}"
         return did_you_mean(text, [*self._names, *self._paths], exist)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 def counted(number: int, noun: str) -> str:
     """As ``1 port``, ``2 ports``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def table_of(words: Iterable[str], where: str, faults: list[str], **first: str) -> dict[str, Any]:
+    """``key=value`` arguments added to a table that begins with ``first``; a key with dots makes a table within it.
+
+    :param where: begins the path of what is added to ``faults``.
+    """
+    table: dict[str, Any] = dict(first)
+    for word in words:
+        key, found, value = word.partition("=")
+        if not found or not all(key.split(".")):
+            faults.append(f"{where}: expected key=value, got {word!r}; a colon in a path is written \\:")
+        elif not _put(table, key.split("."), value):
+            faults.append(f"{where}.{key}: this key is given twice")
+    return table
+
+
+def _put(table: dict[str, Any], keys: list[str], value: str) -> bool:
+    *parents, last = keys
+    for key in parents:
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            return False
+    if last in table:
+        return False
+    table[last] = value
+    return True

@@ -13,13 +13,10 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, gathe
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lumina_twisted.config import signals
+from lumina_twisted.config import process
 from lumina_twisted.config.configuration import Configuration, counted
-from lumina_twisted.config.listening import why_not_listening
-from lumina_twisted.config.logs import DaemonLog
-from lumina_twisted.config.process import Operator, collect_less, exit_with_failure, raise_open_files_limit
-from lumina_twisted.config.protocols import front_ends
-from lumina_twisted.config.systemd import Notifier, Report
+from lumina_twisted.config.protocols import front_ends, why_not_listening
+from lumina_twisted.config.reporting import DaemonLog, Notifier, Operator, Report
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.listener import LINGER
 from lumina_twisted.frontends.plugin import Context
@@ -92,7 +89,7 @@ class Daemon(Service):
         :raises ConfigError: likewise in the background, where twistd's own parent process waits to be told by an
             exception, and would wait for ever for another end.
         """
-        raise_open_files_limit()
+        process.raise_open_files_limit()
         for one, front in self._fronts:
             self._starting.append(maybeDeferred(front.privilegedStartService).addErrback(self._refuse, one))
         if self._refused:  # Twisted's own endpoints listen, or fail to, before they return
@@ -116,10 +113,10 @@ class Daemon(Service):
             self._plant.startService()
         for _, front in self._fronts:
             front.startService()
-        signals.hold_back()
-        self._reactor.callWhenRunning(signals.take_over, self._reactor)
+        process.block_signals()
+        self._reactor.callWhenRunning(process.handle_signals, self._reactor)
         self._reactor.callWhenRunning(self._tell)
-        collect_less()
+        process.collect_less()
 
     def stopService(self) -> Deferred[None]:
         """No new connection, no new request: what is on the wire ends, what waits is answered, what is written leaves.
@@ -161,8 +158,8 @@ class Daemon(Service):
             return
         self._tell_refusal(why_not_listening(one.endpoint, failure.value))
         if self.running:
-            exit_with_failure()
-            self._reactor.callWhenRunning(signals.stop_reactor, self._reactor)
+            process.exit_with_failure()
+            self._reactor.callWhenRunning(process.stop_reactor, self._reactor)
 
     def _tell_refusal(self, sentence: str) -> None:
         _log.critical("{sentence}", sentence=sentence)

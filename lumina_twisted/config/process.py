@@ -1,50 +1,158 @@
-"""What the daemon asks of its own process, floor 5: descriptors, its exit status, and the operator's ear."""
+"""What the daemon needs of its process, floor 5: signals, descriptors, garbage collection and the exit status.
+
+Nothing here imports Twisted before there is a reactor: ``lumina_twisted.tap`` imports this module first, twistd
+imports ``tap`` before it does anything else, and Twisted takes a while to import. From then on no signal to stop is
+lost, and a crash leaves its stacks.
+
+=================  ===================================================================================================
+SIGTERM, SIGINT    a clean stop, exit status 0; a second one does not wait and kills
+SIGHUP             a sentence in the log; a clean stop if it came because our terminal was closed
+SIGUSR1            the stacks of all threads on stderr, and it goes on (with twistd's own ``--logfile``: rotates that)
+SIGUSR2, SIGALRM   a sentence in the log, and it goes on; likewise SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT and the
+                   real-time signals
+SIGQUIT            the stacks on stderr, and it is killed by it
+SIGABRT, SIGSEGV   the stacks on stderr, and it is killed by it (systemd's watchdog sends SIGABRT)
+=================  ===================================================================================================
+"""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import faulthandler
 import gc
 import os
 import resource
+import signal
 import sys
-from typing import Final
+import termios
+from types import FrameType
+from typing import Any, Final, TextIO
 
-from lumina_twisted.text import shown
-
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+MEANINGLESS: Final = tuple(
+    number for number in signal.valid_signals()
+    if number in {
+        signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGSTKFLT,
+    } or number >= signal.SIGRTMIN
+)
+"""Signals that mean nothing to Lumina and would end it by default: a timer that a library has left, a script that
+takes it for another daemon, an operator's slip."""
 _COLLECT_AFTER: Final = 20_000
-"""New objects between two looks of the garbage collector. Nearly all of ours die by their reference count; its default
-of 700 looks every few dozen commands and costs a tenth of the throughput."""
+"""New objects between two runs of the garbage collector. Nearly all of ours die by their reference count; the default
+of 700 runs the collector every few dozen commands and costs a tenth of the throughput."""
+
+noted: list[int] = []
+"""Signals to stop that came before there was a reactor to stop."""
 
 
-class Operator:
-    """Whoever started us, as long as that one looks.
+def note_signals() -> None:
+    """Notes signals to stop until :func:`handle_signals`; a second one does not wait and kills."""
+    write_stacks_to(sys.__stderr__)
+    for number in STOPPING:
+        signal.signal(number, _note)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        signal.signal(signal.SIGHUP, _pass_over)
+    for number in MEANINGLESS:
+        if signal.getsignal(number) is signal.SIG_DFL:  # else somebody knows what it means
+            signal.signal(number, _pass_over)
 
-    :param foreground: whether stderr stays the operator's. In the background twistd puts nothing in its place and
-        passes on a hundred bytes of an error, so the descriptor is kept until we serve.
-    """
 
-    def __init__(self, foreground: bool = True) -> None:
-        self.foreground = foreground
-        self._fd: int | None = None
-        with contextlib.suppress(OSError):  # it may have been closed
-            self._fd = 2 if foreground else os.dup(2)
+def write_stacks_to(stream: TextIO | None) -> None:
+    """Sets where the stacks of all threads are written, after a crash and on request."""
+    if stream is None:
+        return  # whoever started us has closed it
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # it is no file, as in some tests
+        faulthandler.enable(stream)
+        faulthandler.register(signal.SIGUSR1, stream)
+        faulthandler.register(signal.SIGQUIT, stream, chain=True)
 
-    def tell(self, sentence: str) -> None:
-        """On stderr."""
-        if self._fd is not None:
-            with contextlib.suppress(OSError):
-                os.write(self._fd, f"lumina: {shown(sentence)}\n".encode("utf-8", "replace"))
 
-    def leave_alone(self) -> None:
-        """We serve: in the background nothing more is told, and nobody waits for the end of our output."""
-        if not self.foreground and self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+def _note(number: int, frame: FrameType | None) -> None:
+    noted.append(number)
+    signal.signal(number, signal.SIG_DFL)
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """There is nothing to do, and no log yet."""
+
+
+def block_signals() -> None:
+    """Blocks signals to stop until :func:`handle_signals`: in between, the reactor installs handlers of its own, which
+    end in another exit status."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+def handle_signals(reactor: Any) -> None:
+    """Installs the handlers of the running daemon, in place of the reactor's: after those, twistd would send the signal
+    once more to be killed by it, and the exit status would not be 0."""
+    terminals = [fd for fd in range(3) if os.isatty(fd)]
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        reactor.callFromThread(_stop, reactor, number)
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        reactor.callFromThread(_on_hang_up, reactor, terminals)
+
+    def pass_over(number: int, frame: FrameType | None) -> None:
+        reactor.callFromThread(_log_meaningless, number)
+
+    for number in STOPPING:
+        signal.signal(number, stop)
+    for number in MEANINGLESS:
+        if signal.getsignal(number) in (signal.SIG_DFL, _pass_over):
+            signal.signal(number, pass_over)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, hang_up)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    if noted:
+        reactor.callWhenRunning(_stop, reactor, noted[0])
+
+
+def stop_reactor(reactor: Any) -> None:
+    """Stops the reactor if it still runs."""
+    from twisted.internet.error import ReactorNotRunning
+
+    with contextlib.suppress(ReactorNotRunning):
+        reactor.stop()
+
+
+def _stop(reactor: Any, number: int) -> None:
+    _log("{signal} came, so Lumina stops", signal=signal.Signals(number).name)
+    stop_reactor(reactor)
+
+
+def _log_meaningless(number: int) -> None:
+    """Whoever sent it may wait for an effect."""
+    name = signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
+    _log("{signal} means nothing to Lumina, which goes on", signal=name, fold=number)
+
+
+def _on_hang_up(reactor: Any, terminals: list[int]) -> None:
+    if any(map(_is_gone, terminals)):
+        _log("the terminal was closed, so Lumina stops")
+        stop_reactor(reactor)
+    else:
+        _log("SIGHUP changes nothing: the configuration is read at the start only, restart Lumina to change it")
+
+
+def _is_gone(terminal: int) -> bool:
+    try:
+        termios.tcgetattr(terminal)
+    except termios.error:
+        return True
+    return False
+
+
+def _log(sentence: str, **fields: Any) -> None:
+    from twisted.logger import Logger
+
+    Logger(namespace="lumina").info(sentence, **fields)
 
 
 def raise_open_files_limit() -> None:
-    """A thousand clients need more descriptors than the usual soft limit; the hard one is what an operator set."""
+    """Raises the soft limit of open files to the hard one: a thousand clients need more than the usual soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):  # some systems refuse what they call unlimited
@@ -52,7 +160,7 @@ def raise_open_files_limit() -> None:
 
 
 def collect_less() -> None:
-    """What was made to start stays; the garbage collector looks at it no more, and at the rest less often."""
+    """Exempts what was made at the start from garbage collection, and lets the collector run less often."""
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 20)
 
@@ -67,3 +175,7 @@ def exit_with_failure() -> None:
         os._exit(1)
 
     atexit.register(leave)
+
+
+if "twisted.scripts.twistd" in sys.modules:
+    note_signals()

@@ -1,17 +1,31 @@
-"""The protocols that a listener can speak, floor 5: whatever front-ends are installed, ours and those of others."""
+"""The protocols of listeners, floor 5: the front-ends that are installed, ours and those of others; what a
+``[[listen]]`` table of each can hold; and why an endpoint cannot be listened on."""
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 import attrs
+from twisted.internet.error import CannotListenError
 from twisted.plugin import getPlugins
 
+from lumina_twisted.errors import LuminaError
 from lumina_twisted.frontends.plugin import IFrontEnd
 
 DEFAULT_PROTOCOL: Final = "line"
+_ANOTHER: Final = "give another endpoint, with --listen or in the configuration"
+_NO_SUCH_INTERFACE: Final = f"no interface of this machine has that address; {_ANOTHER}"
+_REMEDIES: Final = {
+    errno.EADDRINUSE: f"another program listens there, perhaps another Lumina; stop it, or {_ANOTHER}",
+    errno.EACCES: f"this user may not; TCP ports below 1024 are kept from ordinary users; {_ANOTHER}",
+    errno.EADDRNOTAVAIL: _NO_SUCH_INTERFACE,
+    errno.ENOENT: f"there is no such folder; make it, or {_ANOTHER}",
+}
 
 
 @lru_cache(maxsize=1)
@@ -21,6 +35,10 @@ def front_ends() -> Mapping[str, IFrontEnd]:
     for one in sorted(getPlugins(IFrontEnd), key=_ours_first):
         found.setdefault(one.name, one)
     return found
+
+
+def _ours_first(front_end: IFrontEnd) -> tuple[bool, str]:
+    return not type(front_end).__module__.startswith("lumina_twisted."), front_end.name
 
 
 @lru_cache(maxsize=256)
@@ -35,34 +53,43 @@ def listener_class(name: str) -> type[Any]:
     return attrs.make_class(made, common, bases=(front_end.options,), frozen=True, kw_only=True, slots=False)
 
 
+def _doc(text: str) -> dict[str, str]:
+    return {"doc": text, "unit": ""}
+
+
 def faults_of(listener: Any) -> Iterator[tuple[str, str]]:
     """What is wrong with a listener though each of its keys can be: pairs of a key and a sentence."""
-    tell = getattr(listener, "faults", None)
-    if tell is not None:
-        yield from tell()
+    yield from _pairs(listener, "faults")
     if fault := front_ends()[listener.protocol].fault(listener.endpoint):
         yield "endpoint", fault
 
 
 def named_ports(listener: Any) -> Iterator[tuple[str, str]]:
     """The ports that a listener names, each with its key."""
-    tell = getattr(listener, "named_ports", None)
-    if tell is not None:
-        yield from tell()
+    if hasattr(listener, "named_ports"):
+        yield from listener.named_ports()
     elif port := getattr(listener, "port", ""):
         yield "port", port
 
 
 def unit_0_routes(listener: Any) -> Iterator[tuple[str, str]]:
     """The ports to whose unit 0 a listener leads, each with its key."""
-    tell = getattr(listener, "unit_0_routes", None)
-    if tell is not None:
-        yield from tell()
+    return _pairs(listener, "unit_0_routes")
 
 
-def _ours_first(front_end: IFrontEnd) -> tuple[bool, str]:
-    return not type(front_end).__module__.startswith("lumina_twisted."), front_end.name
+def _pairs(listener: Any, method: str) -> Iterator[tuple[str, str]]:
+    """What an optional method of the protocol's options gives."""
+    yield from getattr(listener, method, tuple)()
 
 
-def _doc(text: str) -> dict[str, str]:
-    return {"doc": text, "unit": ""}
+def why_not_listening(endpoint: str, error: BaseException | None) -> str:
+    """The sentence for an error that listening on ``endpoint`` raised; it says what to do."""
+    if isinstance(error, LuminaError):
+        return str(error)
+    if isinstance(error, CannotListenError):
+        error = error.socketError
+    if isinstance(error, socket.gaierror):  # its numbers are its own, and strerror does not know them
+        return f"cannot listen on {endpoint} ({error.strerror}): {_NO_SUCH_INTERFACE}"
+    number = getattr(error, "errno", None)
+    why = str(error) if number is None else os.strerror(number)
+    return f"cannot listen on {endpoint} ({why}): {_REMEDIES.get(number or 0, _ANOTHER)}"

@@ -191,7 +191,7 @@ class Plant:
             for device in devices if sample.is_read else ():
                 poller.heard(device, run.table, run.address, run.quantity)
             if run.entries is None or not sample.is_read:
-                self._hurry(poller, sample.request[0], run)
+                self._hurry(poller, sample.unit, run)
 
     def _hurry(self, poller: PortPoller, unit: int, run: Run) -> None:
         """Something was written there: it is read as soon as there is room for that."""

@@ -19,7 +19,6 @@ from typing import Final, Literal, NamedTuple
 
 from lumina_twisted.errors import FrameError
 from lumina_twisted.framing.mbap import HEADER, LONGEST, encode_adu
-from lumina_twisted.framing.rtu import AT_SILENCE, OVERHEAD
 from lumina_twisted.framing.rtu import encode_adu as encode_rtu
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_PDU, UNKNOWN, reply_length
 from lumina_twisted.modbus.reply import reply_pattern
@@ -106,7 +105,7 @@ class _Asked:
         """
         if buffer[HEADER] & EXCEPTION_FLAG:
             return _EXCEPTION_PDU
-        expected = reply_pattern(self.frame).length - OVERHEAD
+        expected = reply_pattern(self.frame[0], self.frame[1:-2]).length
         counted = expected if buffer[HEADER] == 8 else reply_length(buffer, HEADER)
         if counted == UNKNOWN:
             return said
@@ -114,9 +113,9 @@ class _Asked:
             return None
         return said if counted > MAX_PDU or 0 < expected != counted else counted
 
-    def is_answered_by(self, reply: bytes) -> bool:
-        """Whether an RTU frame has the form of its reply."""
-        return reply_pattern(self.frame).measure(reply, 0) in (len(reply), AT_SILENCE)
+    def is_answered_by(self, pdu: bytes) -> bool:
+        """Whether a PDU has the form of its reply."""
+        return reply_pattern(self.frame[0], self.frame[1:-2]).fits(pdu)
 
 
 class ReplyStream:
@@ -239,7 +238,7 @@ class ReplyStream:
             self._in_doubt = True
             return self._spoiled(asked, "its reply is cut short by another frame")
         frame = encode_rtu(asked.frame[0], pdu)  # many devices repeat the unit wrongly; its number says whose it is
-        if not asked.is_answered_by(frame):
+        if not asked.is_answered_by(pdu):
             self._in_doubt = True
             return self._spoiled(asked, f"its reply has another form than what was asked, {pdu[:8].hex(' ')}")
         self._answered(asked)

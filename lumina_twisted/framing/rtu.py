@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.framing.crc import append_crc, crc16
@@ -27,10 +27,10 @@ from lumina_twisted.modbus.functions import (
     reply_length,
     request_length,
 )
+from lumina_twisted.modbus.reply import AT_SILENCE, NO_MATCH, Pattern
 
-NO_MATCH: Final = -1
-AT_SILENCE: Final = 1 << 16
-"""Length of a frame that only silence ends; longer than any frame."""
+_CRC: Final = 2
+"""Bytes of it."""
 OVERHEAD: Final = 3
 """Bytes that RTU adds to a PDU: unit and CRC."""
 
@@ -85,19 +85,16 @@ _PIECES: Final = 16
 """Pieces of what was received at whose beginning a request of another master is looked for."""
 
 
-class Pattern(Protocol):
-    """A frame somebody waits for."""
-
-    def measure(self, buffer: Buffer, start: int) -> int:
-        """Length of the frame at ``start`` if it may be this one: :data:`NO_MATCH`, 0 while more bytes are needed
-        to tell, :data:`AT_SILENCE` if only silence ends it."""
-        ...
-
-
 class Decoded(NamedTuple):
-    """What the decoder found: a whole frame with a good CRC, and the pattern that it answers to, if any."""
+    """What the decoder found: a whole frame with a good CRC.
 
-    frame: bytes
+    :param length: bytes of the frame.
+    :param pattern: the pattern that it answers to, if any.
+    """
+
+    unit: int
+    pdu: bytes
+    length: int
     pattern: Pattern | None
 
 
@@ -107,7 +104,7 @@ class Decoder:
     Callers pass the same tuple of patterns for as long as they wait for the same frames: what was looked at once is
     not looked at again, so that a flood of noise costs a glance per byte.
 
-    :param foreign_length: tells the length of a frame that no pattern fits, in the terms of ``modbus.functions``.
+    :param foreign_length: tells the length of a frame that no pattern fits, in the terms of ``modbus.lengths``.
     :param or_length: the same, if by the first it is none.
     """
 
@@ -183,13 +180,18 @@ class Decoder:
                 length = pattern.measure(buffer, start)
                 if length == NO_MATCH:
                     continue
+                if length == AT_SILENCE:
+                    if pattern.hint and self._is_whole(start, pattern.hint + OVERHEAD):
+                        return self._take(start, len(buffer) - start, pattern)
+                    self._open_at = start if self._open_at is None else self._open_at
+                    continue
+                if length:
+                    length += _CRC
                 if 0 < length <= len(buffer) - start:
                     if crc16(bytes(buffer[start : start + length])) == 0:
                         return self._take(start, length, pattern)
                     if length > EXCEPTION_RTU_ADU and pattern not in self.damaged:
                         self.damaged += (pattern,)
-                elif length == AT_SILENCE:
-                    self._open_at = start if self._open_at is None else self._open_at
                 elif hold:
                     self._looked_at = start
                     return self._foreign() if start else None
@@ -219,8 +221,13 @@ class Decoder:
         if pattern in self.damaged:
             return True
         return any(
-            EXCEPTION_RTU_ADU < pattern.measure(buffer, start) <= MAX_RTU_ADU for start in range(len(buffer))
+            EXCEPTION_RTU_ADU - _CRC < pattern.measure(buffer, start) <= MAX_RTU_ADU for start in range(len(buffer))
         )
+
+    def _is_whole(self, start: int, length: int) -> bool:
+        """Whether all from ``start`` on is one frame of that length."""
+        buffer = self._buffer
+        return len(buffer) - start == length and crc16(bytes(buffer[start:])) == 0
 
     def _ends_at_silence(self, pattern: Pattern | None, start: int) -> bool:
         if pattern is None:
@@ -253,14 +260,15 @@ class Decoder:
 
     def _take(self, start: int, length: int, pattern: Pattern | None) -> Decoded:
         self.junk += start
-        frame = bytes(self._buffer[start : start + length])
+        buffer = self._buffer
+        unit, pdu = buffer[start], bytes(buffer[start + 1 : start + length - _CRC])
         del self._buffer[: start + length]
         if self._pieces:
             self._pieces = [one - start - length for one in self._pieces if one > start + length]
         self._burst = True
         self._look_again()
         self.damaged = ()  # its bytes may be among these
-        return Decoded(frame, pattern)
+        return Decoded(unit, pdu, length, pattern)
 
     def _drop(self, count: int) -> None:
         """Bounds the buffer: nothing that began so long ago can still become a frame."""
@@ -270,17 +278,3 @@ class Decoder:
         self._looked_at = max(0, self._looked_at - count)
         self._open_at = None  # behind so much junk, silence is soon enough
         self._burst = False
-
-
-class WholeFrame:
-    """The pattern of one exact frame, such as the echo of our own."""
-
-    def __init__(self, frame: bytes) -> None:
-        self.frame = frame
-
-    def measure(self, buffer: Buffer, start: int) -> int:
-        """See :class:`Pattern`."""
-        if self.frame.startswith(buffer[start : start + len(self.frame)]):
-            return len(self.frame)
-        return NO_MATCH
-

@@ -161,7 +161,7 @@ def exception_code(error: BaseException | None) -> int:
         return error.code
     if isinstance(error, QueueFull | Overloaded | Expired):
         return BUSY  # it was not sent, and may be asked again
-    if isinstance(error, UnitOffline) and is_read(error.frame[1:3]):
+    if isinstance(error, UnitOffline) and is_read(error.frame):
         return NO_REPLY
     if isinstance(error, NotAllowed):
         return IllegalFunction.code

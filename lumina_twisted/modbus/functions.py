@@ -1,6 +1,6 @@
 """The table of function codes: all that Lumina knows of each public function, one row each. Floor 0.
 
-A new function is a row in :data:`FUNCTIONS`, or in :data:`ENCAPSULATED` for a MEI type of function 43; with a class in
+A new function is a row in :data:`_ROWS`, or in :data:`ENCAPSULATED` for a MEI type of function 43; with a class in
 :mod:`lumina_twisted.modbus.pdu`, programs can also make and read its PDUs. Sections are those of the Modbus
 Application Protocol V1.1b3 (APP); SER is Modbus over Serial Line V1.02.
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from lumina_twisted.errors import FrameError
 from lumina_twisted.modbus import access
@@ -144,7 +144,7 @@ _WHOLE: Final = MAX_PDU
 _SUB_FUNCTION: Final = 3
 
 
-@frozen(kw_only=True)
+@frozen
 class Function:
     """One function. Its requests may be repeated, and shared by clients, if it only reads; what it writes may be
     broadcast.
@@ -161,13 +161,13 @@ class Function:
     code: FunctionCode
     request: Length
     reply: Length
-    is_read: bool = False
-    accesses: AccessesOf | None = None
-    range_of: Table | None = None
-    most: int = 0
-    byte_count: Callable[[bytes], int] | None = None
-    repeats: int = 1
-    is_as_long: bool = False
+    is_read: bool = field(default=False, kw_only=True)
+    accesses: AccessesOf | None = field(default=None, kw_only=True)
+    range_of: Table | None = field(default=None, kw_only=True)
+    most: int = field(default=0, kw_only=True)
+    byte_count: Callable[[bytes], int] | None = field(default=None, kw_only=True)
+    repeats: int = field(default=1, kw_only=True)
+    is_as_long: bool = field(default=False, kw_only=True)
 
     @property
     def has_byte_count(self) -> bool:
@@ -192,71 +192,46 @@ class Function:
 
 def _range(code: FunctionCode, table: Table, most: int, byte_count: Callable[[bytes], int]) -> Function:
     return Function(
-        code=code, request=5, reply=_COUNTED, is_read=True, accesses=access.reads(table), range_of=table, most=most,
-        byte_count=byte_count,
+        code, 5, _COUNTED, is_read=True, accesses=access.reads(table), range_of=table, most=most, byte_count=byte_count
     )
 
 
-FUNCTIONS: Final[Mapping[int, Function]] = {
-    row.code: row
-    for row in (
-        _range(FunctionCode.READ_COILS, "coil", MAX_READ_BITS, _bits),
-        _range(FunctionCode.READ_DISCRETE_INPUTS, "discrete", MAX_READ_BITS, _bits),
-        _range(FunctionCode.READ_HOLDING_REGISTERS, "holding", MAX_READ_REGISTERS, _registers),
-        _range(FunctionCode.READ_INPUT_REGISTERS, "input", MAX_READ_REGISTERS, _registers),
-        Function(
-            code=FunctionCode.WRITE_SINGLE_COIL, request=5, reply=5, repeats=_WHOLE, accesses=access.write_coil,
-        ),
-        Function(
-            code=FunctionCode.WRITE_SINGLE_REGISTER, request=5, reply=5, repeats=_WHOLE,
-            accesses=access.write_register,
-        ),
-        Function(code=FunctionCode.READ_EXCEPTION_STATUS, request=1, reply=2, is_read=True),
-        Function(  # some sub-functions restart the device or clear its counters
-            code=FunctionCode.DIAGNOSTICS, request=_diagnostics_request, reply=_diagnostics_reply,
-            repeats=_SUB_FUNCTION, is_as_long=True,
-        ),
-        Function(code=FunctionCode.GET_COMM_EVENT_COUNTER, request=1, reply=5, is_read=True),
-        Function(code=FunctionCode.GET_COMM_EVENT_LOG, request=1, reply=_COUNTED, is_read=True),
-        Function(
-            code=FunctionCode.WRITE_MULTIPLE_COILS, request=_counted(5), reply=5, repeats=5,
-            accesses=access.write_coils,
-        ),
-        Function(
-            code=FunctionCode.WRITE_MULTIPLE_REGISTERS, request=_counted(5), reply=5, repeats=5,
-            accesses=access.write_registers,
-        ),
-        Function(code=FunctionCode.REPORT_SERVER_ID, request=1, reply=_COUNTED, is_read=True),
-        Function(
-            code=FunctionCode.READ_FILE_RECORD, request=_counted(1), reply=_COUNTED, is_read=True,
-            byte_count=_records,
-        ),
-        Function(
-            code=FunctionCode.WRITE_FILE_RECORD, request=_counted(1), reply=_COUNTED, repeats=_WHOLE, is_as_long=True,
-        ),
-        Function(
-            code=FunctionCode.MASK_WRITE_REGISTER, request=7, reply=7, repeats=_WHOLE, accesses=access.mask_register,
-        ),
-        Function(
-            code=FunctionCode.READ_WRITE_MULTIPLE_REGISTERS, request=_counted(9), reply=_COUNTED,
-            accesses=access.read_write_registers, byte_count=_registers,
-        ),
-        Function(
-            code=FunctionCode.READ_FIFO_QUEUE, request=3, reply=_fifo_reply, is_read=True, accesses=access.read_fifo,
-        ),
-    )
-}
+_C = FunctionCode
+_ROWS: Final = (
+    _range(_C.READ_COILS, "coil", MAX_READ_BITS, _bits),
+    _range(_C.READ_DISCRETE_INPUTS, "discrete", MAX_READ_BITS, _bits),
+    _range(_C.READ_HOLDING_REGISTERS, "holding", MAX_READ_REGISTERS, _registers),
+    _range(_C.READ_INPUT_REGISTERS, "input", MAX_READ_REGISTERS, _registers),
+    Function(_C.WRITE_SINGLE_COIL, 5, 5, repeats=_WHOLE, accesses=access.write_coil),
+    Function(_C.WRITE_SINGLE_REGISTER, 5, 5, repeats=_WHOLE, accesses=access.write_register),
+    Function(_C.READ_EXCEPTION_STATUS, 1, 2, is_read=True),
+    # No read: some sub-functions restart the device or clear its counters.
+    Function(_C.DIAGNOSTICS, _diagnostics_request, _diagnostics_reply, repeats=_SUB_FUNCTION, is_as_long=True),
+    Function(_C.GET_COMM_EVENT_COUNTER, 1, 5, is_read=True),
+    Function(_C.GET_COMM_EVENT_LOG, 1, _COUNTED, is_read=True),
+    Function(_C.WRITE_MULTIPLE_COILS, _counted(5), 5, repeats=5, accesses=access.write_coils),
+    Function(_C.WRITE_MULTIPLE_REGISTERS, _counted(5), 5, repeats=5, accesses=access.write_registers),
+    Function(_C.REPORT_SERVER_ID, 1, _COUNTED, is_read=True),
+    Function(_C.READ_FILE_RECORD, _COUNTED, _COUNTED, is_read=True, byte_count=_records),
+    Function(_C.WRITE_FILE_RECORD, _COUNTED, _COUNTED, repeats=_WHOLE, is_as_long=True),
+    Function(_C.MASK_WRITE_REGISTER, 7, 7, repeats=_WHOLE, accesses=access.mask_register),
+    Function(
+        _C.READ_WRITE_MULTIPLE_REGISTERS, _counted(9), _COUNTED, accesses=access.read_write_registers,
+        byte_count=_registers,
+    ),
+    Function(_C.READ_FIFO_QUEUE, 3, _fifo_reply, is_read=True, accesses=access.read_fifo),
+)
+FUNCTIONS: Final[Mapping[int, Function]] = {row.code: row for row in _ROWS}
 """By function code; without function 43, whose MEI type decides."""
 
 ENCAPSULATED: Final[Mapping[int, Function]] = {
     MEI_DEVICE_IDENTIFICATION: Function(
-        code=FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT, request=4, reply=_identification_reply, is_read=True,
-        repeats=3,
+        _C.ENCAPSULATED_INTERFACE_TRANSPORT, 4, _identification_reply, is_read=True, repeats=3
     ),
 }
 """Those of function 43, by MEI type."""
 
-READS_OF: Final[Mapping[Table, Function]] = {row.range_of: row for row in FUNCTIONS.values() if row.range_of}
+READS_OF: Final[Mapping[Table, Function]] = {row.range_of: row for row in _ROWS if row.range_of}
 """By table, the function that reads a range of it."""
 
 

@@ -1,15 +1,17 @@
-"""What the reply to one request looks like: rule 1 of the core, "a reply is accepted only if it is the reply"."""
+"""What the reply to one request looks like: rule 1 of the core, "a reply is accepted only if it is the reply".
+Floor 0.
+
+A pattern judges units and PDUs. Where no framing tells the end of a reply (RTU), the decoder asks the pattern how long
+the reply is that begins at some byte; see :class:`Pattern`.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from lumina_twisted.framing.crc import crc16
-from lumina_twisted.framing.rtu import AT_SILENCE, NO_MATCH, OVERHEAD, WholeFrame
 from lumina_twisted.modbus.functions import (
     EXCEPTION_FLAG,
-    EXCEPTION_RTU_ADU,
     MAX_PDU,
     UNKNOWN,
     Buffer,
@@ -18,10 +20,19 @@ from lumina_twisted.modbus.functions import (
     reply_length,
 )
 
+NO_MATCH: Final = -1
+AT_SILENCE: Final = 1 << 16
+"""Length of what only silence ends; longer than any frame."""
+EXCEPTION_PDU: Final = 2
+"""Bytes of the PDU of an exception."""
+_LIKELY: Final = 61
+"""Bytes of a reply PDU whose length nobody can tell, for the computation of times."""
+_MOST_HINTED: Final = MAX_PDU
+
 
 class Shape(NamedTuple):
-    """By what replies can be told apart without knowing their values; ``length`` is 0 where it varies, ``data`` what a
-    reply to function 8 returns."""
+    """By what replies can be told apart without knowing their values; ``length`` is that of the PDU, 0 where it varies,
+    ``data`` what a reply to function 8 returns."""
 
     unit: int
     function_code: int
@@ -29,70 +40,107 @@ class Shape(NamedTuple):
     data: bytes = b""
 
 
+class Pattern(Protocol):
+    """A message that somebody waits for."""
+
+    hint: int
+    """Bytes of its PDU as somebody guesses it, where only silence ends it; else 0."""
+
+    def measure(self, buffer: Buffer, start: int) -> int:
+        """Bytes of unit and PDU at ``start`` if they may be this one: :data:`NO_MATCH`, 0 while more bytes are needed
+        to tell, :data:`AT_SILENCE` if only silence ends it."""
+        ...
+
+
+class WholeMessage:
+    """The pattern of one exact message, such as the echo of our own."""
+
+    __slots__ = ("_bytes", "hint")
+
+    def __init__(self, unit: int, pdu: bytes) -> None:
+        self._bytes = bytes((unit,)) + pdu
+        self.hint = 0
+
+    def measure(self, buffer: Buffer, start: int) -> int:
+        """See :class:`Pattern`."""
+        whole = self._bytes
+        return len(whole) if whole.startswith(buffer[start : start + len(whole)]) else NO_MATCH
+
+
 class ReplyPattern:
-    """The pattern of the reply to a request frame: how its bytes begin, and how many there are.
+    """The pattern of the reply to a request: how its bytes begin, and how many there are.
 
-    ``head`` is all of a normal reply that the request determines: unit, function code, then the byte count of a read,
-    or the echoed address, value and quantity of a write. None if no normal reply fits into a frame. ``echo`` is the
-    pattern of the request itself as an echoing adapter hands it back; None if that could be the reply.
+    ``head`` is the unit and all of a normal reply's PDU that the request determines: function code, then the byte count
+    of a read, or the echoed address, value and quantity of a write. None if no normal reply fits into a frame.
+    ``length`` is that of the normal reply's PDU: 0 if only its own bytes tell it, UNKNOWN if nothing does. ``echo`` is
+    the pattern of the request itself as an echoing adapter hands it back; None if that could be the reply.
 
-    :param frame: the request's RTU frame, whole.
-    :param hint: length of the reply's frame as its caller guesses it; used for unknown functions only.
+    :param hint: length of the reply's PDU as its caller guesses it; used for unknown functions only.
     """
 
-    __slots__ = ("_exception_code", "_hint", "can_equal_request", "echo", "head", "length", "shape", "unit")
+    __slots__ = ("_exception_code", "can_equal_request", "echo", "head", "hint", "length", "shape", "unit")
 
-    def __init__(self, frame: bytes, hint: int = 0) -> None:
-        pdu = frame[1:-2]
-        self.unit = frame[0]
+    def __init__(self, unit: int, pdu: bytes, hint: int = 0) -> None:
+        self.unit = unit
+        self.hint = hint
         self._exception_code = pdu[0] | EXCEPTION_FLAG
-        self._hint = hint
-        length = expected_reply_length(pdu)
+        self.length = length = expected_reply_length(pdu)
         head = reply_head(pdu)
-        self.head = None if head is None else frame[:1] + head
-        self.length = length + OVERHEAD if length > 0 else length
-        returned = self.head[2:] if pdu[0] == 8 and self.head is not None else b""
-        self.shape = Shape(frame[0], pdu[0], max(self.length, 0), returned)
+        self.head = None if head is None else bytes((unit,)) + head
+        returned = head[1:] if pdu[0] == 8 and head is not None else b""
+        self.shape = Shape(unit, pdu[0], max(length, 0), returned)
         self.can_equal_request = length == UNKNOWN or (
-            self.length == len(frame) and self.head is not None and frame.startswith(self.head)
+            length == len(pdu) and head is not None and pdu.startswith(head)
         )
-        self.echo = None if self.can_equal_request else WholeFrame(frame)
+        self.echo = None if self.can_equal_request else WholeMessage(unit, pdu)
 
     @property
     def expected_length(self) -> int:
-        """Bytes of the reply's frame for the computation of times: the longest that is likely."""
-        return self.length if self.length > 0 else self._hint if 0 < self._hint <= 256 else 64
+        """Bytes of the reply's PDU for the computation of times: the longest that is likely."""
+        return self.length if self.length > 0 else self.hint if 0 < self.hint <= _MOST_HINTED else _LIKELY
 
     def measure(self, buffer: Buffer, start: int) -> int:
-        """See :class:`lumina_twisted.framing.rtu.Pattern`."""
+        """See :class:`Pattern`."""
         head = self.head
         if head is not None:
             seen = buffer[start : start + len(head)]
             if seen == head:
-                return self.length if self.length > 0 else self._length_in(buffer, start)
+                return self.length + 1 if self.length > 0 else self._length_in(buffer, start)
             if len(seen) < len(head) and head.startswith(seen):
                 return 0
         if buffer[start] != self.unit:
             return NO_MATCH
         if len(buffer) == start + 1:
             return 0
-        return EXCEPTION_RTU_ADU if buffer[start + 1] == self._exception_code else NO_MATCH
+        return 1 + EXCEPTION_PDU if buffer[start + 1] == self._exception_code else NO_MATCH
 
-    def is_exception(self, frame: bytes) -> bool:
-        """Whether a frame that this pattern found is an exception reply."""
-        return frame[1] == self._exception_code
+    def fits(self, pdu: bytes) -> bool:
+        """Whether a whole PDU of its unit has the form of the reply."""
+        if self.head is not None and pdu.startswith(self.head[1:]):
+            length = self.length or reply_length(pdu)
+            return length in (len(pdu), UNKNOWN)
+        return len(pdu) == EXCEPTION_PDU and pdu[0] == self._exception_code
+
+    def fits_in_length(self, pdu: bytes) -> bool:
+        """The same, and its length was known before, or guessed."""
+        if self.length == UNKNOWN and len(pdu) != self.hint and pdu[0] != self._exception_code:
+            return False
+        return self.fits(pdu)
+
+    def is_exception(self, pdu: bytes) -> bool:
+        """Whether a PDU that this pattern found is an exception reply."""
+        return pdu[0] == self._exception_code
 
     def _length_in(self, buffer: Buffer, start: int) -> int:
         if self.length == UNKNOWN:
-            whole = self._hint and len(buffer) - start == self._hint and crc16(bytes(buffer[start:])) == 0
-            return self._hint if whole else AT_SILENCE
+            return AT_SILENCE
         length = reply_length(buffer, start + 1)
         if length > MAX_PDU:
             return NO_MATCH
-        return length + OVERHEAD if length else 0
+        return length + 1 if length else 0
 
 
 @lru_cache(maxsize=4096)
-def reply_pattern(frame: bytes, hint: int = 0) -> ReplyPattern:
-    """The pattern of the reply to ``frame``; programs ask the same again and again, so it is kept."""
-    return ReplyPattern(frame, hint)
+def reply_pattern(unit: int, pdu: bytes, hint: int = 0) -> ReplyPattern:
+    """The pattern of the reply to ``pdu``; programs ask the same again and again, so it is kept."""
+    return ReplyPattern(unit, pdu, hint)

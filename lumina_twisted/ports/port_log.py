@@ -146,7 +146,7 @@ class PortTeller:
         """Something failed on the bus. Mistakes of callers are theirs, and they are told."""
         if isinstance(error, RequestError):
             return
-        function = request.frame[1]
+        function = request.pdu[0]
         self._log.emit(
             LogLevel.info if isinstance(error, NotSent | ModbusException) else LogLevel.warn, "{port}: {error}",
             port=self._name, error=str(error), unit=request.unit, function=function, kind=error.token,

@@ -17,8 +17,7 @@ from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.bus import Bus, Renewal
 from lumina_twisted.bus.events import Event, Finding, Frame, Reply, Request, Sample
 from lumina_twisted.bus.health import HealthChange
-from lumina_twisted.errors import Cancelled, ModbusError, NotSent, OutcomeUnknown, PortError
-from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
+from lumina_twisted.errors import Cancelled, ModbusError, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost
 from lumina_twisted.ports.timer import make_timer
@@ -32,12 +31,12 @@ class PendingRequest(Request):
     __slots__ = ("deferred", "protocol")
 
     def __init__(
-        self, protocol: RTUProtocol, caller: Caller, frame: bytes, serial: SerialSettings, deadline: float,
+        self, protocol: RTUProtocol, caller: Caller, unit: int, pdu: bytes, serial: SerialSettings, deadline: float,
         terms: Terms,
     ) -> None:
         super().__init__(
-            caller, frame, serial, deadline, retries=terms.retries, max_age=terms.max_age, lane=lane_of(terms.priority),
-            response_length=terms.response_length + OVERHEAD if terms.response_length else 0,
+            caller, unit, pdu, serial, deadline, retries=terms.retries, max_age=terms.max_age,
+            lane=lane_of(terms.priority), response_length=terms.response_length,
         )
         self.protocol = protocol
         self.deferred: Deferred[bytes] | None = Deferred(self._cancelled)
@@ -55,7 +54,7 @@ class PendingRequest(Request):
         self.protocol.cancel(self)
         kind = OutcomeUnknown if self.attempts and not self.is_read else Cancelled
         state = "it was on the wire" if self.attempts else "it was not sent"
-        deferred.errback(kind(f"cancelled by its caller, {state}", unit=self.unit, function_code=self.frame[1]))
+        deferred.errback(kind(f"cancelled by its caller, {state}", unit=self.unit, function_code=self.pdu[0]))
 
 
 class RTUProtocol(Protocol):
@@ -158,9 +157,10 @@ class RTUProtocol(Protocol):
     def request(
         self, caller: Caller, unit: int, pdu: bytes, serial: SerialSettings, terms: Terms
     ) -> Deferred[bytes]:
-        """See :meth:`lumina_twisted.ports.interfaces.Port.request`; ``serial`` is what the frame leaves with."""
+        """See :meth:`lumina_twisted.ports.interfaces.Port.request`; ``serial`` is what the frame leaves with. The
+        Deferred fires with the reply's PDU."""
         now = self._now()
-        request = PendingRequest(self, caller, encode_adu(unit, pdu), serial, now + terms.timeout, terms)
+        request = PendingRequest(self, caller, unit, pdu, serial, now + terms.timeout, terms)
         deferred = request.deferred
         assert deferred is not None, "it has not fired yet"
         self._bus.submit(request, now)
@@ -251,7 +251,7 @@ class RTUProtocol(Protocol):
         try:
             self.transport.send_frame(frame.data, frame.serial)  # type: ignore[union-attr]
         except PortError as refused:
-            self._bus.frame_refused(NotSent(str(refused), unit=frame.data[0], frame=frame.data), self._now())
+            self._bus.frame_refused(str(refused), self._now())
             return
         if self.trace is not None:
             self.trace(">", frame.data)
@@ -269,7 +269,7 @@ class RTUProtocol(Protocol):
             return  # it was cancelled by the callback of an event before this one
         deferred = request.let_go()
         if isinstance(event, Reply):
-            deferred.callback(event.frame)
+            deferred.callback(event.pdu)
         else:
             self._failed(request, event.error)
             deferred.errback(event.error)

@@ -21,7 +21,7 @@ from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
 from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
-from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.rtu import check_adu, encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.endpoint import SerialEndpoint
@@ -168,12 +168,12 @@ class PortService(Service):
         if self._closing and self.running:
             return self._when_closed().addCallback(lambda _: self._request(caller, unit, pdu, terms))
         try:
-            frame = encode_adu(unit, pdu)
+            check_adu(unit, pdu)
             lane_of(terms.priority)
         except RequestError as error:
             return fail(error)
         if self._rules is not None and (fault := self._rules.fault(unit, pdu)):
-            return fail(self._not_allowed(caller, fault, frame))
+            return fail(self._not_allowed(caller, fault, unit, pdu))
         serial = terms.serial
         if serial is None or self._address is not None:  # the speed behind a socket is not ours to set
             serial = self.serial_for(unit)
@@ -182,7 +182,8 @@ class PortService(Service):
         self.last_request = self._now()
         if not self._supervisor.running and self.running and (refused := self._open_for_request()):
             return fail(PortClosed(refused, unit=unit, function_code=pdu[0]))
-        return self._protocol.request(caller, unit, pdu, serial, terms)
+        asked = self._protocol.request(caller, unit, pdu, serial, terms)
+        return asked.addCallback(lambda reply: encode_adu(unit, reply) if reply else b"")
 
     def is_full_for(self, caller: Caller, timeout: float) -> bool:
         """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
@@ -225,7 +226,8 @@ class PortService(Service):
 
     def cost_of(self, unit: int, pdu: bytes) -> float:
         """See :meth:`lumina_twisted.ports.interfaces.Port.cost_of`."""
-        request = Request(self, encode_adu(unit, pdu), self.serial_for(unit), 0.0)
+        check_adu(unit, pdu)
+        request = Request(self, unit, pdu, self.serial_for(unit), 0.0)
         return self._bus.admission.cost_of(request, self._now())
 
     def _serial_told(self) -> str:
@@ -233,8 +235,8 @@ class PortService(Service):
             return str(self.serial)
         return "Modbus TCP" if self._address.framing == "modbus" else f"RTU at {self.serial.baudrate}"
 
-    def _not_allowed(self, caller: Caller, fault: str, frame: bytes) -> NotAllowed:
-        error = NotAllowed(f"not on {self.name}, {fault}", unit=frame[0], function_code=frame[1], frame=frame)
+    def _not_allowed(self, caller: Caller, fault: str, unit: int, pdu: bytes) -> NotAllowed:
+        error = NotAllowed(f"not on {self.name}, {fault}", unit=unit, function_code=pdu[0], frame=pdu)
         self._tell.refused(caller.name, fault, error)
         return error
 

@@ -17,7 +17,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from zope.interface import implementer
 
-from lumina_twisted.framing.rtu import Decoder
+from lumina_twisted.framing.rtu import Decoder, encode_adu
 from lumina_twisted.framing.timing import t3_5, wire_time
 from lumina_twisted.modbus.functions import MAX_RTU_ADU, request_length
 from lumina_twisted.ports.terminal import Terminal
@@ -177,7 +177,7 @@ class SimulatedBus:
         self._decoder.receive(data)
         self._unread += data
         while found := self._decoder.next_frame(()):
-            self._on_request(found.frame, speed)
+            self._on_request(encode_adu(found.unit, found.pdu), speed)
         if self.echo:
             self._tell(False, data, lambda _: "echo")
         del self._unread[: -4 * MAX_RTU_ADU]  # the decoder does not keep more either
@@ -188,7 +188,7 @@ class SimulatedBus:
         if self._wire_free != since:
             return  # more has come
         while found := self._decoder.end_of_burst(()):
-            self._on_request(found.frame, speed)
+            self._on_request(encode_adu(found.unit, found.pdu), speed)
         self._decoder.clear()  # a frame that was broken off must not hide the next one
         self._on_junk(len(self._unread))
 

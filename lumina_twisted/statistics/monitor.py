@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from math import inf
 from typing import Any, Final
 
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.statistics.histogram import Histogram, Usage, add_to_both
 from lumina_twisted.statistics.tally import (
     BROADCAST_SENT,
@@ -36,7 +37,7 @@ class PortFigures:
 
     A bus only notes what happened, and that is summed up later. ``used``: from when to when the wire was used for which
     unit and client, and what was heard, an exception's code or what :mod:`~lumina_twisted.statistics.tally` names.
-    ``ended``: frame, client and outcome of a request, then seconds: how long it waited (None if it was
+    ``ended``: unit, PDU, client and outcome of a request, then seconds: how long it waited (None if it was
     refused at once), how long the wire was its own (None if it followed another's), from its arrival to its end; and
     the time of that.
     """
@@ -61,7 +62,7 @@ class PortFigures:
         self.clients = Clients()
         self.usage = Usage()
         self.used: list[tuple[float, float, int, Hashable, int]] = []
-        self.ended: list[tuple[bytes, Hashable, str, float | None, float | None, float, float]] = []
+        self.ended: list[tuple[int, bytes, Hashable, str, float | None, float | None, float, float]] = []
 
     def settle(self) -> None:
         """Sums up what was noted."""
@@ -97,8 +98,8 @@ class PortFigures:
     def _settle_ended(self, clients: dict[Hashable, ClientTally]) -> None:
         ended, self.ended = self.ended, []
         units, times = self.units, self.times
-        for frame, client, outcome, waited, held, took, now in ended:
-            unit = units.get(frame[0]) or self.unit(frame[0])
+        for number, pdu, client, outcome, waited, held, took, now in ended:
+            unit = units.get(number) or self.unit(number)
             by_client = clients.get(client)
             if by_client is None:
                 by_client = clients[client] = self.clients.of(client, now)
@@ -113,11 +114,11 @@ class PortFigures:
                 else:
                     add_to_both(unit.bus, by_client.bus, held)
                 if took > times.longest:
-                    self.slowest = frame
+                    self.slowest = encode_adu(number, pdu)
                 times.add(took)
             else:
                 record(unit, by_client, outcome, waited, held)
-                self.record(frame, outcome, None if waited is None else took)
+                self.record(encode_adu(number, pdu), outcome, None if waited is None else took)
 
     def record(self, name: object, outcome: str, seconds: float | None) -> None:
         """A request ended; ``seconds`` is how long it took, None if it was refused at once."""

@@ -232,10 +232,10 @@ class MemoryPort:
         if not self.listeners:
             return
         is_proven = reply is not None and asked.unit != BROADCAST
-        request, reading = encode_adu(asked.unit, asked.pdu), is_read(asked.pdu)
-        if (reply and reply[1] & EXCEPTION_FLAG) or (reading and not is_proven):
+        reading, answer = is_read(asked.pdu), b"" if reply is None else reply[1:-2]
+        if (answer and answer[0] & EXCEPTION_FLAG) or (reading and not is_proven):
             return
-        sample = Sample(request, reply or b"", self._now(), reading, is_proven)
+        sample = Sample(asked.unit, asked.pdu, answer, self._now(), reading, is_proven)
         for observer in list(self.listeners):
             observer(sample)
 

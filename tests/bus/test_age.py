@@ -40,8 +40,8 @@ class Clockwork(SharedWorld):
 
 
 def until_of(reply: bytes) -> float:
-    """When the value that a reply tells was the device's last."""
-    return 100.0 + (int.from_bytes(reply[3:5], "big") + 1) * TICK
+    """When the value that a reply's PDU tells was the device's last."""
+    return 100.0 + (int.from_bytes(reply[2:4], "big") + 1) * TICK
 
 
 class Ages(SynchronousTestCase):
@@ -94,9 +94,9 @@ class Ages(SynchronousTestCase):
         if not isinstance(event, Reply):
             return False
         self.assertTrue(world.samples)
-        values = {event.frame[at : at + 2] for at in range(3, len(event.frame) - 2, 2)}
+        values = {event.pdu[at : at + 2] for at in range(2, len(event.pdu), 2)}
         self.assertEqual(len(values), 1, "torn")
-        looked = until_of(event.frame)
+        looked = until_of(event.pdu)
         allowed = request.max_age
         if allowed is None:
             allowed = 0.2 if request.unit == 2 else 0.0

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.framing.rtu import encode_adu
-from tests.bus.world import Sent, World, read, reply_to, write
+from tests.bus.world import Sent, World, frame_of, read, reply_to, write
 
 DEPTH = int(os.environ.get("LUMINA_EXPLORER_DEPTH", "7"))
 SUBMITS = ("read 1", "long 1", "write 1", "read 2")
@@ -176,10 +176,13 @@ def state_of(walk: Walk) -> str:
     doubts = sorted(wire._late, key=lambda one: one.numbers)
     canaries, surplus = wire._canaries._units.values(), [one for one in wire._surplus._units if one]
     return repr((
-        live and (live.request.frame, live.echo, live.echoed, live.held, rel(live.expires), rel(live.sent_until)),
-        [(one.frame, one.attempts, rel(one.ends_at), ahead(one.not_before), one.client, one.canaries, one.remark)
+        live and (
+            live.request.unit, live.request.pdu, live.echo, live.echoed, live.held, rel(live.expires),
+            rel(live.sent_until),
+        ),
+        [(frame_of(one), one.attempts, rel(one.ends_at), ahead(one.not_before), one.client, one.canaries, one.remark)
          for one in bus._queue],
-        [(one.request.frame, one.request.done, len(one.numbers), one.more, one.awaits_echo, one.held,
+        [(frame_of(one.request), one.request.done, len(one.numbers), one.more, one.awaits_echo, one.held,
           rel(one.expired_at), [one.numbers < other.numbers for other in doubts],
           live and one.numbers[-1] < live.number) for one in doubts],
         [(ahead(one.canary_at), one.tends_to_be_late, one.lateness) for one in wire._late._units.values()],
@@ -190,7 +193,7 @@ def state_of(walk: Walk) -> str:
         {key: round(one.balance, 6) for key, one in bus._queue._clients.items()},
         [round(one.value, 6) for one in bus._queue._usual],
         wire.echo.known, bytes(ear._decoder._buffer),
-        rel(wire.quiet_from), rel(ear._heard_at), rel(world.quiet_from), wire._last_frame, len(walk.requests),
+        rel(wire.quiet_from), rel(ear._heard_at), rel(world.quiet_from), wire._last_sent, len(walk.requests),
         [(one.frame, one.echoed, rel(one.until)) for one in world.sent if id(one) in unanswered or one is walk.live],
         {(one.frame, one.refused) for one in world.sent if one.answered},
         [(one.done, one.probed) for one in walk.requests],

@@ -13,15 +13,15 @@ from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.functions import is_request
 from tests.bus.test_streams import Tunnel
-from tests.bus.world import World, read, reply_to, write
+from tests.bus.world import World, ask, frame_of, read, reply_to, write
 
 SETTINGS = BusSettings(timeout=0.1, echo="off", retries=0)
-EXCEPTION = encode_adu(1, b"\x83\x02")
+EXCEPTION = b"\x83\x02"
 
 
 def request_of(frame: bytes, *, is_canary: bool = False) -> Request:
     """A request that nobody waits for."""
-    request = Request("client", frame, SETTINGS.serial, 100.0)
+    request = ask("client", frame, SETTINGS.serial, 100.0)
     request.is_canary = is_canary
     return request
 
@@ -53,9 +53,9 @@ class Canary(SynchronousTestCase):
         """They look alike, and each ends one doubt: the unit is not locked out for ever."""
         late = late_reads(range(1, 3))
         for _ in range(20):
-            if fitting := late.fitting(EXCEPTION):
+            if fitting := late.fitting(1, EXCEPTION):
                 late.seen(fitting[0])
-        self.assertEqual([one for one in late if one.request.frame[1] == 3], [])
+        self.assertEqual([one for one in late if frame_of(one.request)[1] == 3], [])
 
 
 class AnotherMaster(SynchronousTestCase):
@@ -145,25 +145,25 @@ class Doubling(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.surplus = Surplus(has_wire_time=True)
-        self.surplus.answered(request_of(read(1, 1)), reply_to(read(1, 1)), 1.0)
-        self.assertTrue(self.surplus.convicts(reply_to(read(1, 1)), 1.01))
+        self.surplus.answered(request_of(read(1, 1)), reply_to(read(1, 1))[1:-2], 1.0)
+        self.assertTrue(self.surplus.convicts(1, reply_to(read(1, 1))[1:-2], 1.01))
 
     def test_a_copy_after_the_reply_to_another_shape(self) -> None:
-        self.surplus.answered(request_of(read(1, 2)), reply_to(read(1, 2)), 2.0)
-        self.surplus.answered(request_of(read(1, 3, 2)), reply_to(read(1, 3, 2)), 2.01)
+        self.surplus.answered(request_of(read(1, 2)), reply_to(read(1, 2))[1:-2], 2.0)
+        self.surplus.answered(request_of(read(1, 3, 2)), reply_to(read(1, 3, 2))[1:-2], 2.01)
         self.assertGreater(self.surplus.blocked_until(request_of(read(1, 4))), 2.01)
-        self.assertTrue(self.surplus.is_copy(reply_to(read(1, 2)), 2.02))
+        self.assertTrue(self.surplus.is_copy(1, reply_to(read(1, 2))[1:-2], 2.02))
         self.assertEqual(self.surplus.blocked_until(request_of(read(1, 4))), 0.0)
 
     def test_a_copy_of_a_late_reply(self) -> None:
-        self.surplus.came_late(reply_to(read(1, 2)), 2.0)
+        self.surplus.came_late(1, reply_to(read(1, 2))[1:-2], 2.0)
         self.assertGreater(self.surplus.blocked_until(request_of(read(1, 4))), 2.0)
 
     def test_a_copy_of_the_reply_to_a_canary(self) -> None:
-        self.surplus.answered(request_of(read(1, 2, 3), is_canary=True), reply_to(read(1, 2, 3)), 2.0)
+        self.surplus.answered(request_of(read(1, 2, 3), is_canary=True), reply_to(read(1, 2, 3))[1:-2], 2.0)
         self.assertGreater(self.surplus.blocked_until(request_of(read(1, 4, 3))), 2.0)
 
     def test_the_next_reply_of_the_same_value(self) -> None:
         """After the look-out it is a reply, not a copy."""
-        self.surplus.answered(request_of(read(1, 2)), reply_to(read(1, 2)), 2.0)
-        self.assertFalse(self.surplus.is_copy(reply_to(read(1, 2)), 2.5))
+        self.surplus.answered(request_of(read(1, 2)), reply_to(read(1, 2))[1:-2], 2.0)
+        self.assertFalse(self.surplus.is_copy(1, reply_to(read(1, 2))[1:-2], 2.5))

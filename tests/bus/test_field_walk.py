@@ -18,6 +18,7 @@ from lumina_twisted.errors import ModbusException, OutcomeUnknown
 from lumina_twisted.framing import timing
 from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.field import ADDRESSES, Execution, Field, Habits, Unit, part, span
+from tests.bus.world import ask, frame_of, reply_frame
 
 SEEDS = int(os.environ.get("LUMINA_WALK_SEEDS", "100"))
 FIRST = int(os.environ.get("LUMINA_WALK_FIRST", "0"))
@@ -108,7 +109,7 @@ class Walk:
             unit.is_on, diagnostics = True, unit.habits.diagnostics
             unit.habits = Habits(diagnostics=diagnostics)
         self.pass_time(max(ENOUGH, *(unit.free_at - self.field.now for unit in self.field.units.values())))
-        self.wrong += [f"{one.frame.hex()} never ended" for one in self.requests if not one.done]
+        self.wrong += [f"{frame_of(one).hex()} never ended" for one in self.requests if not one.done]
         self.check_units_answer()
         self.check_nothing_is_left()
 
@@ -122,7 +123,7 @@ class Walk:
                 self.pass_time(15.0)
         self.pass_time(ENOUGH)
         self.wrong += [
-            f"a healthy unit did not answer {one.frame.hex()}: {self.ended.get(one)}" for one in last
+            f"a healthy unit did not answer {frame_of(one).hex()}: {self.ended.get(one)}" for one in last
             if not isinstance(self.ended.get(one), Reply)
         ]
 
@@ -157,7 +158,7 @@ class Walk:
 
     def submit(self, frame: bytes, timeout: float) -> Request:
         chance = self.chance
-        request = Request(
+        request = ask(
             chance.randrange(4), frame, self.settings.serial_for(frame[0]), self.field.now + timeout,
             retries=chance.choice((None, None, None, 0, 2)), lane=chance.choice((0, 1, 1, 2)),
             max_age=chance.choice((None, None, None, 0.0, 0.5)),
@@ -284,7 +285,7 @@ class Walk:
     def on_event(self, event: Event) -> None:
         request = event.request
         if request in self.ended:
-            self.wrong.append(f"{request.frame.hex()} ended twice")
+            self.wrong.append(f"{frame_of(request).hex()} ended twice")
         self.ended[request] = event
         unit = self.field.units.get(request.unit)
         if unit is None:
@@ -301,28 +302,28 @@ class Walk:
         if fault and unit.habits.doubled and not self.convicted_at.get(request):
             self.before_conviction += 1
         elif fault:
-            self.wrong.append(f"{self.field.now:.4f}: {request.frame.hex()}: {fault}")
+            self.wrong.append(f"{self.field.now:.4f}: {frame_of(request).hex()}: {fault}")
 
     def _since(self, request: Request, unit: Unit) -> list[Execution]:
         oldest = request.arrived - (request.max_age or 0.0) - EPSILON
-        return [one for one in reversed(unit.done[-400:]) if one.at >= oldest and one.frame[1] == request.frame[1]]
+        return [one for one in reversed(unit.done[-400:]) if one.at >= oldest and one.frame[1] == frame_of(request)[1]]
 
     def _fault_of_read(self, event: Reply, unit: Unit) -> str:
-        code, first, count = span(event.request.frame)
+        code, first, count = span(frame_of(event.request))
         for one in self._since(event.request, unit):
             _, its_first, its_count = span(one.frame)
             if its_first <= first and first + count <= its_first + its_count and one.reply[1] == code:
                 told = part(one.reply, first - its_first, count)
-                if told == part(event.frame, 0, count):
+                if told == part(reply_frame(event), 0, count):
                     return ""
-        return f"was given {event.frame.hex()}, which the unit never said since"
+        return f"was given {reply_frame(event).hex()}, which the unit never said since"
 
     def _fault_of_write(self, request: Request, unit: Unit) -> str:
-        done = [one for one in self._since(request, unit) if one.frame == request.frame and one.is_ours]
+        done = [one for one in self._since(request, unit) if one.frame == frame_of(request) and one.is_ours]
         return "" if any(one.reply[1] < 0x80 for one in done) else "was confirmed, and never carried out"
 
     def _fault_of_exception(self, request: Request, error: ModbusException, unit: Unit) -> str:
-        code, first, count = span(request.frame)
+        code, first, count = span(frame_of(request))
         for one in self._since(request, unit):
             _, its_first, its_count = span(one.frame)
             covers = its_first <= first and first + count <= its_first + its_count

@@ -7,13 +7,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply, Request
+from lumina_twisted.bus.events import Reply
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import OutcomeUnknown, ServerDeviceBusy
 from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.test_sharing import SharedWorld, values
-from tests.bus.world import World, read, write
+from tests.bus.world import World, ask, frame_of, read, write
 
 
 class FreshCase(SynchronousTestCase):
@@ -157,10 +157,10 @@ class Fresh(FreshCase):
         kept = Freshness()
         for unit in range(1, 200):
             for address in range(100):
-                request = Request("a", read(unit, address), BusSettings().serial, 1.0)
+                request = ask("a", read(unit, address), BusSettings().serial, 1.0)
                 kept.answer(request, 1.0, 0.0)
                 kept.sent(request)
-                kept.keep(request, values(request.frame), 0.0)
+                kept.keep(request, values(frame_of(request)), 0.0)
         self.assertLessEqual(len(kept._groups), 64)
         self.assertLessEqual(max(map(len, kept._groups.values())), 64)
 

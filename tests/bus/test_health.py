@@ -13,7 +13,7 @@ from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import OutcomeUnknown, PortClosed, ResponseTimeout, Stopping, UnitOffline
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
-from tests.bus.world import World, read, write
+from tests.bus.world import World, ask, read, write
 
 DEAD = 9
 
@@ -355,6 +355,6 @@ class Bounds(SynchronousTestCase):
         world = World(BusSettings(timeout=0.01, echo="off", retries=0, offline_after=1))
         health = world.bus.health
         for baudrate in range(1200, 4200):
-            request = Request("a", read(1, 0), SerialSettings(baudrate=baudrate), 1.0)
+            request = ask("a", read(1, 0), SerialSettings(baudrate=baudrate), 1.0)
             health.in_vain(request, 0.01, 0.0)
         self.assertLessEqual(len(health.silent), 1024)

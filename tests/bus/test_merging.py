@@ -21,7 +21,7 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.test_sharing import SharedWorld, values
-from tests.bus.world import read, write
+from tests.bus.world import frame_of, read, reply_frame, write
 
 
 class MergeCase(SynchronousTestCase):
@@ -67,7 +67,7 @@ class MergeCase(SynchronousTestCase):
 
     def assert_right(self, *requests: Request) -> None:
         for one in requests:
-            self.assertEqual(self.world.frame_of(one), values(one.frame, self.world.frame_of(one)[4]))
+            self.assertEqual(self.world.frame_of(one), values(frame_of(one), self.world.frame_of(one)[4]))
 
 
 class Blocks(MergeCase):
@@ -395,8 +395,8 @@ class AnythingGoes(SynchronousTestCase):
         self.assertEqual(world.bus.waiting, 0)
         for request, event in world.ended.items():
             if isinstance(event, Reply) and request.is_read:
-                written = event.frame[4]
-                self.assertEqual(event.frame, values(request.frame, written))
+                written = reply_frame(event)[4]
+                self.assertEqual(reply_frame(event), values(frame_of(request), written))
                 self.assertGreaterEqual(written, asked[request])
             elif not isinstance(event, Reply):
                 self.assertIsInstance(event.error, ModbusException | OutcomeUnknown | ResponseTimeout | PortClosed

@@ -7,12 +7,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.estimates import FRESH
-from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.framing.timing import t3_5
 from lumina_twisted.statistics.tally import MOST_CLIENTS
 from tests.bus.test_sharing import SharedWorld
-from tests.bus.world import read, write
+from tests.bus.world import ask, read, write
 
 GAP = t3_5(9600)
 
@@ -127,7 +126,7 @@ class Cost(SynchronousTestCase):
     """Before anything is known, what the bytes take; then what it took."""
 
     def cost_of(self, world: SharedWorld, frame: bytes) -> float:
-        request = Request("me", frame, world.settings.serial, 0.0)
+        request = ask("me", frame, world.settings.serial, 0.0)
         return world.bus.admission.cost_of(request, world.now)
 
     def test_known_for_a_while(self) -> None:

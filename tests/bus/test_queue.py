@@ -14,7 +14,7 @@ from lumina_twisted.bus.queue import AGEING, Lane, RequestQueue
 from lumina_twisted.bus.refusals import PATIENCE
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import Expired, Overloaded, QueueFull
-from tests.bus.world import World, read, write
+from tests.bus.world import World, ask, read, write
 
 
 class QueueCase(SynchronousTestCase):
@@ -26,7 +26,7 @@ class QueueCase(SynchronousTestCase):
         self.costs: dict[object, float] = {}
 
     def put(self, client: object, lane: int = Lane.NORMAL, unit: int = 1, cost: float = 1.0) -> Request:
-        request = Request(client, read(unit, 0), BusSettings().serial, math.inf, lane=lane)
+        request = ask(client, read(unit, 0), BusSettings().serial, math.inf, lane=lane)
         request.cost, request.arrived = cost, self.now
         self.queue.put(request, self.now)
         return request
@@ -214,10 +214,10 @@ class Rounds(QueueCase):
 
     def test_who_left_in_debt_is_forgotten(self) -> None:
         queue: RequestQueue[Request] = RequestQueue(10, 10)
-        keep = Request("stays", read(1, 0), BusSettings().serial, math.inf)
+        keep = ask("stays", read(1, 0), BusSettings().serial, math.inf)
         queue.put(keep, 0.0)
         for number in range(200):
-            one = Request(number, read(1, 0), BusSettings().serial, math.inf)
+            one = ask(number, read(1, 0), BusSettings().serial, math.inf)
             queue.put(one, 0.0)
             queue.take(one)
             queue.charge(number, 1.0 if number % 2 else 50.0, 0.0)
@@ -267,7 +267,7 @@ class AnythingGoes(SynchronousTestCase):
         now, last = 0.0, None
         for step, client, unit, lane, cost in steps:
             if step == "put":
-                request = Request(client, write(unit, 0), BusSettings().serial, math.inf, lane=lane)
+                request = ask(client, write(unit, 0), BusSettings().serial, math.inf, lane=lane)
                 request.cost = cost
                 queue.put(request, now)
                 waiting.append(request)

@@ -11,7 +11,7 @@ from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import OutcomeUnknown
 from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.test_sharing import SharedWorld, values
-from tests.bus.world import World, read, reply_to, write
+from tests.bus.world import World, read, reply_to, sample_of, write
 
 
 class SampleCase(SynchronousTestCase):
@@ -43,7 +43,7 @@ class SampleCase(SynchronousTestCase):
             self.world.tick()
 
     def doubt(self, frame: bytes, at: float) -> Sample:
-        return Sample(frame, b"", at, is_read=False, is_proven=False)
+        return sample_of(frame, b"", at, is_read=False, is_proven=False)
 
     def assert_told(self, *samples: Sample) -> None:
         told = [one._replace(sampled_after=round(one.sampled_after, 9)) for one in self.world.samples]
@@ -54,7 +54,7 @@ class Reads(SampleCase):
     """A reply tells how things were after the first question had left."""
 
     def sample(self, frame: bytes, at: float) -> Sample:
-        return Sample(frame, reply_to(frame), at, is_read=True)
+        return sample_of(frame, reply_to(frame), at, is_read=True)
 
     def test_a_reply(self) -> None:
         self.ask(read(1, 10, 4))
@@ -168,8 +168,8 @@ class Together(SampleCase):
         self.world.submit(read(1, 11), "d")
         self.finish()
         self.assert_told(
-            Sample(read(9, 0), values(read(9, 0)), self.world.sent[0].until, is_read=True),
-            Sample(read(1, 10, 4), values(read(1, 10, 4)), self.world.sent[1].until, is_read=True),
+            sample_of(read(9, 0), values(read(9, 0)), self.world.sent[0].until, is_read=True),
+            sample_of(read(1, 10, 4), values(read(1, 10, 4)), self.world.sent[1].until, is_read=True),
         )
 
     def test_merged(self) -> None:
@@ -179,8 +179,8 @@ class Together(SampleCase):
             self.world.submit(read(1, at), at)
         self.finish()
         self.assert_told(
-            Sample(read(9, 0), values(read(9, 0)), self.world.sent[0].until, is_read=True),
-            Sample(read(1, 10, 3), values(read(1, 10, 3)), self.world.sent[1].until, is_read=True),
+            sample_of(read(9, 0), values(read(9, 0)), self.world.sent[0].until, is_read=True),
+            sample_of(read(1, 10, 3), values(read(1, 10, 3)), self.world.sent[1].until, is_read=True),
         )
 
     def test_all_of_them_are_gone(self) -> None:
@@ -191,20 +191,21 @@ class Together(SampleCase):
         for request in requests:
             self.world.cancel(request)
         self.world.answer()
-        self.assertEqual([one.request for one in self.world.samples], [read(9, 0), read(1, 10, 3)])
+        asked = [encode_adu(one.unit, one.request) for one in self.world.samples]
+        self.assertEqual(asked, [read(9, 0), read(1, 10, 3)])
 
     def test_an_old_value_is_told_already(self) -> None:
         self.world.submit(read(1, 10), "a", max_age=1.0)
         self.finish()
         self.assertTrue(self.world.submit(read(1, 10), "b", max_age=1.0).done)
-        self.assertEqual([one.request for one in self.world.samples], [read(9, 0), read(1, 10)])
+        self.assertEqual([encode_adu(one.unit, one.request) for one in self.world.samples], [read(9, 0), read(1, 10)])
 
 
 class Writes(SampleCase):
     """Proven, or in doubt."""
 
     def proven(self, frame: bytes, at: float) -> Sample:
-        return Sample(frame, reply_to(frame), at, is_read=False)
+        return sample_of(frame, reply_to(frame), at, is_read=False)
 
     def test_proven(self) -> None:
         """What is read from now on is from after it."""

@@ -15,7 +15,7 @@ from lumina_twisted.bus.events import Reply, Request
 from lumina_twisted.bus.settings import BusSettings
 from tests.bus.test_explorer import DEPTH, Playing, state_of
 from tests.bus.test_sharing import SharedWorld, values
-from tests.bus.world import Sent, read, write
+from tests.bus.world import Sent, frame_of, read, reply_frame, write
 
 SUBMITS = {"whole": (10, 2), "part": (11, 1), "next": (12, 1)}
 
@@ -84,13 +84,13 @@ class SharedWalk(Playing):
         for one in self.requests:
             event = world.ended.get(one)
             if not one.done:
-                wrong.append(f"never ended: {one.frame.hex()}")
+                wrong.append(f"never ended: {frame_of(one).hex()}")
             elif isinstance(event, Reply) and one.is_read:
-                written = event.frame[4]
-                if event.frame != values(one.frame, written):
-                    wrong.append(f"{one.frame.hex()} was given {event.frame.hex()}")
+                written = reply_frame(event)[4]
+                if reply_frame(event) != values(frame_of(one), written):
+                    wrong.append(f"{frame_of(one).hex()} was given {reply_frame(event).hex()}")
                 if written < self.written_before[one]:
-                    wrong.append(f"{one.frame.hex()} was given what it was before a write")
+                    wrong.append(f"{frame_of(one).hex()} was given what it was before a write")
         if world.bus.waiting:
             wrong.append("something waits for ever")
         return wrong
@@ -102,7 +102,7 @@ class SharedWalk(Playing):
         now = self.world.now
         return repr((
             state_of(self),  # type: ignore[arg-type]
-            [(self.requests.index(one), leader.frame) for one, leader in sharing.riders.items()],
+            [(self.requests.index(one), frame_of(leader)) for one, leader in sharing.riders.items()],
             [(one.epoch, one.is_given_up, self.written_before[one] == self.world.written) for one in self.requests],
             [(key, [(kept.reply, round(now - kept.sampled_after, 6), kept.epoch) for kept in group.values()])
              for key, group in ages._groups.items()],

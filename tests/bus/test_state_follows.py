@@ -40,16 +40,16 @@ class Mirror:
 
     def take(self, sample: Sample) -> None:
         """One more."""
-        unit, at = sample.request[0], sample.sampled_after
+        unit, at = sample.unit, sample.sampled_after
         if not sample.is_proven:
             for one in (unit,) if unit else UNITS:
-                self.doubted[one, written(sample.request)[0]] = at
+                self.doubted[one, written(encode_adu(unit, sample.request))[0]] = at
         elif not sample.is_read:
-            self._is(unit, *written(sample.request), at)
+            self._is(unit, *written(encode_adu(unit, sample.request)), at)
         else:
-            first = int.from_bytes(sample.request[2:4], "big")
-            for number in range(sample.reply[2] // 2):
-                self._is(unit, first + number, int.from_bytes(sample.reply[3 + 2 * number :][:2], "big"), at)
+            first = int.from_bytes(sample.request[1:3], "big")
+            for number in range(sample.reply[1] // 2):
+                self._is(unit, first + number, int.from_bytes(sample.reply[2 + 2 * number :][:2], "big"), at)
 
     def _is(self, unit: int, address: int, value: int, at: float) -> None:
         key = unit, address

@@ -22,7 +22,7 @@ from lumina_twisted.errors import (
     Stopping,
 )
 from lumina_twisted.framing.rtu import encode_adu
-from tests.bus.world import World, read, write
+from tests.bus.world import World, ask, frame_of, read, write
 
 
 class TurnTests(SynchronousTestCase):
@@ -82,7 +82,7 @@ class TurnTests(SynchronousTestCase):
             if not world.sent[-1].answered:
                 world.reply()
             world.tick()
-        mine = [one.frame for one in world.order if one.client == "a"]
+        mine = [frame_of(one) for one in world.order if one.client == "a"]
         self.assertEqual(mine, [read(1, 3), read(1, 1), read(1, 2)])
 
     def test_waiting_retry_lets_others_pass(self) -> None:
@@ -295,10 +295,10 @@ class EndTests(SynchronousTestCase):
     def test_frame_refused(self) -> None:
         """Settings the device does not take fail their own request."""
         world = World()
-        request = Request("a", read(1, 0), world.settings.serial, world.now + 5)
+        request = ask("a", read(1, 0), world.settings.serial, world.now + 5)
         world.bus.submit(request, world.now)
         world.bus.next_frame()
-        world.bus.frame_refused(NotSent("no such speed"), world.now)
+        world.bus.frame_refused("no such speed", world.now)
         world.collect()
         self.assertIs(world.error(request), NotSent)
         after = world.submit(read(1, 1))
@@ -317,7 +317,7 @@ class QueueTests(SynchronousTestCase):
 
     def request(self, client: str, unit: int = 1) -> Request:
         """A request."""
-        return Request(client, read(unit, 0), BusSettings().serial, math.inf)
+        return ask(client, read(unit, 0), BusSettings().serial, math.inf)
 
     def test_removing(self) -> None:
         """A removed request leaves no trace of its client."""

@@ -8,6 +8,7 @@ no frame begins before its silence, and that no sample is another's or claims to
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Event, Frame, Reply, Request, Sample
@@ -15,7 +16,8 @@ from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import ModbusException, OutcomeUnknown
 from lumina_twisted.framing import timing
-from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
+from lumina_twisted.modbus.settings import SerialSettings
 
 BIT = 1e-9
 """Rounding of times."""
@@ -29,6 +31,32 @@ def read(unit: int, address: int, quantity: int = 1) -> bytes:
 def write(unit: int, address: int, value: int = 7) -> bytes:
     """The frame of a write of a single register."""
     return encode_adu(unit, bytes((6, *address.to_bytes(2, "big"), *value.to_bytes(2, "big"))))
+
+
+def ask(
+    client: object, frame: bytes, serial: SerialSettings, deadline: float, *, response_length: int = 0, **options: Any
+) -> Request:
+    """What the RTU frame asks, as a request.
+
+    :param response_length: bytes of the reply's RTU frame.
+    """
+    hint = max(0, response_length - OVERHEAD)
+    return Request(client, frame[0], frame[1:-2], serial, deadline, response_length=hint, **options)
+
+
+def frame_of(request: Request) -> bytes:
+    """The RTU frame of a request."""
+    return encode_adu(request.unit, request.pdu)
+
+
+def reply_frame(event: Reply) -> bytes:
+    """The RTU frame of a reply; empty for a broadcast that was sent."""
+    return encode_adu(event.request.unit, event.pdu) if event.pdu else b""
+
+
+def sample_of(frame: bytes, reply: bytes, sampled_after: float, is_read: bool, is_proven: bool = True) -> Sample:
+    """The sample of two RTU frames; the second may be empty."""
+    return Sample(frame[0], frame[1:-2], reply[1:-2], sampled_after, is_read, is_proven)
 
 
 def reply_to(frame: bytes) -> bytes:
@@ -98,7 +126,7 @@ class World:
     ) -> Request:
         """A request arrives."""
         serial = self.settings.serial if baudrate is None else BusSettings(baudrate=baudrate).serial
-        request = Request(
+        request = ask(
             client, frame, serial, self.now + timeout, retries=retries, response_length=response_length,
             lane=lane, max_age=max_age,
         )
@@ -237,34 +265,35 @@ class World:
         self.samples.append(sample)
         if not sample.is_proven:
             return
-        if sample.reply != reply_to(sample.request):
-            self.wrong.append(f"the sample of {sample.request.hex()} is {sample.reply.hex()}")
-        if not any(sent.answered and not sent.refused for sent in self.sent if sent.frame == sample.request):
-            self.wrong.append(f"a sample of {sample.request.hex()}, and no device answered it")
+        asked = encode_adu(sample.unit, sample.request)
+        if sample.reply != reply_to(asked)[1:-2]:
+            self.wrong.append(f"the sample of {asked.hex()} is {sample.reply.hex()}")
+        if not any(sent.answered and not sent.refused for sent in self.sent if sent.frame == asked):
+            self.wrong.append(f"a sample of {asked.hex()}, and no device answered it")
         if sample.is_read and sample.sampled_after > self.looked + BIT:
             self.wrong.append(f"a sample of {self.looked:.6f} counts from {sample.sampled_after:.6f}")
 
     def _on_event(self, event: Event) -> None:
         request = event.request
         if request in self.ended:
-            self.wrong.append(f"second outcome of {request.frame.hex()}")
+            self.wrong.append(f"second outcome of {frame_of(request).hex()}")
         self.ended[request] = event
         self.order.append(request)
         if not isinstance(event, Reply):
             if isinstance(event.error, ModbusException) and not any(
-                sent.refused for sent in self.sent if sent.frame == request.frame
+                sent.refused for sent in self.sent if sent.frame == frame_of(request)
             ):
-                self.wrong.append(f"{request.frame.hex()} was given another's exception")
-            was_sent = any(sent.frame == request.frame for sent in self.sent)
+                self.wrong.append(f"{frame_of(request).hex()} was given another's exception")
+            was_sent = any(sent.frame == frame_of(request) for sent in self.sent)
             if not request.is_read and was_sent and request.attempts and not _tells(event):
                 self.wrong.append(f"a write that was sent ended as {event}")
             return
-        if request.is_broadcast or request.frame[1] > 20:
+        if request.is_broadcast or request.pdu[0] > 20:
             return
-        if event.frame != reply_to(request.frame):
-            self.wrong.append(f"{request.frame.hex()} was given {event.frame.hex()}")
-        if not any(sent.answered for sent in self.sent if sent.frame == request.frame):
-            self.wrong.append(f"{request.frame.hex()} was confirmed, and no device answered it")
+        if reply_frame(event) != reply_to(frame_of(request)):
+            self.wrong.append(f"{frame_of(request).hex()} was given {reply_frame(event).hex()}")
+        if not any(sent.answered for sent in self.sent if sent.frame == frame_of(request)):
+            self.wrong.append(f"{frame_of(request).hex()} was confirmed, and no device answered it")
 
 
 def _tells(event: Event) -> bool:

@@ -1,4 +1,4 @@
-"""The asyncio face against a real daemon, and without one."""
+"""The client for asyncio, with a real daemon and without one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class AgainstTheDemo(SynchronousTestCase):
         return asyncio.run(main())
 
     def test_as_the_mission_sends(self) -> None:
-        """The seeds' example, but for its imports, the port and the TCP port."""
+        """The mission's example, except for its imports, the port and the TCP port."""
 
         async def main() -> CommandReply:
             client = LuminaModbusClient(port=self.twistd.tcp_port)
@@ -96,7 +96,7 @@ class AgainstTheDemo(SynchronousTestCase):
         self.assertEqual(self.run_with(program), (200, 200))
 
     def test_cancelled(self) -> None:
-        """The next command is not touched by it."""
+        """The next command is not affected."""
 
         async def program(client: LuminaModbusClient) -> Any:
             board = client.port("demo1").unit(2)
@@ -152,7 +152,7 @@ class Alone(SynchronousTestCase):
         self.assertIn("no connection to", str(self.assertRaises(NotConnected, asyncio.run, main())))
 
     def test_another_event_loop(self) -> None:
-        """Each asyncio.run() has one; what waited in the first would wait for ever in the second."""
+        """Each asyncio.run() has its own loop. A future of the first loop would never end in the second."""
         client = LuminaModbusClient(port=free_tcp_port())
 
         async def read() -> None:
@@ -168,7 +168,7 @@ class Alone(SynchronousTestCase):
         asyncio.run(client.close())
 
     def test_a_name_that_cannot_be_looked_up(self) -> None:
-        """Python refuses it with an error of another kind than for a name that nobody has."""
+        """Python raises another kind of error than for an unknown name."""
 
         async def main() -> None:
             async with asyncio.timeout(5):
@@ -177,6 +177,6 @@ class Alone(SynchronousTestCase):
         self.assertIn("no connection to", str(self.assertRaises(NotConnected, asyncio.run, main())))
 
     def test_it_does_without_twisted(self) -> None:
-        """A short program on a small machine must not wait for what it does not use."""
+        """Importing Twisted takes time that a short program on a small machine does not have."""
         code = "import sys, lumina_twisted.client.aio; sys.exit(any(one.startswith('twisted.') for one in sys.modules))"
         self.assertEqual(subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode, 0)

@@ -130,7 +130,7 @@ class Commands(ClientCase):
         self.assertEqual(self.port.asked, [])
 
     def test_what_is_of_the_wrong_kind(self) -> None:
-        """Nothing is guessed: ``bytes(5)`` would be a frame to all units, and the text "off" is true."""
+        """The client guesses nothing: ``bytes(5)`` would be a frame to all units, and the text "off" is true."""
         port = self.client.port("boiler")
         for wrong, words in (
             (self.client.send_command("x", "boiler", 5), "hexadecimal"),  # type: ignore[arg-type]
@@ -166,7 +166,7 @@ class Commands(ClientCase):
         self.assertRaises(RequestError, LuminaModbusClient, timeout=100)
 
     def test_many_in_flight_keep_their_order_and_the_servers_bound(self) -> None:
-        """The server holds 64 of one client; the others wait with the client."""
+        """The server holds 64 commands of one client; the others wait in the client."""
         told: list[int] = []
         for number in range(500):
             unit = self.client.port("boiler").unit(1)
@@ -307,7 +307,7 @@ class Connections(ClientCase):
         self.assertEqual(len(self.port.waiting), 6)
 
     def test_server_that_stops(self) -> None:
-        """What it has not sent waits for the next one, in its order; nothing more is given to it."""
+        """What it has not sent waits for the next server, in its order. The client sends nothing more to this one."""
         first, second = self.write(), self.read()
         for asked in self.port.waiting:
             asked.end(Stopping("the service is stopping"))
@@ -323,7 +323,7 @@ class Connections(ClientCase):
         self.assertEqual(self.successResultOf(second), self.successResultOf(third))
 
     def test_silent_server(self) -> None:
-        """The caller is told in time, and the connection is made anew."""
+        """The requests fail at their deadlines, and the client connects again."""
         reading, writing = self.read(timeout=1), self.write(timeout=1)
         self.port.request = lambda *args, **options: Deferred()  # type: ignore[assignment]
         self.server.clock.pump([0.3] * 4)
@@ -334,7 +334,7 @@ class Connections(ClientCase):
         self.assertTrue(self.client.is_connected)
 
     def test_silent_server_and_all_are_cancelled(self) -> None:
-        """As a caller does who waits no longer than he likes: what he took back does not hide that nobody answers."""
+        """Cancelled requests do not hide that the server answers nothing."""
         self.client.connect()
         self.port.request = lambda *args, **options: Deferred()  # type: ignore[assignment]
         for one in [self.read(timeout=1) for _ in range(64)]:
@@ -346,7 +346,7 @@ class Connections(ClientCase):
         self.assertTrue(self.client.is_connected)
 
     def test_cancelled(self) -> None:
-        """The caller is let go at once; the answer that comes is nobody's, and the next command gets its own."""
+        """The request fails at once. Its answer is dropped, and the next command gets its own."""
         reading, writing, next_one = self.read(), self.write(), self.read()
         reading.cancel()
         writing.cancel()
@@ -374,7 +374,7 @@ class Connections(ClientCase):
         self.failureResultOf(self.client.connect(), NotConnected)
 
     def test_closed_after_cancelling(self) -> None:
-        """What was taken back has had its end; the others have theirs, and the connection is closed."""
+        """Cancelled requests have ended already; the others end, and the connection is closed."""
         ends: list[Any] = []
         self.client.subscribe(ends.append)
         taken_back, writing, reading = self.read(), self.write(), self.read()
@@ -389,7 +389,7 @@ class Connections(ClientCase):
         self.assertEqual(len(ends), 1)
 
     def test_cancelled_by_the_end_of_another(self) -> None:
-        """Both answers came at once, and the first one's caller takes the second back: it ends with its answer."""
+        """Both answers came at once, and the first caller cancels the second request: it ends with its answer."""
         first, second = self.read(), self.write()
         first.addCallback(lambda _: second.cancel())
         written = encode_adu(1, self.port.asked[1].pdu)
@@ -401,7 +401,7 @@ class Connections(ClientCase):
         self.assertEqual(self.successResultOf(third), (10, 11))
 
     def test_cancelled_by_the_failure_of_another(self) -> None:
-        """Neither was sent, and the time of both is up."""
+        """Neither was sent, and both have reached their deadlines."""
         self.server.refuses = True
         first, second = self.read(timeout=1), self.write(timeout=1)
         first.addErrback(lambda _: second.cancel())
@@ -435,7 +435,7 @@ class Connections(ClientCase):
         other.close()
 
     def test_no_lumina_server(self) -> None:
-        """A peer that speaks something else is told by its words."""
+        """A peer that speaks another protocol is recognised by its first line."""
         self.client.connect()
         self.client._on_data(b"SSH-2.0-OpenSSH_9.6\r\n")
         self.assertFalse(self.client.is_connected)

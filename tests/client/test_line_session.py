@@ -1,4 +1,4 @@
-"""A session in lines, without a connection: what its server says may be wrong in every way."""
+"""A session in lines, without a connection; the server's answers may be wrong in every way."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ class LineSessionTests(SynchronousTestCase):
         self.session = LineSession("plc:8888")
         self.session.connected(0.0)
 
-    def answered(self, frame: bytes, told: str) -> Any:
-        """What becomes of the command with that frame, to which the server says ``told``."""
+    def answered(self, frame: bytes, answer: str) -> Any:
+        """The event of the command with that frame, after the server has sent that answer."""
         command = PendingCommand("", "p", *decode_adu(frame), CommandSettings(), 5.0)
         self.session.submit(command, 0.0)
-        self.session.receive_data(b"%b:%b\n" % (command.attempt_id, told.encode()), 1.0)
+        self.session.receive_data(b"%b:%b\n" % (command.attempt_id, answer.encode()), 1.0)
         event = self.session.next_event()
         self.assertIsNone(self.session.next_event())
         return event
 
     def test_its_reply(self) -> None:
-        for frame, told in (
+        for frame, reply in (
             (READ, "01030400010002"), (WRITE, "010600000005"), (COILS, "01010105"),
             (encode_adu(1, bytes.fromhex("4107")), "01410102"),
         ):
-            self.assertIsInstance(self.answered(frame, f"{rtu(told)}:7.0"), Answered)
+            self.assertIsInstance(self.answered(frame, f"{rtu(reply)}:7.0"), Answered)
 
     def test_what_is_no_reply_to_it(self) -> None:
-        """A value that was not asked for, or that the wire has damaged, reaches nobody."""
-        for told in (
+        """A value that was not requested, or that was damaged on the wire, reaches no caller."""
+        for reply in (
             "010304000100020000", rtu("02030400010002"), rtu("0103020001"), rtu("0103060001000200 03"),
             rtu("01040400010002"), "", "01", "0103",
         ):
-            event = self.answered(READ, f"{told}:7.0")
+            event = self.answered(READ, f"{reply}:7.0")
             self.assertIsInstance(event, Failed)
             self.assertIs(type(event.error), FrameError)
             self.assertIn("no reply to this request", str(event.error))
         self.assertIsInstance(self.answered(COILS, f"{rtu('0101020000')}:7.0").error, FrameError)
 
     def test_what_is_no_proof_of_a_write(self) -> None:
-        for told in ("0106000000050000", rtu("010600000006"), rtu("010600010005"), "", "01"):
-            self.assertIs(type(self.answered(WRITE, f"{told}:7.0").error), OutcomeUnknown)
+        for reply in ("0106000000050000", rtu("010600000006"), rtu("010600010005"), "", "01"):
+            self.assertIs(type(self.answered(WRITE, f"{reply}:7.0").error), OutcomeUnknown)
 
     def test_an_exception_in_a_frame(self) -> None:
-        """Some servers hand on the device's frame where Lumina tells its code."""
+        """Some servers pass the device's frame on, where Lumina sends its code."""
         error = self.answered(READ, f"{rtu('018302')}:7.0").error
         self.assertIs(type(error), IllegalDataAddress)
         self.assertEqual((error.unit, error.function_code), (1, 3))

@@ -96,7 +96,7 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual([type(event) for event in self.events()], [Answered, Answered])
 
     def test_twice_unknown_late(self) -> None:
-        """Nobody's."""
+        """They are dropped, and counted."""
         self.ask()
         (adu,) = self.sent()
         reply = Adu(adu.transaction_id, 1, REPLY)
@@ -151,7 +151,7 @@ class SessionTests(SynchronousTestCase):
         self.failed(self.events(), Expired)
 
     def test_a_lost_connection(self) -> None:
-        """Reads are asked again, what may have been written is not."""
+        """Reads are sent again; writes that may have been carried out are not."""
         self.ask()
         self.ask(WRITE)
         before = self.sent()
@@ -170,7 +170,7 @@ class SessionTests(SynchronousTestCase):
         self.assertIn("plc:502 does not speak Modbus TCP: its protocol identifier is", event.why)
 
     def test_cancelled(self) -> None:
-        """The next one is clean: what comes for the cancelled one is nobody's."""
+        """The reply to a cancelled request is dropped, and the next request gets its own."""
         command = self.ask()
         (adu,) = self.sent()
         self.assertIsInstance(self.session.cancel(command, self.now), Cancelled)
@@ -179,7 +179,7 @@ class SessionTests(SynchronousTestCase):
         self.assertIs(event.request, follower)
 
     def test_cancelled_and_never_answered(self) -> None:
-        """It does not keep its place for ever."""
+        """It keeps its place in the window until its deadline."""
         self.make(window=1)
         self.session.cancel(self.ask(timeout=2.0), self.now)
         self.sent()
@@ -194,7 +194,7 @@ class SessionTests(SynchronousTestCase):
         self.assertIsNone(self.session.get_timer())
 
     def expire(self, timeout: float) -> list[Any]:
-        """A read that nobody answers."""
+        """A read that gets no answer."""
         self.ask(unit=9, timeout=timeout)
         self.sent()
         self.now += timeout
@@ -202,7 +202,7 @@ class SessionTests(SynchronousTestCase):
         return self.events()
 
     def test_a_silent_unit(self) -> None:
-        """Many gateways say nothing of it: that costs the others neither the connection nor what they asked."""
+        """Many gateways do not report it. The other requests keep their connection and their answers."""
         self.ask(WRITE)
         (write,) = self.sent()
         self.failed(self.expire(0.3), ResponseTimeout)
@@ -213,7 +213,7 @@ class SessionTests(SynchronousTestCase):
             self.hear(Adu(self.sent()[0].transaction_id, 1, REPLY))
 
     def test_silent_for_long(self) -> None:
-        """The connection is cut: its peer may be dead."""
+        """The client closes the connection, for its peer may be dead."""
         self.failed(self.expire(SILENCE - 1.0), ResponseTimeout)
         failed, unusable = self.expire(1.0)
         self.assertIsInstance(failed.error, ResponseTimeout)
@@ -257,7 +257,7 @@ class SessionTests(SynchronousTestCase):
 
 
 class FaceTests(TestCase):
-    """Both faces, before the real front-end over ports in memory, through a real socket."""
+    """Both faces of the client, with the real front-end over ports in memory, through a real socket."""
 
     timeout = 30
 
@@ -307,7 +307,7 @@ class FaceTests(TestCase):
 
 
 class Urls(SynchronousTestCase):
-    """Where a server is, and what it speaks."""
+    """URLs name the server and its protocol."""
 
     def test_urls(self) -> None:
         for url, parts in (

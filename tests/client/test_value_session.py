@@ -55,7 +55,7 @@ class SessionCase(SynchronousTestCase):
         return watch, self.ask(watch.asked, watch=watch)
 
     def sent(self) -> list[str]:
-        """What went out since it was last looked at, without tags."""
+        """The lines sent since the last call, without tags."""
         lines = []
         for line in self.session.data_to_send().decode().splitlines():
             tag, _, rest = line.partition(" ")
@@ -86,11 +86,11 @@ class SessionCase(SynchronousTestCase):
         return found
 
     def ended(self) -> list[Any]:
-        """The kinds of the ends, in their order."""
+        """The kinds of the events, in their order."""
         return [type(one.error) if isinstance(one, Failed) else type(one) for one in self.events()]
 
     def told(self, watch: Watch) -> list[tuple[str, Any, str]]:
-        """What a watch was told."""
+        """The readings that the observer of a watch got."""
         readings: list[ValueReading] = [
             one.reading for one in self.events() if isinstance(one, Changed) and one.watch is watch
         ]
@@ -98,7 +98,7 @@ class SessionCase(SynchronousTestCase):
 
 
 class Requests(SessionCase):
-    """Answers, and what becomes of those that get none."""
+    """Requests with an answer, and without one."""
 
     def test_nothing_is_asked_before_the_far_end_has_said_what_it_is(self) -> None:
         self.ask(WRITE)
@@ -141,7 +141,7 @@ class Requests(SessionCase):
         self.assertEqual(event.error.faults, ("poll: is 0 or more", "x: is no key"))
 
     def test_lost_connection(self) -> None:
-        """What changes nothing is asked again, in its place; a write that may have been sent is not."""
+        """A read is sent again, in its place; a write that may have been sent is not."""
         self.connect()
         self.ask(READ)
         self.ask(WRITE)
@@ -155,7 +155,7 @@ class Requests(SessionCase):
         self.assertEqual(self.sent(), ["read boiler.flow", "list"])
 
     def test_lost_connection_with_more_than_the_server_takes(self) -> None:
-        """All keep their places."""
+        """All requests keep their order."""
         self.session = ValueSession("here:5000", window=2)
         self.connect()
         for number in range(4):
@@ -182,7 +182,7 @@ class Requests(SessionCase):
         self.assertEqual(self.sent(), ["write boiler.set 65"])
 
     def test_deadlines(self) -> None:
-        """Each ends at its own, by what is known of it."""
+        """Each request ends at its own deadline, a read and a write in different ways."""
         self.connect()
         self.ask(READ, 2)
         self.ask(WRITE, 1)
@@ -201,6 +201,13 @@ class Requests(SessionCase):
         self.assertIsInstance(event.error, NotConnected)
         self.assertIn("no connection to here:5000 (refused)", str(event.error))
 
+    def test_too_late_to_be_answered(self) -> None:
+        """What has less than 25 ms left is not sent: a write would end as *outcome unknown*, for nothing."""
+        self.ask(WRITE, 1)
+        self.now = 0.99
+        self.connect()
+        self.assertEqual((self.sent(), self.ended()), ([], [NotConnected]))
+
     def test_window(self) -> None:
         self.session = ValueSession("here:5000", window=2)
         self.connect()
@@ -214,7 +221,7 @@ class Requests(SessionCase):
         self.assertEqual(self.ended(), [Answered, Expired])
 
     def test_a_silent_server_is_asked_whether_it_is_there(self) -> None:
-        """A device may be slow; a server that says nothing at all is cut off."""
+        """A device may be slow. If the server itself does not answer, the client closes the connection."""
         self.connect()
         self.ask(READ, 1)
         self.sent()
@@ -256,7 +263,7 @@ class Requests(SessionCase):
         self.assertEqual(self.events(), [])
 
     def test_a_server_that_stops(self) -> None:
-        """What it does not begin waits for the next one; nothing else is asked of it."""
+        """What it refuses waits for the next server. The client sends nothing else to this one."""
         self.connect()
         self.ask(WRITE)
         self.answer("write boiler.set 65", error="stopping", message="the service is stopping")
@@ -293,10 +300,10 @@ class Requests(SessionCase):
 
 
 class OtherFarEnds(SessionCase):
-    """What is no listener for values."""
+    """Peers that are no listener for values."""
 
     def test_something_else(self) -> None:
-        """Whoever waits is told at once, and a write has not been sent to it."""
+        """All requests fail at once, and no write has been sent."""
         for said in (b":error:invalid\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"{}\n", b"[1]\nx\n"):
             self.session = ValueSession("here:5000")
             self.ask(WRITE)
@@ -320,7 +327,7 @@ class OtherFarEnds(SessionCase):
         self.assertEqual(self.ended(), [Unusable])
 
     def test_one_that_is_full(self) -> None:
-        """There may be room at the next attempt."""
+        """The next attempt may succeed."""
         self.ask(READ, 1)
         for said in (b"error overloaded 100 clients are connected\n",
                      b'{"ok": false, "error": "overloaded", "message": "100 clients are connected"}\n'):
@@ -334,10 +341,10 @@ class OtherFarEnds(SessionCase):
 
 
 class WatchCase(SessionCase):
-    """What an observer is told."""
+    """The readings that an observer gets."""
 
     def begin(self, *names: str, **known: float) -> Watch:
-        """A watch that is on; of the points of ``boiler`` so much is known."""
+        """A watch that is on, with these known values of the points of ``boiler``."""
         watch, _ = self.watch(*names)
         self.answer(f"watch {' '.join(names)}", values=[value(f"boiler.{key}", one) for key, one in known.items()])
         return watch
@@ -356,7 +363,7 @@ class Watching(WatchCase):
         self.assertEqual(self.told(watch), [("boiler.flow", 4, "good")])
 
     def test_refused(self) -> None:
-        """Also where one name of several is wrong: then nothing is watched."""
+        """If one name of several is wrong, nothing is watched."""
         self.connect()
         watch, _ = self.watch("boiler.x")
         self.answer("watch boiler.x", error="unknown_name", message="no")
@@ -370,7 +377,7 @@ class Watching(WatchCase):
         self.assertEqual(self.told(watch), [])
 
     def test_ended(self) -> None:
-        """Only what nobody else watches is unwatched."""
+        """The session unwatches only the names that no other watch has."""
         self.connect()
         one, other = self.begin("boiler.*", flow=3, set=5), self.begin("boiler.flow", flow=3)
         self.events()
@@ -384,14 +391,14 @@ class Watching(WatchCase):
         self.assertEqual(self.sent(), ["unwatch boiler.flow"])
 
     def test_closed(self) -> None:
-        """A listener would go on telling one whose side of the connection has ended."""
+        """Without *unwatch* a listener would go on sending changes to a client that has ended its side."""
         self.connect()
         self.begin("boiler.flow", flow=3)
         self.session.close(0)
         self.assertEqual(self.session.data_to_send(), b"unwatch\n")
 
     def test_ended_while_another_begins(self) -> None:
-        """Which may mean the same names."""
+        """The pattern of the other watch may match the same names."""
         self.connect()
         one = self.begin("boiler.flow", flow=3)
         other, _ = self.watch("boiler.*")
@@ -404,7 +411,7 @@ class Watching(WatchCase):
         self.assertEqual(self.told(other), [("boiler.flow", 4, "good")])
 
     def test_cancelled_before_it_began(self) -> None:
-        """Its changes come nevertheless, and are ended then."""
+        """The server begins the watch nevertheless, and the session ends it with the first change."""
         self.connect()
         _, request = self.watch("boiler.*")
         self.sent()
@@ -414,7 +421,7 @@ class Watching(WatchCase):
         self.assertEqual((self.sent(), self.events()), (["unwatch boiler.flow"], []))
 
     def test_many_names_to_unwatch(self) -> None:
-        """A line holds so much."""
+        """They do not fit into one line."""
         self.connect()
         watch = self.begin("*", **{f"{'x' * 60}{number}": 1.0 for number in range(200)})
         self.session.unwatch(watch, 0)
@@ -427,7 +434,7 @@ class Reconnecting(WatchCase):
     """Over several connections."""
 
     def test_lost_and_there_again(self) -> None:
-        """Meanwhile the values are stale; then what changed is told, and what did not is good again."""
+        """Meanwhile the values are stale; then the observer gets what changed, and the rest is good again."""
         self.connect()
         watch = self.begin("boiler.*", flow=3)
         self.events()
@@ -461,7 +468,7 @@ class Reconnecting(WatchCase):
         self.assertEqual(self.sent(), [])
 
     def test_refused_by_the_next_server(self) -> None:
-        """Which knows another plant."""
+        """The next server may have other devices."""
         self.connect()
         watch = self.begin("boiler.flow", flow=3)
         self.session.connection_lost("cut", 0)
@@ -487,7 +494,7 @@ class Reconnecting(WatchCase):
         self.assertEqual(self.ended()[-1], Unusable)
 
     def test_silence(self) -> None:
-        """One who watches would never hear that the cable was pulled."""
+        """A session that only watches would not notice that the cable was pulled."""
         self.connect()
         self.begin("boiler.flow", flow=3)
         self.events()

@@ -1,4 +1,4 @@
-"""Both faces of the client of values, before the real front-end."""
+"""Both faces of the client of values, with the real front-end."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Deferreds(ValuesCase):
         self.assertEqual(unread.why, "it was not read yet")
 
     async def test_fresh(self) -> None:
-        """The device is asked."""
+        """The device is read."""
         self.values.then(55.0, ResponseTimeout("it does not answer"))
         self.assertEqual((await self.boiler.read("flow", fresh=True)).value, 55.0)
         error = await self.assertFailure(self.boiler.read("flow", fresh=True), ResponseTimeout)
@@ -155,7 +155,7 @@ class Deferreds(ValuesCase):
         self.assertEqual(self.values.watched(), [])
 
     async def test_an_observer_that_fails(self) -> None:
-        """Its error is logged, and the next change is told."""
+        """Its error is logged, and it gets the next change."""
         told: list[Any] = []
 
         def observe(one: ValueReading) -> None:
@@ -199,7 +199,7 @@ class Deferreds(ValuesCase):
         self.assertEqual((await self.boiler.read("set")).value, 60.0)
 
     async def test_cancelled_by_another_callback_of_the_same_turn(self) -> None:
-        """Its answer has come."""
+        """Its answer has been received."""
         await self.client.connect()
         first: Deferred[Any] = self.boiler.read("flow")
         second: Deferred[Any] = self.boiler.read("set")
@@ -284,7 +284,7 @@ class Awaitables(ValuesCase):
         )
 
     async def test_changes(self) -> None:
-        """Each, for ``async for``; who leaves the loop watches no more."""
+        """Each change, for ``async for``; leaving the loop ends the watch."""
 
         async def program(client: aio.LuminaValuesClient) -> list[Any]:
             found = []
@@ -341,7 +341,7 @@ class Awaitables(ValuesCase):
         self.assertEqual(await self.run_with(program), ["an observer of values failed"])
 
     async def test_cancelled(self) -> None:
-        """The next request is not touched by it; a watch whose caller went does not stay."""
+        """The next request is not affected, and a watch of a cancelled caller ends."""
 
         async def program(client: aio.LuminaValuesClient) -> Any:
             tasks = [asyncio.ensure_future(client.read("boiler.flow")) for _ in range(5)]
@@ -355,7 +355,7 @@ class Awaitables(ValuesCase):
         self.assertEqual(await self.run_with(program), [60.0, 0])
 
     async def test_cancelled_when_it_has_just_begun(self) -> None:
-        """Nobody has what would end the watch."""
+        """The watch ends, for its caller did not get the function that ends it."""
 
         async def program(client: aio.LuminaValuesClient) -> Any:
             loop = asyncio.get_running_loop()
@@ -387,7 +387,7 @@ class Alone(SynchronousTestCase):
             self.assertRaises(RequestError, value_text, wrong)
 
     def test_places(self) -> None:
-        """Where values are, for who has said where commands are."""
+        """The place of the listener for values follows from that of the commands."""
         for host, port, place in (
             ("10.0.0.5", 5000, ("10.0.0.5", 5000)), ("/run/lumina", 5000, ("127.0.0.1", 5000)),
             ("h", "/run/values", ("/run/values", 5000)),

@@ -15,7 +15,6 @@ from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.plant import Plant
 from lumina_twisted.errors import Cancelled, Expired, NotTaken, NotWritable, RequestError, ResponseTimeout, UnknownName
-from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.values.codec import ValueCodec
 from lumina_twisted.simulator.device import SimulatedDevice
@@ -202,9 +201,8 @@ class Heard(PlantCase):
         self.assertEqual(self.value("temperature"), 65.5)
 
     def tell(self, request: pdu.Request, reply: pdu.Reply | None, sampled: float, **keys: Any) -> None:
-        frame = encode_adu(3, request.encode())
-        answer = b"" if reply is None else encode_adu(3, reply.encode())
-        sample = Sample(frame, answer, sampled, **{"is_read": True, "is_proven": True, **keys})
+        answer = b"" if reply is None else reply.encode()
+        sample = Sample(3, request.encode(), answer, sampled, **{"is_read": True, "is_proven": True, **keys})
         for observer in list(self.port._samples):
             observer(sample)
 

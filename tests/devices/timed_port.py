@@ -120,9 +120,8 @@ class TimedPort:
         error = UnitOffline(f"unit {unit} is offline") if unit in self.offline else self.faults.get(unit)
         reply = None if error else self.devices[unit].answer(pdu, now)
         if reply is not None and not reply[0] & 0x80:
-            request, frame = encode_adu(unit, pdu), encode_adu(unit, reply)
             reads = is_read(pdu)
-            sample = Sample(request, frame, began if reads else now, is_read=reads, is_proven=True)
+            sample = Sample(unit, pdu, reply, began if reads else now, is_read=reads, is_proven=True)
             for observer in list(self._samples):
                 observer(sample)
         if not ended.called:

@@ -18,6 +18,7 @@ from lumina_twisted.framing.numbered import Numbers, ReplyStream
 from lumina_twisted.framing.rtu import encode_adu as rtu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.settings import PortSettings
+from tests.bus.world import ask
 
 SEEDS, STEPS = 400, 60
 SERIAL = SerialSettings()
@@ -57,7 +58,7 @@ class Walk:
         number = len(self.asked)
         pdu = (b"\x03" if self.random.random() < 0.6 else b"\x06") + number.to_bytes(2, "big")
         frame = rtu(self.random.choice((1, 1, 2)), pdu + (b"\0\1" if pdu[0] == 3 else number.to_bytes(2, "big")))
-        request = Request(self.random.choice("ab"), frame, SERIAL, self.now + self.random.choice((0.4, 2.0, 6.0)))
+        request = ask(self.random.choice("ab"), frame, SERIAL, self.now + self.random.choice((0.4, 2.0, 6.0)))
         self.asked.append(request)
         self.bus.submit(request, self.now)
         self.collect()
@@ -74,9 +75,9 @@ class Walk:
         assert self.bus.renewal is not Renewal.WANTED, "nothing is in doubt where replies are numbered"
 
     def judge(self, reply: Reply) -> None:
-        address = reply.request.frame[2:4]
-        is_of_read = reply.frame[1] == 3
-        if not (reply.frame[3:5] == address if is_of_read else self.carried_out[int.from_bytes(address, "big")]):
+        address = reply.request.pdu[1:3]
+        is_of_read = reply.pdu[0] == 3
+        if not (reply.pdu[2:4] == address if is_of_read else self.carried_out[int.from_bytes(address, "big")]):
             self.wrong.append(reply)
 
     def replies(self, adu: Adu) -> list[tuple[Any, ...]]:

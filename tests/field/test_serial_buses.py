@@ -9,7 +9,7 @@ from lumina_twisted.bus.events import Reply
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import IllegalDataAddress, ResponseTimeout
 from lumina_twisted.framing.rtu import encode_adu
-from tests.bus.world import World, read, reply_to, write
+from tests.bus.world import World, read, reply_frame, reply_to, write
 
 OURS = read(1, 0)
 THEIRS = read(1, 0x50)
@@ -44,7 +44,7 @@ class AnotherMaster(FieldCase):
         self.until_asked(frame, 2)
         self.world.reply()
         event = next(iter(self.world.ended.values()))
-        self.assertTrue(isinstance(event, Reply) and event.frame == reply_to(frame), event)
+        self.assertTrue(isinstance(event, Reply) and reply_frame(event) == reply_to(frame), event)
         self.assertEqual((self.world.wrong, self.found), ([], [(1, "other_master")]))
 
     def test_a10_its_reply_and_then_ours(self) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.frontends.line.answers import MOST_BYTES
 from lumina_twisted.statistics.counters import Fault
 from lumina_twisted.testing import MemoryPort
@@ -27,7 +26,7 @@ class Figures(SynchronousTestCase):
     def record(self, unit: int, outcome: str, waited: float, held: float | None, client: str = "10.0.0.7:4001") -> None:
         figures = self.port.figures.port
         took = waited + (held or 0.0)
-        figures.ended.append((encode_adu(unit, b"\x03\x00\x00\x00\x01"), client, outcome, waited, held, took, 10.0))
+        figures.ended.append((unit, b"\x03\x00\x00\x00\x01", client, outcome, waited, held, took, 10.0))
 
     def say(self, word: bytes, **options: Any) -> list[str]:
         """What a new client is told."""

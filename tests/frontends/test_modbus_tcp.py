@@ -129,7 +129,7 @@ class GatewayTests(ModbusTcpCase):
     def test_how_requests_end_without_a_reply(self) -> None:
         cases: tuple[tuple[LuminaError | None, int], ...] = (
             (PortClosed("x"), 0x0A), (Stopping("x"), 0x0A), (QueueFull("x"), 6), (Overloaded("x"), 6),
-            (UnitOffline("x", frame=b"\1\3"), 0x0B), (UnitOffline("x", frame=b"\1\6"), 0x0A),
+            (UnitOffline("x", frame=b"\3"), 0x0B), (UnitOffline("x", frame=b"\6"), 0x0A),
             (Expired("x"), 6), (None, 0x0B), (ResponseTimeout("x"), 0x0B), (PortLost("x"), 0x0B),
             (OutcomeUnknown("x"), 0x0B), (RequestError("x"), 3),
         )

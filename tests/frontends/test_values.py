@@ -20,9 +20,8 @@ from lumina_twisted.frontends.values import client as values_client
 from lumina_twisted.frontends.values.client import ValuesFrontEnd
 from lumina_twisted.frontends.values.watching import ChangeLine, Watched
 from lumina_twisted.testing import MemoryConnection, MemoryListener, MemoryValues
-from lumina_twisted.valueproto.answer import Change, NamedReading, Readings
+from lumina_twisted.valueproto.answer import Change, NamedReading, Readings, parse_answer
 from lumina_twisted.valueproto.command import MAX_LINE, WORDS
-from lumina_twisted.valueproto.json_lines import parse_answer
 from lumina_twisted.valueproto.reading import Confirmed, PointDescription, Quality, Reading
 from tests.strategies import QUICK
 

@@ -200,11 +200,11 @@ class Observations:
 
         :return: each run of entries, and the devices of which something is known by it.
         """
-        unit = sample.request[0]
+        unit = sample.unit
         index = self._units.get((port, unit))
         if index is None and unit != BROADCAST:
             return
-        for run in runs_of(sample.request[1:-2], sample.reply[1:-2], sample.is_proven):
+        for run in runs_of(sample.request, sample.reply, sample.is_proven):
             if run.entries is None:
                 self._doubt(port, unit, run, sample.sampled_after)
                 yield run, set()

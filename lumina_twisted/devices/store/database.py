@@ -46,15 +46,15 @@ COMMIT;
 """
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PASSING: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-"""What says nothing against the connection."""
+"""Errors after which the connection can still be used."""
 
 
 class Damaged(Exception):
-    """The file cannot be used, and nobody else's: it is to be set aside."""
+    """The file is ours and cannot be used: it is to be set aside."""
 
 
 class NotOurs(sqlite3.OperationalError):
-    """Another program's database, or a text, which is left alone."""
+    """The file is another program's database, or a text: it stays where it is."""
 
 
 @frozen
@@ -112,9 +112,9 @@ class Database(adbapi.ConnectionPool):
             return super().connect()  # it is another one now
 
     def suspect(self, error: BaseException) -> bool:
-        """Judges what a transaction failed of.
+        """Decides what the error of a transaction means.
 
-        :return: whether it may be tried again, if need be on a file that is opened and checked anew.
+        :return: whether the transaction may be tried again, if need be on a file that is opened and checked anew.
         """
         if not isinstance(error, (sqlite3.OperationalError, OSError)) and not _is_damage(error):
             return False
@@ -136,17 +136,17 @@ class Database(adbapi.ConnectionPool):
                 connection.close()
 
     def _leave_alone_a_text(self) -> None:
-        """Damage makes no text of a database: whoever named this file was mistaken, and others need it where it is.
+        """A database that is damaged does not become a text. So the path was a mistake, and the file stays where it is.
 
-        :raises NotOurs: if it is one, and was not this program's until now.
+        :raises NotOurs: if it is a text, and was not this program's until now.
         """
         has_log = self._path.with_name(f"{self._path.name}-wal").exists()
         if not self._was_ours and not has_log and _is_text(self._path):
             raise NotOurs("it is a text, and no database; name another file")
 
     def _set_aside(self, why: str) -> None:
-        """With what belongs to it: a new file would take the old one's log for its own. It is still open, for closing
-        it deletes the log."""
+        """Renames the file and those that belong to it: a new file would take the old one's log for its own. The file
+        is still open, because closing it deletes the log."""
         aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
         while aside.exists():
             aside = aside.with_name(f"{aside.name}-again")
@@ -234,16 +234,14 @@ def checkpoint(cursor: Any) -> None:
     cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def write_configuration(cursor: Any, device: str, type_: str, config: str) -> None:
-    """Replaces what is configured for a device; on the disk when it is committed."""
+def configure(cursor: Any, device: str, configuration: tuple[str, str] | None) -> None:
+    """Replaces what is configured for a device, its type and a JSON text, or deletes it; on the disk when it is
+    committed."""
     cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("INSERT OR REPLACE INTO configurations VALUES (?, ?, ?)", (device, type_, config))
-
-
-def delete_configuration(cursor: Any, device: str) -> None:
-    """Forgets what is configured for a device; on the disk when it is committed."""
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("DELETE FROM configurations WHERE device = ?", (device,))
+    if configuration is None:
+        cursor.execute("DELETE FROM configurations WHERE device = ?", (device,))
+    else:
+        cursor.execute("INSERT OR REPLACE INTO configurations VALUES (?, ?, ?)", (device, *configuration))
 
 
 def load(cursor: Any, history: int) -> Kept:

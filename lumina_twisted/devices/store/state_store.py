@@ -87,8 +87,8 @@ class StateStore:
     def start(self) -> Any:
         """Opens the file, checks it, and reads what it holds. A damaged one is set aside, with a sentence in the log.
 
-        :return: something to await: it gives a :class:`Kept`. It never fails: of a
-            file that cannot be opened that is empty, the log says why, and it is tried again.
+        :return: something to await: it gives a :class:`~lumina_twisted.devices.store.database.Kept`. It never fails: if
+            the file cannot be opened, that is empty, the log says why, and the store tries again.
         """
         if self.reactor is None:
             self.reactor = reactor_here()
@@ -133,12 +133,11 @@ class StateStore:
         :return: a Deferred that fires with None when it is on the disk, or fails with
             :class:`~lumina_twisted.errors.ConfigError` if it cannot be.
         """
-        work = database.write_configuration, device, type_, json.dumps(config)
-        return Deferred.fromCoroutine(self._configure(device, *work))
+        return Deferred.fromCoroutine(self._configure(device, (type_, json.dumps(config))))
 
     def remove_configuration(self, device: str) -> Deferred[None]:
         """Forgets what is configured for a device; ends as :meth:`save_configuration` does."""
-        return Deferred.fromCoroutine(self._configure(device, database.delete_configuration, device))
+        return Deferred.fromCoroutine(self._configure(device, None))
 
     @property
     def waiting(self) -> int:
@@ -176,11 +175,11 @@ class StateStore:
             )
         return kept
 
-    async def _configure(self, device: str, work: Callable[..., Any], *args: Any) -> None:
+    async def _configure(self, device: str, configuration: tuple[str, str] | None) -> None:
         async with self._writing:  # who closes the file waits for it
             if self._database is None:
                 raise ConfigError([f"{device}: cannot be kept, for {self.settings.path} is not open"])
-            if trouble := await self._run(work, *args):
+            if trouble := await self._run(database.configure, device, configuration):
                 self._judge(trouble)
                 raise ConfigError([f"{device}: cannot be kept: {trouble}"])
 

@@ -107,7 +107,7 @@ class Program:
     def take_next(self) -> bool:
         """Asks the next whole request; whether there was one."""
         if found := self._decoder.next_frame(_NOBODY):
-            self._ask(found.frame)
+            self._ask(found.unit, found.pdu)
             return True
         if self._has_junk and self._silence is None:
             self._silence = self._clock.callLater(SILENCE, self._on_silence)
@@ -129,7 +129,7 @@ class Program:
     def _on_silence(self) -> None:
         self._silence = None
         if found := self._decoder.end_of_burst(_NOBODY):
-            self._ask(found.frame)
+            self._ask(found.unit, found.pdu)
         if self._has_junk:
             self._silence = self._clock.callLater(LONGEST_PAUSE - SILENCE, self._forget)
 
@@ -156,11 +156,10 @@ class Program:
             self._silence.cancel()
             self._silence = None
 
-    def _ask(self, frame: bytes) -> None:
+    def _ask(self, unit: int, pdu: bytes) -> None:
         self.requests += 1
         self._first = b""
         self.withdraw()
-        unit, pdu = frame[0], frame[1:-2]
         self._pending.ask(self._gateway.request(self._caller, unit, pdu), self._on_reply, self._on_error, unit, pdu)
 
     def _on_reply(self, frame: bytes, unit: int, pdu: bytes) -> None:

@@ -32,9 +32,8 @@ from lumina_twisted.frontends.values.commands import ValuesOptions, Words, check
 from lumina_twisted.frontends.values.watching import ChangeLine, Watched, Watchers
 from lumina_twisted.valueproto import answer as answers
 from lumina_twisted.valueproto import command as commands
-from lumina_twisted.valueproto.answer import Answer, NamedReading, refused
+from lumina_twisted.valueproto.answer import Answer, NamedReading, json_body, refused, tag_json
 from lumina_twisted.valueproto.command import MAX_LINE, Command, Format, parse_command, tag_of
-from lumina_twisted.valueproto.json_lines import json_body, tag_json
 from lumina_twisted.valueproto.text_lines import tag_text, text_body
 
 MAX_ANSWER: Final = 1_048_576

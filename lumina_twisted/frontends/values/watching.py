@@ -10,9 +10,8 @@ from typing import Final, Protocol
 from lumina_twisted.errors import Overloaded
 from lumina_twisted.frontends.values.commands import Words, is_pattern
 from lumina_twisted.modbus.values.codec import Value
-from lumina_twisted.valueproto.answer import Change, NamedReading
+from lumina_twisted.valueproto.answer import Change, NamedReading, json_body, tag_json
 from lumina_twisted.valueproto.command import Format
-from lumina_twisted.valueproto.json_lines import json_body, tag_json
 from lumina_twisted.valueproto.reading import Reading
 from lumina_twisted.valueproto.text_lines import tag_text, text_body
 
