@@ -25,7 +25,6 @@ from lumina_twisted.errors import (
     RequestError,
     UnitOffline,
 )
-from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.frontends.listener import TurnOptions
 from lumina_twisted.modbus.functions import (
     BROADCAST,
@@ -151,7 +150,7 @@ class Gateway:
         length = function.echo_length if function else 0
         if self._broadcast == "on" or not length:
             return b""
-        return encode_adu(BROADCAST, pdu[:length])
+        return pdu[:length]
 
 
 def exception_code(error: BaseException | None) -> int:

@@ -131,9 +131,9 @@ class ModbusTcpProtocol(Connection):
         asked = listener.gateway.request(self.caller, adu.unit, adu.pdu)
         self.pending.ask(asked, self._write_reply, self._write_exception, adu)
 
-    def _write_reply(self, frame: bytes, adu: Adu) -> None:
-        if frame:
-            self.write(encode_adu(adu.transaction_id, adu.unit, frame[1:-2]))
+    def _write_reply(self, reply: bytes, adu: Adu) -> None:
+        if reply:
+            self.write(encode_adu(adu.transaction_id, adu.unit, reply))
 
     def _write_exception(self, error: BaseException, adu: Adu) -> None:
         self.listener.errors += 1

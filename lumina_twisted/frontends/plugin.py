@@ -21,7 +21,7 @@ from zope.interface import Attribute, implementer
 
 from lumina_twisted.access.caller import Terms, caller_of
 from lumina_twisted.devices.interfaces import Values
-from lumina_twisted.framing.rtu import OVERHEAD
+from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
 from lumina_twisted.frontends.endpoints import Place, endpoint_fault, make_endpoint, place_of
 from lumina_twisted.ports.interfaces import Port, Ports
 
@@ -132,7 +132,8 @@ class PluginPort:
         :param terms: as :class:`lumina_twisted.access.caller.Terms` has them; ``response_length`` is the frame's.
         """
         terms["response_length"] = max(0, response_length - OVERHEAD)
-        return self._port.request(caller_of(client), unit, pdu, Terms(timeout, **terms))
+        asked = self._port.request(caller_of(client), unit, pdu, Terms(timeout, **terms))
+        return asked.addCallback(lambda reply: encode_adu(unit, reply) if reply else b"")
 
     def is_full_for(self, client: object, timeout: float) -> bool:
         """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""

@@ -270,7 +270,7 @@ class RealSockets(TestCase):
     def answer(self) -> None:
         """Ten answers a turn."""
         for _ in range(min(10, len(self.waiting))):
-            self.waiting.pop(0).callback(rtu(1, REPLY))
+            self.waiting.pop(0).callback(REPLY)
         if self.waiting:
             reactor.callLater(0, self.answer)
 

@@ -19,7 +19,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from lumina_twisted.access.caller import Terms
 from lumina_twisted.errors import LineError, LuminaError, RequestError
-from lumina_twisted.framing.rtu import OVERHEAD
+from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
 from lumina_twisted.frontends.line.answers import HELP, commented, ports_told, rows_told, stats_told
 from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions, TurnOptions
 from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
@@ -145,25 +145,25 @@ class LineProtocol(Connection, LineOnlyReceiver):
         if self.state is DRAINING:
             self._write_error(command.command_id, _STOPPING)
             return
-        self.pending.ask(self._ask(command), self._write_reply, self._write_failure, command.command_id)
+        self.pending.ask(self._ask(command), self._write_reply, self._write_failure, command)
 
     def _ask(self, command: Command) -> Deferred[bytes]:
         """Whatever goes wrong on the way, the line gets its answer."""
         try:
             port = self.listener.find(command.port)
-            serial = port.serial_for(command.frame[0])
+            serial = port.serial_for(command.unit)
             own_speed = command.baudrate in (0, serial.baudrate)
             if own_speed and not (command.parity or command.bytesize or command.stopbits):
                 other = None
             else:
                 other = _other_settings(serial, command.baudrate, command.parity, command.bytesize, command.stopbits)
-            frame, max_age = command.frame, command.max_age
+            max_age = command.max_age
             options = self.listener.options
             terms = Terms(
                 self._timeout_of(command), other, command.retries, max(0, command.response_length - OVERHEAD),
                 command.priority or options.priority, options.max_age if max_age is None else max_age,
             )
-            return port.request(self.caller, frame[0], frame[1:-2], terms)
+            return port.request(self.caller, command.unit, command.pdu, terms)
         except Exception:
             return fail()
 
@@ -198,11 +198,13 @@ class LineProtocol(Connection, LineOnlyReceiver):
 
     # -- answers out
 
-    def _write_reply(self, frame: bytes, command_id: bytes) -> None:
+    def _write_reply(self, reply: bytes, command: Command) -> None:
         listener = self.listener
-        self.write(format_reply(command_id, frame, listener.stamp(), self._dialect, listener.options.hex))
+        frame = encode_adu(command.unit, reply) if reply else b""
+        self.write(format_reply(command.command_id, frame, listener.stamp(), self._dialect, listener.options.hex))
 
-    def _write_failure(self, error: BaseException, command_id: bytes) -> None:
+    def _write_failure(self, error: BaseException, command: Command) -> None:
+        command_id = command.command_id
         if isinstance(error, LuminaError):
             self._write_error(command_id, reason_of(error))
         else:

@@ -162,9 +162,9 @@ class Program:
         self.withdraw()
         self._pending.ask(self._gateway.request(self._caller, unit, pdu), self._on_reply, self._on_error, unit, pdu)
 
-    def _on_reply(self, frame: bytes, unit: int, pdu: bytes) -> None:
-        if frame:
-            self._answer(frame if frame[0] == unit else encode_adu(unit, frame[1:-2]))
+    def _on_reply(self, reply: bytes, unit: int, pdu: bytes) -> None:
+        if reply:
+            self._answer(encode_adu(unit, reply))
 
     def _on_error(self, error: BaseException, unit: int, pdu: bytes) -> None:
         self.errors += 1
