@@ -98,7 +98,10 @@ class Semaphore:
         :return: a Deferred that ends as that of ``work``, or fails with what ``work`` raises. Cancelling it gives the
             turn away, or cancels the work.
         """
-        return self.acquire().addCallback(lambda _: maybeDeferred(work, *args).addBoth(self._release_and_return))
+        if self._waiting or self._inside >= self._most:
+            return self.acquire().addCallback(lambda _: maybeDeferred(work, *args).addBoth(self._release_and_return))
+        self._inside += 1
+        return maybeDeferred(work, *args).addBoth(self._release_and_return)
 
     def acquire(self) -> Deferred[None]:
         """A Deferred that fires with None when the caller is let in, who then calls :meth:`release`. Cancelling it
@@ -111,7 +114,8 @@ class Semaphore:
     def release(self) -> None:
         """A caller leaves."""
         self._inside -= 1
-        self._advance()
+        if self._waiting:
+            self._advance()
 
     def cancel(self) -> None:
         """Cancels all that wait."""

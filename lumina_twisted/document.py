@@ -1,7 +1,7 @@
-"""Reading a document whose tables have names, numbers or kinds of their own, floor 0.
+"""Reading a document whose tables have names, numbers or kinds of their own. Floor 0.
 
 :func:`lumina_twisted.schema.structure` reads a table whose keys are known. A :class:`DocumentReader` reads what is
-around such tables, goes on after a fault, and so collects all faults of a document, each with its key's path.
+around such tables. It goes on after a fault, and so collects all faults of a document, each with the path of its key.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,4}|0x[0-9a-fA-F]{1,4}")
 
 
 class DocumentReader:
-    """Reads on after a fault; what it then returns nobody uses.
+    """Reads the tables of a document. Once there is a fault, its results must not be used.
 
-    :param faults: takes the faults, as ``path: sentence``.
+    :param faults: to which each fault is added, as ``path: sentence``.
     """
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
 
     def structured(self, data: Any, cls: type[T], where: str, apart: Iterable[str] = ()) -> T | None:
-        """``data`` as an instance of a settings class, without the keys that are read apart; None after a fault."""
+        """``data`` as an instance of a settings class; None after a fault.
+
+        :param apart: keys that the caller reads itself.
+        """
         apart = set(apart)
         rest = {key: value for key, value in data.items() if key not in apart} if isinstance(data, Mapping) else data
         try:
@@ -40,7 +43,7 @@ class DocumentReader:
             return None
 
     def tables(self, data: Mapping[str, Any], key: str, where: str) -> Iterator[tuple[str, Any]]:
-        """What stands in ``data`` as tables below one key."""
+        """The tables in ``data`` below one key, by their own keys."""
         path = f"{where}.{key}" if where else key
         tables = data.get(key, {})
         if not isinstance(tables, Mapping):
@@ -51,10 +54,10 @@ class DocumentReader:
     def number(
         self, key: str, where: str, what: str, lowest: int, highest: int, taken: Container[int]
     ) -> int | None:
-        """The number that a key is; None after a fault.
+        """The number that a key says; None after a fault.
 
-        :param what: it is, with its article.
-        :param taken: those that stand there already.
+        :param what: what the number is, with its article, for the sentence.
+        :param taken: the numbers that other keys have said.
         """
         number = int(key, 0) if NUMBER.fullmatch(key) else -1
         if not lowest <= number <= highest:
@@ -68,11 +71,11 @@ class DocumentReader:
     def kind(
         self, data: Any, kinds: Mapping[str, type[T]], default: str, what: str, where: str, apart: Iterable[str] = ()
     ) -> T | None:
-        """A table whose ``kind`` says which class it is of; None after a fault.
+        """A table whose key ``kind`` says of which class it is; None after a fault.
 
-        :param default: the kind that need not be said; empty if there is none.
-        :param what: they are kinds of.
-        :param apart: keys that are read apart.
+        :param default: the kind of a table that does not say it; empty if each must.
+        :param what: what they are kinds of, for the sentence.
+        :param apart: keys that the caller reads itself.
         """
         kind = data.get("kind", default) if isinstance(data, Mapping) else default
         if not isinstance(data, Mapping):
@@ -87,7 +90,8 @@ class DocumentReader:
 
 
 def flat(table: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:
-    """What a table and those within it hold, with a dot for each; an empty one within it holds itself."""
+    """The values of a table and of those within it, by keys joined with dots; an inner table that is empty is a
+    value."""
     for key, value in table.items():
         if isinstance(value, Mapping) and value:
             yield from flat(value, f"{outer}{key}.")

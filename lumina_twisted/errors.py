@@ -1,10 +1,10 @@
-"""The one exception tree, floor 0.
+"""All errors that Lumina raises on purpose, in one tree. Floor 0.
 
 Three questions decide the class: what did the device say (:class:`ModbusException`), what became of a
 request that got no reply (:class:`NotSent`, :class:`ResponseTimeout`, :class:`PortLost`, :class:`OutcomeUnknown`),
 and what did the caller get wrong (:class:`RequestError`, :class:`ConfigError`).
 
-``token`` is the stable word a client program may compare; the message is a sentence for a person.
+``token`` is a stable word that a client program may compare; the message is a sentence for a person.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lumina_twisted.text import shown
 
 
 class LuminaError(Exception):
-    """Every error that Lumina raises on purpose. Its message quotes what others gave, and is fit to be printed."""
+    """Every error that Lumina raises on purpose. Its message may quote foreign text, and is safe to print."""
 
     token: ClassVar[str] = "error"
 
@@ -44,7 +44,7 @@ class PortError(LuminaError):
 class LineError(LuminaError):
     """A line of the text protocol that is no command.
 
-    ``command_id`` is what of the line names it, so that the answer reaches its caller; empty if nothing does.
+    :param command_id: the id or tag of the line, by which its client finds the answer; empty if it has none.
     """
 
     token = "invalid"
@@ -59,7 +59,7 @@ class ModbusError(LuminaError):
 
     :param unit: unit identifier of the request, if known.
     :param function_code: its function code, if known.
-    :param frame: the bytes concerned, if any.
+    :param frame: the bytes concerned, if any: a whole frame where there is one, as in a client, else the PDU.
     """
 
     def __init__(
@@ -72,19 +72,19 @@ class ModbusError(LuminaError):
 
 
 class RequestError(ModbusError):
-    """The caller asked for what cannot be framed, or what the function's own definition forbids."""
+    """The request cannot be framed, or the definition of its function forbids it."""
 
     token = "invalid"
 
 
 class UnknownName(RequestError):
-    """There is no value, or no device, of that name; the message says which name is near."""
+    """There is no value, or no device, of that name; the message says which name was probably meant."""
 
     token = "unknown_name"
 
 
 class NotWritable(RequestError):
-    """Its description does not allow that the value is written."""
+    """The description of the value does not allow that it is written."""
 
     token = "not_writable"
 
@@ -96,31 +96,31 @@ class FrameError(ModbusError):
 
 
 class NotSent(ModbusError):
-    """The request never reached the wire: whatever it asked for has not been done."""
+    """The request never reached the wire, so the device has not carried it out."""
 
     token = "not_sent"
 
 
 class Expired(NotSent):
-    """Its deadline left no time to put it on the wire."""
+    """The deadline of the request left no time to send it."""
 
     token = "expired"
 
 
 class QueueFull(NotSent):
-    """The port's queue, or the client's share of it, holds no more."""
+    """The port's queue is full, or the client's share of it."""
 
     token = "queue_full"
 
 
 class Overloaded(NotSent):
-    """The server serves as many clients, or the port as many requests, as it can in time."""
+    """The server has as many clients, or the port as many requests, as it can serve in time."""
 
     token = "overloaded"
 
 
 class NotAllowed(NotSent):
-    """A rule of the port's forbids it; the message names the rule."""
+    """A rule of the port forbids the request; the message names the rule."""
 
     token = "not_allowed"
 
@@ -138,13 +138,13 @@ class PortClosed(NotSent):
 
 
 class UnitOffline(NotSent):
-    """The unit has not answered for a while; it is asked again soon, and until then nobody waits for it."""
+    """The unit has not answered for a while. Lumina asks it again soon; until then its requests fail at once."""
 
     token = "unit_offline"
 
 
 class Cancelled(ModbusError):
-    """Its caller took it back: before it was sent, or a read at any time."""
+    """The caller cancelled the request: before it was sent, or a read at any time."""
 
     token = "cancelled"
 
@@ -168,13 +168,13 @@ class PortLost(ModbusError):
 
 
 class OutcomeUnknown(ModbusError):
-    """A write was sent and there is no proof of it: the device may or may not have carried it out."""
+    """A write was sent, and nothing proves its outcome: the device may or may not have carried it out."""
 
     token = "outcome_unknown"
 
 
 class NotTaken(ModbusError):
-    """A write was confirmed, and the device holds another value."""
+    """The device confirmed a write, but holds another value."""
 
     token = "not_taken"
 
@@ -191,9 +191,9 @@ class ModbusException(ModbusError):
         function_code: int | None = None, frame: bytes = b"",
     ) -> None:
         self.code = code or type(self).code
-        told = f"exception {self.code} {self.title}"
-        who = "" if unit is None else f"unit {unit} refused function {function_code}: "
-        super().__init__(message or who + told, unit=unit, function_code=function_code, frame=frame)
+        whose = "" if unit is None else f"unit {unit} refused function {function_code}: "
+        message = message or f"{whose}exception {self.code} {self.title}"
+        super().__init__(message, unit=unit, function_code=function_code, frame=frame)
 
 
 class IllegalFunction(ModbusException):
@@ -257,7 +257,7 @@ class GatewayTargetDeviceFailedToRespond(ModbusException):
 
 
 class ServerError(ModbusError):
-    """The server failed in a way of its own, or gave a reason that this client does not know."""
+    """The server has a fault of its own, or gave a reason that this client does not know."""
 
     token = "error"
 
@@ -283,22 +283,19 @@ def exception_from_code(
 def error_from_reason(
     reason: str, *, unit: int | None = None, function_code: int | None = None, frame: bytes = b"", is_read: bool = False
 ) -> ModbusError:
-    """The error that a server told as text: a stable token, then a sentence.
+    """The error that a server sent as text: a stable token, then a sentence.
 
-    :param is_read: whether the request leaves the device as it was. After a reason that nobody knows a write's outcome
-        is unknown.
+    :param is_read: whether the request leaves the device as it was. After an unknown reason, the outcome of a write is
+        unknown.
     """
     token, _, sentence = reason.partition(" ")
-    about = {"unit": unit, "function_code": function_code, "frame": frame}
-    if token == "exception":
-        code = sentence.partition(" ")[0]
-        if code.isdecimal() and 0 < int(code) < 256:
-            return exception_from_code(int(code), unit=unit, function_code=function_code, frame=frame)
-    known = _BY_TOKEN.get(token)
-    if known is not None:
-        return known(sentence or reason, **about)  # type: ignore[arg-type]
-    kind = ServerError if is_read else OutcomeUnknown
-    return kind(f"the server says {reason!r}", **about)  # type: ignore[arg-type]
+    code = sentence.partition(" ")[0]
+    if token == "exception" and code.isdecimal() and 0 < int(code) < 256:
+        return exception_from_code(int(code), unit=unit, function_code=function_code, frame=frame)
+    kind = _BY_TOKEN.get(token)
+    if kind is None:
+        kind, sentence = ServerError if is_read else OutcomeUnknown, f"the server says {reason!r}"
+    return kind(sentence or reason, unit=unit, function_code=function_code, frame=frame)
 
 
 _BY_TOKEN: dict[str, type[ModbusError]] = {

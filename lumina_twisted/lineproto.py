@@ -1,13 +1,13 @@
 """The line protocol, floor 0: the lines that clients send, and the one answer that each of them gets.
 
-A command is ``id:device_type:port:baudrate:hex:response_length[:timeout[:key=value…]]``. What the grammar refuses it
-refuses in a sentence for the person who typed the line, and with the id by which a program finds its answer.
+A command is ``id:device_type:port:baudrate:hex:response_length[:timeout[:key=value…]]``. A line that is no command
+raises an error with a sentence for the person who typed it, and with the id by which a program finds its answer.
 
 An answer has one of two dialects. ``v2`` is what clients since 2025-01 read: ``id:HEX:seconds.4f`` and
 ``id:ERROR:reason:seconds.6f``. ``v1`` is for those before: ``id:hex``, and the words ``TIMEOUT`` and ``MISMATCH``
 instead of reasons, for any other word is lost on them. Both readers take a colon for the next field; one of them reads
 256 bytes at a time and loses a line that is longer. Hence a reason has no colon, no error is longer than that, and the
-hex has no blanks unless asked for.
+hex has no blanks unless configured.
 """
 
 
@@ -28,7 +28,7 @@ from lumina_twisted.priority import MAX_AGE, PRIORITIES, Priority
 # -- commands --------------------------------------------------------------------------------------------------------
 
 PING: Final = b"FF:F0:AA:AF"
-"""What clients before 2024-10-16 send to see whether we live; they want the same line back."""
+"""What clients before 2024-10-16 send to see whether the server lives; they want the same line back."""
 
 MAX_LINE: Final = 4096
 """Bytes of the longest line: 16 times a command with the longest frame and a usual id."""
@@ -49,9 +49,9 @@ class Command(NamedTuple):
     :param frame: the whole RTU frame; its CRC is right and its length is what its function says.
     :param response_length: bytes of the reply's frame as the caller guesses it, 0 if it does not say.
     :param timeout: seconds its caller waits, from 0.05 to 60; None if the line does not say.
-    :param parity: and the three after it: what the line asks for otherwise than configured, None where it does not.
-    :param priority: what goes first; None for the listener's.
-    :param max_age: seconds, from 0 to 3600, that a value may be old that answers a read; None for the listener's.
+    :param parity: and the three after it: what this line wants instead of what is configured; None for that.
+    :param priority: None for the listener's.
+    :param max_age: seconds, from 0 to 3600, that the answer to a read may be old; None for the listener's.
     """
 
     command_id: bytes
@@ -123,7 +123,7 @@ def parse_command(line: bytes) -> Command:
 
 
 def command_id_of(line: bytes) -> bytes:
-    """What names a line that may be no command: all before its first colon, empty if that can be no id."""
+    """The id of a line that may be no command: all before its first colon; empty if that can be no id."""
     command_id, colon, _ = line.partition(b":")
     command_id = command_id.strip()
     return command_id if colon and command_id.isascii() else b""
@@ -154,7 +154,7 @@ _OVERRIDES: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
     "priority": ({one.upper(): one for one in PRIORITIES}.__getitem__, f"one of {', '.join(PRIORITIES)}"),
     "max_age": (_age, f"a number of seconds from 0 to {MAX_AGE:g}"),
 }
-"""What may follow the timeout: what each key's value in capitals means, and how to tell a person what there is."""
+"""What may follow the timeout: by key, what reads its value in capitals, and which values there are, for a person."""
 
 
 def _overrides(fields: list[bytes], command_id: bytes) -> dict[str, Any]:
@@ -167,11 +167,11 @@ def _overrides(fields: list[bytes], command_id: bytes) -> dict[str, Any]:
         key, text = key.strip().lower(), text.strip().upper()
         if key not in _OVERRIDES:
             raise LineError(f"unknown key {_quoted(field)}, there are {', '.join(_OVERRIDES)}", command_id)
-        value_of, told = _OVERRIDES[key]
+        value_of, values = _OVERRIDES[key]
         try:
             found[key] = value_of(text)
         except (KeyError, ValueError):
-            raise LineError(f"{_quoted(field)} cannot be, {key} is {told}", command_id) from None
+            raise LineError(f"{_quoted(field)} cannot be, {key} is {values}", command_id) from None
     return found
 
 
@@ -226,7 +226,7 @@ def _hex(data: bytes) -> str:
 
 
 def _quoted(field: bytes) -> str:
-    """A field as it may stand in a sentence, cut to what a person needs to find it."""
+    """A field for a sentence, cut: the beginning is enough to find it."""
     text = field.strip().decode("ascii", "replace")
     return repr(text if len(text) <= 24 else f"{text[:21]}...")
 
@@ -240,8 +240,8 @@ MAX_ERROR_LINE: Final = 256
 """Bytes of the longest error line, its newline included: what a v2 client reads at once."""
 
 _PROVEN: Final = frozenset({"exception", "invalid", "not_allowed"})
-"""The reasons that v1 calls MISMATCH: the device said no, the line was wrong, or a rule forbids it. After any other
-nothing is proven."""
+"""The reasons that v1 calls MISMATCH: the device refused, the line was wrong, or a rule forbids it. Any other reason
+proves nothing."""
 
 
 class Answer(NamedTuple):
@@ -262,7 +262,7 @@ def parse_answer(line: bytes) -> Answer:
     """The answer that a line of dialect v2 says.
 
     :param line: without its newline.
-    :raises LineError: if it is none, with the id it begins with.
+    :raises LineError: if the line is no answer; with the id that it begins with.
     """
     command_id, *fields = line.strip().split(b":")
     try:
@@ -283,7 +283,7 @@ def format_reply(
     """The answer line of a command that got its reply.
 
     :param frame: the reply's whole RTU frame; empty for a broadcast that was sent.
-    :param stamp: seconds since 1970; v1 does not tell it.
+    :param stamp: seconds since 1970; v1 leaves it out.
     """
     if dialect == "v1":
         return b"%b:%b\n" % (command_id, hexlify(frame))
@@ -292,11 +292,11 @@ def format_reply(
 
 
 def format_error(command_id: bytes, reason: str, stamp: float, dialect: Dialect = "v2") -> bytes:
-    """The answer line of a command that got none.
+    """The answer line of a command that failed.
 
-    :param reason: one stable token, then free text; what no client could read in it is replaced, and what is too
-        long cut.
-    :param stamp: seconds since 1970; v1 does not tell it.
+    :param reason: one stable token, then free text. Characters that no client could read are replaced, and a long text
+        is cut.
+    :param stamp: seconds since 1970; v1 leaves it out.
     """
     if dialect == "v1":
         return b"%b:%b\n" % (command_id, b"MISMATCH" if reason.partition(" ")[0] in _PROVEN else b"TIMEOUT")

@@ -1,4 +1,4 @@
-"""What goes first, in the words of programs and people, floor 0."""
+"""The priorities of requests, as programs and people write them. Floor 0."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from lumina_twisted.errors import RequestError
 
 Priority = Literal["high", "normal", "low"]
 PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
-"""What goes first, first."""
+"""The most urgent one first."""
 DEFAULT: Final[Priority] = "normal"
 MAX_AGE: Final = 3600.0
-"""Seconds: nobody may be content with a value that is older."""
+"""Seconds: the greatest age of a value that a read may accept."""
 
 
 def lane_of(priority: Any) -> int:

@@ -1,8 +1,8 @@
-"""The strict settings converter, floor 0: plain data in, frozen settings classes out.
+"""The strict settings converter: plain data in, frozen settings classes out. Floor 0.
 
-Nothing is coerced and nothing is ignored: an unknown or wrong key is refused with its path and a sentence, and all
-faults of one document are told at once. :func:`structure` takes what a TOML file holds; :func:`structure_text` takes
-the same keys with values typed on a command line.
+It coerces nothing and ignores nothing. It refuses an unknown or wrong key with the key's path and a sentence, and
+collects all faults of one document. :func:`structure` takes what a TOML file holds; :func:`structure_text` takes the
+same keys with values typed on a command line.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ from lumina_twisted.errors import ConfigError
 from lumina_twisted.text import ON_OFF, did_you_mean
 
 T = TypeVar("T")
+Hook = Callable[[Any, Any], Any]
+"""Makes a value of a kind, as cattrs calls it: with the value and the kind."""
 UnitId = NewType("UnitId", int)
 """A unit identifier that stands as a key of a table; 0 to 255."""
 
 
 @frozen
 class Between:
-    """Both ends are allowed; stands in ``Annotated[int, Between(0, 60)]``."""
+    """The limits of a number, both allowed, as in ``Annotated[int, Between(0, 60)]``."""
 
     lowest: float
     highest: float
 
     def check(self, value: Any) -> str | None:
-        """A sentence that says what is wrong with ``value``, or nothing."""
+        """A sentence that says what is wrong with ``value``; None if nothing is."""
         if self.lowest <= value <= self.highest:
             return None
         return f"expected {self.lowest:.15g} to {self.highest:.15g}, got {value!r}"
@@ -53,7 +55,7 @@ def required(doc: str, *, unit: str = "") -> Any:
 def structure(data: Mapping[str, Any], cls: type[T], path: str = "") -> T:
     """``data`` as an instance of the settings class ``cls``.
 
-    :param path: where in its document ``data`` stands; begins the path of every fault.
+    :param path: where ``data`` stands in its document; each fault's path begins with it.
     :raises ConfigError: with one fault for each wrong, unknown or missing key.
     """
     return _structure(_STRICT, data, cls, path)
@@ -172,24 +174,21 @@ def _text_float(value: str, _: object) -> float:
         raise TypeError(f"expected a number, got {value!r}") from None
 
 
-
-
 def _text_bool(value: str, _: object) -> bool:
     if value.lower() not in ON_OFF:
         raise TypeError(f"expected true or false, got {value!r}")
     return ON_OFF[value.lower()]
 
 
-def _is_literal(kind: Any) -> bool:
-    return get_origin(kind) is Literal
+# -- kinds of fields -------------------------------------------------------------------------------------------------
 
 
-def _is_dict(kind: Any) -> bool:
-    return get_origin(kind) is dict
+def _of(origin: Any) -> Callable[[Any], bool]:
+    """Whether a kind is a ``Literal``, a ``tuple``, ... of something."""
+    return lambda kind: get_origin(kind) is origin
 
 
-def _is_bounded(kind: Any) -> bool:
-    return get_origin(kind) is Annotated and any(isinstance(mark, Between) for mark in kind.__metadata__)
+_is_literal = _of(Literal)
 
 
 def _literal(value: Any, kind: Any) -> Any:
@@ -205,7 +204,11 @@ def _text_literal(value: str, kind: Any) -> Any:
     raise ValueError(f"expected one of {', '.join(map(str, get_args(kind)))}, got {value!r}")
 
 
-def _bounded(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+def _is_bounded(kind: Any) -> bool:
+    return get_origin(kind) is Annotated and any(isinstance(mark, Between) for mark in kind.__metadata__)
+
+
+def _bounded(converter: cattrs.Converter) -> Hook:
     def hook(value: Any, kind: Any) -> Any:
         base, *marks = get_args(kind)
         made = converter.structure(value, base)
@@ -223,7 +226,7 @@ def _is_choice(kind: Any) -> bool:
     return is_union and any(_is_literal(one) for one in get_args(kind))
 
 
-def _choice(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+def _choice(converter: cattrs.Converter) -> Hook:
     """A word, or what its other kind takes."""
 
     def hook(value: Any, kind: Any) -> Any:
@@ -241,12 +244,8 @@ def _choice(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
     return hook
 
 
-def _is_list(kind: Any) -> bool:
-    return get_origin(kind) is tuple
-
-
-def _list(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
-    """``tuple[X, ...]``; all its faults are told, each with its number."""
+def _list(converter: cattrs.Converter) -> Hook:
+    """``tuple[X, ...]``; each fault in it has its number."""
 
     def hook(value: Any, kind: Any) -> Any:
         if not isinstance(value, list):
@@ -257,33 +256,20 @@ def _list(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
     return hook
 
 
-def _text_list(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+def _text_list(converter: cattrs.Converter) -> Hook:
     """The same, parted by commas."""
     strict = _list(converter)
     return lambda value, kind: strict(value.split(",") if value else [], kind)
 
 
-def _table(converter: cattrs.Converter) -> Callable[[Any], Callable[[Any, Any], Any]]:
-    """Refuses what is no table before the converter asks it for keys."""
+def _table(make: Callable[[Any], Hook]) -> Callable[[Any], Hook]:
+    """Refuses what is no table before the converter asks it for keys.
 
-    def factory(cls: Any) -> Callable[[Any, Any], Any]:
-        inner = cattrs.gen.make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+    :param make: makes the hook of a class of tables.
+    """
 
-        def hook(value: Any, kind: Any) -> Any:
-            if not isinstance(value, Mapping):
-                raise TypeError(f"expected a table, got {value!r}")
-            return inner(value, kind)
-
-        return hook
-
-    return factory
-
-
-def _mapping(converter: cattrs.Converter) -> Callable[[Any], Callable[[Any, Any], Any]]:
-    """The same for tables whose keys are not known beforehand."""
-
-    def factory(kind: Any) -> Callable[[Any, Any], Any]:
-        inner = cattrs.gen.mapping_structure_factory(kind, converter)
+    def factory(kind: Any) -> Hook:
+        inner = make(kind)
 
         def hook(value: Any, kind: Any) -> Any:
             if not isinstance(value, Mapping):
@@ -296,8 +282,7 @@ def _mapping(converter: cattrs.Converter) -> Callable[[Any], Callable[[Any, Any]
 
 
 def _converter(
-    plain: Mapping[type, Callable[[Any, Any], Any]], literal: Callable[[Any, Any], Any],
-    listed: Callable[[cattrs.Converter], Callable[[Any, Any], Any]],
+    plain: Mapping[type, Hook], literal: Hook, listed: Callable[[cattrs.Converter], Hook]
 ) -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind, hook in plain.items():
@@ -306,9 +291,14 @@ def _converter(
     converter.register_structure_hook_func(_is_literal, literal)
     converter.register_structure_hook_func(_is_bounded, _bounded(converter))
     converter.register_structure_hook_func(_is_choice, _choice(converter))
-    converter.register_structure_hook_func(_is_list, listed(converter))
-    converter.register_structure_hook_factory(_is_dict, _mapping(converter))
-    converter.register_structure_hook_factory(lambda cls: hasattr(cls, "__attrs_attrs__"), _table(converter))
+    converter.register_structure_hook_func(_of(tuple), listed(converter))
+    converter.register_structure_hook_factory(
+        _of(dict), _table(lambda kind: cattrs.gen.mapping_structure_factory(kind, converter))
+    )
+    converter.register_structure_hook_factory(
+        lambda kind: hasattr(kind, "__attrs_attrs__"),
+        _table(lambda kind: cattrs.gen.make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)),
+    )
     return converter
 
 

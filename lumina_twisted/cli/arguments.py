@@ -1,13 +1,28 @@
-"""What all commands are told alike, floor 5: where the server is, how long to wait for it, and how to answer."""
+"""The arguments of the command line, floor 5: a parser whose errors say what to write instead, types of arguments, the
+options that all commands share, and exit statuses.
+
+argparse takes a value such as ``-1e5`` for an option, and rejects positional arguments on both sides of an option. So
+the parser sorts the arguments first: options with their values, then all positional arguments.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, NoReturn
 
-from lumina_twisted.cli.parser import UsageError, bounded
+from lumina_twisted.errors import ConfigError, RequestError
+from lumina_twisted.text import nearest
+
+EXIT_OK: Final = 0
+EXIT_REFUSED: Final = 1
+"""The device or the bus said no, or there is no server."""
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
 
 DEFAULT_TIMEOUT: Final = 5.0
 """Seconds."""
@@ -16,9 +31,194 @@ MODBUS: Final = "modbus"
 DEFAULT_SERVER: Final = "127.0.0.1:8888"
 DEFAULT_PLACE: Final = f"LUMINA_SERVER, or {DEFAULT_SERVER}"
 
+DASHES: Final = "--"
+"""No argument behind it is an option."""
+_SERVER_OPTIONS: Final = ("--server", "--url")
+_WHOLE: Final = re.compile(r"[+-]?(0x[0-9a-f]+|[0-9]+)", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"-(\.?\d|inf|nan)", re.IGNORECASE)
 
-class Server(NamedTuple):
-    """Where the server is; a host that begins with ``/`` is the path of its Unix socket.
+
+class UsageError(Exception):
+    """The command line cannot be understood; the sentence says what to write instead."""
+
+
+def status_of(error: Exception) -> int:
+    """The exit status for a failure: 2 if it would not help to do the same once more, else 1."""
+    return EXIT_USAGE if isinstance(error, (UsageError, ConfigError, RequestError)) else EXIT_REFUSED
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises :class:`UsageError` instead of leaving, and names what was probably meant.
+
+    :param examples: shown below the help, each line indented.
+    :param out: where the help goes; standard output if none is given.
+    """
+
+    def __init__(self, prog: str, *, examples: str = "", out: Any = None, **kwargs: Any) -> None:
+        kwargs["epilog"] = f"examples:\n{examples.rstrip()}" if examples else None
+        kwargs["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog, allow_abbrev=False, **kwargs)
+        self.out = out
+
+    def print_help(self, file: Any = None) -> None:
+        """Shows the help where all results go; argparse's own way would not report a failure."""
+        print(self.format_help(), end="", file=file or self.out or sys.stdout, flush=True)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """See :meth:`argparse.ArgumentParser.parse_known_args`."""
+        return super().parse_known_args(self._sorted(sys.argv[1:] if args is None else args, namespace), namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises argparse's error as a sentence of ours."""
+        if match := re.search(r"invalid choice: '?(.*?)'? \(choose from (.*)\)", message):
+            choices = match[2].replace("'", "").split(", ")
+            sentence = f"there is no {match[1]!r}; {nearest(match[1], choices)}"
+        elif match := re.search(r"unrecognized arguments: (.*)", message):
+            sentence = f"{match[1].removeprefix('-- ')!r} is more than this command takes"
+        elif match := re.search(r"the following arguments are required: (.*)", message):
+            positional = " ".join(str(one.metavar) for one in self._actions if not one.option_strings)
+            are = "are" if "," in match[1] else "is"
+            raise UsageError(f"{match[1]} {are} missing; write `{self.prog} {positional}`")
+        else:
+            sentence = message.removeprefix("argument ")
+        raise UsageError(f"{sentence}; see `{self.prog} --help`")
+
+    def split_at_command(self, args: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The options at the beginning with their values, and all that follows."""
+        coming = deque(args)
+        options: list[str] = []
+        while coming and is_option(coming[0]):
+            options.append(self._with_value(coming.popleft(), coming))
+        return options, list(coming)
+
+    def _sorted(self, args: Iterable[str], namespace: Any = None) -> list[str]:
+        options: list[str] = []
+        positional: list[str] = []
+        coming = deque(args)
+        while coming:
+            arg = coming.popleft()
+            if arg == DASHES:
+                positional += coming
+                break
+            if is_option(arg):
+                options.append(self._with_value(arg, coming))
+            else:
+                positional.append(arg)
+        where = _named_server(options, namespace)
+        if self.get_default("takes_modbus") and where.strip().lower().startswith("modbus://"):
+            positional = self._without_port(positional)
+        return [*options, DASHES, *positional] if positional else options
+
+    def _without_port(self, positional: list[str]) -> list[str]:
+        """Modbus TCP knows no ports; argparse gets an empty PORT where the command has one."""
+        names_port = self.get_default("names_port")
+        if names_port is None:
+            return positional
+        if positional and names_port(positional):
+            raise UsageError(
+                f"Modbus TCP knows no ports; leave {positional[0]!r} out, the unit says which device it is"
+            )
+        return ["", *positional]
+
+    def _with_value(self, arg: str, coming: deque[str]) -> str:
+        """An option as one argument, its value taken from those that come."""
+        name, equals, _ = arg.partition("=")
+        action = self._option_string_actions.get(name)
+        if action is None:
+            near = nearest(name, [one for one in self._option_string_actions if one.startswith("--")])
+            # A text to be written may begin as an option does.
+            takes_values = any(one.dest == "values" for one in self._actions)
+            hint = f"; if it is a value, write `{DASHES} {arg}` at the end" if takes_values else ""
+            raise UsageError(f"{name!r} is no option here; {near}; see `{self.prog} --help`{hint}")
+        if action.nargs == 0:
+            if equals:
+                raise UsageError(f"{name} takes no value; write `{name}`")
+            return arg
+        if equals or (action.nargs == "?" and (not coming or is_option(coming[0]) or coming[0] == DASHES)):
+            return arg
+        value = coming.popleft() if coming else None
+        if value is None or (is_option(value) and value.partition("=")[0] in self._option_string_actions):
+            raise UsageError(f"{name} needs a value; write `{name} {action.metavar}`")
+        return f"{name}={value}"
+
+
+def _named_server(options: Iterable[str], before: Any) -> str:
+    """Where the server is, as it was typed.
+
+    :param before: the options before the command.
+    :raises UsageError: if two options name it.
+    """
+    named = {name: one for name in _SERVER_OPTIONS if (one := getattr(before, name[2:], None)) is not None}
+    named.update((name, value) for name, _, value in (one.partition("=") for one in options) if name in _SERVER_OPTIONS)
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(_SERVER_OPTIONS)} both say where the server is; write one of them")
+    return next(iter(named.values()), os.environ.get("LUMINA_SERVER", ""))
+
+
+def is_option(arg: str) -> bool:
+    """Whether an argument is an option, and not a value that is negative."""
+    return len(arg) > 1 and arg.startswith("-") and not _NUMBER.match(arg)
+
+
+def checked(check: Callable[[str], Any], what: str) -> Callable[[str], Any]:
+    """A type for an argument, whose refusal is the sentence ``what``."""
+
+    def convert(text: str) -> Any:
+        try:
+            return check(text)
+        except ValueError:
+            raise UsageError(f"{text!r} is {what}") from None
+
+    return convert
+
+
+def whole(text: str) -> int:
+    """A decimal number, or a hexadecimal one that begins with 0x. Python would take 1_0 for 10.
+
+    :raises ValueError: if it is none.
+    """
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(text)
+    return int(text, 16 if "x" in text.lower() else 10)
+
+
+def decimal(text: str) -> int:
+    """A whole number in decimal digits.
+
+    :raises ValueError: if it is none.
+    """
+    if "x" in text.lower():
+        raise ValueError(text)
+    return whole(text)
+
+
+def bounded(lowest: float, highest: float, what: str, kind: Callable[[str], Any] = decimal) -> Callable[[str], Any]:
+    """A number within limits, both included."""
+
+    def convert(text: str) -> Any:
+        value = kind(text)
+        if not lowest <= value <= highest:
+            raise ValueError
+        return value
+
+    return checked(convert, f"no {what}; give a number from {lowest:.15g} to {highest:.15g}")
+
+
+def chosen(choices: Sequence[Any], what: str, kind: Callable[[str], Any] = str) -> dict[str, Any]:
+    """argparse's keywords for an argument that is one of ``choices``."""
+
+    def convert(text: str) -> Any:
+        value = kind(text)
+        if value not in choices:
+            raise ValueError
+        return value
+
+    *most, last = map(str, choices)
+    return {"type": checked(convert, f"no {what}; write {', '.join(most)} or {last}"), "choices": choices}
+
+
+class ServerAddress(NamedTuple):
+    """Where a server is; a host that begins with ``/`` is the path of its Unix socket.
 
     :param scheme: what it speaks: ``lumina``, lines; or ``modbus``, Modbus TCP.
     """
@@ -37,60 +237,48 @@ class Server(NamedTuple):
         return host if host.startswith("/") else f"{host}:{self.port}"
 
 
-def server(text: str, port: int = 8888) -> Server:
+def server_address(text: str, port: int = 8888) -> ServerAddress:
     """``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``, the path of a Unix socket, or a URL.
 
     :param port: where none is written.
     :raises UsageError: if it is none.
     """
     if "://" in text:
-        return from_url(text, port)
+        return url_address(text, port)
     if text.startswith("/"):
-        return Server(text, 0)
+        return ServerAddress(text, 0)
     match = re.fullmatch(r"(?:\[([\w:.%]+)\]|([^:\s]+))(?::(\d{1,5}))?", text)
     if match is None or not 0 < int(match[3] or port) < 65536:
         raise UsageError(
             f"{text!r} is no server; write HOST, HOST:PORT as 127.0.0.1:{port} or [::1]:{port}, or a socket's path"
         )
-    return Server(match[1] or match[2], int(match[3] or port))
+    return ServerAddress(match[1] or match[2], int(match[3] or port))
 
 
-def from_url(text: str, port: int = 8888) -> Server:
+def url_address(text: str, port: int = 8888) -> ServerAddress:
     """``lumina://HOST[:8888]`` or ``modbus://HOST[:502]``.
 
     :param port: of ``lumina://`` where none is written.
     :raises UsageError: if it is none.
     """
-    from lumina_twisted.client.url import parse_url  # help shall not wait for it
-    from lumina_twisted.errors import RequestError
+    from lumina_twisted.client.url import parse_url  # `--help` does without the client
 
     try:
         scheme, host, port = parse_url(text, port)
     except RequestError as error:
         raise UsageError(str(error)) from None
-    return Server(host, port, scheme)
+    return ServerAddress(host, port, scheme)
 
 
-def _url(port: int) -> Callable[[str], str]:
-    """Refuses what is none before anything else is understood: with modbus:// there is a word less."""
-
-    def convert(text: str) -> str:
-        from_url(text, port)
-        return text
-
-    return convert
-
-
-def add_asking(
+def add_request_options(
     parser: argparse.ArgumentParser, timeout: float = DEFAULT_TIMEOUT, modbus: bool = True,
     place: str = DEFAULT_PLACE, port: int = 8888,
 ) -> None:
-    """The options of every command that asks a server.
+    """The options of every command that sends requests to a server.
 
-    :param modbus: whether it can ask over Modbus TCP too.
-    :param place: see :func:`add_where`, and ``port``.
+    :param modbus: see :func:`add_server_options`, and ``place`` and ``port``.
     """
-    group = add_where(parser, modbus, place, port)
+    group = add_server_options(parser, modbus, place, port)
     group.add_argument(
         "--timeout", type=bounded(0.05, 60, "time to wait", float), default=timeout, metavar="SECONDS",
         help=f"how long to wait for each answer ({timeout:g})",
@@ -98,21 +286,27 @@ def add_asking(
     add_json(group)
 
 
-def add_where(parser: argparse.ArgumentParser, modbus: bool, place: str = DEFAULT_PLACE, port: int = 8888) -> Any:
+def add_server_options(
+    parser: argparse.ArgumentParser, modbus: bool, place: str = DEFAULT_PLACE, port: int = 8888
+) -> Any:
     """The options that say where the server is.
 
     :param modbus: whether it may speak Modbus TCP.
-    :param place: where it is if nothing is said, as the help tells it; at ``port``, unless another is written.
-    :return: the group that they stand in.
+    :param place: where it is by default, as the help says it; at ``port``, unless another is written.
+    :return: the group of the options.
     """
+
+    def url(text: str) -> str:
+        """Refuses a wrong URL before the other arguments: with modbus:// there is no PORT among them."""
+        url_address(text, port)
+        return text
+
     parser.set_defaults(takes_modbus=modbus)
     group = parser.add_argument_group("server")
     where = group.add_mutually_exclusive_group()
+    where.add_argument("--server", metavar="HOST[:PORT]", help=f"where Lumina runs ({place})")
     where.add_argument(
-        "--server", metavar="HOST[:PORT]", help=f"where Lumina runs ({place})"
-    )
-    where.add_argument(
-        "--url", metavar="URL", type=_url(port),
+        "--url", metavar="URL", type=url,
         help="lumina://HOST[:8888]; or modbus://HOST[:502] for Modbus TCP, and then without PORT" if modbus
         else f"the same as lumina://HOST[:{port}]",
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
-from lumina_twisted.cli.arguments import add_json
+from lumina_twisted.cli.arguments import EXIT_OK, add_json
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK
 
 EXAMPLES: Final = """\
   lumina check-config                              /etc/lumina/lumina.toml
@@ -16,7 +15,7 @@ EXAMPLES: Final = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """See :mod:`lumina_twisted.cli.commands`."""
+    """See :mod:`lumina_twisted.cli.main`."""
     parser.add_argument("file", metavar="FILE", nargs="?", help="the file (/etc/lumina/lumina.toml)")
     add_json(parser)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
-from lumina_twisted.cli.commands import COMMANDS
+from lumina_twisted.cli.arguments import EXIT_OK, EXIT_REFUSED, Parser, chosen
+from lumina_twisted.cli.main import COMMANDS
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, Parser, chosen
 
 FILES: Final = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 """What makes shtab complete names of files."""
@@ -19,7 +19,7 @@ EXAMPLES: Final = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """See :mod:`lumina_twisted.cli.commands`."""
+    """See :mod:`lumina_twisted.cli.main`."""
     parser.add_argument("shell", metavar="SHELL", **chosen(SHELLS, "shell known here"), help=", ".join(SHELLS))
 
 

@@ -1,4 +1,4 @@
-"""A command that needs a server: it is connected, asked and left, floor 5."""
+"""Commands that need a server, floor 5: where the server is, and a client that is connected while the command runs."""
 
 from __future__ import annotations
 
@@ -7,66 +7,68 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from lumina_twisted.cli.arguments import DEFAULT_SERVER, Server, from_url, server
+from lumina_twisted.cli.arguments import (
+    DEFAULT_SERVER,
+    EXIT_OK,
+    ServerAddress,
+    UsageError,
+    server_address,
+    url_address,
+)
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK, UsageError
 from lumina_twisted.client.aio import AsyncioClient, LuminaModbusClient, LuminaValuesClient, ModbusTcpClient
 from lumina_twisted.client.url import VALUES_PORT
 from lumina_twisted.errors import NotConnected
 
-AskValues = Callable[[Any, LuminaValuesClient, Output], Awaitable[int]]
 Ask = Callable[[Any, Any, Output], Awaitable[int | None]]
+"""Runs a command with its options, a connected client, and where its results go; returns the exit status."""
 
 
-def run_asking(ask: Ask, options: Any, output: Output) -> int:
-    """Runs such a command."""
+def run_with_client(ask: Ask, options: Any, output: Output) -> int:
+    """Runs a command that sends lines, or Modbus TCP requests."""
     where = server_of(options)
     if where.is_modbus and not options.takes_modbus:
         raise UsageError(f"this asks a Lumina server, and {where} is to speak Modbus TCP; write --url lumina://HOST")
-
-    async def whole() -> int:
-        kind: Any = ModbusTcpClient if where.is_modbus else LuminaModbusClient
-        client = kind(where.host, where.port, timeout=options.timeout)
-        try:
-            await connect(client, where, options.timeout)
-            return await ask(options, client, output) or EXIT_OK
-        finally:
-            await client.close()
-
-    return asyncio.run(whole())
+    return asyncio.run(_ask(ModbusTcpClient if where.is_modbus else LuminaModbusClient, where, ask, options, output))
 
 
-def run_asking_values(ask: AskValues, options: Any, output: Output) -> int:
+def run_with_values_client(ask: Ask, options: Any, output: Output) -> int:
     """Runs a command that asks for values by name."""
-    where = values_server_of(options)
-
-    async def whole() -> int:
-        client = LuminaValuesClient(where.host, where.port, timeout=options.timeout)
-        try:
-            await connect(client, where, options.timeout)
-            return await ask(options, client, output)
-        finally:
-            await client.close()
-
-    return asyncio.run(whole())
+    return asyncio.run(_ask(LuminaValuesClient, values_server_of(options), ask, options, output))
 
 
-def values_server_of(options: Any) -> Server:
-    """Where the server listens for values, as the options or the environment say.
+async def _ask(kind: Any, where: ServerAddress, ask: Ask, options: Any, output: Output) -> int:
+    client = kind(where.host, where.port, timeout=options.timeout)
+    try:
+        await _connect(client, where, options.timeout)
+        return await ask(options, client, output) or EXIT_OK
+    finally:
+        await client.close()
 
-    Who has only said where commands are sent means the same machine.
 
-    :raises UsageError: if that is no place.
+def server_of(options: Any) -> ServerAddress:
+    """Where the server is, as the options or the environment say.
+
+    :raises UsageError: if that is no server address.
+    """
+    if (url := getattr(options, "url", None)) is not None:
+        return url_address(url)
+    if (given := getattr(options, "server", None)) is not None:
+        return server_address(given)
+    return _from_environment("LUMINA_SERVER", DEFAULT_SERVER, 8888)
+
+
+def values_server_of(options: Any) -> ServerAddress:
+    """Where the server listens for values. Without an option or a variable for it, that is the host of the commands.
+
+    :raises UsageError: if that is no server address.
     """
     if options.url is not None:
-        where = from_url(options.url, VALUES_PORT)
+        where = url_address(options.url, VALUES_PORT)
     elif options.server is not None:
-        where = server(options.server, VALUES_PORT)
-    elif named := os.environ.get("LUMINA_VALUES"):
-        try:
-            where = server(named, VALUES_PORT)
-        except UsageError as error:
-            raise UsageError(f"LUMINA_VALUES: {error}") from None
+        where = server_address(options.server, VALUES_PORT)
+    elif os.environ.get("LUMINA_VALUES"):
+        where = _from_environment("LUMINA_VALUES", "", VALUES_PORT)
     else:
         commands = server_of(options)
         host = "127.0.0.1" if commands.host.startswith("/") else commands.host
@@ -76,22 +78,14 @@ def values_server_of(options: Any) -> Server:
     return where
 
 
-def server_of(options: Any) -> Server:
-    """Where the server is that the options or the environment name.
-
-    :raises UsageError: if that is no place.
-    """
-    if (url := getattr(options, "url", None)) is not None:
-        return from_url(url)
-    if (given := getattr(options, "server", None)) is not None:
-        return server(given)
+def _from_environment(variable: str, default: str, port: int) -> ServerAddress:
     try:
-        return server(os.environ.get("LUMINA_SERVER") or DEFAULT_SERVER)
+        return server_address(os.environ.get(variable) or default, port)
     except UsageError as error:
-        raise UsageError(f"LUMINA_SERVER: {error}") from None
+        raise UsageError(f"{variable}: {error}") from None
 
 
-async def connect(client: AsyncioClient, where: Server, timeout: float) -> None:
+async def _connect(client: AsyncioClient, where: ServerAddress, timeout: float) -> None:
     """Connects, or gives up.
 
     :raises NotConnected: after ``timeout`` seconds, or when it is refused.
@@ -100,24 +94,22 @@ async def connect(client: AsyncioClient, where: Server, timeout: float) -> None:
         async with asyncio.timeout(timeout):
             await client.connect()
     except NotConnected as error:
-        raise NotConnected(f"{error}{_remedy(where)}") from None
+        is_here = where.host in ("127.0.0.1", "localhost", "::1") or where.host.startswith("/")
+        remedy = " `lumina run` or the service starts it" if is_here and not where.is_modbus else ""
+        raise NotConnected(f"{error}{remedy}") from None
     except TimeoutError:
         raise NotConnected(f"no connection to {where} within {timeout:g} s; {client.hint}") from None
 
 
-def _remedy(where: Server) -> str:
-    """What starts it, if it is to run on this machine."""
-    is_here = where.host in ("127.0.0.1", "localhost", "::1") or where.host.startswith("/")
-    return " `lumina run` or the service starts it" if is_here and not where.is_modbus else ""
-
-
-async def ask_word(client: LuminaModbusClient, word: str, timeout: float) -> tuple[str, ...]:
-    """What the server answers to a word.
+async def text_command(client: LuminaModbusClient, command: str, timeout: float) -> tuple[str, ...]:
+    """The lines that the server answers to a text command such as ``ports``.
 
     :raises NotConnected: if the connection is lost, or no answer comes within ``timeout`` seconds.
     """
     try:
         async with asyncio.timeout(timeout):
-            return await client.ask(word)
+            return await client.ask(command)
     except TimeoutError:
-        raise NotConnected(f"the server did not answer {word!r} within {timeout:g} s; is it a Lumina server?") from None
+        raise NotConnected(
+            f"the server did not answer {command!r} within {timeout:g} s; is it a Lumina server?"
+        ) from None

@@ -1,32 +1,43 @@
 """``lumina console``: a person, or a script, talks to a line server, floor 5.
 
-On a Lumina server, lines that begin with ``read``, ``write``, ``send`` or ``scan`` are those commands; they have a
-connection of their own, for the ids of lines that a person types may be any. Every other line is sent as it is, and
-what comes back is shown. Other servers get all lines as they are; words and names of a listener for values are
-completed.
+On a Lumina server, lines that begin with ``read``, ``write``, ``send`` or ``scan`` are those commands. They have a
+connection of their own, because a person may type lines with any id. Every other line is sent as it is, and what comes
+back is shown. Other servers get all lines as they are. The commands and names of a listener for values are completed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import codecs
 import contextlib
 import importlib.util
+import os
+import pathlib
+import re
 import shlex
 import signal
-from collections.abc import AsyncIterator, Coroutine
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final
 
-from lumina_twisted.cli.arguments import DEFAULT_TIMEOUT, Server, add_where, server
-from lumina_twisted.cli.commands import command
+from lumina_twisted.cli.arguments import (
+    DEFAULT_TIMEOUT,
+    EXIT_OK,
+    EXIT_REFUSED,
+    ServerAddress,
+    UsageError,
+    add_server_options,
+    bounded,
+    server_address,
+    status_of,
+)
 from lumina_twisted.cli.connection import server_of
-from lumina_twisted.cli.far_end import FarEnd, reach
-from lumina_twisted.cli.far_kind import Kind, kind_of, words_of
+from lumina_twisted.cli.main import command
 from lumina_twisted.cli.output import Output, wants_json
-from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, bounded
-from lumina_twisted.cli.status import status_of
-from lumina_twisted.cli.tables import TABLES
-from lumina_twisted.cli.typed import edited, piped, prompted
+from lumina_twisted.cli.peer import Kind, Peer, connect, kind_of, names_of
+from lumina_twisted.cli.registers import TABLES
 from lumina_twisted.client.aio import LuminaModbusClient
 from lumina_twisted.errors import LuminaError, NotConnected
 from lumina_twisted.text import close_to, nearest
@@ -39,6 +50,7 @@ EXAMPLES: Final = """\
 """
 OURS: Final = ("read", "write", "send", "scan")
 LEAVE: Final = frozenset({"bye", "quit", "exit"})
+PROMPT: Final = "lumina> "
 PROMPTLY: Final = 1.0
 """Seconds after which a person may type on, whether an answer has come or not."""
 HELP: Final = """\
@@ -53,10 +65,10 @@ Every other line is sent as it is. The server's own help:"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """See :mod:`lumina_twisted.cli.commands`."""
+    """See :mod:`lumina_twisted.cli.main`."""
     parser.add_argument("host", metavar="HOST", nargs="?", help="where it runs (LUMINA_SERVER, or 127.0.0.1)")
     parser.add_argument("port", metavar="PORT", nargs="?", type=bounded(1, 65535, "TCP port"), help="its port (8888)")
-    group = add_where(parser, modbus=False)
+    group = add_server_options(parser, modbus=False)
     group.add_argument(
         "--timeout", type=bounded(0.05, 3600, "time to wait", float), default=DEFAULT_TIMEOUT, metavar="SECONDS",
         help=f"from a pipe: how long to wait for the answer to a line ({DEFAULT_TIMEOUT:g})",
@@ -64,57 +76,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: Any, output: Output) -> int:
-    """Talks until it is left, or the input ends.
+    """Talks until the person leaves, or the input ends.
 
     :raises NotConnected: if there is no server, or no more.
     """
     if options.host is not None and (options.server or options.url):
         raise UsageError("HOST and --server both say where the server is; write one of them")
-    where = server_of(options) if options.host is None else server(options.host)
+    where = server_of(options) if options.host is None else server_address(options.host)
     if where.is_modbus:
         raise UsageError(f"the console talks in lines, and {where} is to speak Modbus TCP; use `lumina read --url`")
     if options.port:
-        where = Server(where.host, options.port)
+        where = ServerAddress(where.host, options.port)
     return asyncio.run(_converse(where, options.timeout, output))
 
 
-async def _converse(where: Server, timeout: float, output: Output) -> int:
-    far = await reach(where, output.line, timeout)
+async def _converse(where: ServerAddress, timeout: float, output: Output) -> int:
+    peer = await connect(where, output.line, timeout)
     is_person = output.source.isatty()
-    console = Console(where, far, output, timeout, is_person)
+    console = Console(where, peer, output, timeout, is_person)
     try:
-        status = await console.talk(_lines(output, console) if is_person else piped(output.source))
+        status = await console.talk(_person_lines(output, console) if is_person else piped(output.source))
         if not is_person:
-            await far.finish(timeout)
-        if far.not_shown is not None:
-            raise far.not_shown
+            await peer.finish(timeout)
+        if peer.not_shown is not None:
+            raise peer.not_shown
         return status
     except NotConnected:
-        if far.not_shown is not None:
-            raise far.not_shown from None
+        if peer.not_shown is not None:
+            raise peer.not_shown from None
         raise
     finally:
-        far.close()
+        peer.close()
         await console.close()
 
 
-def _lines(output: Output, console: Console) -> AsyncIterator[str]:
+def _person_lines(output: Output, console: Console) -> AsyncIterator[str]:
     output.note("connected; `help` says what can be typed, `bye` leaves")
     has_editor = output.out.isatty() and importlib.util.find_spec("prompt_toolkit") is not None
-    return edited(output, lambda: console.words) if has_editor else prompted(output.source, output)
+    return edited(output, lambda: console.completions) if has_editor else prompted(output.source, output)
 
 
 class Console:
     """One conversation.
 
-    :param timeout: seconds that an answer is waited for, unless a person waits.
+    :param timeout: seconds to wait for an answer, unless a person waits.
     """
 
-    def __init__(self, where: Server, far: FarEnd, output: Output, timeout: float, is_person: bool) -> None:
-        self.words = ["help", "bye"]
+    def __init__(self, where: ServerAddress, peer: Peer, output: Output, timeout: float, is_person: bool) -> None:
+        self.completions = ["help", "bye"]
         """What can be completed."""
         self._where = where
-        self._far = far
+        self._peer = peer
         self._output = output
         self._timeout = timeout
         self._is_person = is_person
@@ -124,12 +136,12 @@ class Console:
     async def talk(self, lines: AsyncIterator[str]) -> int:
         """Takes all lines.
 
-        :return: the worst exit status of all of them.
+        :return: the worst exit status of all of them; 0 for a person.
         :raises NotConnected: if the server leaves first.
         """
         worst = EXIT_OK
         if self._is_person:
-            self._look()
+            self._find_kind()
         while (line := await self._next(lines)) is not None:
             if line.strip().lower() in LEAVE:
                 break
@@ -138,7 +150,7 @@ class Console:
         return EXIT_OK if self._is_person else worst
 
     async def close(self) -> None:
-        """Leaves the connection of the commands."""
+        """Closes the connection of the commands."""
         if self._kind is not None:
             self._kind.cancel()
             await asyncio.gather(self._kind, return_exceptions=True)
@@ -147,7 +159,7 @@ class Console:
     async def _next(self, lines: AsyncIterator[str]) -> str | None:
         """The next line, unless the server leaves."""
         coming = asyncio.ensure_future(anext(lines, None))
-        left = asyncio.ensure_future(self._far.closed.wait())
+        left = asyncio.ensure_future(self._peer.closed.wait())
         try:
             await asyncio.wait({coming, left}, return_when=asyncio.FIRST_COMPLETED)
             if coming.done() and (coming.result() is None or not left.done()):
@@ -159,30 +171,30 @@ class Console:
         raise _left()
 
     async def _take(self, line: str) -> int:
-        words = _split(line.removeprefix("lumina "))
-        if _is_meant_for_us(words[0], line) and await self._look() is Kind.COMMANDS:
-            return await self._run(words)
+        args = _split(line.removeprefix("lumina "))
+        if _is_meant_for_us(args[0], line) and await self._find_kind() is Kind.COMMANDS:
+            return await self._run(args)
         if line.lower() == "help":
-            self._output.line(HELP if await self._look() is Kind.COMMANDS else OTHER_HELP)
-        self._far.say(line.removeprefix(">").lstrip() if line.startswith(">") else line)
-        if await self._far.answered(PROMPTLY if self._is_person else self._timeout) or self._is_person:
+            self._output.line(HELP if await self._find_kind() is Kind.COMMANDS else OTHER_HELP)
+        self._peer.send(line.removeprefix(">").lstrip() if line.startswith(">") else line)
+        if await self._peer.answered(PROMPTLY if self._is_person else self._timeout) or self._is_person:
             return EXIT_OK
-        if self._far.closed.is_set():
+        if self._peer.closed.is_set():
             raise _left()
         self._output.note(f"lumina: no answer to {line[:40]!r} within {self._timeout:g} s; give a longer --timeout")
         return EXIT_REFUSED
 
-    async def _run(self, words: list[str]) -> int:
-        output = Output(wants_json(words), self._output.out, self._output.err)
+    async def _run(self, args: list[str]) -> int:
+        output = Output(wants_json(args), self._output.out, self._output.err)
         try:
-            if words[0] not in OURS:
-                meant = nearest(words[0], [*OURS, "help", "ports", "stats", "bye"])
-                raise UsageError(f"there is no command {words[0]!r} here; {meant}")
-            chosen = command(words[0])
+            if args[0] not in OURS:
+                meant = nearest(args[0], [*OURS, "help", "ports", "stats", "bye"])
+                raise UsageError(f"there is no command {args[0]!r} here; {meant}")
+            chosen = command(args[0])
             module = chosen.load()
             parser = chosen.parser(module, output.out)
             parser.set_defaults(takes_modbus=False)  # whatever the variable says
-            options = parser.parse_args(words[1:])
+            options = parser.parse_args(args[1:])
             if options.server is not None or options.url is not None:
                 raise UsageError("the console asks the server that it talks to; leave out --server and --url")
             return await self._interruptible(module.ask(options, self._client, output)) or EXIT_OK
@@ -193,7 +205,7 @@ class Console:
             return status_of(error)
 
     async def _interruptible(self, work: Coroutine[Any, Any, int | None]) -> int | None:
-        """Ctrl-C ends it, and not the console, if a person is there."""
+        """If a person is there, Ctrl-C ends the work, and not the console."""
         if not self._is_person:
             return await work
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
@@ -207,17 +219,17 @@ class Console:
             return task.result()
         return EXIT_OK
 
-    def _look(self) -> asyncio.Future[Kind]:
-        """What the far end is; it is asked once."""
+    def _find_kind(self) -> asyncio.Future[Kind]:
+        """What the server is; the console finds out once."""
         if self._kind is None:
-            self._kind = asyncio.ensure_future(self._find_out())
+            self._kind = asyncio.ensure_future(self._ask_kind())
         return asyncio.shield(self._kind)
 
-    async def _find_out(self) -> Kind:
+    async def _ask_kind(self) -> Kind:
         kind = await kind_of(self._client, self._timeout)
         if kind is Kind.COMMANDS:
-            self.words += [*OURS, "ports", "stats", *(one.name for one in TABLES)]
-        self.words += await words_of(kind, self._where, self._client, self._timeout)
+            self.completions += [*OURS, "ports", "stats", *(one.name for one in TABLES)]
+        self.completions += await names_of(kind, self._where, self._client, self._timeout)
         if kind is not Kind.COMMANDS:
             await self._client.close()
         return kind
@@ -234,8 +246,113 @@ def _split(line: str) -> list[str]:
         return line.split()
 
 
-def _is_meant_for_us(word: str, line: str) -> bool:
-    """One of our commands, or nearly one; other servers get what is none as it is."""
+def _is_meant_for_us(first: str, line: str) -> bool:
+    """Whether a line is one of our commands, or nearly one; all other lines are sent as they are."""
     if ":" in line or line.startswith(">"):
-        return word in OURS
-    return line.startswith("lumina ") or bool(close_to(word, OURS, 0.7))
+        return first in OURS
+    return line.startswith("lumina ") or bool(close_to(first, OURS, 0.7))
+
+
+async def piped(source: Any) -> AsyncIterator[str]:
+    """The lines of a pipe, a file or a terminal, without their ends; the connection goes on meanwhile."""
+    descriptor = _pollable(source)
+    if descriptor is None:
+        for line in source:
+            yield line.rstrip("\r\n")
+        return
+    decode, rest = codecs.getincrementaldecoder("utf-8")("replace").decode, ""
+    while data := await _read(descriptor):
+        *lines, rest = (rest + decode(data)).split("\n")
+        for line in lines:
+            yield line.rstrip("\r")
+    if rest:
+        yield rest
+
+
+async def prompted(source: Any, output: Output) -> AsyncIterator[str]:
+    """The lines of a person at a terminal."""
+    lines = piped(source)
+    while True:
+        print(PROMPT, end="", file=output.out, flush=True)
+        try:
+            yield await anext(lines)
+        except StopAsyncIteration:
+            print(file=output.out)
+            return
+
+
+async def edited(output: Output, words: Callable[[], list[str]]) -> AsyncIterator[str]:
+    """The lines of a person, with editing, completion and a history. What comes meanwhile is shown above the prompt.
+
+    :raises ImportError: without prompt_toolkit.
+    """
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.patch_stdout import patch_stdout
+
+    session: Any = PromptSession(
+        PROMPT, history=_history(), completer=completer(words), complete_while_typing=False
+    )
+    while True:
+        own = output.out, output.err
+        try:
+            with patch_stdout():
+                output.out, output.err = sys.stdout, sys.stderr
+                line = await session.prompt_async()
+        except KeyboardInterrupt:
+            continue  # it takes the line back, as in a shell
+        except EOFError:
+            return
+        finally:
+            output.out, output.err = own
+        yield line
+
+
+def completer(words: Callable[[], list[str]]) -> Any:
+    """Completes words and names, each up to a blank or a colon: fields of a line are words too.
+
+    :raises ImportError: without prompt_toolkit.
+    """
+    from prompt_toolkit.completion import WordCompleter
+
+    return WordCompleter(words, ignore_case=True, pattern=re.compile(r"[^\s:'\"]+"))
+
+
+def _history() -> Any:
+    """What was typed before; nothing of it if that cannot be kept."""
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    state = os.environ.get("XDG_STATE_HOME") or pathlib.Path.home() / ".local" / "state"
+    path = pathlib.Path(state) / "lumina" / "history"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("a"):
+            return FileHistory(str(path))
+    except OSError:
+        return InMemoryHistory()
+
+
+def _pollable(source: Any) -> int | None:
+    """The descriptor of what may keep us waiting; a file does not, nor does a test's text."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        descriptor = int(source.fileno())
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            asyncio.get_running_loop().add_reader(descriptor, int)
+            asyncio.get_running_loop().remove_reader(descriptor)
+            return descriptor
+    return None
+
+
+async def _read(descriptor: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+
+    def on_ready() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(descriptor, on_ready)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)
+    return os.read(descriptor, 65536)

@@ -1,32 +1,40 @@
-"""The command ``lumina``, floor 5.
+"""The command ``lumina``, floor 5: its commands, and how one of them runs.
 
-Exit status: 0; 1 if the device or the bus said no, or there is no server; 2 if what was typed cannot be understood or
-cannot be done so, and to try it again would not help; 130 after Ctrl-C.
+Each command is a module of its name, imported when it runs: on a small machine an import takes its time. It has
+
+* ``EXAMPLES``, shown below its help,
+* ``add_arguments(parser)``,
+* ``run(options, output) -> int``, the exit status; or, if it needs a server, ``ask(options, client, output)``, a
+  coroutine that returns the exit status, or None for 0.
+
+Exit status: 0; 1 if the device or the bus said no, or there is no server; 2 if the command line cannot be understood or
+the request cannot be made, and to try it again would not help; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lumina_twisted import __version__
-from lumina_twisted.cli.arguments import add_asking
-from lumina_twisted.cli.commands import COMMANDS, Command, command
-from lumina_twisted.cli.output import Output, WriteFailed, wants_json
-from lumina_twisted.cli.parser import (
+from lumina_twisted.cli.arguments import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_REFUSED,
     Parser,
     UsageError,
+    add_request_options,
+    status_of,
 )
-from lumina_twisted.cli.status import status_of
+from lumina_twisted.cli.output import Output, WriteFailed, wants_json
 from lumina_twisted.errors import LuminaError
+from lumina_twisted.text import nearest
 
 _EXAMPLES: Final = """\
   lumina run --demo                                the service, on simulated buses
@@ -38,19 +46,66 @@ _EXAMPLES: Final = """\
 """
 
 
+class Command(NamedTuple):
+    """One command."""
+
+    name: str
+    summary: str
+
+    def load(self) -> Any:
+        """Its module."""
+        return importlib.import_module(f"lumina_twisted.cli.{self.name.replace('-', '_')}")
+
+    def parser(self, module: Any, out: Any = None) -> Parser:
+        """The parser of its arguments."""
+        parser = Parser(f"lumina {self.name}", description=f"{self.summary}.", examples=module.EXAMPLES, out=out)
+        module.add_arguments(parser)
+        return parser
+
+
+COMMANDS: Final = {
+    one.name: one
+    for one in (
+        Command("read", "Reads values from a device"),
+        Command("write", "Writes values to a device"),
+        Command("send", "Sends a frame in hexadecimal digits, and shows the reply"),
+        Command("values", "Lists, reads, writes and watches values by name"),
+        Command("scan", "Finds out which units answer"),
+        Command("ports", "Tells the server's ports and their state"),
+        Command("stats", "Tells what the server has counted"),
+        Command("console", "Talks to the server, or to any that answers lines, until `bye`"),
+        Command("run", "Runs the service in the foreground"),
+        Command("check-config", "Says all that is wrong with a configuration"),
+        Command("protocols", "Tells which protocols a listener can speak, and their options"),
+        Command("simulate", "Runs simulated buses with the devices, values and faults of a file, until Ctrl-C"),
+        Command("completion", "Prints a script that completes commands in a shell"),
+    )
+}
+
+
+def command(name: str) -> Command:
+    """The command of that name.
+
+    :raises UsageError: if there is none.
+    """
+    if name not in COMMANDS:
+        raise UsageError(f"there is no command {name!r}; {nearest(name, list(COMMANDS))}; see `lumina --help`")
+    return COMMANDS[name]
+
+
 def main(argv: Sequence[str] | None = None, stdin: Any = None, stdout: Any = None, stderr: Any = None) -> int:
     """Runs one command.
 
-    :param argv: its words, without the program's name.
-    :param stdin: and the two after it: the process's own if they are not given.
+    :param argv: its arguments, without the program's name.
+    :param stdin: the process's own if it is not given; likewise ``stdout`` and ``stderr``.
     :return: the exit status.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    output = Output(wants_json(words), stdout, stderr, stdin)
+    args = list(sys.argv[1:] if argv is None else argv)
+    output = Output(wants_json(args), stdout, stderr, stdin)
     if hasattr(output.out, "reconfigure"):
         output.out.reconfigure(errors="replace")  # a device's text may have what a terminal has not
     try:
-        status = told(words, output)
+        status = _run_reporting(args, output)
         output.out.flush()
         return status
     except BrokenPipeError:
@@ -62,13 +117,10 @@ def main(argv: Sequence[str] | None = None, stdin: Any = None, stdout: Any = Non
         return EXIT_REFUSED
 
 
-def told(words: list[str], output: Output) -> int:
-    """Runs one command; what goes wrong is said, and told by the exit status.
-
-    :raises WriteFailed: if a result cannot be written.
-    """
+def _run_reporting(args: list[str], output: Output) -> int:
+    """Runs one command, and prints its failure."""
     try:
-        return _run(words, output)
+        return _run(args, output)
     except (UsageError, LuminaError) as error:
         output.error(error)
         return status_of(error)
@@ -78,9 +130,9 @@ def told(words: list[str], output: Output) -> int:
         return int(ended.code or EXIT_OK)
 
 
-def _run(words: list[str], output: Output) -> int:
-    parser = line_parser(output.out)
-    first, rest = parser.before_place(words)
+def _run(args: list[str], output: Output) -> int:
+    parser = _first_parser(output.out)
+    first, rest = parser.split_at_command(args)
     options = parser.parse_args(first)
     if options.version:
         output.result(f"Lumina {__version__}", version=__version__)
@@ -95,24 +147,24 @@ def _run(words: list[str], output: Output) -> int:
     return _run_command(command(rest[0]), rest[1:], options, output)
 
 
-def _run_command(chosen: Command, words: list[str], options: Any, output: Output) -> int:
+def _run_command(chosen: Command, args: list[str], options: Any, output: Output) -> int:
     module = chosen.load()
     parser = chosen.parser(module, output.out)
     for key in ("server", "url", "timeout", "json"):
         if hasattr(options, key) and not any(action.dest == key for action in parser._actions):
             raise UsageError(f"`{parser.prog}` has no --{key}; leave it out")
-    if chosen.name == "run":
-        return int(module.run(words, output))
-    options = parser.parse_args(words, options)
+    if chosen.name == "run":  # its options are twistd's
+        return int(module.run(args, output))
+    options = parser.parse_args(args, options)
     if hasattr(module, "run"):
         return int(module.run(options, output))
-    from lumina_twisted.cli.connection import run_asking
+    from lumina_twisted.cli.connection import run_with_client
 
-    return run_asking(module.ask, options, output)
+    return run_with_client(module.ask, options, output)
 
 
-def line_parser(out: Any = None) -> Parser:
-    """What understands the words before the command."""
+def _first_parser(out: Any = None) -> Parser:
+    """The parser of the options before the command."""
     width = max(map(len, COMMANDS)) + 2
     listed = "\n".join(f"  {one.name:<{width}}{one.summary}" for one in COMMANDS.values())
     parser = Parser(
@@ -121,7 +173,7 @@ def line_parser(out: Any = None) -> Parser:
         f"commands; `lumina COMMAND --help` tells more:\n{listed}",
     )
     parser.add_argument("--version", action="store_true", help="tell Lumina's version")
-    add_asking(parser)
+    add_request_options(parser)
     parser._defaults.clear()  # the command's own count
     for action in parser._actions:
         if action.dest in {"server", "url", "timeout", "json"}:
@@ -130,6 +182,6 @@ def line_parser(out: Any = None) -> Parser:
 
 
 def _silence(stream: Any) -> None:
-    """The interpreter must not find out once more, when it flushes, that nobody takes what is left."""
+    """Keeps the interpreter from failing once more when it flushes what is left."""
     with contextlib.suppress(OSError, ValueError):  # it is no file, as in some tests
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,13 +1,15 @@
-"""What the command line prints, floor 5: values on standard output, sentences on standard error."""
+"""What the command line prints, floor 5: results on standard output, sentences and progress on standard error."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from lumina_twisted.errors import ConfigError, LuminaError, ModbusException
 from lumina_twisted.text import shown_lines
@@ -18,7 +20,7 @@ class WriteFailed(Exception):
 
 
 class _Closed(io.StringIO):
-    """Stands for a standard output that whoever started us has closed."""
+    """Stands for a closed standard output."""
 
     def write(self, text: str) -> int:
         """See :class:`io.TextIOBase`."""
@@ -26,7 +28,7 @@ class _Closed(io.StringIO):
 
 
 def wants_json(words: Sequence[str]) -> bool:
-    """Whether ``--json`` is among the options; behind ``--`` it is a text."""
+    """Whether ``--json`` is among the options; behind ``--`` it is a value."""
     return "--json" in words[: words.index("--") if "--" in words else len(words)]
 
 
@@ -34,7 +36,7 @@ class Output:
     """Where results and errors go, and where lines are typed.
 
     :param as_json: whether each of them is a JSON object on a line.
-    :param out: and the two after it: streams; the process's own if none are given.
+    :param out: a stream; the process's own if none is given. Likewise ``err`` and ``source``.
     """
 
     def __init__(self, as_json: bool = False, out: Any = None, err: Any = None, source: Any = None) -> None:
@@ -44,7 +46,7 @@ class Output:
         self.source = source or sys.stdin or io.StringIO()
 
     def result(self, text: str, **data: Any) -> None:
-        """One result: a line for people, or the data of it.
+        """Prints one result: a line for people, or its data.
 
         :raises WriteFailed: if it cannot be written.
         :raises BrokenPipeError: if nobody reads any more.
@@ -52,9 +54,9 @@ class Output:
         self.line(json.dumps(data) if self.as_json else text)
 
     def line(self, text: str, before: str = "") -> None:
-        """A line on standard output, or several; it fails as :meth:`result` does.
+        """Prints lines on standard output; fails as :meth:`result` does.
 
-        :param before: what the terminal is to obey before it.
+        :param before: a control sequence for the terminal.
         """
         try:
             print(before + shown_lines(text), file=self.out, flush=True)
@@ -64,28 +66,141 @@ class Output:
             raise WriteFailed(f"the result cannot be written ({error.strerror or error})") from None
 
     def note(self, text: str) -> None:
-        """What is only for people, and no result."""
+        """Prints what is only for people, and no result."""
         if not self.as_json:
             print(shown_lines(text), file=self.err, flush=True)
 
     def error(self, error: Exception) -> None:
-        """Why there is no result; it fails as :meth:`result` does if that is JSON."""
+        """Prints why there is no result; as JSON it fails as :meth:`result` does."""
         if not self.as_json:
             self.complain(error)
             return
-        told: dict[str, Any] = {"error": getattr(error, "token", "usage"), "message": str(error)}
+        data: dict[str, Any] = {"error": getattr(error, "token", "usage"), "message": str(error)}
         if isinstance(error, ModbusException):
-            told["code"] = error.code
+            data["code"] = error.code
         if isinstance(error, ConfigError):
-            told["faults"] = error.faults
-        self.line(json.dumps(told))
+            data["faults"] = error.faults
+        self.line(json.dumps(data))
 
     def complain(self, error: Exception) -> None:
-        """The same for a person, also where results cannot be written."""
-        print(f"lumina: {sentence(error)}", file=self.err, flush=True)
+        """Prints an error for a person, with a line for each fault of a configuration."""
+        text = shown_lines(str(error) or type(error).__name__)
+        if isinstance(error, LuminaError):
+            text = text.replace("\n", "\nlumina: ")
+        print(f"lumina: {text}", file=self.err, flush=True)
 
 
-def sentence(error: Exception) -> str:
-    """An error for a person; all faults of a configuration, a line each."""
-    text = shown_lines(str(error) or type(error).__name__)
-    return text.replace("\n", "\nlumina: ") if isinstance(error, LuminaError) else text
+EVERY: Final = 10.0
+"""Seconds between lines of progress where there is no terminal."""
+
+
+class Progress:
+    """How far a command is that takes a while. This class shows nothing: results are JSON.
+
+    :param total: steps to do.
+    """
+
+    def __init__(self, total: int, output: Output) -> None:
+        self.total = total
+        self.output = output
+        self.done = 0
+
+    def step(self, text: str) -> None:
+        """Counts one more step; ``text`` says which."""
+        self.done += 1
+        self.show(text, f"{self.done} of {self.total}: {text}")
+
+    def show(self, text: str, line: str) -> None:
+        """Shows a step.
+
+        :param line: ``text`` with its number.
+        """
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Keeps what is printed within apart from the progress."""
+        yield
+
+    def end(self) -> None:
+        """Shows nothing more."""
+
+
+class Lines(Progress):
+    """A line now and then."""
+
+    def __init__(self, total: int, output: Output, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(total, output)
+        self._now = now
+        self._shown_at = now()
+
+    def show(self, text: str, line: str) -> None:
+        """See :class:`Progress`."""
+        if self._now() >= self._shown_at + EVERY:
+            self._shown_at = self._now()
+            self.output.note(line)
+
+
+class OneLine(Progress):
+    """A line that is written over and over, on a terminal."""
+
+    def show(self, text: str, line: str) -> None:
+        """See :class:`Progress`."""
+        print(f"\r{line}\x1b[K", end="", file=self.output.err, flush=True)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """See :class:`Progress`."""
+        self.end()
+        yield
+
+    def end(self) -> None:
+        """See :class:`Progress`."""
+        self.show("", "")
+
+
+class Bar(Progress):
+    """A progress bar of rich's, on a terminal."""
+
+    def __init__(self, total: int, output: Output, bar: Any) -> None:
+        super().__init__(total, output)
+        self._bar = bar
+        self._task = bar.add_task("", total=total)
+        bar.start()
+
+    def show(self, text: str, line: str) -> None:
+        """See :class:`Progress`."""
+        self._bar.update(self._task, advance=1, description=text)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """See :class:`Progress`."""
+        self._bar.stop()
+        yield
+        self._bar.start()
+
+    def end(self) -> None:
+        """See :class:`Progress`."""
+        self._bar.stop()
+
+
+@contextlib.contextmanager
+def progress(total: int, output: Output) -> Iterator[Progress]:
+    """The progress of ``total`` steps, shown as it suits where the errors go."""
+    one = _suitable(total, output)
+    try:
+        yield one
+    finally:
+        one.end()
+
+
+def _suitable(total: int, output: Output) -> Progress:
+    if output.as_json:
+        return Progress(total, output)
+    if not output.err.isatty():
+        return Lines(total, output)
+    try:
+        from rich import console
+        from rich import progress as bars
+    except ImportError:
+        return OneLine(total, output)
+    return Bar(total, output, bars.Progress(console=console.Console(file=output.err), transient=True))

@@ -6,8 +6,8 @@ import argparse
 import re
 from typing import Any, Final, NamedTuple
 
-from lumina_twisted.cli.arguments import add_asking
-from lumina_twisted.cli.connection import ask_word
+from lumina_twisted.cli.arguments import add_request_options
+from lumina_twisted.cli.connection import text_command
 from lumina_twisted.cli.output import Output
 from lumina_twisted.client.aio import LuminaModbusClient
 
@@ -28,13 +28,13 @@ class Port(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """See :mod:`lumina_twisted.cli.commands`."""
-    add_asking(parser, modbus=False)
+    """See :mod:`lumina_twisted.cli.main`."""
+    add_request_options(parser, modbus=False)
 
 
 async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:
     """A line for each port: name, path, settings, state, and how many requests wait."""
-    for line in await ask_word(client, "ports", options.timeout):
+    for line in await text_command(client, "ports", options.timeout):
         port = parsed(line)
         output.result(line, **(port._asdict() if port else {}))
 

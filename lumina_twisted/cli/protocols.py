@@ -6,9 +6,8 @@ import argparse
 import textwrap
 from typing import Any, Final
 
-from lumina_twisted.cli.arguments import add_json
+from lumina_twisted.cli.arguments import EXIT_OK, UsageError, add_json
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK, UsageError
 from lumina_twisted.text import nearest
 
 EXAMPLES: Final = """\
@@ -19,7 +18,7 @@ _WIDTH: Final = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """See :mod:`lumina_twisted.cli.commands`."""
+    """See :mod:`lumina_twisted.cli.main`."""
     parser.add_argument("protocol", metavar="PROTOCOL", nargs="*", help="only these (all)")
     add_json(parser)
 

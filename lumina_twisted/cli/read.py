@@ -9,11 +9,19 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from lumina_twisted.cli.arguments import add_asking
+from lumina_twisted.cli.arguments import UsageError, add_request_options, bounded
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import UsageError, bounded
-from lumina_twisted.cli.place import add_place, add_serial, add_turn, check, check_range, unit_of
-from lumina_twisted.cli.tables import Table, decoded, width
+from lumina_twisted.cli.registers import (
+    Table,
+    add_place,
+    add_serial,
+    add_turn,
+    check,
+    check_range,
+    decoded,
+    unit_of,
+    width,
+)
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 from lumina_twisted.errors import IllegalDataAddress, ModbusError, ModbusException, RequestError
 from lumina_twisted.text import on_off, shown
@@ -28,7 +36,7 @@ EXAMPLES: Final = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """See :mod:`lumina_twisted.cli.commands`."""
+    """See :mod:`lumina_twisted.cli.main`."""
     add_place(parser)
     parser.add_argument("--count", type=bounded(1, 65536, "count"), default=1, metavar="N", help="how many values (1)")
     parser.add_argument(
@@ -37,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_serial(parser)
     add_turn(parser, reads=True)
-    add_asking(parser)
+    add_request_options(parser)
 
 
 async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:

@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import Final
 
+from lumina_twisted.cli.arguments import EXIT_OK
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK
 
 EXAMPLES: Final = """\
   lumina run --demo                                two simulated buses

@@ -21,12 +21,18 @@ from typing import Any, Final, NamedTuple
 
 from lumina_twisted.bus.failures import REMEDY
 from lumina_twisted.cli import ports, stats
-from lumina_twisted.cli.arguments import add_asking
-from lumina_twisted.cli.connection import ask_word
-from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK, EXIT_REFUSED, UsageError, checked, chosen, decimal
-from lumina_twisted.cli.place import add_port, check_port
-from lumina_twisted.cli.progress import Progress, progress
+from lumina_twisted.cli.arguments import (
+    EXIT_OK,
+    EXIT_REFUSED,
+    UsageError,
+    add_request_options,
+    checked,
+    chosen,
+    decimal,
+)
+from lumina_twisted.cli.connection import text_command
+from lumina_twisted.cli.output import Output, Progress, progress
+from lumina_twisted.cli.registers import add_port, check_port
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 from lumina_twisted.errors import (
     Expired,
@@ -113,7 +119,7 @@ def _parities(text: str) -> tuple[str, ...]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """See :mod:`lumina_twisted.cli.commands`."""
+    """See :mod:`lumina_twisted.cli.main`."""
     add_port(parser, bool)  # no other word can stand there
     parser.add_argument(
         "--units", type=checked(units, "no list of units; write as 1-10,17, from 1 to 255"),
@@ -131,7 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--function", **chosen(tuple(QUESTIONS), "function that only asks", int), default=3, metavar="CODE",
         help="what to ask: 1 to 4 read one entry, 7, 17, 43 (3); an exception counts as an answer",
     )
-    add_asking(parser, PATIENCE)
+    add_request_options(parser, PATIENCE)
 
 
 class Heard:
@@ -202,7 +208,7 @@ class Scan:
         :raises LuminaError: if there is no port, no server, or no room on the bus.
         """
         if isinstance(self._client, LuminaModbusClient):
-            for line in await ask_word(self._client, "ports", self._options.timeout):
+            for line in await text_command(self._client, "ports", self._options.timeout):
                 if (port := ports.parsed(line)) and port.path == self._options.port:
                     self._name = port.name
         self._foreign = await self._others() or 0
@@ -328,7 +334,7 @@ class Scan:
         """How many requests of others the port has had; None if nobody can tell."""
         if isinstance(self._client, ModbusTcpClient):
             return None
-        for line in await ask_word(self._client, "stats", self._options.timeout):
+        for line in await text_command(self._client, "stats", self._options.timeout):
             name, counts = stats.parsed(line)
             if name == self._name:
                 return counts.get("requests", 0) - self._requests

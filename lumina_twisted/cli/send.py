@@ -6,10 +6,9 @@ import argparse
 import re
 from typing import Any, Final
 
-from lumina_twisted.cli.arguments import add_asking
+from lumina_twisted.cli.arguments import UsageError, add_request_options, bounded
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import UsageError, bounded
-from lumina_twisted.cli.place import add_port, add_serial, add_turn, check_modbus, check_port, serial_of
+from lumina_twisted.cli.registers import add_port, add_serial, add_turn, check_modbus, check_port, serial_of
 from lumina_twisted.client.aio import CommandReply, CommandSettings, LuminaModbusClient, ModbusTcpClient
 from lumina_twisted.client.command import request_frame
 from lumina_twisted.errors import FrameError
@@ -24,7 +23,7 @@ EXAMPLES: Final = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """See :mod:`lumina_twisted.cli.commands`."""
+    """See :mod:`lumina_twisted.cli.main`."""
     add_port(parser, _names_port)
     parser.add_argument("hex", metavar="HEX", nargs="+", help="unit, function and data, with or without the CRC")
     parser.add_argument(
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_serial(parser)
     add_turn(parser)
-    add_asking(parser)
+    add_request_options(parser)
 
 
 def _names_port(places: list[str]) -> bool:

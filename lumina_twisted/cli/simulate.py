@@ -6,8 +6,8 @@ import argparse
 import time
 from typing import Any, Final
 
+from lumina_twisted.cli.arguments import EXIT_OK
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK
 
 EXAMPLES: Final = """\
   lumina simulate etc/simulation.toml
@@ -17,7 +17,7 @@ EXAMPLES: Final = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """See :mod:`lumina_twisted.cli.commands`."""
+    """See :mod:`lumina_twisted.cli.main`."""
     parser.add_argument("file", metavar="FILE", help="a TOML file; docs/simulator.md says what can stand there")
     parser.add_argument("--check", action="store_true", help="say all that is wrong with the file, and exit")
     parser.add_argument("--verbose", "-v", action="store_true", help="print all that comes over the wires")

@@ -8,10 +8,9 @@ import json
 import re
 from typing import Any, Final
 
-from lumina_twisted.cli.arguments import add_asking
-from lumina_twisted.cli.connection import ask_word
+from lumina_twisted.cli.arguments import EXIT_OK, add_request_options, bounded
+from lumina_twisted.cli.connection import text_command
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import EXIT_OK, bounded
 from lumina_twisted.client.aio import LuminaModbusClient
 from lumina_twisted.errors import NotConnected
 from lumina_twisted.statistics.counters import FAILED
@@ -28,21 +27,21 @@ _CLEAR: Final = "\x1b[H\x1b[2J"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """See :mod:`lumina_twisted.cli.commands`."""
+    """See :mod:`lumina_twisted.cli.main`."""
     pause = bounded(0.1, 86400, "pause", float)
     parser.add_argument(
         "--watch", type=pause, nargs="?", const=PAUSE, metavar="SECONDS",
         help=f"tell what happened since, again after so long ({PAUSE:g}), until Ctrl-C",
     )
     parser.add_argument("--interval", type=pause, metavar="SECONDS", help="the same pause; it watches too")
-    add_asking(parser, modbus=False)
+    add_request_options(parser, modbus=False)
 
 
 async def ask(options: Any, client: LuminaModbusClient, output: Output) -> int:
     """What the server tells, for people or as JSON; with a pause, again and again."""
     pause = options.interval or options.watch
     if not pause and not output.as_json:
-        for line in await ask_word(client, "stats", options.timeout):
+        for line in await text_command(client, "stats", options.timeout):
             output.line(line)
         return EXIT_OK
     await _check(client, options.timeout)
@@ -56,7 +55,7 @@ async def ask(options: Any, client: LuminaModbusClient, output: Output) -> int:
 
 async def _check(client: LuminaModbusClient, timeout: float) -> None:
     """A server that does not know the word would take it for a command."""
-    if not any(WORD in line for line in await ask_word(client, "help", timeout)):
+    if not any(WORD in line for line in await text_command(client, "help", timeout)):
         raise NotConnected(
             "the server is older and does not tell its figures as JSON; write `lumina stats` without --json and --watch"
         )
@@ -65,7 +64,7 @@ async def _check(client: LuminaModbusClient, timeout: float) -> None:
 async def _look(client: LuminaModbusClient, timeout: float, pause: float | None, output: Output) -> None:
     before: dict[str, Any] = {}
     while True:
-        rows = [json.loads(line) for line in await ask_word(client, WORD, timeout)]
+        rows = [json.loads(line) for line in await text_command(client, WORD, timeout)]
         ports = {row["name"]: row for row in rows if row["what"] == "port"}
         if output.as_json:
             for row in rows:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
-from lumina_twisted.cli.arguments import add_asking
+from lumina_twisted.cli.arguments import UsageError, add_request_options
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.parser import UsageError
-from lumina_twisted.cli.place import add_place, add_serial, add_turn, check, check_range, unit_of
 from lumina_twisted.cli.read import say_more
-from lumina_twisted.cli.tables import encoded, states
+from lumina_twisted.cli.registers import add_place, add_serial, add_turn, check, check_range, encoded, states, unit_of
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 from lumina_twisted.errors import OutcomeUnknown
 from lumina_twisted.modbus.functions import MAX_WRITE_BITS, MAX_WRITE_REGISTERS
@@ -24,13 +22,13 @@ EXAMPLES: Final = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """See :mod:`lumina_twisted.cli.commands`."""
+    """See :mod:`lumina_twisted.cli.main`."""
     add_place(parser)
     parser.add_argument("values", metavar="VALUE", nargs="+", help="on or off for coils; numbers, or a text")
     parser.add_argument("--multiple", action="store_true", help="use function 15 or 16 for a single one too")
     add_serial(parser)
     add_turn(parser)
-    add_asking(parser)
+    add_request_options(parser)
 
 
 async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:

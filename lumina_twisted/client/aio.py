@@ -173,10 +173,11 @@ class AsyncioClient(Client, GivesCoroutines):
         transport.abort()
 
     def _set_timer(self, deadline: float | None) -> None:
-        if self._timer is not None and (deadline is None or self._timer.when() > deadline):
-            self._timer.cancel()
-            self._timer = None
-        if deadline is not None and self._timer is None:
+        timer = self._timer
+        if timer is not None and (self._closed if deadline is None else timer.when() > deadline):
+            timer.cancel()
+            self._timer = timer = None
+        if deadline is not None and timer is None:
             self._timer = asyncio.get_running_loop().call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:

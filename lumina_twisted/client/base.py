@@ -63,7 +63,8 @@ class Client:
         raise NotImplementedError
 
     def _set_timer(self, deadline: float | None) -> None:
-        """Calls :meth:`_on_timer` at ``deadline``; never, if that is None."""
+        """Calls :meth:`_on_timer` at ``deadline`` or before; if that is None, it may come, unless the client is closed.
+        So a timer need not be moved with each request."""
         raise NotImplementedError
 
     def _abort(self, transport: Any) -> None:

@@ -140,7 +140,7 @@ class DeferredClient(Client, GivesDeferreds):
 
     def _set_timer(self, deadline: float | None) -> None:
         if deadline is None:
-            if self._timer is not None:
+            if self._closed and self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
             return

@@ -1,1 +1,1 @@
-"""Modbus itself, floor 0: what the bytes mean. Pure functions and frozen values, no clock and no I/O."""
+"""Modbus itself: what the bytes mean. Floor 0: pure functions and frozen values, no clock and no I/O."""

@@ -1,8 +1,7 @@
-"""The public functions as calls with values in and out, floor 0: each is a request and what to take from its
-reply.
+"""The public functions as calls with values in and out: each is a request, and what to take from its reply. Floor 0.
 
-Both faces of the client, and the units of a connection pool, have a method of the same name for each. What breaks the
-specification's limits is refused with :class:`~lumina_twisted.errors.RequestError` before anything is sent.
+Both clients, and the units of a connection pool, have a method of the same name for each. A call that breaks the
+specification's limits raises :class:`~lumina_twisted.errors.RequestError` before anything is sent.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Call(Generic[T]):
     take: Callable[[Any], T | Call[T]]
 
     def result(self, reply: bytes) -> T | Call[T]:
-        """What the reply's PDU says; None for a broadcast, whatever was asked.
+        """What the reply's PDU says; None for a broadcast of any request.
 
         :param reply: empty for a broadcast that was sent.
         :return: the result; or the call that is to be made next, and whose result it is.
@@ -59,11 +58,11 @@ def _values(reply: Any) -> tuple[Any, ...]:
 
 
 def _nothing(reply: Any) -> None:
-    """That it came is all."""
+    """A reply without values: that it came is the result."""
 
 
 def _state(value: Any) -> bool:
-    """A coil's; every text that is not empty would be on, and so would be "off"."""
+    """The state of a coil. A text is refused: Python takes every one for True, and so "off" as well."""
     if value not in (0, 1) or isinstance(value, float):
         raise RequestError(f"a coil is True or False, not {value!r}")
     return bool(value)
@@ -149,12 +148,12 @@ def get_comm_event_log() -> Call[pdu.GetCommEventLogReply]:
 
 
 def report_server_id() -> Call[bytes]:
-    """FC 17: server id, run indicator (0xFF on, 0 off) and whatever else the device tells."""
+    """FC 17: server id, run indicator (0xFF on, 0 off) and the device's own additions."""
     return Call(pdu.ReportServerIdRequest(), lambda reply: bytes(reply.data))
 
 
 def read_file_record(references: Sequence[pdu.RecordReference]) -> Call[tuple[tuple[int, ...], ...]]:
-    """FC 20: the registers of each run of records that is asked."""
+    """FC 20: the registers of each run of records, in the order of the references."""
     return Call(pdu.ReadFileRecordRequest(references), lambda reply: reply.records)
 
 

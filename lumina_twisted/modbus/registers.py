@@ -1,8 +1,8 @@
-"""Typed values in registers, both ways, floor 0.
+"""Typed values in registers, both ways. Floor 0.
 
 A register is a 16-bit word, sent high byte first (Modbus Application Protocol V1.1b3, section 4.2). How a longer value
-is laid over several is each maker's choice: ``word_order`` "big" puts the high word first, ``byte_order`` "little"
-swaps the bytes within each word, so that all four usual orders (ABCD, CDAB, BADC, DCBA) can be said.
+lies in several registers is each maker's choice: ``word_order`` "big" puts the high word first, ``byte_order`` "little"
+swaps the bytes within each word. These two describe all four usual orders (ABCD, CDAB, BADC, DCBA).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def decode(
 def reader(
     kind: str, word_order: WordOrder = "big", byte_order: ByteOrder = "big"
 ) -> Callable[[Sequence[int]], int | float]:
-    """:func:`decode` for one kind and order, for who does it often.
+    """:func:`decode` for one kind and order; faster where many values are read.
 
     :raises RequestError: if there is no such kind.
     """
@@ -81,7 +81,7 @@ def reader(
 def writer(
     kind: str, word_order: WordOrder = "big", byte_order: ByteOrder = "big"
 ) -> Callable[[int | float], tuple[int, ...]]:
-    """The other way round; a number that does not fit raises OverflowError or struct.error.
+    """:func:`encode` for one kind and order, without checks: what does not fit raises OverflowError or struct.error.
 
     :raises RequestError: if there is no such kind.
     """
@@ -103,13 +103,13 @@ def limits(kind: str) -> tuple[int, int] | tuple[float, float]:
 
 
 def registers_layout(count: int, word_order: WordOrder, byte_order: ByteOrder) -> struct.Struct:
-    """Registers as bytes that are one number, whose first byte is the highest if ``word_order`` is "big", else the
-    lowest. Words and bytes that are ordered alike need no swap within the words."""
+    """How registers become the bytes of one number, the highest byte first if ``word_order`` is "big", else the lowest.
+    Where words and bytes have the same order, the bytes within a word are not swapped."""
     return struct.Struct(f"{'>' if word_order == byte_order else '<'}{count}H")
 
 
 def no_registers(what: str, count: int, values: Sequence[int]) -> RequestError:
-    """The error for registers that cannot be those of ``what``."""
+    """The error for registers that are too few or too many for ``what``, or no registers."""
     if len(values) != count:
         return RequestError(f"{what} takes {count} registers, not {len(values)}")
     return RequestError(f"a register is a whole number from 0 to 65535; these are {list(values)}")
@@ -120,7 +120,7 @@ def encode_text(
 ) -> tuple[int, ...]:
     """The ``length`` registers that hold ``text``, two bytes each, filled up with NUL.
 
-    :raises RequestError: if it is too long, or has characters that the encoding has not.
+    :raises RequestError: if the text is too long, or has a character that is not in the encoding.
     """
     try:
         packed = text.encode(encoding)
@@ -132,8 +132,8 @@ def encode_text(
 
 
 def decode_text(values: Sequence[int], encoding: Encoding = "ascii", byte_order: ByteOrder = "big") -> str:
-    """The text that these registers hold, up to its first NUL and without blanks at its end; what is no character of
-    the encoding becomes U+FFFD."""
+    """The text in these registers, up to its first NUL and without blanks at its end; bytes that are no character of
+    the encoding become U+FFFD."""
     packed = registers_layout(len(values), "big", byte_order).pack(*values)
     return packed.partition(b"\0")[0].decode(encoding, "replace").rstrip()
 

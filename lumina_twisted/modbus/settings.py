@@ -1,4 +1,4 @@
-"""The settings of a serial line: what both ends must agree on before a byte means anything."""
+"""The settings of a serial line, on which both ends must agree. Floor 0."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from lumina_twisted.ports.noise import NoiseTimer
 from lumina_twisted.ports.port_log import PortTeller, WriteLog
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.socket import Link, SocketEndpoint
+from lumina_twisted.ports.socket import Link, SocketEndpoint, framing_of
 from lumina_twisted.priority import lane_of
 from lumina_twisted.reconnecting import Connections, Reconnecting
 from lumina_twisted.statistics.monitor import PerformanceMonitor
@@ -69,9 +69,9 @@ class PortService(Service):
         self._reactor = reactor
         self._tell = PortTeller(name)
         self._writes = WriteLog(name)
-        framing = "" if self._address is None else self._address.framing
+        self._framing = framing_of(self._address, settings.zero_ids)
         self._bus = Bus(
-            settings, name, over_stream=framing == "rtu", is_numbered=framing == "modbus",
+            settings, name, framing=self._framing,
             renews_after_silence=settings.zero_ids, monitor=monitor, analytics=analytics,
         )
         self._state = "it has not been opened yet"
@@ -94,7 +94,7 @@ class PortService(Service):
     def _make_endpoint(self, twin: Callable[[], str]) -> SerialEndpoint | SocketEndpoint | DialInEndpoint:
         if self._address is None:
             return SerialEndpoint(self._reactor, self.settings, twin)
-        link = Link(self._address, self._protocol, self.settings.zero_ids)
+        link = Link(self._address, self._framing)
         if self._address.listens:
             return DialInEndpoint(self._reactor, link, self._protocol.unavailable)
         return SocketEndpoint(self._reactor, link)

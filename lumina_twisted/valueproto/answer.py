@@ -41,7 +41,7 @@ class NamedFault:
 
 @frozen
 class Answer:
-    """What comes in one go; ``tag`` is that of the line it answers, or of the ``watch`` it belongs to."""
+    """The answer to a line, or a change; ``tag`` is that of the line, or of the ``watch`` that asked for changes."""
 
     tag: str = field(default="", kw_only=True)
 
@@ -55,7 +55,7 @@ class Readings(Answer):
 
 @frozen
 class Change(Answer):
-    """A watched point as it is now; it answers nothing."""
+    """A watched point has changed; it answers no line."""
 
     value: NamedReading
 
@@ -64,8 +64,7 @@ class Change(Answer):
 class Written(Answer):
     """Of ``write``: the device has confirmed it.
 
-    :param not_read_back: why the value could not be read back, if it was to be; see
-        :class:`~lumina_twisted.valueproto.reading.Confirmed`.
+    :param not_read_back: as in :class:`~lumina_twisted.valueproto.reading.Confirmed`.
     """
 
     value: NamedReading
@@ -95,7 +94,7 @@ class Described(Answer):
 
 @frozen
 class Configured(Answer):
-    """Of ``config``: what is configured for a device, as the tables of a file have it."""
+    """Of ``config``: the configuration of a device, in tables as a file has them."""
 
     device: str
     config: Mapping[str, Any]
@@ -131,25 +130,25 @@ class Hints(Answer):
 
 @frozen
 class Goodbye(Answer):
-    """Of ``bye``: nothing comes any more."""
+    """Of ``bye``: the last answer."""
 
 
 @frozen
 class Refused(Answer):
-    """A token that a program may compare, and a sentence for a person."""
+    """The line failed: a token that a program may compare, and a sentence for a person."""
 
     error: str
     message: str
 
 
 def refused(error: LuminaError, tag: str = "") -> Refused:
-    """How a line is answered that could not be answered otherwise."""
+    """The answer to a line that failed."""
     return Refused(*reason_of(error), tag=tag)
 
 
 def reason_of(error: LuminaError) -> tuple[str, str]:
-    """The token and the sentence of an error. Both, parted by a blank, are what
-    :func:`lumina_twisted.errors.error_from_reason` understands."""
+    """The token and the sentence of an error, which :func:`lumina_twisted.errors.error_from_reason` understands if a
+    blank parts them."""
     if isinstance(error, ModbusException):
         whom = "" if error.unit is None else f", says unit {error.unit} of function {error.function_code}"
         return error.token, f"{error.code} {error.title}{whom}"

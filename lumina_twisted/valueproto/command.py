@@ -1,8 +1,8 @@
 """What a client of the value lines may ask, and the lines that say it: ``[@TAG ]WORD [ARGUMENTS]``. Floor 0.
 
 A line is UTF-8 without control characters but tabs. Words are taken in any case; arguments are split as a shell does,
-so that a text with blanks stands in quotes. What the grammar refuses it refuses in a sentence for the person who typed
-the line, and with the tag by which a program finds its answer.
+so that a text with blanks stands in quotes. A line that is no command raises an error with a sentence for the person
+who typed it, and with the tag by which a program finds its answer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Format = Literal["text", "json"]
 
 @frozen
 class Command:
-    """One line; ``tag`` stands before each line of its answer, none if it is empty."""
+    """One line; if ``tag`` is not empty, each line of the answer begins with it."""
 
     tag: str = field(default="", kw_only=True)
 
@@ -37,7 +37,7 @@ class List(Command):
 
 @frozen
 class Read(Command):
-    """What is known of some points. ``names`` may be patterns; ``ask``: the devices are asked."""
+    """What is known of some points; ``names`` may be patterns. ``ask``: the devices are asked for it now."""
 
     names: tuple[str, ...]
     ask: bool = field(default=False, kw_only=True)
@@ -53,21 +53,21 @@ class Write(Command):
 
 @frozen
 class Watch(Command):
-    """Has each change told from now on. ``names`` may be patterns."""
+    """The client gets each change from now on. ``names`` may be patterns."""
 
     names: tuple[str, ...]
 
 
 @frozen
 class Unwatch(Command):
-    """Ends that, for all points if there are no ``names``."""
+    """The client gets no more changes of these points; of none at all if there are no ``names``."""
 
     names: tuple[str, ...] = ()
 
 
 @frozen
 class History(Command):
-    """The last changes of a point, ``count`` at most; None for all that is kept."""
+    """The last changes of a point, ``count`` at most; None for all that are stored."""
 
     name: str
     count: int | None = None
@@ -82,9 +82,9 @@ class Describe(Command):
 
 @frozen
 class Config(Command):
-    """What is configured for a device; ``changes`` are made before that is told, by keys with dots as a file has them.
+    """The configuration of a device, after ``changes`` to it: by keys with dots, as a file has them.
 
-    A change's value is what it says as JSON, else the text itself.
+    The value of a change is its text read as JSON, or the text itself if it is no JSON.
     """
 
     device: str
@@ -93,24 +93,24 @@ class Config(Command):
 
 @frozen
 class Speak(Command):
-    """How answers are written from now on, this one's too."""
+    """How answers are written from now on, beginning with that to this line."""
 
     format: Format
 
 
 @frozen
 class Stats(Command):
-    """What was counted."""
+    """The figures of the listener."""
 
 
 @frozen
 class Help(Command):
-    """What can be said."""
+    """Which lines a client may send."""
 
 
 @frozen
 class Bye(Command):
-    """The client leaves when all it asked is answered."""
+    """The client leaves after the last answer."""
 
 
 MAX_LINE: Final = 4096
@@ -119,20 +119,21 @@ MAX_TAG: Final = 32
 """Characters of the longest tag: a UUID without its dashes."""
 MAX_COUNT: Final = 1_000_000
 MOST_TABLES: Final = 8
-"""Tables and lists in each other in a change of a configuration, which has three: points, a point, its words."""
+"""How deep tables and lists may be nested in a change of a configuration, which nests three: points, a point, its
+words."""
 
 _TAG: Final = re.compile(rb"@([!-~]{1,%d})(?![^ \t\r])" % MAX_TAG)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
-_UNSPEAKABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+_NOT_IN_A_LINE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 _SHELL: Final = re.compile(r"['\"\\]")
 _PLAIN: Final = re.compile(r"[^ \t'\"\\]+")
 
 
 def parse_command(line: bytes) -> Command | None:
-    """What a line asks; None for a line that is empty.
+    """The command that a line says; None for an empty line.
 
-    :param line: without its newline; a carriage return at its end does not matter.
-    :raises LineError: with a sentence that names what is wrong and says what to write, and with the line's tag.
+    :param line: without its newline; a carriage return at its end is ignored.
+    :raises LineError: with a sentence that says what is wrong and what to write, and with the line's tag.
     """
     tag = tag_of(line)
     try:
@@ -146,7 +147,7 @@ def parse_command(line: bytes) -> Command | None:
 
 
 def tag_of(line: bytes) -> str:
-    """The tag of a line, whatever else is wrong with it; empty if it has none that can be one."""
+    """The tag of a line, even if the rest of the line is wrong; empty if it has no valid tag."""
     found = _TAG.match(line.lstrip(b" \t"))
     return found[1].decode("ascii") if found else ""
 
@@ -154,11 +155,11 @@ def tag_of(line: bytes) -> str:
 def format_command(command: Command) -> bytes:
     """The line that says ``command``, its newline included.
 
-    :raises LineError: if no line can: a text has a control character, or all of it is too long.
+    :raises LineError: if no line can say it: a text has a control character, or the line would be too long.
     """
-    word, *arguments = _said(command)
+    word, *arguments = _words_of(command)
     text = " ".join((*([f"@{command.tag}"] if command.tag else ()), word, *map(quote, arguments)))
-    if found := _UNSPEAKABLE.search(text):
+    if found := _NOT_IN_A_LINE.search(text):
         raise LineError(f"no line can hold the character {found[0]!r}")
     line = text.encode()
     if tag_of(line) != command.tag:
@@ -194,11 +195,11 @@ def _split(line: bytes, tag: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError as error:
-        raise ValueError(_UNSPLIT[str(error)]) from None
+        raise ValueError(_SPLIT_FAULTS[str(error)]) from None
 
 
 _NO_TAG: Final = f"a tag is 1 to {MAX_TAG} ASCII characters without blanks behind the @, as in @7 read boiler.pressure"
-_UNSPLIT: Final = {
+_SPLIT_FAULTS: Final = {
     "No closing quotation": "a quotation mark is not closed; write it twice, or \\' for the character itself",
     "No escaped character": "nothing follows the last backslash; write \\\\ for the character itself",
 }
@@ -211,9 +212,9 @@ def _command(parts: Sequence[str]) -> Command:
         raise ValueError(_unknown(word))
     fewest, most, usage, make = known
     if len(arguments) < fewest:
-        raise ValueError(f"{_shown(word)} needs more: {usage}")
+        raise ValueError(f"{_quoted(word)} needs more: {usage}")
     if most is not None and len(arguments) > most:
-        extra = _shown(arguments[most])
+        extra = _quoted(arguments[most])
         raise ValueError(f"{extra} is too much for {usage}; what has blanks stands in quotation marks")
     if "" in arguments[:1]:
         raise ValueError(f"a name is empty in {usage}; write one")
@@ -224,7 +225,7 @@ def _unknown(word: str) -> str:
     if not word:
         return f"there is no word; words are {', '.join(_WORDS)}"
     hint = did_you_mean(word, _WORDS, f"words are {', '.join(_WORDS)}")
-    return f"there is no word {_shown(word)}; {hint}"
+    return f"there is no word {_quoted(word)}; {hint}"
 
 
 def _read(*names: str) -> Read:
@@ -253,7 +254,7 @@ def _history(name: str, count: str = "") -> History:
     if not count:
         return History(name)
     if not (count.isascii() and count.isdecimal() and len(count) < 8 and 0 < int(count) <= MAX_COUNT):
-        raise ValueError(f"{_shown(count)} is no count of changes; write a whole number from 1 to {MAX_COUNT}")
+        raise ValueError(f"{_quoted(count)} is no count of changes; write a whole number from 1 to {MAX_COUNT}")
     return History(name, int(count))
 
 
@@ -262,25 +263,25 @@ def _config(device: str, *changes: str) -> Config:
 
 
 def changes_of(texts: Iterable[str]) -> dict[str, Any]:
-    """What several ``KEY=VALUE`` say.
+    """The changes that several ``KEY=VALUE`` say.
 
-    :raises ValueError: with a sentence, if one says nothing, or cannot be meant.
+    :raises ValueError: with a sentence, if one of them is no change.
     """
     made = {}
     for text in texts:
-        key, equals, said = text.partition("=")
+        key, equals, value_text = text.partition("=")
         if not key or not equals:
-            raise ValueError(f"{_shown(text)} is no change; write KEY=VALUE, as poll=2.5")
+            raise ValueError(f"{_quoted(text)} is no change; write KEY=VALUE, as poll=2.5")
         if key in made:
-            raise ValueError(f"{_shown(key)} is there twice; write it once")
-        value = made[key] = _from_text(said)
+            raise ValueError(f"{_quoted(key)} is there twice; write it once")
+        value = made[key] = _from_text(value_text)
         if key.count(".") + _depth(value) > MOST_TABLES:
-            raise ValueError(f"{_shown(text)} has more than {MOST_TABLES} tables in each other; leave some out")
+            raise ValueError(f"{_quoted(text)} has more than {MOST_TABLES} tables in each other; leave some out")
     return made
 
 
 def _depth(value: Any) -> int:
-    """How many tables and lists are in each other, at most one more than there may be."""
+    """How deep tables and lists are nested; at most one more than is allowed."""
     level, depth = [value], 0
     while depth <= MOST_TABLES and (level := [one for one in level if isinstance(one, dict | list) and one]):
         depth += 1
@@ -289,7 +290,7 @@ def _depth(value: Any) -> int:
 
 
 def _from_text(text: str) -> Any:
-    """What it is as JSON; the text itself if it is none, or holds what no line can say."""
+    """The text read as JSON; the text itself if it is no JSON, or holds what no line can say."""
     try:
         value = json.loads(text)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -299,18 +300,18 @@ def _from_text(text: str) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """A value of a ``KEY=VALUE``, the other way round."""
+    """The text that stands for a value in ``KEY=VALUE``."""
     if isinstance(value, str) and _from_text(value) == value:
         return value
-    shown = json.dumps(value, ensure_ascii=False)
-    return json.dumps(value) if _CONTROL.search(shown) else shown
+    text = json.dumps(value, ensure_ascii=False)
+    return json.dumps(value) if _CONTROL.search(text) else text
 
 
 def _speak(name: str) -> Speak:
     for one in get_args(Format):
         if name.lower() == one:
             return Speak(one)
-    raise ValueError(f"there is no format {_shown(name)}; write format text or format json")
+    raise ValueError(f"there is no format {_quoted(name)}; write format text or format json")
 
 
 _WORDS: Final[Mapping[str, tuple[int, int | None, str, Callable[..., Command]]]] = {
@@ -328,21 +329,21 @@ _WORDS: Final[Mapping[str, tuple[int, int | None, str, Callable[..., Command]]]]
     "help": (0, 0, "help", Help),
     "bye": (0, 0, "bye", Bye),
 }
-"""By word: the fewest and the most arguments, how they are written, and what they make."""
+"""By word: the fewest and the most arguments, how the line is written, and what makes the command."""
 WORDS: Final = {word: usage for word, (_, _, usage, _) in _WORDS.items()}
 """How each word's line is written."""
 
 
-def _shown(text: str) -> str:
-    """What was typed as it may stand in a sentence, cut to what a person needs to find it."""
+def _quoted(text: str) -> str:
+    """What was typed, for a sentence, and cut: the beginning is enough to find it."""
     return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
 # -- from a command to a line ---------------------------------------------------------------------------------------
 
 
-def _said(command: Command) -> tuple[str, ...]:
-    """Its word and its arguments."""
+def _words_of(command: Command) -> tuple[str, ...]:
+    """The word of a command and its arguments."""
     match command:
         case List(pattern):
             return ("list", *((pattern,) if pattern != "*" else ()))

@@ -23,10 +23,10 @@ class Quality(StrEnum):
 
 @frozen
 class Reading:
-    """One point as it is known.
+    """What is known of one point.
 
-    :param value: what the device said last; None if it never said anything.
-    :param time: when it was asked for that, in seconds since 1970; None without a value.
+    :param value: the last one that the device gave; None if it never gave one.
+    :param time: when the device was asked for that value, in seconds since 1970; None without a value.
     :param why: a sentence that says why the quality is not good; empty if it is.
     """
 
@@ -40,9 +40,9 @@ class Reading:
 class Confirmed:
     """A write that the device has confirmed.
 
-    :param reading: the point as it is known since.
-    :param not_read_back: where the description wants the value read back, a sentence that says why it could not be;
-        empty if it was, or if nobody wants that. The write itself is confirmed all the same.
+    :param reading: what is known of the point since.
+    :param not_read_back: a sentence that says why the value could not be read back, where its description asks for
+        that; else empty. The write itself is confirmed in any case.
     """
 
     reading: Reading
@@ -54,8 +54,8 @@ class PointDescription:
     """What a point is.
 
     :param name: DEVICE.POINT.
-    :param words: that its value can be, if it has any, or the names of its bits.
-    :param device: whose it is, at ``unit`` of ``port``.
+    :param words: the words that its value can be, or the names of its bits; empty if it has none.
+    :param device: to which it belongs, at ``unit`` of ``port``.
     """
 
     name: str
@@ -89,7 +89,7 @@ def iso_time(seconds: float) -> str:
 
 @lru_cache(maxsize=256)
 def _head(whole: int) -> str:
-    """All but the fraction; a daemon's readings are of few seconds, each is written once."""
+    """All but the fraction. It is kept, for many readings are of the same second."""
     days, rest = divmod(whole, _DAY)
     year, month, day = _date(days)
     if year not in _YEARS:
@@ -100,8 +100,8 @@ def _head(whole: int) -> str:
 def _date(days: int) -> tuple[int, int, int]:
     """The date of a day, counted from 1970-01-01, in the Gregorian calendar.
 
-    Years are begun in March, so that the leap day is the last of its year; the months from March on have 153 days in
-    each five.
+    Years begin in March here, so that the leap day is the last of its year; from March on, every five months have 153
+    days.
     """
     era, day_of_era = divmod(days + 719_468, 146_097)  # days since 0000-03-01; days of 400 years
     year = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365

@@ -1,8 +1,8 @@
-"""Answers as text, floor 0, for people and for programs that read lines by their fields.
+"""Answers as text, for people and for programs that read lines by their fields. Floor 0.
 
 A reading is a line ``NAME VALUE UNIT QUALITY TIME [WHY]``: five fields without blanks, then a sentence. A field that is
-empty or has blanks stands in quotation marks, as JSON has it; ``-`` stands for no value, no unit of measure and no
-time. What is no value begins with ``# `` or with ``error``.
+empty or has blanks stands in quotation marks, as in JSON; ``-`` stands for no value, no unit of measure and no time.
+Any other line begins with ``# `` or with ``error``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from lumina_twisted.valueproto.command import quote, text_of
 from lumina_twisted.valueproto.reading import PointDescription, iso_time
 
 ValueText = Callable[[str, Value], str]
-"""How a value of a point is written for people: its name, the value."""
+"""Writes a value for people: from the name of its point, and the value."""
 NOTHING: Final = "-"
 _FIELD: Final = re.compile(r"(?!-$)[^\s\"\x00-\x1f\x7f-\x9f][^\s\x00-\x1f\x7f-\x9f]*")
 _BREAK: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -119,7 +119,7 @@ def _time(seconds: float | None) -> str:
 
 
 def _field(text: str) -> str:
-    """As one field: in quotation marks where it would be several, none, or another."""
+    """A text as one field: in quotation marks where it would be several fields, none, or mean another."""
     if _FIELD.fullmatch(text) and text == shown(text):
         return text
     quoted = json.dumps(text, ensure_ascii=False)
@@ -130,7 +130,7 @@ def _field(text: str) -> str:
 
 
 def _error(error: str, message: str) -> list[str]:
-    """Of a configuration's faults each has its line."""
+    """One line; of a configuration with several faults, one line each."""
     return [f"error {error} {_one_line(line)}" for line in message.split("\n") if line] or [f"error {error}"]
 
 
@@ -151,7 +151,7 @@ def _described(one: PointDescription) -> Iterator[str]:
 
 
 def _settings(device: str, config: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Each as ``config`` takes it back."""
+    """Each setting as ``config`` understands it."""
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
             yield from _settings(device, value, f"{path}{key}.")

@@ -86,7 +86,8 @@ class Values(CommandCase):
             server = f"127.0.0.1:{twistd.tcp_port}"
             for _ in range(3):
                 self.said("read", "demo1", "2", "holding", "0", "--max-age", "3600", "--server", server)
-            self.assertRegex(self.said("stats", "--server", server), r"demo1  requests 3, replies 3, fresh 2,")
+            # A poll of the demo may come between.
+            self.assertRegex(self.said("stats", "--server", server), r"demo1  requests \d+, replies \d+, fresh 2,")
 
     def test_broadcast(self) -> None:
         self.assertIn("do not answer", self.said("write", "demo1", "0", "coil", "7", "on"))

@@ -6,7 +6,7 @@ import asyncio
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.cli.far_end import FarEnd
+from lumina_twisted.cli.peer import Peer
 from lumina_twisted.framing.rtu import encode_adu
 from tests.cli.case import run_main
 from tests.cli.scripted_server import ScriptedServer, lumina
@@ -98,9 +98,9 @@ class WhatComes(SynchronousTestCase):
         shown: list[str] = []
 
         async def feed() -> None:
-            far = FarEnd(shown.append)
+            peer = Peer(shown.append)
             for byte in "grün\n".encode():
-                far.data_received(bytes((byte,)))
+                peer.data_received(bytes((byte,)))
 
         asyncio.run(feed())
         self.assertEqual(shown, ["grün"])

@@ -11,11 +11,10 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.cli.arguments import Server
-from lumina_twisted.cli.console import Console
-from lumina_twisted.cli.far_end import reach
+from lumina_twisted.cli.arguments import ServerAddress
+from lumina_twisted.cli.console import Console, completer
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.typed import completer
+from lumina_twisted.cli.peer import connect
 from tests.cli.case import run_main
 from tests.values_listener import ValuesCase
 
@@ -51,20 +50,20 @@ class AListenerForValues(ValuesCase):
 
     async def _words(self) -> list[str]:
         """What a console knows that a person begins with."""
-        where, output = Server("127.0.0.1", self.tcp_port), Output(out=io.StringIO())
-        far = await reach(where, output.line, 5.0)
-        console = Console(where, far, output, 5.0, is_person=True)
+        where, output = ServerAddress("127.0.0.1", self.tcp_port), Output(out=io.StringIO())
+        peer = await connect(where, output.line, 5.0)
+        console = Console(where, peer, output, 5.0, is_person=True)
         try:
             await console.talk(_after(console))
-            return console.words
+            return console.completions
         finally:
-            far.close()
+            peer.close()
             await console.close()
 
 
 async def _after(console: Console) -> AsyncIterator[str]:
     """A person who waits until the console has found out where it is."""
-    await console._look()
+    await console._find_kind()
     yield "bye"
 
 

@@ -11,9 +11,8 @@ from unittest import mock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted import __version__
-from lumina_twisted.cli.arguments import Server, server
-from lumina_twisted.cli.commands import COMMANDS
-from lumina_twisted.cli.parser import UsageError
+from lumina_twisted.cli.arguments import ServerAddress, UsageError, server_address
+from lumina_twisted.cli.main import COMMANDS
 from tests.cli.case import LUMINA, CommandCase, run_main
 from tests.cli.scripted_server import ScriptedServer
 from tests.twistd_process import PATIENCE, ROOT, environment
@@ -27,11 +26,12 @@ class TheServer(CommandCase):
             ("pi", ("pi", 8888)), ("pi:99", ("pi", 99)), ("[::1]", ("::1", 8888)), ("[::1]:99", ("::1", 99)),
             ("/run/lumina.sock", ("/run/lumina.sock", 0)), ("lumina://pi", ("pi", 8888)),
         ):
-            self.assertEqual(server(text), (*place, "lumina"))
-        self.assertEqual(server("modbus://[::1]"), ("::1", 502, "modbus"))
-        self.assertEqual([str(Server(*one)) for one in (("pi", 9), ("::1", 9), ("/a", 0))], ["pi:9", "[::1]:9", "/a"])
+            self.assertEqual(server_address(text), (*place, "lumina"))
+        self.assertEqual(server_address("modbus://[::1]"), ("::1", 502, "modbus"))
+        for address, text in ((("pi", 9), "pi:9"), (("::1", 9), "[::1]:9"), (("/a", 0), "/a")):
+            self.assertEqual(str(ServerAddress(*address)), text)
         for text in ("", "::1", "pi:", "pi:0", "pi:65536", "a b", "pi:x"):
-            self.assertRaises(UsageError, server, text)
+            self.assertRaises(UsageError, server_address, text)
 
     def test_named_before_the_command(self) -> None:
         place = f"127.0.0.1:{self.twistd.tcp_port}"

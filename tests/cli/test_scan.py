@@ -9,8 +9,8 @@ from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.cli import progress, scan
-from lumina_twisted.cli.output import Output
+from lumina_twisted.cli import scan
+from lumina_twisted.cli.output import Bar, Lines, OneLine, Output, progress
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.lineproto import Command
 from tests.cli.case import run_main
@@ -233,7 +233,7 @@ class ShownProgress(SynchronousTestCase):
 
     def test_lines_now_and_then(self) -> None:
         err, now = io.StringIO(), 0.0
-        lines = progress.Lines(30, Output(err=err), lambda: now)
+        lines = Lines(30, Output(err=err), lambda: now)
         for step in range(30):
             now = float(step)
             lines.step(f"unit {step}")
@@ -241,10 +241,10 @@ class ShownProgress(SynchronousTestCase):
 
     def test_terminal_with_and_without_rich(self) -> None:
         """What is printed meanwhile stands on a line of its own, and nothing of the progress stays."""
-        for rich, kind in (("rich", progress.Bar), ("none", progress.OneLine)):
+        for rich, kind in (("rich", Bar), ("none", OneLine)):
             err = ATerminal()
             missing = {"rich": None} if rich != "rich" else {}
-            with mock.patch.dict(sys.modules, missing), progress.progress(3, Output(err=err)) as bar:
+            with mock.patch.dict(sys.modules, missing), progress(3, Output(err=err)) as bar:
                 self.assertIsInstance(bar, kind)
                 bar.step("unit 1")
                 with bar.aside():
@@ -254,6 +254,6 @@ class ShownProgress(SynchronousTestCase):
 
     def test_nothing_with_json(self) -> None:
         err = ATerminal()
-        with progress.progress(3, Output(True, err=err)) as bar:
+        with progress(3, Output(True, err=err)) as bar:
             bar.step("unit 1")
         self.assertEqual(err.getvalue(), "")

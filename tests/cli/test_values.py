@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.cli.main import main
-from lumina_twisted.cli.tables import decoded
+from lumina_twisted.cli.registers import decoded
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.lineproto import Command
 from lumina_twisted.modbus.pdu.layout import pack_words

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.cli.main import main
-from lumina_twisted.cli.place import address
+from lumina_twisted.cli.registers import address
 from tests.cli.case import LUMINA, CommandCase, run_main
 from tests.cli.scripted_server import lumina
 from tests.twistd_process import PATIENCE, environment

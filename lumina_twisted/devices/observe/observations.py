@@ -195,21 +195,23 @@ class Observations:
         for one in changed:
             self._state.update(one.device.name, {one.point.name: DESCRIBED_ANEW})
 
-    def take(self, port: str, sample: Sample) -> Iterator[tuple[Run, set[str]]]:
+    def take(self, port: str, sample: Sample) -> list[tuple[Run, set[str]]]:
         """The state of what a sample says.
 
         :return: each run of entries, and the devices of which something is known by it.
         """
         unit = sample.unit
         index = self._units.get((port, unit))
+        taken: list[tuple[Run, set[str]]] = []
         if index is None and unit != BROADCAST:
-            return
+            return taken
         for run in runs_of(sample.request, sample.reply, sample.is_proven):
             if run.entries is None:
                 self._doubt(port, unit, run, sample.sampled_after)
-                yield run, set()
+                taken.append((run, set()))
             elif index is not None:
-                yield run, self._take(index, run, run.entries, sample.sampled_after)
+                taken.append((run, self._take(index, run, run.entries, sample.sampled_after)))
+        return taken
 
     def failed(self, device: Device, block: Block, why: str) -> None:
         """A block gave no values; what was known last stays with its points."""

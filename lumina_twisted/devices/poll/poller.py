@@ -16,9 +16,9 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.health import HealthChange, UnitState
@@ -213,12 +213,21 @@ class PortPoller:
         self._congestion.begin(now)
         is_low = not self._congestion.is_there(now)
         terms = Terms(PATIENCE, priority="low" if is_low else "normal", max_age=0.0)
-        asked = self.port.request(self.caller, unit, task.request, terms)
-        task.asked = asked
-        if is_low and not asked.called:
+        task.asked = self.port.request(self.caller, unit, task.request, terms)
+        if is_low and not task.asked.called:
             self._be_patient(task)
-        asked.addCallbacks(lambda _: self._is_back(unit), self._on_failure, errbackArgs=(task,))
-        asked.addBoth(self._ended, task)
+        Deferred.fromCoroutine(self._until_it_ends(task, task.asked))
+
+    async def _until_it_ends(self, task: Task, asked: Deferred[bytes]) -> None:
+        try:
+            await asked
+            self._is_back(task.device.unit)
+        except LuminaError as error:
+            self._on_error(error, task)
+        except Exception:
+            if not task.is_over:
+                _log.failure("polling failed within Lumina")
+        self._ended(task)
 
     def _be_patient(self, task: Task) -> None:
         task.begin = self.port.used_by(self.caller), self.replies
@@ -246,7 +255,7 @@ class PortPoller:
             why=self.port.describe().slow_because() or _TOO_MUCH_IS_POLLED,
         )
 
-    def _ended(self, result: object, task: Task) -> None:
+    def _ended(self, task: Task) -> None:
         now = self._now()
         task.asked = None
         if task.patience is not None:
@@ -256,8 +265,6 @@ class PortPoller:
         used, self._used = self.port.used_by(self.caller) - self._used, self.port.used_by(self.caller)
         self._budget.end(task.cost, used)
         self._congestion.end(now, used)
-        if isinstance(result, Failure) and not task.is_over:
-            _log.failure("polling failed within Lumina", result)
         if not task.is_over:
             pause, task.first_pause = task.first_pause or task.block.poll, 0.0
             if task.device.unit in self._offline:
@@ -271,30 +278,25 @@ class PortPoller:
 
     # -- what goes wrong -----------------------------------------------------------------------------------------------
 
-    def _on_failure(self, failure: Failure, task: Task) -> Failure | None:
-        error = failure.value
-        if not isinstance(error, LuminaError):
-            return failure
+    def _on_error(self, error: LuminaError, task: Task) -> None:
         unit = task.device.unit
         if isinstance(error, UnitOffline) and not task.is_over:
             self._is_gone(unit)
         elif isinstance(error, ModbusException):
             self._is_back(unit)
         if isinstance(error, _LATE) or task.is_over or unit in self._offline:
-            return None
+            return
         if isinstance(error, _TOO_MUCH) and (halves := task.block.halves()):
             self._split(task, halves, str(error))
-            return None
-        self._failed(task.device, task.block, str(error))
-        return None
+        else:
+            self._failed(task.device, task.block, str(error))
 
     def _split(self, task: Task, halves: tuple[Block, Block], why: str) -> None:
         """Not all of it is to be had: each half is asked for itself from now on."""
         block, device, now = task.block, task.device, self._now()
-        last = block.address + block.quantity - 1
         _log.info(
             "{device}: {table} {first} to {last} cannot be read as one block, {why}; its halves are read apart from now"
-            " on", device=device.name, table=block.table, first=block.address, last=last, why=why,
+            " on", device=device.name, table=block.table, first=block.address, last=block.end - 1, why=why,
         )
         task.is_over = True
         tasks = self._tasks[device.name]

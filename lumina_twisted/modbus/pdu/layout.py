@@ -203,7 +203,7 @@ class Bits(Rest):
     """Coils or discrete inputs.
 
     :param with_quantity: as in :class:`Words`; bits beyond the quantity are not looked at. Without it, the values are
-        whole bytes, which may hold more than was asked.
+        whole bytes, which may hold more than was asked for.
     """
 
     def __init__(self, most: int, with_quantity: bool = False) -> None:

@@ -1,1 +1,1 @@
-"""Numbers, texts and bits in registers, floor 0."""
+"""Values in registers, coils and discrete inputs: numbers, texts and bits. Floor 0."""

@@ -1,4 +1,4 @@
-"""On and off: a coil, one bit of a register, and the named bits of registers, floor 0."""
+"""On and off: a coil, one bit of a register, and the named bits of registers. Floor 0."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lumina_twisted.modbus.values.value import Layout, Value, Words, nearest
 from lumina_twisted.text import ON_OFF, brief, on_off
 
 NOTHING_SET: Final = "none"
-"""What stands for no bit at all."""
+"""How people write that no bit is set."""
 
 
 class Flag(Layout):
     """A coil, a discrete input, a register that is 0 or not, or one bit of a register.
 
     :param bit: None for the whole entry.
-    :param words: of 0 and 1, both or none.
+    :param words: for both 0 and 1, or for none.
     """
 
     def __init__(self, bit: int | None, byte_order: ByteOrder, words: Words) -> None:
@@ -64,8 +64,8 @@ class Flag(Layout):
 
 
 class Bits(Layout):
-    """The bits of registers by name, the lowest first. Those that nobody named keep what they are when others are
-    written, for they belong to the device; where none is named, all may be written.
+    """The bits of registers by name, the lowest first. A bit without a name belongs to the device: a write keeps it as
+    it is. If no bit has a name, all may be written.
 
     :param count: registers.
     """
@@ -120,7 +120,7 @@ class Bits(Layout):
 
 
 def _checked(current: Sequence[int] | None, count: int, what: str) -> Sequence[int]:
-    """The registers as they are now, of which only ``what`` is to change."""
+    """The current registers, of which a write changes only ``what``."""
     if current is None:
         plural = "register as it is" if count == 1 else "registers as they are"
         raise RequestError(f"to write {what}, the {plural} must be known")

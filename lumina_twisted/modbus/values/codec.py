@@ -22,15 +22,15 @@ __all__ = ["NO_VALUE", "Value", "ValueCodec", "ValueType"]
 ValueType = Literal["bool", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "string", "bits"]
 _ONE_ENTRY: Final = ("bool", "u16", "i16")
 NO_VALUE: Final = "-"
-"""What stands for a value that nobody has read yet."""
+"""How a value that was never read is written."""
 
 
 @frozen(kw_only=True)
 class ValueCodec:
     """How a value lies in registers, or in a coil or a discrete input.
 
-    A wrong one can be made all the same, so that :meth:`faults` tells the reader of a description everything that is
-    wrong at once; it then neither reads nor writes.
+    A wrong one can be made, so that :meth:`faults` can list everything that is wrong with a description. It then
+    neither reads nor writes.
 
     :param word_order: of a number, or of ``bits``; a string is in reading order.
     :param length: registers of a string, two characters each, or of ``bits``.
@@ -57,7 +57,7 @@ class ValueCodec:
 
     @property
     def width(self) -> int:
-        """How many entries it takes."""
+        """How many entries a value takes."""
         if self.type in _ONE_ENTRY:
             return 1
         if self.type in ("string", "bits"):
@@ -70,51 +70,50 @@ class ValueCodec:
         return self._layout.needs_current
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """What is wrong with it: each a key, such as ``bit`` or ``enum.3``, and a sentence."""
+        """What is wrong with this description: each a key, such as ``bit`` or ``enum.3``, and a sentence."""
         return _faults(self)
 
     def decode(self, entries: Sequence[int]) -> Value:
         """The value that these entries hold.
 
-        :return: the word of a number that has one; else, of a whole type without scale and offset, an int; a float of
-            any other number; True or False; a text up to its first NUL and without blanks at its end; or the names of
-            the bits that are set, lowest first.
-        :raises RequestError: if they are not as many as it takes, or no entries.
+        :return: for a number its word, if it has one; else an int for a whole type without scale and offset, and a
+            float for any other; for a ``bool`` True or False; for a string the text up to its first NUL, without blanks
+            at its end; for ``bits`` the names of those that are set, the lowest first.
+        :raises RequestError: if these are not :attr:`width` entries.
         """
         return self._layout.decode(entries)
 
     def encode(self, value: object, current: Sequence[int] | None = None) -> tuple[int, ...]:
         """The entries that hold ``value``.
 
-        :param value: what :meth:`decode` gives; 0 and 1 will do for a ``bool``, a number for its word, any list of
-            names for ``bits``.
-        :param current: the registers as they are, if :attr:`needs_current`.
-        :raises RequestError: if it does not fit, with a sentence that says how.
+        :param value: as :meth:`decode` returns it; also 0 or 1 for a ``bool``, a number instead of its word, and any
+            list of names for ``bits``.
+        :param current: the registers as they are now, if :attr:`needs_current`.
+        :raises RequestError: if the value does not fit, with a sentence that says why.
         """
         return self._layout.encode(value, current)
 
     def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float = 0.0) -> bool:
         """Whether a device that holds ``held`` has taken ``written``, which :meth:`encode` gave.
 
-        They are compared as they stand in the registers. Of a whole number, its word, a bit or a text, both must be
-        the same; of a bit or of named bits, only those bits count that were written. An f32 counts as the same to six
-        digits and an f64 to fifteen, which is what each surely keeps: a device that computes 213 * 0.1 holds
-        21.300001.
+        Whole numbers, words, bits and texts must be the same; of single or named bits, only the written ones are
+        compared. An f32 may differ after its sixth digit and an f64 after its fifteenth, for they keep no more for
+        certain: a device that computes 213 * 0.1 holds 21.300001.
 
-        :param tolerance: by how much a number may differ all the same, in the unit of the value.
-        :raises RequestError: if they are not as many as it takes, or no entries.
+        :param tolerance: by how much more a number may differ, in the unit of the value.
+        :raises RequestError: if these are not :attr:`width` entries.
         """
         return self._layout.agrees(held, written, tolerance)
 
     def parse(self, text: str) -> Value:
-        """What a person typed: ``on``, ``65.5``, ``0x1F``, ``eco``, ``alarm,door``, ``none`` for no bit.
+        """The value that a person typed: ``on``, ``65.5``, ``0x1F``, ``eco``, ``alarm,door``, ``none`` for no bit.
 
-        :raises RequestError: if it cannot be meant. Whether it fits, only :meth:`encode` says.
+        :raises RequestError: if it is none. Whether it fits, only :meth:`encode` says.
         """
         return self._layout.parse(text)
 
     def format(self, value: Value | None) -> str:
-        """A value as a person reads it, and :meth:`parse` takes it; ``-`` for None."""
+        """A value as a person reads it and as :meth:`parse` understands it; ``-`` for None."""
         return NO_VALUE if value is None else self._layout.format(value)
 
     @cached_property
@@ -148,7 +147,7 @@ _ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def _faults(codec: ValueCodec) -> Iterator[Fault]:
-    """All faults; nothing more once a word is wrong that the others depend on."""
+    """All faults; or only wrong words, if there are any, for the other checks depend on these."""
     wrong = list(_words(codec))
     if wrong:
         yield from wrong
@@ -224,7 +223,7 @@ def _bits(codec: ValueCodec) -> Iterator[Fault]:
 
 
 def _names(key: str, names: Mapping[int, str]) -> Iterator[Fault]:
-    """What people type must be told apart."""
+    """Faults of names that people type, who must be able to tell one from the other."""
     seen: dict[str, int] = {}
     for number, name in names.items():
         if not name or name != name.strip() or not name.isprintable():

@@ -19,11 +19,11 @@ from lumina_twisted.modbus.values.value import Layout, Value, Words, nearest
 from lumina_twisted.text import brief, shortest_f32
 
 _TOLERANCE: Final = Fraction(1, 10**6)
-"""Of a step, by which a value may miss it: what sums of floats are off, and nobody means."""
+"""The part of a step by which a value may miss it: sums of floats are inexact by that."""
 _MOST_PLACES: Final = 12
 _KEEPS: Final = {"f32": 1e-6, "f64": 1e-15}
-"""By which part of itself a number may be off and still have the digits that its kind surely keeps, six and fifteen
-(ISO C, FLT_DIG and DBL_DIG)."""
+"""The relative difference up to which two numbers have the same digits, of those that each kind keeps for certain: six
+and fifteen (ISO C, FLT_DIG and DBL_DIG)."""
 _TYPED: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf)", re.ASCII | re.IGNORECASE)
 _TYPED_HEX: Final = re.compile(r"0x[0-9a-f]{1,16}", re.ASCII | re.IGNORECASE)
 
@@ -93,7 +93,7 @@ class Number(Layout):
         return self._scale.value(number) if isinstance(number, int) else self._scale.value_of_float(number)
 
     def _check_range(self, value: float) -> None:
-        """Within what may be written, but for the dust of floats."""
+        """Refuses what is outside of the limits by more than floats are inexact."""
         dust = float(_TOLERANCE * (self._scale.step if self._scale else 1)) if self._is_whole else 0.0
         low, high = self._low, self._high
         if (low is None or value >= low - dust) and (high is None or value <= high + dust):
@@ -105,7 +105,7 @@ class Number(Layout):
         raise RequestError(f"{brief(value)} is above {brief(high)}, the highest that may be written")
 
     def _whole(self, value: float, wanted: Fraction) -> int:
-        """The number that means ``value``; that of a float as near as floats of its size are."""
+        """The number in the register that means ``value``, as exactly as floats of its size are."""
         number = self._scale.number(wanted) if self._scale else wanted
         lowest, highest = map(int, limits(self._kind))
         below = number.numerator // number.denominator
@@ -190,11 +190,11 @@ class Scale:
         self._rough = (float(scale), float(offset))
 
     def value(self, number: int) -> float:
-        """What a whole number means."""
+        """The value of a whole number in the register."""
         return (number * self._times + self._plus) / self._parts
 
     def value_of_float(self, number: float) -> float:
-        """What a number with a fraction means, as exactly as floats are."""
+        """The value of a number with a fraction, as exactly as floats are."""
         try:
             value = (number * self._times + self._plus) / self._parts
         except OverflowError:
@@ -205,12 +205,12 @@ class Scale:
         return number * scale + offset
 
     def number(self, value: Fraction) -> Fraction:
-        """The number that means a value, exactly."""
+        """The number in the register that means a value, exactly."""
         return (value * self._parts - self._plus) / self._times
 
 
 def exact(value: float) -> Fraction:
-    """A number as it is.
+    """The exact value of a number.
 
     :raises RequestError: if it is not finite.
     """

@@ -44,9 +44,9 @@ class Layout:
 
 
 class Words:
-    """The words of numbers, both ways.
+    """Words that stand for numbers, both ways; upper and lower case do not matter.
 
-    :param by_number: no two are the same, whatever their case.
+    :param by_number: no two may be the same.
     """
 
     def __init__(self, by_number: Mapping[int, str]) -> None:
@@ -72,14 +72,14 @@ class Words:
 
 
 def nearest(text: str, known: Iterable[str]) -> str:
-    """What to say after a word that nobody knows: the nearest, or those that there are."""
+    """The end of a sentence about an unknown word: the nearest one, or the first of those that exist."""
     words = list(known)
     more = ", …" if len(words) > _MOST_NAMED else ""
     return did_you_mean(text, words, f"known are {', '.join(words[:_MOST_NAMED])}{more}")
 
 
 class Text(Layout):
-    """A text of so many registers, two bytes each; how it is padded does not matter.
+    """A text, two bytes a register. Two texts agree however they are padded.
 
     :param length: registers.
     """
