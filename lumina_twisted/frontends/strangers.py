@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from lumina_twisted.framing.crc import crc16
 from lumina_twisted.modbus.functions import request_length
+from lumina_twisted.text import quoted
 
 LOOKED_AT: Final = 260
 """Bytes of the beginning that are looked at: the longest frame."""
@@ -109,8 +110,7 @@ def fault(text: bytes) -> str:
 
 
 def _shown(text: bytes) -> str:
-    shown = text.decode("utf-8", "replace").strip()
-    return repr(shown if len(shown) <= 40 else f"{shown[:37]}...")
+    return quoted(text.decode("utf-8", "replace").strip())
 
 
 class FirstLine:

@@ -229,26 +229,29 @@ READS_OF: Final[Mapping[Table, Function]] = {row.range_of: row for row in _ROWS 
 """By table, the function that reads a range of it."""
 
 
-# -- looking it up ---------------------------------------------------------------------------------------------------
+# -- looking it up: where each request passes, without a call for the row --------------------------------------------
 
 
 def function_of(pdu: Buffer, start: int = 0) -> Function | None:
     """The row of the PDU at ``start``, a request or a normal reply; None if the tables have none."""
-    function = FUNCTIONS.get(pdu[start])
-    if function is None and pdu[start] == FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT and len(pdu) > start + 1:
-        return ENCAPSULATED.get(pdu[start + 1])
-    return function
+    return FUNCTIONS.get(pdu[start]) or _encapsulated(pdu, start)
+
+
+def _encapsulated(pdu: Buffer, start: int = 0) -> Function | None:
+    if pdu[start] != FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT or len(pdu) == start + 1:
+        return None
+    return ENCAPSULATED.get(pdu[start + 1])
 
 
 def is_read(pdu: bytes) -> bool:
     """Whether a request PDU leaves the device as it was; its first two bytes will do."""
-    function = function_of(pdu)
+    function = FUNCTIONS.get(pdu[0]) or _encapsulated(pdu)
     return function is not None and function.is_read
 
 
 def request_length(buffer: Buffer, start: int = 0) -> int:
     """Length of the request PDU at ``start``."""
-    function = function_of(buffer, start)
+    function = FUNCTIONS.get(buffer[start]) or _encapsulated(buffer, start)
     if function is None:
         return _without_row(buffer, start)
     length = function.request
@@ -260,7 +263,7 @@ def reply_length(buffer: Buffer, start: int = 0) -> int:
     bytes, which is right for all its sub-functions but 0."""
     if buffer[start] & EXCEPTION_FLAG:
         return 2
-    function = function_of(buffer, start)
+    function = FUNCTIONS.get(buffer[start]) or _encapsulated(buffer, start)
     if function is None:
         return _without_row(buffer, start)
     length = function.reply
@@ -290,7 +293,7 @@ def expected_reply(pdu: bytes) -> tuple[int, bytes | None]:
         bytes. For a quantity that no reply can hold, the length is 2, that of the exception which is the only answer,
         and the bytes are None.
     """
-    function = function_of(pdu)
+    function = FUNCTIONS.get(pdu[0]) or _encapsulated(pdu)
     if function is None:
         return UNKNOWN, pdu[:1]
     if function.byte_count is not None:
@@ -314,7 +317,7 @@ def accesses(pdu: bytes) -> tuple[Access, ...]:
         raise FrameError(f"a request of function {code} does not have {len(pdu)} bytes", function_code=code, frame=pdu)
     function = function_of(pdu)
     if function is None or function.accesses is None:
-        return (Access(not is_read(pdu), None),)
+        return (Access(function is None or not function.is_read, None),)
     found = tuple(function.accesses(pdu))
     for one in found:
         if not one.first < one.end <= ADDRESSES:

@@ -172,7 +172,6 @@ def same_place(path: str) -> str:
     return os.path.realpath(path) if address is None else address.place
 
 
-
 def host_of(transport: Any) -> str:
     """The address of its peer, without a port number."""
     address = transport.getPeer()

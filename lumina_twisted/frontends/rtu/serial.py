@@ -18,7 +18,7 @@ from lumina_twisted.framing.timing import t3_5, wire_time
 from lumina_twisted.frontends.plugin import Context
 from lumina_twisted.frontends.rtu.program import RtuOptions, RtuService, TerminalFrontEnd, has_unread
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.ports.endpoint import SerialEndpoint
+from lumina_twisted.ports.serial import SerialEndpoint
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.reconnecting import Reconnecting, wait_before_attempt
 from lumina_twisted.schema import setting
