@@ -14,8 +14,7 @@ from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.registers import (
     Table,
     add_place,
-    add_serial,
-    add_turn,
+    add_terms,
     check,
     check_range,
     decoded,
@@ -43,8 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--watch", type=bounded(0.01, 86400, "pause", float), metavar="SECONDS",
         help="read again after so long, for ever",
     )
-    add_serial(parser)
-    add_turn(parser, reads=True)
+    add_terms(parser, reads=True)
     add_request_options(parser)
 
 
@@ -94,7 +92,7 @@ async def read_runs(
     for first in range(start, start + entries, most):
         quantity = min(most, start + entries - first)
         try:
-            yield first, await getattr(unit, table.read)(first, quantity)
+            yield first, await getattr(unit, table.method)(first, quantity)
         except ModbusException as error:
             raise say_more(error, f", asked for {first} to {first + quantity - 1}" if entries > most else "") from None
 
