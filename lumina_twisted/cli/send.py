@@ -34,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_request_options(parser)
 
 
-def _names_port(places: list[str]) -> bool:
-    return len(places) > 1 and re.fullmatch(r"(0x)?[0-9a-f ]*", places[0], re.IGNORECASE) is None
+def _names_port(positional: list[str]) -> bool:
+    return len(positional) > 1 and re.fullmatch(r"(0x)?[0-9a-f ]*", positional[0], re.IGNORECASE) is None
 
 
 async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
-    """Sends a frame as it is, and prints the reply's."""
+    """Sends a frame as it is, and prints the frame of the reply."""
     body = body_of("".join(options.hex))
     reply = await _sent(client, options, body)
     output.result(
