@@ -1,13 +1,13 @@
 """The line protocol, floor 0: the lines that clients send, and the one answer that each of them gets.
 
-A command is ``id:device_type:port:baudrate:hex:response_length[:timeout[:key=value…]]``. What the grammar refuses it
-refuses in a sentence for the person who typed the line, and with the id by which a program finds its answer.
+A command is ``id:device_type:port:baudrate:hex:response_length[:timeout[:key=value…]]``. A line that is no command
+raises an error with a sentence for the person who typed it, and with the id by which a program finds its answer.
 
 An answer has one of two dialects. ``v2`` is what clients since 2025-01 read: ``id:HEX:seconds.4f`` and
 ``id:ERROR:reason:seconds.6f``. ``v1`` is for those before: ``id:hex``, and the words ``TIMEOUT`` and ``MISMATCH``
 instead of reasons, for any other word is lost on them. Both readers take a colon for the next field; one of them reads
 256 bytes at a time and loses a line that is longer. Hence a reason has no colon, no error is longer than that, and the
-hex has no blanks unless asked for.
+hex has no blanks unless configured.
 """
 
 
@@ -24,6 +24,13 @@ from lumina_twisted.framing.rtu import OVERHEAD, check_request_frame
 from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.modbus.settings import Parity
 from lumina_twisted.priority import MAX_AGE, PRIORITIES, Priority
+from lumina_twisted.text import quoted
+
+__all__ = [
+    "MAX_BAUDRATE", "MAX_ERROR_LINE", "MAX_LINE", "MAX_TIMEOUT", "MIN_TIMEOUT", "PING", "Answer", "Command", "Dialect",
+    "HexStyle", "command_id_of", "format_command", "format_error", "format_reply", "parse_answer", "parse_command",
+    "reason_of",
+]
 
 # -- commands --------------------------------------------------------------------------------------------------------
 
@@ -216,9 +223,7 @@ def _hex(data: bytes) -> str:
 
 
 def _quoted(field: bytes) -> str:
-    """A field for a sentence, cut: the beginning is enough to find it."""
-    text = field.strip().decode("ascii", "replace")
-    return repr(text if len(text) <= 24 else f"{text[:21]}...")
+    return quoted(field.strip().decode("ascii", "replace"), 24)
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The table of function codes: lengths told from the first bytes of a PDU, both ways."""
+"""The table of function codes: its rows, and the lengths of PDUs by their first bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.modbus import pdu
+from lumina_twisted.modbus import functions, pdu
+from lumina_twisted.modbus.access import Access
 from lumina_twisted.modbus.functions import (
     ENCAPSULATED,
     FUNCTIONS,
@@ -16,7 +17,8 @@ from lumina_twisted.modbus.functions import (
     UNKNOWN,
     Function,
     FunctionCode,
-    expected_reply_length,
+    accesses,
+    expected_reply,
     is_read,
     reply_length,
     request_length,
@@ -25,8 +27,13 @@ from tests.golden import EXCEPTION_PDU, GOLDEN
 from tests.strategies import QUICK, REPLIES, REQUESTS
 
 NEEDED_BY_REQUESTS = {8: 3, 15: 6, 16: 6, 20: 2, 21: 2, 23: 10, 43: 2}
-"""Bytes of a request that must be there before its length can be told; 1 for all others."""
+"""Bytes of a request that determine its length; 1 for all others."""
 NEEDED_BY_REPLIES = {1: 2, 2: 2, 3: 2, 4: 2, 12: 2, 17: 2, 20: 2, 21: 2, 23: 2, 24: 3}
+
+
+def expected_length(pdu: bytes) -> int:
+    """Length of the reply, as far as the request tells it."""
+    return expected_reply(pdu)[0]
 
 
 class RequestLengthTests(SynchronousTestCase):
@@ -76,7 +83,7 @@ class ReplyLengthTests(SynchronousTestCase):
     def test_not_before_it_can_be_told(self) -> None:
         for one in GOLDEN:
             code = one.reply_pdu[0]
-            # The list of objects is walked: the length of the last one is told by the byte before its text.
+            # The list of objects is walked: the byte before the text of the last one is its length.
             needed = len(one.reply_pdu) - len("V2.11") if code == 43 else NEEDED_BY_REPLIES.get(code, 1)
             for size in range(1, needed):
                 self.assertEqual(reply_length(one.reply_pdu[:size]), 0, one.reply)
@@ -105,9 +112,9 @@ class ReplyLengthTests(SynchronousTestCase):
     @QUICK
     @given(st.binary(min_size=1, max_size=300), st.integers(0, 10))
     def test_any_bytes(self, data: bytes, start: int) -> None:
-        """A length, or none yet, or none ever; nothing is raised."""
-        for told in (request_length, reply_length):
-            self.assertGreaterEqual(told(bytes(start) + data, start), UNKNOWN)
+        """A length, or 0, or UNKNOWN; nothing is raised."""
+        for length_of in (request_length, reply_length):
+            self.assertGreaterEqual(length_of(bytes(start) + data, start), UNKNOWN)
 
 
 class ExpectedReplyLengthTests(SynchronousTestCase):
@@ -116,11 +123,11 @@ class ExpectedReplyLengthTests(SynchronousTestCase):
     def test_golden(self) -> None:
         for one in GOLDEN:
             expected = 0 if one.request_pdu[0] in (12, 17, 24, 43) else len(one.reply_pdu)
-            self.assertEqual(expected_reply_length(one.request_pdu), expected, one.request)
+            self.assertEqual(expected_length(one.request_pdu), expected, one.request)
 
     def test_bits_are_rounded_up(self) -> None:
         for quantity, length in ((1, 3), (8, 3), (9, 4), (2000, 252)):
-            self.assertEqual(expected_reply_length(pdu.ReadCoilsRequest(0, quantity).encode()), length)
+            self.assertEqual(expected_length(pdu.ReadCoilsRequest(0, quantity).encode()), length)
 
     def test_no_reply_holds_so_much(self) -> None:
         """An exception is its only answer."""
@@ -128,30 +135,30 @@ class ExpectedReplyLengthTests(SynchronousTestCase):
             "03 0000 0080", "04 0000 ffff", "01 0000 07f9", "17 0000 0080 0000 0001 02 0000",
             "14 07 06 0001 0000 007f", "14 07 06 0001 0000 ffff", "14 0e 06 0001 0000 0040 06 0001 0000 003f",
         ):
-            self.assertEqual(expected_reply_length(bytes.fromhex(text)), 2)
+            self.assertEqual(expected_length(bytes.fromhex(text)), 2)
 
     def test_the_longest(self) -> None:
         for text, length in (
             ("03 0000 007f", 256), ("01 0000 07f8", 257), ("17 0000 007f 0000 0001 02 0000", 256),
             ("14 07 06 0001 0000 007e", 256), ("14 0e 06 0001 0000 003f 06 0001 0000 003e", 256),
         ):
-            self.assertEqual(expected_reply_length(bytes.fromhex(text)), length, text)
+            self.assertEqual(expected_length(bytes.fromhex(text)), length, text)
 
     def test_references_that_are_cut_off(self) -> None:
         """The device may refuse them; the gateway passes them."""
         whole = bytes.fromhex("06 0001 0000 0002")
         for size in range(8):
             data = bytes((20, 7 + size)) + whole + whole[:size]
-            self.assertEqual(expected_reply_length(data), 8 if size < 7 else 14, size)
-            self.assertEqual(expected_reply_length(bytes((20, size)) + whole[:size]), 2 if size < 7 else 8, size)
+            self.assertEqual(expected_length(data), 8 if size < 7 else 14, size)
+            self.assertEqual(expected_length(bytes((20, size)) + whole[:size]), 2 if size < 7 else 8, size)
 
     def test_unknown(self) -> None:
         for data in (b"\x41", b"\x2b\x0d", b"\x2b"):
-            self.assertEqual(expected_reply_length(data), UNKNOWN)
+            self.assertEqual(expected_length(data), UNKNOWN)
 
 
 class TableTests(SynchronousTestCase):
-    """What the rows say, and who has them."""
+    """What the rows say, and that each function has one."""
 
     def having(self, is_so: Callable[[Function], object]) -> set[int]:
         """The codes of the rows of which it is so."""
@@ -177,3 +184,14 @@ class TableTests(SynchronousTestCase):
     def test_replies_that_are_the_beginning_of_their_request(self) -> None:
         self.assertEqual({row.code: row.echo_length for row in FUNCTIONS.values() if row.echo_length},
                          {5: 5, 6: 5, 15: 5, 16: 5, 22: 7})
+
+    def test_a_row_is_all_that_a_new_function_needs(self) -> None:
+        """FC 43 with another MEI type, its reply echoing the first two bytes of the data."""
+        row = Function(FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT, UNKNOWN, UNKNOWN, is_read=True, repeats=2)
+        self.patch(functions, "ENCAPSULATED", {**ENCAPSULATED, 13: row})
+        request = bytes.fromhex("2b 0d 01 02")
+        self.assertTrue(is_read(request))
+        self.assertEqual(expected_reply(request), (UNKNOWN, b"\x2b\x0d"))
+        for length in (request_length, reply_length):
+            self.assertEqual(length(request), UNKNOWN)
+        self.assertEqual(accesses(request), (Access(False, None),))

@@ -106,7 +106,7 @@ class CommandTests(SynchronousTestCase):
 
 
 class RefusedTests(SynchronousTestCase):
-    """Lines that are none, and what is said about them."""
+    """Lines that are no command, and the sentences about them."""
 
     def refused(self, line: bytes, *words: str) -> LineError:
         error = self.assertRaises(LineError, parse_command, line)

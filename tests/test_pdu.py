@@ -1,4 +1,4 @@
-"""PDUs: what is made comes back, what breaks a limit is refused, what is no PDU is told so."""
+"""PDUs: decoding gives what was encoded; what breaks a limit, and what is no PDU, raises an error that says so."""
 
 from __future__ import annotations
 

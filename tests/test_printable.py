@@ -1,4 +1,4 @@
-"""Nothing that others gave reaches a terminal or a log raw."""
+"""No foreign text reaches a terminal or a log raw."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Console(SynchronousTestCase):
             self.assertTrue(is_fit(out + err), err)
 
     def test_check_config(self) -> None:
-        """Keys and values of every table, each told with its path."""
+        """Keys and values of every table, each fault with its path."""
         folder = pathlib.Path(self.mktemp())
         folder.mkdir()
         for name, text in (

@@ -8,9 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import FrameError
 from lumina_twisted.framing.crc import append_crc
-from lumina_twisted.framing.rtu import Decoder, check_request_frame, encode_adu
+from lumina_twisted.framing.rtu import EXCEPTION_RTU_ADU, Decoder, check_request_frame, encode_adu
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.functions import EXCEPTION_RTU_ADU, Buffer, FunctionCode
+from lumina_twisted.modbus.functions import Buffer, FunctionCode
 from lumina_twisted.modbus.reply import AT_SILENCE, NO_MATCH, ReplyPattern, Shape, WholeMessage, reply_pattern
 from tests.golden import GOLDEN, UNIT, pattern_of, whole
 from tests.strategies import QUICK, REQUESTS
@@ -43,7 +43,7 @@ class AcceptedTests(SynchronousTestCase):
             self.assertEqual(measured(pattern, b"junk" + one.reply_frame, 4), len(one.reply_frame), one.reply)
 
     def test_begun(self) -> None:
-        """Too few bytes to tell are no refusal."""
+        """Too few bytes are no refusal."""
         for one in GOLDEN:
             pattern = pattern_of(one.request_frame)
             for size in range(1, len(one.reply_frame)):
@@ -86,7 +86,7 @@ class RefusedTests(SynchronousTestCase):
                     self.assertEqual(measured(pattern, frame), NO_MATCH, f"{one.reply} with byte {at} changed")
 
     def test_no_other_byte_is_judged(self) -> None:
-        """Values are the device's affair. (FC 24 and 43 tell their length further on.)"""
+        """Any values are accepted. (FC 24 and 43 have their length further on.)"""
         for one in GOLDEN:
             if one.reply_pdu[0] in (12, 17, 24, 43):
                 continue

@@ -122,7 +122,7 @@ class TypedValues(SchemaTests):
         self.assertEqual(self.one_fault(units={"1": 5}), "p.units.1: expected a table, got 5")
 
     def test_lists(self) -> None:
-        """Each wrong one of a list is told with its number; words are parted by commas."""
+        """Each fault in a list has its number; commas part typed lists."""
         self.assertEqual(structure({"speeds": [1, 2]}, Listed).speeds, (1, 2))
         self.assertEqual(structure_text({"speeds": "1,2"}, Listed).speeds, (1, 2))
         self.assertEqual(structure_text({"speeds": ""}, Listed).speeds, ())

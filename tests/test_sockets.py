@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,13 +22,15 @@ from twisted.internet.error import (
     TimeoutError,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import Logger, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.access.caller import Caller, Terms
+from lumina_twisted.bus.bus import Bus
+from lumina_twisted.bus.events import Event, Request
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.errors import (
     ConfigError,
@@ -43,16 +45,17 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.framing.mbap import MbapDecoder
 from lumina_twisted.framing.mbap import encode_adu as mbap
+from lumina_twisted.framing.numbered import MbapFraming
 from lumina_twisted.framing.rtu import encode_adu as rtu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports import dial_in
 from lumina_twisted.ports.address import SocketAddress, parted, same_place, socket_address
 from lumina_twisted.ports.diagnosis import why_lost
+from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.socket import CONNECT_TIMEOUT, Link, ModbusTcpSocket, SocketEndpoint, why_no_connection
+from lumina_twisted.ports.socket import CONNECT_TIMEOUT, BusSocket, Link, SocketEndpoint, why_no_connection
 from lumina_twisted.simulator.device import SimulatedDevice
-from lumina_twisted.statistics.counters import Counters
 from tests.twistd_process import free_tcp_port
 
 ME = Caller("me")
@@ -178,62 +181,72 @@ class _Quick(StringTransport):  # type: ignore[misc]
         self.aborted = True
 
 
-class Translation(SynchronousTestCase):
-    """RTU frames in frames of Modbus TCP and back."""
+class ModbusTcpBus(SynchronousTestCase):
+    """A bus whose messages are frames of Modbus TCP."""
 
     def setUp(self) -> None:
-        self.bus, self.wire, self.counters = RecordingBus(), _Quick(), Counters()
-        self.spoiled: list[str] = []
-        self.link = Link(SocketAddress("modbus", False, "10.0.0.5", 502), self)
-        self.socket = ModbusTcpSocket(self.bus, self.link)
-        self.socket.makeConnection(self.wire)
+        self.bus = Bus(PortSettings(path="modbus+tcp:h").of_the_bus(), framing=MbapFraming())
+        self.bus.port_opened(0.0)
+        self.replies: list[bytes] = []
 
-    def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
-        """As the port's protocol."""
-        self.counters.drop(kind)
-
-    def reply_spoiled(self, what: str) -> None:
-        """As the port's protocol."""
-        self.spoiled.append(what)
-
-    def sent(self, unit: int, pdu: bytes) -> int:
-        """Sends a frame; the number that it got."""
-        self.wire.clear()
-        self.socket.send_frame(rtu(unit, pdu), SERIAL)
-        (adu,) = MbapDecoder().receive(self.wire.value())
+    def sent(self, unit: int, pdu: bytes, at: float = 0.0) -> int:
+        """Asks something; the number that it got."""
+        self.bus.submit(Request("me", unit, pdu, SERIAL, at + 2.0, retries=0), at)
+        frame = self.bus.next_frame()
+        assert frame is not None
+        (adu,) = MbapDecoder().receive(frame.data)
         self.assertEqual(adu[1:], (unit, pdu))
         return adu.transaction_id
+
+    def hear(self, data: bytes, at: float = 0.0) -> list[Event]:
+        """What comes of some bytes."""
+        self.bus.receive_data(data, at)
+        return list(iter(self.bus.next_event, None))
 
     @given(st.integers(1, 12))
     def test_round_trip(self, size: int) -> None:
         self.setUp()
         reply = mbap(self.sent(7, READ), 7, REPLY)
-        for start in range(0, len(reply), size):
-            self.assertEqual(self.bus.heard, [])
-            self.socket.dataReceived(reply[start : start + size])
-        self.assertEqual(self.bus.heard, [rtu(7, REPLY)])
+        events = [self.hear(reply[start : start + size]) for start in range(0, len(reply), size)]
+        self.assertEqual([bool(one) for one in events], [False] * (len(events) - 1) + [True])
+        self.assertEqual(events[-1][0][1], REPLY)
 
     def test_a_late_reply_is_never_the_next_ones(self) -> None:
         """The same shape was asked again: only the newer one's number counts."""
         first = self.sent(7, READ)
-        second = self.sent(7, READ)
-        self.socket.dataReceived(mbap(first, 7, REPLY))
-        self.assertEqual((self.bus.heard, self.counters.late), ([], 1))
-        self.socket.dataReceived(mbap(second, 7, REPLY) * 2)
-        self.assertEqual((self.bus.heard, self.counters), ([rtu(7, REPLY)], Counters(late=2)))
+        self.bus.handle_timer(3.0)
+        self.assertEqual(len(self.hear(b"", 3.0)), 1)
+        second = self.sent(7, READ, 3.0)
+        self.assertEqual(self.hear(mbap(first, 7, REPLY), 3.0), [])
+        self.assertEqual(self.bus.counters.late, 1)
+        (event,) = self.hear(mbap(second, 7, REPLY) * 2, 3.0)
+        self.assertEqual((event[1], self.bus.counters.late), (REPLY, 2))
 
     def test_what_is_no_reply(self) -> None:
         number = self.sent(7, READ)
-        self.socket.dataReceived(mbap(number + 1, 7, REPLY) + mbap(number, 7, b"\x04\x02\0\1"))
-        self.assertEqual((self.bus.heard, self.counters), ([], Counters(late=1)))
-        self.assertEqual(self.spoiled, ["its reply is one of function 4"])
+        (event,) = self.hear(mbap(number + 1, 7, REPLY) + mbap(number, 7, b"\x04\x02\0\1"))
+        self.assertEqual((self.bus.counters.late, self.bus.counters.foreign), (1, 1))
+        self.assertIn("its reply is one of function 4", str(event[1]))
 
     def test_a_device_that_repeats_the_unit_wrongly(self) -> None:
-        self.socket.dataReceived(mbap(self.sent(7, READ), 255, REPLY))
-        self.assertEqual(self.bus.heard, [rtu(7, REPLY)])
+        (event,) = self.hear(mbap(self.sent(7, READ), 255, REPLY))
+        self.assertEqual(event[1], REPLY)
+
+
+class Sockets(SynchronousTestCase):
+    """One connection."""
+
+    def setUp(self) -> None:
+        self.bus, self.wire = RecordingBus(), _Quick()
+        self.link = Link(SocketAddress("modbus", False, "10.0.0.5", 502))
+        self.socket = BusSocket(self.bus, self.link)
+        self.socket.makeConnection(self.wire)
 
     def test_another_protocol(self) -> None:
-        self.socket.dataReceived(b"HTTP/1.1 400 Bad Request\r\n")
+        bus = Bus(PortSettings(path="modbus+tcp:h").of_the_bus(), framing=self.link.framing)
+        protocol = RTUProtocol(bus, Clock(), lambda: 0.0)
+        protocol.makeConnection(self.socket)
+        protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\n")
         self.assertTrue(self.wire.aborted)
         self.socket.connectionLost(Failure(ConnectionAborted()))
         self.assertEqual(

@@ -1,4 +1,4 @@
-"""The value lines: what is said can be written and read again, what is no line is refused in a sentence."""
+"""The value lines: commands and answers can be written and read again; what is no line raises a sentence."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ import math
 from collections import deque
 from collections.abc import Hashable, Iterable
 from enum import IntEnum, auto
-from typing import Final, Literal
+from typing import Final
 
 from lumina_twisted.bus import failures
 from lumina_twisted.bus.admission import Admission
@@ -45,6 +45,8 @@ from lumina_twisted.bus.sharing import Sharing
 from lumina_twisted.bus.transaction import Attempt
 from lumina_twisted.bus.wire import Answered, Unanswered, Wire
 from lumina_twisted.errors import ModbusError, Overloaded, PortClosed, QueueFull, UnitOffline
+from lumina_twisted.framing.base import Framing
+from lumina_twisted.framing.rtu import RtuFraming
 from lumina_twisted.statistics.counters import Counters, Fault, Faults
 from lumina_twisted.statistics.monitor import PerformanceMonitor
 from lumina_twisted.statistics.queue import QueueAnalytics
@@ -70,18 +72,18 @@ class Bus:
 
     :param settings: how it takes turns, waits and retries.
     :param name: what its sentences call it.
-    :param over_stream: whether its bytes come over a stream (a socket), where the baud rate says nothing of their time.
-    :param is_numbered: whether only replies come that carry the number of an open request (Modbus TCP).
+    :param framing: how its requests and replies are bytes; RTU on a serial line if none is given.
     :param renews_after_silence: whether a request without a reply needs a new connection, for on this one its late
         reply could be the next one's.
     :param monitor: which keeps its figures, and ``analytics`` those of its queue; its own if none are given.
     """
 
     def __init__(
-        self, settings: BusSettings, name: str = "the port", *, over_stream: bool = False, is_numbered: bool = False,
+        self, settings: BusSettings, name: str = "the port", *, framing: Framing | None = None,
         renews_after_silence: bool = False,
         monitor: PerformanceMonitor | None = None, analytics: QueueAnalytics | None = None,
     ) -> None:
+        framing = RtuFraming() if framing is None else framing
         self.counters = Counters()
         self.faults = Faults()
         self.figures = BusFigures(name, self.counters, monitor, analytics, self.faults)
@@ -93,11 +95,10 @@ class Bus:
         self.health = Health(settings)
         self.findings = Findings()
         self._wire = Wire(
-            settings, self._pace, self.counters, self.health, self.findings, self.faults,
-            over_stream or is_numbered, is_numbered,
+            settings, self._pace, self.counters, self.health, self.findings, self.faults, framing,
         )
-        self._is_numbered = is_numbered
-        self._over_stream = over_stream
+        self._is_numbered = framing.is_numbered
+        self._over_stream = not framing.has_wire_time and not framing.is_numbered
         self._unheard = 0  # attempts in a row during which not one byte came
         self._renews_after_silence = renews_after_silence
         self._queue: RequestQueue[Request] = RequestQueue(
@@ -185,9 +186,14 @@ class Bus:
             self._advance(now)
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Takes bytes off the wire."""
+        """Takes bytes off the wire.
+
+        :raises FrameError: if the connection means nothing any more, and must be cut; with a sentence that says why.
+        """
         self._unheard = 0
         self._take_answers(self._wire.receive(data, now), now)
+        if (attempt := self._wire.attempt) is not None and attempt.is_spoiled:
+            self._end_of_wait(attempt, now)
         self._advance(now)
 
     def handle_timer(self, now: float) -> None:
@@ -301,22 +307,6 @@ class Bus:
             self._outcomes.failed(
                 request, failures.not_sent(request, why) if unsent else failures.no_reply(request, self._name)
             )
-        self._advance(now)
-
-    def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
-        """A reply came that its number says is not the one waited for; ``what`` says what came, as a part of a
-        sentence, if that may explain why nothing else does."""
-        self.counters.drop(kind)
-        if what and (attempt := self._wire.attempt) is not None:
-            attempt.request.remark = what
-
-    def reply_spoiled(self, what: str, now: float) -> None:
-        """The reply to the request on the wire came, and proves nothing, because of ``what``: that attempt is over."""
-        self.counters.foreign += 1
-        attempt = self._wire.attempt
-        if attempt is not None and not attempt.request.is_broadcast:
-            attempt.request.remark = what
-            self._end_of_wait(attempt, now)
         self._advance(now)
 
     def stop(self, now: float) -> None:

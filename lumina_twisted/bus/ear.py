@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from lumina_twisted.bus.transaction import Attempt
-from lumina_twisted.framing.rtu import OVERHEAD, Decoded, Decoder
-from lumina_twisted.modbus.functions import UNKNOWN, request_length
+from lumina_twisted.framing.base import Decoded, Framing, Rejected
+from lumina_twisted.framing.rtu import OVERHEAD
+from lumina_twisted.modbus.functions import UNKNOWN
 from lumina_twisted.modbus.reply import Pattern, ReplyPattern
 
 LONGEST_PAUSE: Final = 0.05
@@ -19,10 +20,10 @@ PAUSE_AFTER_ALL: Final = 0.02
 
 
 class Ear:
-    """The decoder of a bus, the frames that are waited for, and when silence may end one of them."""
+    """What a bus receives: its framing, the frames that are waited for, and when silence may end one of them."""
 
-    def __init__(self) -> None:
-        self._decoder = Decoder(or_length=request_length)
+    def __init__(self, framing: Framing) -> None:
+        self._decoder = framing
         self._patterns: tuple[Pattern, ...] = ()
         self._heard_at = -math.inf
         self.silence_at = math.inf
@@ -42,11 +43,16 @@ class Ear:
         self._patterns = patterns
 
     def clear(self) -> None:
-        """Nothing that was heard so far can belong to what comes now."""
+        """A request leaves: nothing that was heard so far can belong to its reply."""
         self.silence_at = math.inf
         self._decoder.clear()
 
-    def receive(self, data: bytes, now: float) -> Iterator[Decoded]:
+    def reset(self) -> None:
+        """The connection is a new one, or there is none."""
+        self.silence_at = math.inf
+        self._decoder.reset()
+
+    def receive(self, data: bytes, now: float) -> Iterator[Decoded | Rejected]:
         """Takes bytes off the wire; the frames they complete, one by one, for each may change what is waited for."""
         self._decoder.receive(data)
         self._heard_at = now

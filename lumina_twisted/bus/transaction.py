@@ -74,8 +74,8 @@ class Attempt:
     """
 
     __slots__ = (
-        "began", "echo", "echo_pattern", "echoed", "expires", "held", "held_took", "junk", "look_at", "misfit",
-        "misfit_at", "number", "request", "sent_until",
+        "began", "echo", "echo_pattern", "echoed", "expires", "held", "held_took", "is_spoiled", "junk", "look_at",
+        "misfit", "misfit_at", "number", "request", "sent_until",
     )
 
     def __init__(
@@ -90,6 +90,7 @@ class Attempt:
         self.junk = junk
         self.number = number
         self.echoed = False
+        self.is_spoiled = False  # its numbered reply came, and proves nothing
         self.held: bytes | None = None  # a reply that came too soon
         self.held_took = 0.0  # seconds
         self.look_at = math.inf  # when to look whether a reply that came damaged is all that comes

@@ -21,7 +21,8 @@ from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.bus.transaction import TABLE, Attempt, Signal, State
 from lumina_twisted.errors import GatewayTargetDeviceFailedToRespond
-from lumina_twisted.framing.rtu import OVERHEAD, Decoded, encode_adu
+from lumina_twisted.framing.base import Decoded, Framing, Rejected
+from lumina_twisted.framing.rtu import OVERHEAD
 from lumina_twisted.modbus.functions import BROADCAST, EXCEPTION_FLAG, is_request
 from lumina_twisted.statistics.counters import Counters, Fault, Faults
 
@@ -55,13 +56,12 @@ class Wire:
     :param health: hears of each frame that a unit sends.
     :param findings: takes what is found out about the devices of the bus.
     :param faults: counts what goes wrong, by unit and kind.
-    :param over_stream: whether bytes come over a stream, which takes no wire time that could be reckoned with.
-    :param is_numbered: whether only replies get here that carry the number of an open request.
+    :param framing: makes frames of requests, and finds replies in what is received.
     """
 
     def __init__(
         self, settings: BusSettings, pace: Pace, counters: Counters, health: Health, findings: Findings,
-        faults: Faults, over_stream: bool = False, is_numbered: bool = False,
+        faults: Faults, framing: Framing,
     ) -> None:
         self.attempt: Attempt | None = None
         self.echo = Echo(settings.echo)
@@ -75,13 +75,13 @@ class Wire:
         self._findings = findings
         self._faults = faults
         self._serial = settings.serial  # of the last frame
-        self._is_numbered = is_numbered
-        self._over_stream = over_stream
+        self._framing = framing
+        self._is_numbered = is_numbered = framing.is_numbered
         self._proves = tuple(not is_numbered and settings.canary_for(unit) != "off" for unit in range(256))
         self._late = LateReplies(self._proves, is_numbered)
         self._canaries = Canaries(settings)
-        self._surplus = Surplus(has_wire_time=not over_stream and settings.frame_gap != 0)
-        self._ear = Ear()
+        self._surplus = Surplus(has_wire_time=framing.has_wire_time and settings.frame_gap != 0)
+        self._ear = Ear(framing)
         self._state = State.IDLE
         self._last_sent = 0, b""  # unit and PDU
         self._echo_is_due = False  # of the last frame, whose transaction is over
@@ -161,7 +161,7 @@ class Wire:
         self._last_sent, self._serial = (request.unit, request.pdu), request.serial
         self._health.sent(request)
         self._wait_for_frames()
-        return Frame(encode_adu(request.unit, request.pdu), request.serial)
+        return Frame(self._framing.encode(request.unit, request.pdu), request.serial)
 
     def is_on_wire(self, request: Request) -> bool:
         """Whether the transaction that runs is this request's."""
@@ -198,13 +198,26 @@ class Wire:
         """The wire has been silent for T3.5; the answers that this completes."""
         yield from self._answers(self._ear.end_of_burst(), now)
 
-    def _answers(self, frames: Iterable[Decoded], now: float) -> Iterator[Answered]:
+    def _answers(self, frames: Iterable[Decoded | Rejected], now: float) -> Iterator[Answered]:
         for found in frames:
+            if isinstance(found, Rejected):
+                self._on_rejected(found)
+                continue
             answered = self._on_frame(found, now)
             if answered is not None:
                 yield answered
             if self._late.lost:
                 yield from self._without_reply()
+
+    def _on_rejected(self, reply: Rejected) -> None:
+        """A reply came whose number says that it is not the one waited for, or that proves nothing. What came may
+        explain why nothing else does."""
+        attempt = self.attempt
+        is_spoiled = reply.kind == "spoiled"
+        self._counters.drop("late" if reply.kind == "late" else "foreign")
+        if attempt is not None and reply.what and not (is_spoiled and attempt.request.is_broadcast):
+            attempt.request.remark = reply.what
+            attempt.is_spoiled = attempt.is_spoiled or is_spoiled
 
     def _on_frame(self, found: Decoded, now: float) -> Answered | None:
         attempt = self.attempt
@@ -486,7 +499,7 @@ class Wire:
         heard = self._ear.junk + self._ear.unread > attempt.junk
         self._close()
         self._wait_for_frames()
-        if request.probe_for is not None and self.echo.known is None and not heard and not self._over_stream:
+        if request.probe_for is not None and self.echo.known is None and not heard and self._framing.has_wire_time:
             self.echo.learn(False)  # neither an echo nor anything else: nothing echoes, where nothing delays an echo
         self._signal(Signal.ERROR_PROCESSED)
         return Unanswered(request, late, is_damaged)
@@ -523,7 +536,7 @@ class Wire:
 
     def opened(self, now: float, quiet_from: float) -> None:
         """The port is open; whatever was heard before means nothing."""
-        self._ear.clear()
+        self._ear.reset()
         if self._is_numbered:
             self._late.forget()
         self._wait_for_frames()
@@ -537,7 +550,7 @@ class Wire:
         self._signal(Signal.PORT_LOST)
         self._health.nothing_learned()
         self.echo.reset()  # the adapter that comes back may be another
-        self._ear.clear()
+        self._ear.reset()
         self._echo_is_due = False
         attempt, self.attempt = self.attempt, None
         if attempt is None:

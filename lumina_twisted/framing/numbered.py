@@ -6,7 +6,7 @@ Floor 0.
 * The length field of a header is often wrong. A reply to a request that we know is framed by its function code and
   byte count where the two disagree: an exception has two bytes whatever the header says.
 * After a header that was wrong, or after a frame that stayed unfinished when the next request left, nobody knows where
-  the next frame begins. Then :class:`ReplyStream` looks for the header of the newest request's reply, and for nothing
+  the next frame begins. Then :class:`MbapFraming` looks for the header of the newest request's reply, and for nothing
   else.
 * A frame with a known end costs its own request only. Only a header that tells no end ends the stream.
 """
@@ -14,14 +14,14 @@ Floor 0.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Final
 
 from lumina_twisted.errors import FrameError
+from lumina_twisted.framing.base import Decoded, Rejected
 from lumina_twisted.framing.mbap import HEADER, LONGEST, encode_adu
-from lumina_twisted.framing.rtu import encode_adu as encode_rtu
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_PDU, UNKNOWN, reply_length
-from lumina_twisted.modbus.reply import reply_pattern
+from lumina_twisted.modbus.reply import Pattern, ReplyPattern, reply_pattern
 
 _IDS: Final = 1 << 16
 STEP: Final = 3
@@ -33,8 +33,6 @@ _KNOWN: Final = 64
 """Requests of one connection whose late replies are recognised."""
 _PREFIX: Final = 4
 _EXCEPTION_PDU: Final = 2
-
-Kind = Literal["reply", "late", "foreign", "spoiled"]
 
 
 class Numbers:
@@ -68,34 +66,21 @@ class Numbers:
         self._unanswered.pop(number, None)
 
 
-class Heard(NamedTuple):
-    """A frame off the stream.
-
-    :param kind: ``reply``, the reply to an open request; ``spoiled``, the newest request's, which proves nothing;
-        ``late``, one that nobody waits for; ``foreign``, one that answers something else than its number says.
-    :param frame: of a reply, its RTU frame; else empty.
-    :param what: what is odd about it, as a part of a sentence; empty if nothing is.
-    """
-
-    kind: Kind
-    frame: bytes
-    what: str
-
-
 class _Asked:
     """A request that left over this connection."""
 
-    __slots__ = ("frame", "is_answered", "is_open", "number")
+    __slots__ = ("is_answered", "is_open", "number", "pdu", "unit")
 
-    def __init__(self, number: int, frame: bytes) -> None:
+    def __init__(self, number: int, unit: int, pdu: bytes) -> None:
         self.number = number
-        self.frame = frame  # of RTU
+        self.unit = unit
+        self.pdu = pdu
         self.is_open = True  # its reply counts
         self.is_answered = False
 
     def fits(self, code: int) -> bool:
         """Whether a reply with this function code answers it."""
-        return code & ~EXCEPTION_FLAG == self.frame[1]
+        return code & ~EXCEPTION_FLAG == self.pdu[0]
 
     def reply_size(self, buffer: bytearray, said: int) -> int | None:
         """Bytes of the reply's PDU, which stands behind the header in ``buffer``; None while more are needed to tell.
@@ -105,7 +90,7 @@ class _Asked:
         """
         if buffer[HEADER] & EXCEPTION_FLAG:
             return _EXCEPTION_PDU
-        expected = reply_pattern(self.frame[0], self.frame[1:-2]).length
+        expected = self.pattern.length
         counted = expected if buffer[HEADER] == 8 else reply_length(buffer, HEADER)
         if counted == UNKNOWN:
             return said
@@ -113,66 +98,86 @@ class _Asked:
             return None
         return said if counted > MAX_PDU or 0 < expected != counted else counted
 
-    def is_answered_by(self, pdu: bytes) -> bool:
-        """Whether a PDU has the form of its reply."""
-        return reply_pattern(self.frame[0], self.frame[1:-2]).fits(pdu)
+    @property
+    def pattern(self) -> ReplyPattern:
+        """What its reply looks like."""
+        return reply_pattern(self.unit, self.pdu)
 
 
-class ReplyStream:
-    """One connection to a Modbus TCP device: requests out, frames in.
+class MbapFraming:
+    """The frames of Modbus TCP of one port. It lasts as long as the port, through all of its connections.
 
-    :param numbers: of its port.
+    :param numbers: the transaction identifiers.
     :param takes_zero: whether a reply with the number 0 answers the only request under way.
     """
 
-    def __init__(self, numbers: Numbers, takes_zero: bool = False) -> None:
-        self._numbers = numbers
+    is_numbered = True
+    has_wire_time = False
+    junk = 0
+    damaged: tuple[Pattern, ...] = ()
+
+    def __init__(self, numbers: Numbers | None = None, takes_zero: bool = False) -> None:
+        self._numbers = numbers or Numbers()
         self._takes_zero = takes_zero
+        self.on_odd: Callable[[str], None] = lambda what: None
+        """Called with what is odd about a reply that is used all the same, as a part of a sentence."""
+        self.reset()
+
+    def reset(self) -> None:
+        """See :class:`lumina_twisted.framing.base.Framing`."""
         self._buffer = bytearray()
         self._asked: dict[int, _Asked] = {}
         self._open: dict[tuple[int, int], _Asked] = {}
         self._newest: _Asked | None = None
         self._unanswered = 0
-        self._is_reading = False
+        self._is_looked_through = True  # no whole frame is left in the buffer
         self._in_doubt = False  # where the next frame begins
 
-    def send(self, frame: bytes) -> bytes:
-        """Takes an RTU frame that leaves now.
+    def __len__(self) -> int:
+        return 0  # a frame that has begun says nothing before it is whole
+
+    def clear(self) -> None:
+        """See :class:`lumina_twisted.framing.base.Framing`. A number tells whose reply it is, whatever came before."""
+
+    def begun(self, pattern: Pattern) -> bool:
+        """See :class:`lumina_twisted.framing.base.Framing`."""
+        return False
+
+    def end_of_burst(self, patterns: tuple[Pattern, ...]) -> Decoded | None:
+        """See :class:`lumina_twisted.framing.base.Framing`. Silence ends nothing here."""
+        return None
+
+    def encode(self, unit: int, pdu: bytes) -> bytes:
+        """Takes a request that leaves now.
 
         A reply to an earlier request of the same unit and function no longer counts: this one's could be mistaken for
         it. A frame that is unfinished now belongs to a request whose time is over.
-
-        :return: its frame of Modbus TCP.
         """
-        self._in_doubt = self._in_doubt or bool(self._buffer and not self._is_reading)
-        asked = _Asked(self._numbers.next(), frame)
-        if before := self._open.get((frame[0], frame[1])):
+        self._in_doubt = self._in_doubt or bool(self._buffer and self._is_looked_through)
+        asked = _Asked(self._numbers.next(), unit, pdu)
+        if before := self._open.get((unit, pdu[0])):
             before.is_open = False
-        self._open[frame[0], frame[1]] = self._asked[asked.number] = self._newest = asked
+        self._open[unit, pdu[0]] = self._asked[asked.number] = self._newest = asked
         if len(self._asked) > _KNOWN:
             self._forget(self._asked.pop(next(iter(self._asked))))
         self._unanswered += 1
-        return encode_adu(asked.number, frame[0], frame[1:-2])
+        return encode_adu(asked.number, unit, pdu)
 
-    def receive(self, data: bytes) -> Iterator[Heard]:
-        """Takes bytes, and gives the frames that they complete.
-
-        :raises FrameError: at a header that tells no end, with a sentence that says why.
-        """
+    def receive(self, data: bytes) -> None:
+        """See :class:`lumina_twisted.framing.base.Framing`."""
         if self._buffer and self._begins_anew(data):
             self._buffer.clear()
         self._buffer += data
-        was_reading, self._is_reading = self._is_reading, True
-        try:
-            while len(self._buffer) >= HEADER - 1:
-                if self._in_doubt and not self._seek():
-                    return
-                heard = self._next()
-                if heard is None:
-                    return
-                yield heard
-        finally:
-            self._is_reading = was_reading
+        self._is_looked_through = False
+
+    def next_frame(self, patterns: tuple[Pattern, ...]) -> Decoded | Rejected | None:
+        """See :class:`lumina_twisted.framing.base.Framing`."""
+        found = None
+        if len(self._buffer) >= HEADER - 1 and (not self._in_doubt or self._seek()):
+            found = self._next(patterns)
+        if found is None:
+            self._is_looked_through = True
+        return found
 
     def _begins_anew(self, data: bytes) -> bool:
         """Whether a segment begins with a frame of its own, so that the unfinished one before it stays unfinished: put
@@ -184,27 +189,27 @@ class ReplyStream:
         due = HEADER - 1 + (self._buffer[4] << 8 | self._buffer[5]) if len(self._buffer) >= HEADER - 1 else 0
         return len(self._buffer) + len(data) != due and _are_frames(data)
 
-    def _next(self) -> Heard | None:
+    def _next(self, patterns: tuple[Pattern, ...]) -> Decoded | Rejected | None:
         """The frame that begins the buffer, or None until more bytes come."""
         buffer = self._buffer
         protocol, length = buffer[2] << 8 | buffer[3], buffer[4] << 8 | buffer[5]
         if protocol:
-            return self._other_protocol(protocol)
+            return self._other_protocol(protocol, patterns)
         number = buffer[0] << 8 | buffer[1]
         asked = self._asked_as(number)
         has_code = len(buffer) > HEADER
         if asked is not None and has_code and asked.fits(buffer[HEADER]):
-            return self._reply(asked, length)
+            return self._reply(asked, length, patterns)
         if asked is not None and length > 1 and not has_code:
             return None
         return self._odd(number, asked, length)
 
-    def _other_protocol(self, protocol: int) -> Heard | None:
+    def _other_protocol(self, protocol: int, patterns: tuple[Pattern, ...]) -> Decoded | Rejected | None:
         """No header of Modbus TCP: the stream ends, unless the newest request's reply stands behind it."""
         self._in_doubt = prefix_stands = self._buffer.find(self._prefix, 1) > 0 and bool(self._prefix)
         if not prefix_stands:
             raise FrameError(f"its protocol identifier is {protocol}, Modbus has 0", frame=bytes(self._buffer[:HEADER]))
-        return self._next() if self._seek() else None
+        return self._next(patterns) if self._seek() else None
 
     @property
     def _prefix(self) -> bytes:
@@ -219,7 +224,7 @@ class ReplyStream:
             return newest
         return self._asked.get(number)
 
-    def _reply(self, asked: _Asked, length: int) -> Heard | None:
+    def _reply(self, asked: _Asked, length: int, patterns: tuple[Pattern, ...]) -> Decoded | Rejected | None:
         """A frame with the function of a request that we know, framed by that."""
         buffer = self._buffer
         size = asked.reply_size(buffer, length - 1)
@@ -231,20 +236,22 @@ class ReplyStream:
             return None
         pdu = self._take(HEADER + size)[HEADER:]
         self._in_doubt = length != size + 1
-        odd = f"its length field says {length} where the reply has {size + 1}" if self._in_doubt else ""
         if not asked.is_open:
-            return Heard("late", b"", "")
+            return Rejected("late", "")
         if not self._in_doubt and any(buffer[2:5]):  # no header follows: this frame took a part of another
             self._in_doubt = True
             return self._spoiled(asked, "its reply is cut short by another frame")
-        frame = encode_rtu(asked.frame[0], pdu)  # many devices repeat the unit wrongly; its number says whose it is
-        if not asked.is_answered_by(pdu):
+        if not asked.pattern.fits(pdu):
             self._in_doubt = True
             return self._spoiled(asked, f"its reply has another form than what was asked, {pdu[:8].hex(' ')}")
         self._answered(asked)
-        return Heard("reply", frame, odd)
+        if self._in_doubt:
+            self.on_odd(f"its length field says {length} where the reply has {size + 1}")
+        unit = asked.unit  # many devices repeat it wrongly; the number says whose reply it is
+        pattern = next((one for one in patterns if one.unit == unit and one.fits(pdu)), None)
+        return Decoded(unit, pdu, HEADER + size, pattern)
 
-    def _odd(self, number: int, asked: _Asked | None, length: int) -> Heard | None:
+    def _odd(self, number: int, asked: _Asked | None, length: int) -> Rejected | None:
         """A frame of which nothing but its end is of use."""
         buffer = self._buffer
         if length > LONGEST:
@@ -254,14 +261,14 @@ class ReplyStream:
         taken = self._take(HEADER - 1 + length)
         self._in_doubt = length < 2
         if asked is None or not asked.is_open:
-            return Heard("late", b"", "" if asked else self._unasked(number))
+            return Rejected("late", "" if asked else self._unasked(number))
         if length < 2:
             return self._spoiled(asked, "its reply is a header and nothing else")
         return self._spoiled(asked, f"its reply is one of function {taken[HEADER]}")
 
-    def _spoiled(self, asked: _Asked, what: str) -> Heard:
+    def _spoiled(self, asked: _Asked, what: str) -> Rejected:
         self._answered(asked)
-        return Heard("spoiled", b"", what) if asked is self._newest else Heard("foreign", b"", "")
+        return Rejected("spoiled", what) if asked is self._newest else Rejected("foreign", "")
 
     def _unasked(self, number: int) -> str:
         """What a reply looks like whose number nobody asked with."""
@@ -280,7 +287,7 @@ class ReplyStream:
         self._numbers.answered(asked.number)
 
     def _forget(self, asked: _Asked) -> None:
-        key = asked.frame[0], asked.frame[1]
+        key = asked.unit, asked.pdu[0]
         if self._open.get(key) is asked:
             del self._open[key]
 

@@ -13,15 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final
 
 from lumina_twisted.errors import FrameError, RequestError
+from lumina_twisted.framing.base import Decoded
 from lumina_twisted.framing.crc import append_crc, crc16
 from lumina_twisted.modbus.functions import (
-    EXCEPTION_RTU_ADU,
     MAX_PDU,
-    MAX_RTU_ADU,
-    MIN_RTU_ADU,
     UNKNOWN,
     Buffer,
     reply_length,
@@ -29,6 +27,12 @@ from lumina_twisted.modbus.functions import (
 )
 from lumina_twisted.modbus.reply import AT_SILENCE, NO_MATCH, Pattern
 
+MAX_RTU_ADU: Final = 256
+"""Bytes of the longest RTU frame: unit, PDU, CRC (Modbus over Serial Line V1.02, section 2.5.1)."""
+MIN_RTU_ADU: Final = 4
+"""Bytes of the shortest RTU frame: unit, function code, CRC."""
+EXCEPTION_RTU_ADU: Final = 5
+"""Bytes of an exception reply's RTU frame: unit, function code + 0x80, exception code, CRC."""
 _CRC: Final = 2
 """Bytes of it."""
 OVERHEAD: Final = 3
@@ -83,19 +87,6 @@ def check_request_frame(frame: bytes) -> None:
 
 _PIECES: Final = 16
 """Pieces of what was received at whose beginning a request of another master is looked for."""
-
-
-class Decoded(NamedTuple):
-    """What the decoder found: a whole frame with a good CRC.
-
-    :param length: bytes of the frame.
-    :param pattern: the pattern that it answers to, if any.
-    """
-
-    unit: int
-    pdu: bytes
-    length: int
-    pattern: Pattern | None
 
 
 class Decoder:
@@ -278,3 +269,24 @@ class Decoder:
         self._looked_at = max(0, self._looked_at - count)
         self._open_at = None  # behind so much junk, silence is soon enough
         self._burst = False
+
+
+class RtuFraming(Decoder):
+    """The RTU frames of a bus. What no pattern fits may be a reply, or another master's request.
+
+    :param has_wire_time: whether bytes come off a serial line; else off a socket.
+    """
+
+    is_numbered = False
+
+    def __init__(self, has_wire_time: bool = True) -> None:
+        super().__init__(or_length=request_length)
+        self.has_wire_time = has_wire_time
+
+    def encode(self, unit: int, pdu: bytes) -> bytes:
+        """See :class:`lumina_twisted.framing.base.Framing`."""
+        return append_crc(bytes((unit,)) + pdu)
+
+    def reset(self) -> None:
+        """See :class:`lumina_twisted.framing.base.Framing`."""
+        self.clear()

@@ -18,17 +18,9 @@ from lumina_twisted.errors import (
     exception_from_code,
 )
 from lumina_twisted.framing.crc import append_crc, crc_ok
-from lumina_twisted.framing.rtu import decode_adu
+from lumina_twisted.framing.rtu import MAX_RTU_ADU, MIN_RTU_ADU, decode_adu
 from lumina_twisted.helpers.patterns import FieldValue, ReplyPattern, make_pattern
-from lumina_twisted.modbus.functions import (
-    EXCEPTION_FLAG,
-    MAX_RTU_ADU,
-    MIN_RTU_ADU,
-    UNKNOWN,
-    FunctionCode,
-    function_of,
-    reply_length,
-)
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG, UNKNOWN, FunctionCode, function_of, reply_length
 from lumina_twisted.modbus.pdu import REPLIES
 from lumina_twisted.modbus.pdu.layout import pack_words, unpack_words
 from lumina_twisted.modbus.values.value import nearest

@@ -1,7 +1,7 @@
 """What a request touches: which entries of which table it reads and writes, floor 0 (Modbus Application Protocol
 V1.1b3, sections 4.3 and 6).
 
-Rules decide by this whether a request may pass, so it must tell everything that a device may do. A request that
+Rules decide by this whether a request may pass, so it must find everything that a device may do. A request that
 contradicts itself is therefore refused: of a write whose byte count does not fit its quantity, one device follows the
 count and another the quantity.
 
@@ -29,7 +29,7 @@ class Access(NamedTuple):
     :param writes: whether it may change the device.
     :param table: of which table; None for what is in none of the four. Then it counts as one entry, with the address 0.
     :param first: the first address, and ``end`` the one behind the last.
-    :param values: what each entry becomes; None if that cannot be told, and for a read.
+    :param values: what each entry becomes; None if that is not known, and for a read.
     """
 
     writes: bool

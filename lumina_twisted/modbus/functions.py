@@ -5,9 +5,9 @@ A new function is a row in :data:`_ROWS`, or in :data:`ENCAPSULATED` for a MEI t
 Application Protocol V1.1b3 (APP); SER is Modbus over Serial Line V1.02.
 
 A frame on a serial line carries no length of its own, and a pause is a poor mark of its end (USB adapters pause for
-16 ms), so the function code decides. Functions that tell a length look at ``buffer[start:]``, which begins with the
-function code. They return the length of the PDU; 0 while more bytes are needed to tell; :data:`UNKNOWN` if nothing
-tells.
+16 ms), so the function code determines it. The functions that return the length of a PDU look at ``buffer[start:]``,
+which begins with the function code. They return 0 while they need more bytes, and :data:`UNKNOWN` if the bytes never
+determine the length.
 """
 
 from __future__ import annotations
@@ -24,12 +24,6 @@ from lumina_twisted.modbus.access import ADDRESSES, Access, AccessesOf, Table, w
 
 MAX_PDU: Final = 253
 """Bytes of the longest PDU (APP section 4.1)."""
-MAX_RTU_ADU: Final = 256
-"""Bytes of the longest RTU frame: unit, PDU, CRC (SER section 2.5.1)."""
-MIN_RTU_ADU: Final = 4
-"""Bytes of the shortest RTU frame: unit, function code, CRC."""
-EXCEPTION_RTU_ADU: Final = 5
-"""Bytes of an exception reply's RTU frame: unit, function code + 0x80, exception code, CRC."""
 EXCEPTION_FLAG: Final = 0x80
 """Set in the function code of an exception reply (APP section 7)."""
 BROADCAST: Final = 0
@@ -74,12 +68,12 @@ class FunctionCode(IntEnum):
     ENCAPSULATED_INTERFACE_TRANSPORT = 43
 
 
-# -- how a length is told --------------------------------------------------------------------------------------------
+# -- the length of a PDU ---------------------------------------------------------------------------------------------
 
 UNKNOWN: Final = -1
 Buffer = bytes | bytearray
 Length = int | Callable[[Buffer, int], int]
-"""The length of a PDU; or a function that tells it from a buffer and a start."""
+"""The length of a PDU; or a function that finds it, from a buffer and a start."""
 
 
 def _counted(at: int) -> Length:
@@ -102,7 +96,7 @@ def _diagnostics_request(buffer: Buffer, start: int) -> int:
 
 
 def _diagnostics_reply(buffer: Buffer, start: int) -> int:
-    """Sub-function 0 returns any data; only its request tells how much."""
+    """Right for all sub-functions but 0, which returns as many bytes as its request has."""
     return 5
 
 
@@ -122,15 +116,15 @@ def _identification_reply(buffer: Buffer, start: int) -> int:
     return at - start
 
 
-# -- what a request tells of its reply -------------------------------------------------------------------------------
+# -- the byte count of a reply, from its request ---------------------------------------------------------------------
 
 
 def _bits(pdu: bytes) -> int:
-    return (word(pdu, 3) + 7) // 8
+    return ((pdu[3] << 8 | pdu[4]) + 7) // 8
 
 
 def _registers(pdu: bytes) -> int:
-    return 2 * word(pdu, 3)
+    return 2 * (pdu[3] << 8 | pdu[4])
 
 
 def _records(pdu: bytes) -> int:
@@ -155,7 +149,7 @@ class Function:
     :param range_of: the table of which it reads a range of up to ``most`` entries, and does nothing else.
     :param byte_count: the byte count that the reply to a whole request must have; None where the request does not say.
     :param repeats: how many bytes of a request the normal reply begins with; the function code is one.
-    :param is_as_long: whether the reply is as long as the request, whatever that is.
+    :param is_as_long: whether the reply is as long as the request, whose length varies.
     """
 
     code: FunctionCode
@@ -235,26 +229,29 @@ READS_OF: Final[Mapping[Table, Function]] = {row.range_of: row for row in _ROWS 
 """By table, the function that reads a range of it."""
 
 
-# -- looking it up ---------------------------------------------------------------------------------------------------
+# -- looking it up: where each request passes, without a call for the row --------------------------------------------
 
 
 def function_of(pdu: Buffer, start: int = 0) -> Function | None:
     """The row of the PDU at ``start``, a request or a normal reply; None if the tables have none."""
-    function = FUNCTIONS.get(pdu[start])
-    if function is None and pdu[start] == FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT and len(pdu) > start + 1:
-        return ENCAPSULATED.get(pdu[start + 1])
-    return function
+    return FUNCTIONS.get(pdu[start]) or _encapsulated(pdu, start)
+
+
+def _encapsulated(pdu: Buffer, start: int = 0) -> Function | None:
+    if pdu[start] != FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT or len(pdu) == start + 1:
+        return None
+    return ENCAPSULATED.get(pdu[start + 1])
 
 
 def is_read(pdu: bytes) -> bool:
     """Whether a request PDU leaves the device as it was; its first two bytes will do."""
-    function = function_of(pdu)
+    function = FUNCTIONS.get(pdu[0]) or _encapsulated(pdu)
     return function is not None and function.is_read
 
 
 def request_length(buffer: Buffer, start: int = 0) -> int:
     """Length of the request PDU at ``start``."""
-    function = function_of(buffer, start)
+    function = FUNCTIONS.get(buffer[start]) or _encapsulated(buffer, start)
     if function is None:
         return _without_row(buffer, start)
     length = function.request
@@ -266,7 +263,7 @@ def reply_length(buffer: Buffer, start: int = 0) -> int:
     bytes, which is right for all its sub-functions but 0."""
     if buffer[start] & EXCEPTION_FLAG:
         return 2
-    function = function_of(buffer, start)
+    function = FUNCTIONS.get(buffer[start]) or _encapsulated(buffer, start)
     if function is None:
         return _without_row(buffer, start)
     length = function.reply
@@ -289,35 +286,24 @@ def is_request(pdu: bytes) -> bool:
     return function is not None and function.range_of is not None and not function.is_bits and pdu[1] % 2 == 1
 
 
-def expected_reply_length(pdu: bytes) -> int:
-    """Length of the normal reply PDU to a whole request PDU; 0 when only the reply's own bytes tell it,
-    :data:`UNKNOWN` when nothing does.
+def expected_reply(pdu: bytes) -> tuple[int, bytes | None]:
+    """The normal reply, as far as a whole request PDU determines it: its length, and its first bytes.
 
-    A quantity that no reply can hold gives 2, the length of the exception that is its only answer.
+    :return: the length, 0 if it depends on the reply's own bytes, :data:`UNKNOWN` if nothing determines it; and the
+        bytes. For a quantity that no reply can hold, the length is 2, that of the exception which is the only answer,
+        and the bytes are None.
     """
-    function = function_of(pdu)
+    function = FUNCTIONS.get(pdu[0]) or _encapsulated(pdu)
     if function is None:
-        return UNKNOWN
+        return UNKNOWN, pdu[:1]
     if function.byte_count is not None:
         count = function.byte_count(pdu)
-        return 2 if count > 255 else 2 + count
+        return (2 + count, bytes((pdu[0], count))) if count <= 255 else (2, None)
+    head = pdu[: function.repeats]
     if function.is_as_long:
-        return len(pdu)
-    return function.reply if isinstance(function.reply, int) else 0
-
-
-def reply_head(pdu: bytes) -> bytes | None:
-    """The first bytes of a normal reply, as far as its whole request PDU determines them; None if no reply can hold
-    what is asked."""
-    function = function_of(pdu)
-    if function is None:
-        return pdu[:1]
-    if function.byte_count is not None:
-        count = function.byte_count(pdu)
-        return bytes((pdu[0], count)) if count <= 255 else None
-    if pdu[0] == FunctionCode.DIAGNOSTICS and not any(pdu[1:_SUB_FUNCTION]):
-        return pdu  # the sub-function that returns the request's data
-    return pdu[: function.repeats]
+        returns_data = pdu[0] == FunctionCode.DIAGNOSTICS and not any(pdu[1:_SUB_FUNCTION])
+        return len(pdu), pdu if returns_data else head
+    return (function.reply if isinstance(function.reply, int) else 0), head
 
 
 def accesses(pdu: bytes) -> tuple[Access, ...]:
@@ -331,7 +317,7 @@ def accesses(pdu: bytes) -> tuple[Access, ...]:
         raise FrameError(f"a request of function {code} does not have {len(pdu)} bytes", function_code=code, frame=pdu)
     function = function_of(pdu)
     if function is None or function.accesses is None:
-        return (Access(not is_read(pdu), None),)
+        return (Access(function is None or not function.is_read, None),)
     found = tuple(function.accesses(pdu))
     for one in found:
         if not one.first < one.end <= ADDRESSES:

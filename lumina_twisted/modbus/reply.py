@@ -15,8 +15,7 @@ from lumina_twisted.modbus.functions import (
     MAX_PDU,
     UNKNOWN,
     Buffer,
-    expected_reply_length,
-    reply_head,
+    expected_reply,
     reply_length,
 )
 
@@ -43,6 +42,7 @@ class Shape(NamedTuple):
 class Pattern(Protocol):
     """A message that somebody waits for."""
 
+    unit: int
     hint: int
     """Bytes of its PDU as somebody guesses it, where only silence ends it; else 0."""
 
@@ -51,20 +51,30 @@ class Pattern(Protocol):
         to tell, :data:`AT_SILENCE` if only silence ends it."""
         ...
 
+    def fits(self, pdu: bytes) -> bool:
+        """Whether a whole PDU of its unit has its form."""
+        ...
+
 
 class WholeMessage:
     """The pattern of one exact message, such as the echo of our own."""
 
-    __slots__ = ("_bytes", "hint")
+    __slots__ = ("_pdu", "_whole", "hint", "unit")
 
     def __init__(self, unit: int, pdu: bytes) -> None:
-        self._bytes = bytes((unit,)) + pdu
+        self.unit = unit
+        self._pdu = pdu
+        self._whole = bytes((unit,)) + pdu
         self.hint = 0
 
     def measure(self, buffer: Buffer, start: int) -> int:
         """See :class:`Pattern`."""
-        whole = self._bytes
+        whole = self._whole
         return len(whole) if whole.startswith(buffer[start : start + len(whole)]) else NO_MATCH
+
+    def fits(self, pdu: bytes) -> bool:
+        """See :class:`Pattern`."""
+        return pdu == self._pdu
 
 
 class ReplyPattern:
@@ -84,8 +94,8 @@ class ReplyPattern:
         self.unit = unit
         self.hint = hint
         self._exception_code = pdu[0] | EXCEPTION_FLAG
-        self.length = length = expected_reply_length(pdu)
-        head = reply_head(pdu)
+        length, head = expected_reply(pdu)
+        self.length = length
         self.head = None if head is None else bytes((unit,)) + head
         returned = head[1:] if pdu[0] == 8 and head is not None else b""
         self.shape = Shape(unit, pdu[0], max(length, 0), returned)

@@ -6,7 +6,7 @@ It stays when its transport goes, as its bus does: a factory hands out the same 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
@@ -17,7 +17,7 @@ from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.bus import Bus, Renewal
 from lumina_twisted.bus.events import Event, Finding, Frame, Reply, Request, Sample
 from lumina_twisted.bus.health import HealthChange
-from lumina_twisted.errors import Cancelled, ModbusError, OutcomeUnknown, PortError
+from lumina_twisted.errors import Cancelled, FrameError, ModbusError, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost
 from lumina_twisted.ports.timer import make_timer
@@ -106,7 +106,11 @@ class RTUProtocol(Protocol):
         """Bytes came off the wire; that they are told of took at least as long as any wake-up takes."""
         if self.trace is not None:
             self.trace("<", data)
-        self._bus.receive_data(data, self._now() - self._timer.anticipation)
+        try:
+            self._bus.receive_data(data, self._now() - self._timer.anticipation)
+        except FrameError as error:
+            transport: Any = self.transport
+            transport.not_understood(str(error))
         self._pump()
 
     def connectionLost(self, reason: TwistedFailure | None = None) -> None:
@@ -136,15 +140,6 @@ class RTUProtocol(Protocol):
     def _traffic(self) -> tuple[int, int]:
         """Frames that have left so far, and replies that have come."""
         return self._bus.counters.frames, self._bus.replies_heard
-
-    def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
-        """See :class:`lumina_twisted.ports.socket.ReplyObserver`."""
-        self._bus.reply_dropped(kind, what)
-
-    def reply_spoiled(self, what: str) -> None:
-        """See :class:`lumina_twisted.ports.socket.ReplyObserver`."""
-        self._bus.reply_spoiled(what, self._now())
-        self._pump()
 
     @property
     def overdue(self) -> float:

@@ -1,16 +1,10 @@
-"""A bus behind a socket, floor 2: RTU frames as they are, or each in a frame of Modbus TCP and back.
-
-Either way the bus above stays the one that knows the rules: one transaction at a time, late replies, proven writes.
-With Modbus TCP it never hears a reply whose transaction identifier is not that of a request still open; what else comes
-it is told in words, for the error of the request that it did not answer.
-"""
+"""A bus behind a socket, floor 2: its framing, and the connection, which carries the bytes as they are."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any, Final, Literal
-from typing import Protocol as Seam
+from typing import Any, Final
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
@@ -38,11 +32,12 @@ from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lumina_twisted.errors import ConfigError, FrameError, PortError
-from lumina_twisted.framing.numbered import Heard, Numbers, ReplyStream
+from lumina_twisted.errors import ConfigError, PortError
+from lumina_twisted.framing.base import Framing
+from lumina_twisted.framing.numbered import MbapFraming
+from lumina_twisted.framing.rtu import RtuFraming
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.ports.address import SocketAddress, socket_address
-from lumina_twisted.ports.peer import peer_of
+from lumina_twisted.ports.address import SocketAddress, peer_of, socket_address
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds until an attempt to connect is given up."""
@@ -54,43 +49,26 @@ _OPTIONS: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3
 _log: Final = Logger(namespace="lumina.port")
 
 
-class ReplyObserver(Seam):
-    """Told of the replies that the bus does not get."""
+def framing_of(address: SocketAddress | None, takes_zero: bool = False) -> Framing:
+    """The framing of a bus.
 
-    def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
-        """One that answers nothing that is asked now; ``what`` says what came, as a part of a sentence, if that may
-        explain why nothing else does."""
-        ...
-
-    def reply_spoiled(self, what: str) -> None:
-        """The reply to the request on the wire came, and proves nothing, because of ``what``."""
-        ...
-
-
-class _Nobody:
-    """Observes nothing."""
-
-    def reply_dropped(self, kind: Literal["late", "foreign"], what: str) -> None:
-        """See :class:`ReplyObserver`."""
-
-    def reply_spoiled(self, what: str) -> None:
-        """See :class:`ReplyObserver`."""
+    :param address: where it is; None for a serial device.
+    :param takes_zero: of Modbus TCP, whether a reply with the number 0 answers the only request under way.
+    """
+    if address is None:
+        return RtuFraming()
+    return MbapFraming(takes_zero=takes_zero) if address.framing == "modbus" else RtuFraming(has_wire_time=False)
 
 
 class Link:
-    """What the connections of one port have in common: the transaction identifiers go on from one to the next.
+    """What the connections of one port have in common.
 
-    :param observer: told of the replies that the bus does not get.
-    :param takes_zero: whether a reply with the number 0 answers the only request under way.
+    :param framing: of its bus, which knows from one connection to the next what was asked.
     """
 
-    def __init__(
-        self, address: SocketAddress, observer: ReplyObserver | None = None, takes_zero: bool = False
-    ) -> None:
+    def __init__(self, address: SocketAddress, framing: Framing | None = None) -> None:
         self.address = address
-        self.observer: ReplyObserver = observer or _Nobody()
-        self.takes_zero = takes_zero
-        self.numbers = Numbers()
+        self.framing = framing_of(address) if framing is None else framing
         self.warned: set[str] = set()
         """What the log was told once."""
 
@@ -100,12 +78,11 @@ class Link:
         :param bus: the bus's protocol.
         :param lost: called when it has ended.
         """
-        kind = ModbusTcpSocket if self.address.framing == "modbus" else BusSocket
-        return kind(bus, self, lost)
+        return BusSocket(bus, self, lost)
 
 
 class BusSocket(Protocol):
-    """One connection with RTU on it: the transport of a bus, and the protocol of a socket.
+    """One connection: the transport of a bus, and the protocol of a socket.
 
     :param bus: the bus's protocol.
     :param link: of its port.
@@ -144,6 +121,11 @@ class BusSocket(Protocol):
         self._why_cut = why
         self.transport.abortConnection()
 
+    def not_understood(self, what: str) -> None:
+        """What comes means nothing: cuts it. ``what`` says why, as a part of a sentence."""
+        self._warn("{peer} does not speak Modbus TCP: {what}", what)
+        self.cut(f"the other side does not speak Modbus TCP, {what}")
+
     # -- what the socket tells
 
     def connectionMade(self) -> None:
@@ -152,6 +134,9 @@ class BusSocket(Protocol):
         self.transport.setTcpKeepAlive(True)
         for name, value in _OPTIONS:
             self.transport.getHandle().setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        framing = self._link.framing
+        if isinstance(framing, MbapFraming):
+            framing.on_odd = self._odd
         self._bus.makeConnection(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -170,39 +155,8 @@ class BusSocket(Protocol):
         theirs = "the other side closed the connection" if reason.check(ConnectionDone) else "the connection broke"
         return Failure(ConnectionLost(self._why_cut or theirs))
 
-
-class ModbusTcpSocket(BusSocket):
-    """One connection with Modbus TCP on it."""
-
-    def __init__(
-        self, bus: IProtocol, link: Link, lost: Callable[[BusSocket], None] = lambda it: None
-    ) -> None:
-        super().__init__(bus, link, lost)
-        self._stream = ReplyStream(link.numbers, link.takes_zero)
-
-    def send_frame(self, data: bytes, settings: SerialSettings) -> None:
-        """Sends an RTU frame as one of Modbus TCP."""
-        self.transport.write(self._stream.send(data))
-
-    def dataReceived(self, data: bytes) -> None:
-        """Replies, as RTU frames to the bus."""
-        try:
-            for heard in self._stream.receive(data):
-                self._on_heard(heard)
-        except FrameError as error:
-            told = str(error)
-            self._warn("{peer} does not speak Modbus TCP: {what}", told)
-            self.cut(f"the other side does not speak Modbus TCP, {told}")
-
-    def _on_heard(self, heard: Heard) -> None:
-        if heard.kind == "reply":
-            if heard.what:
-                self._warn("a reply of {peer} is read by its function code, {what}", heard.what, once=True)
-            super().dataReceived(heard.frame)
-        elif heard.kind == "spoiled":
-            self._link.observer.reply_spoiled(heard.what)
-        else:
-            self._link.observer.reply_dropped(heard.kind, heard.what)
+    def _odd(self, what: str) -> None:
+        self._warn("a reply of {peer} is read by its function code, {what}", what, once=True)
 
     def _warn(self, text: str, what: str, once: bool = False) -> None:
         """Warns of what this device does; ``once`` in the life of its port."""

@@ -16,7 +16,7 @@ from lumina_twisted.bus.events import Event, Reply, Request
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import ModbusException, OutcomeUnknown
 from lumina_twisted.framing import timing
-from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.rtu import RtuFraming, encode_adu
 from tests.bus.field import ADDRESSES, Execution, Field, Habits, Unit, part, span
 from tests.bus.world import ask, frame_of, reply_frame
 
@@ -40,7 +40,7 @@ class Walk:
         self.doubles = not self.over_stream and not self.has_other and chance.random() < 0.2
         self.echoes = chance.random() < 0.35
         self.settings = self._settings()
-        self.bus = Bus(self.settings, "tty", over_stream=self.over_stream)
+        self.bus = Bus(self.settings, "tty", framing=RtuFraming(has_wire_time=not self.over_stream))
         self.field = Field(
             chance, {number: Unit(number, self._habits(), chance) for number in (1, 2, 3)}, self.hear,
             baudrate=self.settings.baudrate, echoes=self.echoes, now=100.0,

@@ -10,6 +10,7 @@ from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Frame, Reply, Request
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import ResponseTimeout
+from lumina_twisted.framing.rtu import RtuFraming
 from tests.bus.world import Sent, World, read, write
 
 
@@ -21,7 +22,7 @@ class Tunnel(World):
         self.seen = 0
         settings = BusSettings(timeout=0.1, echo="off", frame_gap=0.0, retries=retries, share=False)
         super().__init__(settings, opened=False)
-        self.bus = Bus(self.settings, "converter", over_stream=True)
+        self.bus = Bus(self.settings, "converter", framing=RtuFraming(has_wire_time=False))
         self.bus.samples.watch(True)
         self.bus.port_opened(self.now)
 

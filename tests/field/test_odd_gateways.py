@@ -14,7 +14,7 @@ from lumina_twisted.bus.events import Reply, Request
 from lumina_twisted.errors import FrameError
 from lumina_twisted.framing.mbap import Adu, MbapDecoder
 from lumina_twisted.framing.mbap import encode_adu as mbap
-from lumina_twisted.framing.numbered import Numbers, ReplyStream
+from lumina_twisted.framing.numbered import MbapFraming, Numbers
 from lumina_twisted.framing.rtu import encode_adu as rtu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.settings import PortSettings
@@ -30,8 +30,7 @@ class Walk:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         settings = PortSettings(path="modbus+tcp:h", timeout=0.5, retries=self.random.choice((0, 2)), offline_after=0)
-        self.bus = Bus(settings.of_the_bus(), is_numbered=True)
-        self.numbers = Numbers(self.random.randrange(65536))
+        self.bus = Bus(settings.of_the_bus(), framing=MbapFraming(Numbers(self.random.randrange(65536))))
         self.now = 0.0
         self.kept: list[tuple[float, list[bytes]]] = []
         self.carried_out: Counter[int] = Counter()
@@ -42,7 +41,7 @@ class Walk:
 
     def connect(self) -> None:
         """A new connection; what the gateway kept comes over it."""
-        self.stream, self.decoder = ReplyStream(self.numbers), MbapDecoder()
+        self.decoder = MbapDecoder()
         self.bus.port_opened(self.now)
         self.collect()
 
@@ -66,7 +65,7 @@ class Walk:
     def collect(self) -> None:
         """As a port does it."""
         while (frame := self.bus.next_frame()) is not None:
-            for adu in self.decoder.receive(self.stream.send(frame.data)):
+            for adu in self.decoder.receive(frame.data):
                 self.kept += [(self.now + after, pieces) for after, *pieces in self.replies(adu)]
         while (event := self.bus.next_event()) is not None:
             if isinstance(event, Reply):
@@ -102,14 +101,8 @@ class Walk:
     def hear(self, data: bytes) -> None:
         """Bytes come in pieces."""
         try:
-            for heard in self.stream.receive(data):
-                if heard.kind == "reply":
-                    self.bus.receive_data(heard.frame, self.now)
-                elif heard.kind == "spoiled":
-                    self.bus.reply_spoiled(heard.what, self.now)
-                else:
-                    self.bus.reply_dropped(heard.kind, heard.what)
-                self.collect()
+            self.bus.receive_data(data, self.now)
+            self.collect()
         except FrameError:
             self.lose()
 

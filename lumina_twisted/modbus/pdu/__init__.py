@@ -105,7 +105,7 @@ class RawReply(Reply):
 
 @frozen
 class ExceptionReply(Reply):
-    """The device said no (section 7); ``function_code`` is that of the request, without the flag."""
+    """The device refused (section 7); ``function_code`` is that of the request, without the flag."""
 
     function_code: int = field(validator=Byte(0, EXCEPTION_FLAG - 1))
     exception_code: int = field(validator=Byte())

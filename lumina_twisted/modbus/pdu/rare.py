@@ -129,8 +129,8 @@ class ReportServerIdRequest(Request):
 
 @frozen
 class ReportServerIdReply(Reply):
-    """FC 17, section 6.13: ``data`` are the server id, the run indicator (0xFF on, 0 off) and whatever else the
-    device tells; how long each is, only the device's maker knows."""
+    """FC 17, section 6.13: ``data`` are the server id, the run indicator (0xFF on, 0 off) and the device's own
+    additions; only the maker of the device knows how long each is."""
 
     function_code = FunctionCode.REPORT_SERVER_ID
     is_counted = True
@@ -178,8 +178,8 @@ class _Objects(Rest):
 
 @frozen
 class ReadDeviceIdentificationReply(Reply):
-    """FC 43 / MEI 14, section 6.21: ``objects`` are pairs of id and value. If ``more_follows``, the rest is to be
-    asked from ``next_object_id`` on."""
+    """FC 43 / MEI 14, section 6.21: ``objects`` are pairs of id and value. If ``more_follows``, the next request
+    begins at ``next_object_id``."""
 
     function_code = FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT
     prefix = bytes((MEI_DEVICE_IDENTIFICATION,))
@@ -245,7 +245,7 @@ def _check_type(reference_type: int, cls: type[PDU], data: bytes) -> None:
 
 
 class _References(Rest):
-    """Runs of records that are asked."""
+    """Runs of records to be read."""
 
     def __call__(self, pdu: PDU, attribute: Any, references: Any) -> None:
         check_count(pdu, "references", len(references), 1, MAX_READ_RECORD_BYTES // _REFERENCE.size)
@@ -301,7 +301,7 @@ class _Records(Rest):
 
 @frozen
 class ReadFileRecordReply(Reply):
-    """FC 20, section 6.14: the registers of each run that was asked, in its order."""
+    """FC 20, section 6.14: the registers of each run, in the order of the references."""
 
     function_code = FunctionCode.READ_FILE_RECORD
     is_counted = True

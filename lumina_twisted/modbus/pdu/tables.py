@@ -75,8 +75,8 @@ class ReadInputRegistersRequest(Request):
 
 @frozen
 class ReadCoilsReply(Reply):
-    """FC 01, section 6.1. ``values`` are whole bytes, filled up with False, for a reply does not tell how many were
-    asked: the first ``quantity`` count."""
+    """FC 01, section 6.1. ``values`` are whole bytes, filled up with False, for a reply does not say how many
+    were asked for: the first ``quantity`` count."""
 
     function_code = FunctionCode.READ_COILS
     is_counted = True

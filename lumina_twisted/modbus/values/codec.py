@@ -29,8 +29,8 @@ NO_VALUE: Final = "-"
 class ValueCodec:
     """How a value lies in registers, or in a coil or a discrete input.
 
-    A wrong one can be made all the same, so that :meth:`faults` tells the reader of a description everything that is
-    wrong at once; it then neither reads nor writes.
+    A wrong one can be made, so that :meth:`faults` can list everything that is wrong with a description. It then
+    neither reads nor writes.
 
     :param word_order: of a number, or of ``bits``; a string is in reading order.
     :param length: registers of a string, two characters each, or of ``bits``.

@@ -19,7 +19,7 @@ from lumina_twisted.modbus.values.value import Layout, Value, Words, nearest
 from lumina_twisted.text import brief, shortest_f32
 
 _TOLERANCE: Final = Fraction(1, 10**6)
-"""The part of a step by which a value may miss it: sums of floats are off by that, and nobody means it."""
+"""The part of a step by which a value may miss it: sums of floats are inexact by that."""
 _MOST_PLACES: Final = 12
 _KEEPS: Final = {"f32": 1e-6, "f64": 1e-15}
 """The relative difference up to which two numbers have the same digits, of those that each kind keeps for certain: six

@@ -1,0 +1,81 @@
+"""What a bus wants of its framing. Floor 0."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Protocol
+
+from lumina_twisted.modbus.reply import Pattern
+
+
+class Decoded(NamedTuple):
+    """A whole message off the wire.
+
+    :param length: bytes of its frame.
+    :param pattern: the pattern that it answers to, if any.
+    """
+
+    unit: int
+    pdu: bytes
+    length: int
+    pattern: Pattern | None
+
+
+class Rejected(NamedTuple):
+    """A numbered reply that is not used.
+
+    :param kind: ``spoiled``, the newest request's, which proves nothing; ``late``, one that nobody waits for;
+        ``foreign``, one that answers something else than its number says.
+    :param what: what came, as a part of a sentence; empty if it explains nothing.
+    """
+
+    kind: Literal["late", "foreign", "spoiled"]
+    what: str
+
+
+class Framing(Protocol):
+    """Turns the messages of one bus into bytes and back, and remembers what it has received."""
+
+    is_numbered: bool
+    """Whether a reply repeats the number of its request, so that only replies to open requests are given."""
+    has_wire_time: bool
+    """Whether bytes take their time on the wire, by the baud rate; else they come over a stream."""
+    junk: int
+    """Bytes so far that belonged to no frame."""
+    damaged: tuple[Pattern, ...]
+    """The patterns whose frame came whole with a wrong checksum; one frame may fit several."""
+
+    def encode(self, unit: int, pdu: bytes) -> bytes:
+        """The frame of a request that leaves now."""
+        ...
+
+    def receive(self, data: bytes) -> None:
+        """Takes bytes off the wire."""
+        ...
+
+    def next_frame(self, patterns: tuple[Pattern, ...]) -> Decoded | Rejected | None:
+        """The next message; None until more bytes come.
+
+        :param patterns: what is waited for; the same tuple as long as that is the same.
+        :raises FrameError: if the stream means nothing any more, with a sentence that says why.
+        """
+        ...
+
+    def end_of_burst(self, patterns: tuple[Pattern, ...]) -> Decoded | None:
+        """The next message that silence ends: the bus has been silent for T3.5."""
+        ...
+
+    def begun(self, pattern: Pattern) -> bool:
+        """Whether the head of such a frame was received, and not yet all of it, or with a wrong checksum."""
+        ...
+
+    def __len__(self) -> int:
+        """Bytes that may still become a frame."""
+        ...
+
+    def clear(self) -> object:
+        """A request leaves: nothing received so far can belong to its reply."""
+        ...
+
+    def reset(self) -> None:
+        """The connection is a new one."""
+        ...
