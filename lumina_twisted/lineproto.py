@@ -24,6 +24,7 @@ from lumina_twisted.framing.rtu import OVERHEAD, check_request_frame
 from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.modbus.settings import Parity
 from lumina_twisted.priority import MAX_AGE, PRIORITIES, Priority
+from lumina_twisted.text import quoted
 
 __all__ = [
     "MAX_BAUDRATE", "MAX_ERROR_LINE", "MAX_LINE", "MAX_TIMEOUT", "MIN_TIMEOUT", "PING", "Answer", "Command", "Dialect",
@@ -222,9 +223,7 @@ def _hex(data: bytes) -> str:
 
 
 def _quoted(field: bytes) -> str:
-    """A field for a sentence, cut: the beginning is enough to find it."""
-    text = field.strip().decode("ascii", "replace")
-    return repr(text if len(text) <= 24 else f"{text[:21]}...")
+    return quoted(field.strip().decode("ascii", "replace"), 24)
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------

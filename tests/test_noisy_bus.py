@@ -28,7 +28,7 @@ rate = {rate}
 [buses.boiler.units.5.holding_registers]
 0 = 216
 """
-SOON = "import lumina_twisted.ports.noise as noise; noise.FIRST_LOOK = noise.LOOK_EVERY = 0.5"
+SOON = "import lumina_twisted.ports.port_log as noise; noise.FIRST_LOOK = noise.LOOK_EVERY = 0.5"
 
 
 class ANoisyBus(SynchronousTestCase):

@@ -24,9 +24,9 @@ from lumina_twisted.frontends.rtu import Program, RtuOptions
 from lumina_twisted.log.folding import Folding
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports.port_log import WriteLog
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.write_log import WriteLog
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.testing import MemoryListener, MemoryPorts
 from tests.devices.test_plant import a_point

@@ -50,6 +50,7 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.modbus import pdu
 from lumina_twisted.statistics.counters import HEARD, Fault, damage_in
+from lumina_twisted.text import counted
 
 EXAMPLES: Final = """\
   lumina scan demo1                                units 1 to 247, with the port's own settings
@@ -380,4 +381,4 @@ def _conclusion(scan: Scan, where: str) -> str:
 
 
 def _told(found: dict[int, Heard]) -> str:
-    return f"{len(found)} unit{'' if len(found) == 1 else 's'} found"
+    return f"{counted(len(found), 'unit')} found"

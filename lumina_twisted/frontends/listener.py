@@ -50,7 +50,7 @@ from lumina_twisted.access.caller import Caller
 from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.holding import STALLED_AFTER, Holding
 from lumina_twisted.frontends.pacing import Pacer
-from lumina_twisted.ports.peer import host_of, peer_of
+from lumina_twisted.ports.address import host_of, peer_of
 from lumina_twisted.schema import Between, setting
 
 LINGER: Final = 2.0

@@ -19,7 +19,7 @@ from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.rtu import RtuOptions, has_unread
 from lumina_twisted.frontends.rtu_service import RtuService, TerminalFrontEnd
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.ports.endpoint import SerialEndpoint
+from lumina_twisted.ports.serial import SerialEndpoint
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.reconnecting import Reconnecting, wait_before_attempt
 from lumina_twisted.schema import setting

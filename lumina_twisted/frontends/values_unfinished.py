@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall
 
+from lumina_twisted.text import quoted
+
 PATIENCE: Final = 3.0
 """Seconds that a client's first line may take. Who has sent one knows of lines, and is told nothing."""
 
@@ -29,8 +31,7 @@ def fault(text: bytes) -> str:
 
 
 def _shown(text: bytes) -> str:
-    shown = text.decode("utf-8", "replace").strip()
-    return repr(shown if len(shown) <= 40 else f"{shown[:37]}...")
+    return quoted(text.decode("utf-8", "replace").strip())
 
 
 class FirstLine:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from attrs import frozen
+from twisted.internet.address import IPv4Address, IPv6Address
 
 from lumina_twisted.framing.mbap import MODBUS_TCP_PORT
 from lumina_twisted.text import close_to
@@ -169,3 +170,17 @@ def same_place(path: str) -> str:
     """
     address = socket_address(path)
     return os.path.realpath(path) if address is None else address.place
+
+
+def host_of(transport: Any) -> str:
+    """The address of its peer, without a port number."""
+    address = transport.getPeer()
+    return str(address.host) if isinstance(address, IPv4Address | IPv6Address) else str(address)
+
+
+def peer_of(transport: Any) -> str:
+    """``192.168.1.5:4001``, or whatever else tells who it is."""
+    address = transport.getPeer()
+    if isinstance(address, IPv6Address):
+        return f"[{address.host}]:{address.port}"
+    return f"{address.host}:{address.port}" if isinstance(address, IPv4Address) else str(address)

@@ -1,5 +1,8 @@
-"""A serial device as a Twisted transport for a bus, floor 2: opened exclusively, its settings changed between frames
-on the one descriptor, frames written straight to it."""
+"""A serial device for a bus, floor 2: the endpoint that opens it, and the transport.
+
+The device is opened exclusively. Its settings change between frames on the one descriptor, and frames are written
+straight to it.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,30 @@ import os
 import select
 import sys
 import termios
+from collections.abc import Callable
 from typing import Any
 
 import serial
+from attrs import frozen
 from serial.rs485 import RS485Settings
-from twisted.internet import error
-from twisted.internet.interfaces import IProtocol
+from twisted.internet import defer, error
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamClientEndpointStringParserWithReactor,
+)
 from twisted.internet.serialport import SerialPort
+from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from lumina_twisted.errors import PortError
 from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.ports.diagnosis import why_not_open
 from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.schema import structure_text
 
 _READ_SIZE = 4096
 _PTY_MAJORS = range(136, 144)
@@ -184,3 +199,57 @@ def is_pty(path: str) -> bool:
 def _told(refused: Exception) -> str:
     """What termios says as a pair of a number and a text."""
     return str(refused.args[-1]) if isinstance(refused, termios.error) else str(refused)
+
+
+@implementer(IAddress)
+@frozen
+class SerialAddress:
+    """Where a serial protocol is connected to."""
+
+    path: str
+
+
+@implementer(IStreamClientEndpoint)
+class SerialEndpoint:
+    """Opens a serial device.
+
+    :param settings: what to open and how.
+    :param twin: names the port of ours, if there is one, that has the same device under another path.
+    """
+
+    def __init__(self, reactor: Any, settings: PortSettings, twin: Callable[[], str] = lambda: "") -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._twin = twin
+
+    def connect(self, factory: IProtocolFactory) -> defer.Deferred[IProtocol]:
+        """Opens the device now.
+
+        :return: a Deferred that has fired: with the protocol, connected to a transport that has ``send_frame``; or
+            it failed with :class:`~lumina_twisted.errors.PortError`, whose sentence names the cause and the remedy.
+        """
+        protocol = factory.buildProtocol(SerialAddress(self._settings.path))
+        if protocol is None:
+            return defer.fail(PortError(f"nothing wants to talk to {self._settings.path}"))
+        try:
+            BusTransport(protocol, self._settings, self._reactor)
+        except (OSError, ValueError, termios.error) as cause:
+            return defer.fail(PortError(why_not_open(self._settings.path, cause, self._twin)))
+        return defer.succeed(protocol)
+
+
+@implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+class SerialEndpointParser:
+    """Makes ``serial:`` a prefix of Twisted's client endpoint strings; every setting of a port can stand there."""
+
+    prefix = "serial"
+
+    def parseStreamClient(  # type: ignore[override]
+        self, reactor: Any, *args: str, **settings: str
+    ) -> SerialEndpoint:
+        """The endpoint for ``serial:PATH[:key=value]…``.
+
+        :raises ConfigError: if a setting is unknown or wrong.
+        """
+        path = {"path": args[0]} if args else {}
+        return SerialEndpoint(reactor, structure_text({**path, **settings}, PortSettings, "serial"))

@@ -24,14 +24,12 @@ from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
 from lumina_twisted.framing.rtu import check_adu, encode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
-from lumina_twisted.ports.endpoint import SerialEndpoint
 from lumina_twisted.ports.interfaces import HealthObserver, PortDescription, SampleObserver
-from lumina_twisted.ports.noise import NoiseTimer
+from lumina_twisted.ports.port_log import NoiseTimer, PortLog, WriteLog
 from lumina_twisted.ports.protocol import RTUProtocol
+from lumina_twisted.ports.serial import SerialEndpoint
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import Link, SocketEndpoint, framing_of
-from lumina_twisted.ports.telling import PortTeller
-from lumina_twisted.ports.write_log import WriteLog
 from lumina_twisted.priority import lane_of
 from lumina_twisted.reconnecting import Connections, Reconnecting
 from lumina_twisted.statistics.monitor import PerformanceMonitor
@@ -68,7 +66,7 @@ class PortService(Service):
         self._now = now
         self._admit = admit
         self._reactor = reactor
-        self._tell = PortTeller(name)
+        self._tell = PortLog(name)
         self._writes = WriteLog(name)
         self._framing = framing_of(self._address, settings.zero_ids)
         self._bus = Bus(

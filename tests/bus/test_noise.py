@@ -9,7 +9,7 @@ from lumina_twisted.bus.events import Failure
 from lumina_twisted.bus.noise import FIRST_LOOK, LOOK_EVERY
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import Overloaded
-from lumina_twisted.ports.noise import NoiseTimer
+from lumina_twisted.ports.port_log import NoiseTimer
 from lumina_twisted.statistics.counters import Fault
 from tests.bus.test_faults import damaged
 from tests.bus.world import World, read, reply_to

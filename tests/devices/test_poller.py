@@ -21,8 +21,7 @@ from lumina_twisted.errors import Expired, NotAllowed, ResponseTimeout
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.modbus.values.codec import ValueCodec
-from lumina_twisted.simulator.device import SimulatedDevice
-from lumina_twisted.simulator.tables import Range, Table
+from lumina_twisted.simulator.device import Range, SimulatedDevice, Table
 from tests.devices.timed_port import TimedPort
 
 CLIENT = Caller("client")

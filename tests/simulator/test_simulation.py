@@ -24,7 +24,7 @@ from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.schema import UnitId
-from lumina_twisted.simulator.document import simulation_settings
+from lumina_twisted.simulator.settings import simulation_settings
 from lumina_twisted.simulator.simulation import Simulation
 from lumina_twisted.simulator.wire_log import OnWire
 from tests.test_simulator import Gateway

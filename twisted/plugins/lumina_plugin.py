@@ -10,7 +10,7 @@ from lumina_twisted.frontends.rtu_pty import RtuPtyFrontEnd
 from lumina_twisted.frontends.rtu_serial import RtuSerialFrontEnd
 from lumina_twisted.frontends.rtu_tcp import RtuTcpFrontEnd
 from lumina_twisted.frontends.values import ValuesFrontEnd
-from lumina_twisted.ports.endpoint import SerialEndpointParser
+from lumina_twisted.ports.serial import SerialEndpointParser
 from lumina_twisted.ports.socket import SocketEndpointParser
 
 lumina = ServiceMaker(
