@@ -21,7 +21,7 @@ from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.awaiting import in_asyncio_task, in_callers_world, reactor_here, running_loop
 from lumina_twisted.client.methods import GivesAwaitables, UnitMethods
 from lumina_twisted.errors import ConfigError, LuminaError, PortClosed, RequestError
-from lumina_twisted.framing.rtu import OVERHEAD, decode_adu
+from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
 from lumina_twisted.modbus.calls import Call
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.address import parted, same_place
@@ -95,19 +95,23 @@ class Connection:
             ``max_age``, as :meth:`lumina_twisted.ports.interfaces.Port.request` has them.
         :return: an awaitable that gives the reply's whole RTU frame, or fails as that does.
         """
-        return in_callers_world(self.ask(unit, pdu, **how))
+        return in_callers_world(self.ask(unit, pdu, lambda reply: encode_adu(unit, reply) if reply else b"", **how))
 
     def ask(
-        self, unit: int, pdu: bytes, *, timeout: float = DEFAULT_TIMEOUT, retries: int | None = None,
-        response_length: int = 0, priority: Priority | None = None, max_age: float | None = None,
+        self, unit: int, pdu: bytes, shown: Callable[[bytes], bytes] = bytes, *,
+        timeout: float = DEFAULT_TIMEOUT, retries: int | None = None, response_length: int = 0,
+        priority: Priority | None = None, max_age: float | None = None,
     ) -> Deferred[bytes]:
-        """As :meth:`request`; always a Deferred."""
+        """As :meth:`request`; always a Deferred, which fires with the reply's PDU, or nothing after a broadcast.
+
+        :param shown: what is given instead of the PDU.
+        """
         if self._is_closed:
             return fail(PortClosed(f"the connection to {self.name} was given back; get another one from the pool"))
         self._pending += 1
         terms = Terms(timeout, self.serial, retries, max(0, response_length - OVERHEAD), priority, max_age)
         asked = self._port.request(self.caller, unit, pdu, terms)
-        return asked.addBoth(self._ended)
+        return asked.addCallback(shown).addBoth(self._ended)
 
     def close(self) -> Any:
         """Gives the connection back when its open requests have ended; new requests fail.
@@ -161,8 +165,8 @@ class PooledUnit(UnitMethods, GivesAwaitables):
         return in_callers_world(self._ask(call))
 
     def _ask(self, call: Call[T]) -> Deferred[T]:
-        def result(frame: bytes) -> Any:
-            got = call.result(decode_adu(frame)[1] if frame else b"")
+        def result(reply: bytes) -> Any:
+            got = call.result(reply)
             return self._ask(got) if isinstance(got, Call) else got
 
         return self.connection.ask(self.unit, call.request.encode(), **self.how).addCallback(result)
