@@ -74,6 +74,16 @@ class Command(NamedTuple):
     priority: Priority | None = None
     max_age: float | None = None
 
+    @property
+    def unit(self) -> int:
+        """Whom the frame is for."""
+        return self.frame[0]
+
+    @property
+    def pdu(self) -> bytes:
+        """What the frame carries: its function code and data."""
+        return self.frame[1:-2]
+
 
 def format_command(command: Command, device_type: str) -> bytes:
     """The line that says ``command``, its newline included.

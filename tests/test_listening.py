@@ -163,7 +163,7 @@ class InMemory(SynchronousTestCase):
     def test_replies(self) -> None:
         for pdu, is_reading in ((READ, True), (WRITE, False)):
             reply = self.successResultOf(self.ask(pdu))
-            self.assertEqual(self.told.pop(), sample_of(encode_adu(1, pdu), reply, 7.0, is_reading))
+            self.assertEqual(self.told.pop(), Sample(1, pdu, reply, 7.0, is_reading))
 
     def test_before_its_caller(self) -> None:
         ended = self.ask(READ, 2)

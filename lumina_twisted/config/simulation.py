@@ -1,4 +1,4 @@
-"""A simulation from a TOML file, floor 5: the simulator's own tables, and profiles that its units can have."""
+"""A simulation from a TOML file, floor 5: the simulator's own tables, and units that have the points of a profile."""
 
 from __future__ import annotations
 

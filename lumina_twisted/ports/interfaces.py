@@ -77,7 +77,7 @@ class Port(Protocol):
 
         :param caller: whose request it is; turns are taken between callers.
         :param pdu: function code and data.
-        :return: a Deferred that fires once: with the reply's whole RTU frame (empty for a broadcast that was sent),
+        :return: a Deferred that fires once: with the reply's PDU (empty for a broadcast that was sent),
             or it fails with :class:`~lumina_twisted.errors.ModbusException` (the device said no),
             :class:`~lumina_twisted.errors.NotSent` (or a subclass: it never reached the wire),
             :class:`~lumina_twisted.errors.ResponseTimeout` or :class:`~lumina_twisted.errors.PortLost` (a read that

@@ -21,7 +21,7 @@ from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
 from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
-from lumina_twisted.framing.rtu import check_adu, encode_adu
+from lumina_twisted.framing.rtu import check_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.interfaces import HealthObserver, PortDescription, SampleObserver
@@ -183,8 +183,7 @@ class PortService(Service):
         self.last_request = self._now()
         if not self._supervisor.running and self.running and (refused := self._open_for_request()):
             return fail(PortClosed(refused, unit=unit, function_code=pdu[0]))
-        asked = self._protocol.request(caller, unit, pdu, serial, terms)
-        return asked.addCallback(lambda reply: encode_adu(unit, reply) if reply else b"")
+        return self._protocol.request(caller, unit, pdu, serial, terms)
 
     def is_full_for(self, caller: Caller, timeout: float) -> bool:
         """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""

@@ -21,7 +21,7 @@ from lumina_twisted.framing.crc import append_crc
 from lumina_twisted.framing.mbap import Adu, MbapDecoder, encode_adu
 from lumina_twisted.framing.rtu import encode_adu as rtu
 from lumina_twisted.frontends import pacing
-from lumina_twisted.frontends.holding import LOOK_EVERY
+from lumina_twisted.frontends.pacing import LOOK_EVERY
 from lumina_twisted.testing import MemoryPort, MemoryPorts, memory_context
 from tests.bus.world import World, caller_of, read
 from tests.gateway_case import GatewayCase
@@ -270,7 +270,7 @@ class RealSockets(TestCase):
     def answer(self) -> None:
         """Ten answers a turn."""
         for _ in range(min(10, len(self.waiting))):
-            self.waiting.pop(0).callback(rtu(1, REPLY))
+            self.waiting.pop(0).callback(REPLY)
         if self.waiting:
             reactor.callLater(0, self.answer)
 

@@ -20,10 +20,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lumina_twisted.errors import PortError
-from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.endpoints import Place
-from lumina_twisted.frontends.rtu import RtuOptions, has_unread
-from lumina_twisted.frontends.rtu_service import RtuService, TerminalFrontEnd
+from lumina_twisted.frontends.plugin import Context
+from lumina_twisted.frontends.rtu.program import RtuOptions, RtuService, TerminalFrontEnd, has_unread
 from lumina_twisted.ports.terminal import Terminal
 from lumina_twisted.schema import setting
 
@@ -135,12 +134,12 @@ class RtuPtyService(RtuService):
     # -- what its program needs
 
     def send(self, frame: bytes) -> None:
-        """See :class:`lumina_twisted.frontends.rtu_service.RtuService`."""
+        """See :class:`lumina_twisted.frontends.rtu.program.RtuService`."""
         self.terminal.stop_echo()
         self.terminal.write(frame)
 
     def begins_anew(self) -> bool:
-        """See :class:`lumina_twisted.frontends.rtu_service.RtuService`."""
+        """See :class:`lumina_twisted.frontends.rtu.program.RtuService`."""
         return has_unread(self.terminal.fileno())
 
     def _read_out(self, patience: float) -> Deferred[None]:
@@ -158,7 +157,7 @@ class RtuPtyService(RtuService):
             self._check.cancel()
         if self.terminal.is_plugged:
             self.clock.removeReader(self)
-            self.program.close()
+            self.close_program()
             self.terminal.unplug()
 
 

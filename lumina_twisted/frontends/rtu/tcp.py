@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.gateway import Gateway
 from lumina_twisted.frontends.listener import FINISHING, TALKING, Connection, Listener, ListenerOptions
-from lumina_twisted.frontends.plugin import StreamFrontEnd
-from lumina_twisted.frontends.rtu import Program, RtuOptions, has_unread
+from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
+from lumina_twisted.frontends.rtu.program import Program, RtuOptions, has_unread
 
 
 @frozen(kw_only=True, slots=False)
@@ -31,7 +30,7 @@ class RtuTcpProtocol(Connection):
         listener = self.listener
         self.program = Program(
             self.caller, listener.gateway, listener.options, listener.clock, listener.log, send=self.write,
-            begins_anew=self._begins_anew, pending=self.pending, ended=self._ended, turn_away=self.turn_away,
+            begins_anew=self._begins_anew, pending=self.pending, turn_away=self.turn_away,
         )
         super().connectionMade()
 
@@ -66,10 +65,6 @@ class RtuTcpProtocol(Connection):
     def _begins_anew(self) -> bool:
         descriptor = getattr(self.transport, "fileno", lambda: -1)()
         return self.state is not FINISHING and descriptor >= 0 and has_unread(descriptor)
-
-    def _ended(self) -> None:
-        if self.state is not TALKING:
-            self.close_if_done()
 
 
 class RtuTcpListener(Listener):

@@ -1,4 +1,4 @@
-"""One client of the line front-end, floor 4: text lines over a stream, one answer line to each.
+"""The line front-end, floor 4: text lines over a stream, one answer line to each.
 
 How its connection lives and ends: :mod:`lumina_twisted.frontends.listener`.
 
@@ -10,24 +10,28 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Annotated, Any, Final
 
 import attrs
+from attrs import frozen
 from twisted.internet.defer import Deferred, fail
 from twisted.protocols.basic import LineOnlyReceiver
-from twisted.python.failure import Failure
 
 from lumina_twisted.access.caller import Terms
 from lumina_twisted.errors import LineError, LuminaError, RequestError
-from lumina_twisted.framing.rtu import OVERHEAD
-from lumina_twisted.frontends.line_figures import rows_told
-from lumina_twisted.frontends.line_words import HELP, commented, ports_told, stats_told
-from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection
+from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
+from lumina_twisted.frontends.line.answers import HELP, commented, ports_told, rows_told, stats_told
+from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions, TurnOptions
+from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
 from lumina_twisted.frontends.strangers import in_lines
 from lumina_twisted.lineproto import (
     MAX_LINE,
+    MAX_TIMEOUT,
+    MIN_TIMEOUT,
     PING,
     Command,
+    Dialect,
+    HexStyle,
     command_id_of,
     format_error,
     format_reply,
@@ -35,13 +39,11 @@ from lumina_twisted.lineproto import (
     reason_of,
 )
 from lumina_twisted.modbus.settings import SerialSettings
-
-if TYPE_CHECKING:
-    from lumina_twisted.frontends.line import LineFactory
+from lumina_twisted.ports.interfaces import Port
+from lumina_twisted.schema import Between, setting
 
 SHARE: Final = 0.9
 """Of what a caller waits, what its request may take, so that the answer finds it still waiting."""
-_NO_KEYWORDS: Final[dict[str, Any]] = {}
 _STOPPING: Final = "stopping the service is stopping"
 
 
@@ -143,28 +145,25 @@ class LineProtocol(Connection, LineOnlyReceiver):
         if self.state is DRAINING:
             self._write_error(command.command_id, _STOPPING)
             return
-        deferred = self._ask(command)
-        self.pending.add(deferred)
-        arguments = (command.command_id, deferred)
-        deferred.addCallbacks(self._replied, self._failed, arguments, _NO_KEYWORDS, arguments)
+        self.pending.ask(self._ask(command), self._write_reply, self._write_failure, command)
 
     def _ask(self, command: Command) -> Deferred[bytes]:
         """Whatever goes wrong on the way, the line gets its answer."""
         try:
             port = self.listener.find(command.port)
-            serial = port.serial_for(command.frame[0])
+            serial = port.serial_for(command.unit)
             own_speed = command.baudrate in (0, serial.baudrate)
             if own_speed and not (command.parity or command.bytesize or command.stopbits):
                 other = None
             else:
                 other = _other_settings(serial, command.baudrate, command.parity, command.bytesize, command.stopbits)
-            frame, max_age = command.frame, command.max_age
+            max_age = command.max_age
             options = self.listener.options
             terms = Terms(
                 self._timeout_of(command), other, command.retries, max(0, command.response_length - OVERHEAD),
                 command.priority or options.priority, options.max_age if max_age is None else max_age,
             )
-            return port.request(self.caller, frame[0], frame[1:-2], terms)
+            return port.request(self.caller, command.unit, command.pdu, terms)
         except Exception:
             return fail()
 
@@ -199,25 +198,17 @@ class LineProtocol(Connection, LineOnlyReceiver):
 
     # -- answers out
 
-    def _replied(self, frame: bytes, command_id: bytes, deferred: Deferred[bytes]) -> None:
-        if deferred not in self.pending:
-            return  # the client left
-        self.pending.remove(deferred)
+    def _write_reply(self, reply: bytes, command: Command) -> None:
         listener = self.listener
-        self.write(format_reply(command_id, frame, listener.stamp(), self._dialect, listener.options.hex))
-        self.answered()
+        frame = encode_adu(command.unit, reply) if reply else b""
+        self.write(format_reply(command.command_id, frame, listener.stamp(), self._dialect, listener.options.hex))
 
-    def _failed(self, failure: Failure, command_id: bytes, deferred: Deferred[bytes]) -> None:
-        if deferred not in self.pending:
-            return  # the client left, this may be our own cancelling
-        self.pending.remove(deferred)
-        error = failure.value
+    def _write_failure(self, error: BaseException, command: Command) -> None:
+        command_id = command.command_id
         if isinstance(error, LuminaError):
             self._write_error(command_id, reason_of(error))
         else:
-            self.log.failure("command {command} failed within Lumina", failure, command=command_id)
             self._write_error(command_id, f"error {type(error).__name__} within Lumina, its log says more")
-        self.answered()
 
     def _write_error(self, command_id: bytes, reason: str) -> None:
         self.listener.errors += 1
@@ -245,3 +236,61 @@ def _other_settings(
         bytesize=bytesize or serial.bytesize, stopbits=stopbits or serial.stopbits,
     )
     return None if other == serial else other
+
+
+
+@frozen(kw_only=True, slots=False)
+class LineOptions(TurnOptions, ListenerOptions):
+    """How a listener of the text protocol speaks, and how much its clients may hold."""
+
+    port: str = setting("", "name or path of the port meant by an empty port field; not given: the first one")
+    dialect: Dialect = setting(
+        "v2", "v2 for clients since 2025-01; v1 for older ones, which read neither timestamps nor reasons"
+    )
+    hex: HexStyle = setting(
+        "compact", "how v2 writes bytes: compact, or spaced with a blank between them; the original client loses"
+        " spaced replies of more than 30 registers, compact ones of more than 46",
+    )
+    timeout: Annotated[float, Between(MIN_TIMEOUT, MAX_TIMEOUT)] = setting(
+        5.0, "how long the caller of a line without a timeout waits; answers leave at 0.9 of it", unit="s"
+    )
+
+
+
+
+class LineFactory(Listener):
+    """A line listener and its clients."""
+
+    protocol = LineProtocol
+    options: LineOptions
+
+    def __init__(self, options: LineOptions, context: Context) -> None:
+        super().__init__(options, context)
+        self.lines = 0
+
+    def find(self, text: str) -> Port:
+        """The port that a command means.
+
+        :raises RequestError: with a sentence that says which there are.
+        """
+        if text or (text := self.options.port):
+            return self.buses.find(text)
+        for port in self.buses:
+            return port
+        raise RequestError("no port is configured")
+
+    def counts(self) -> dict[str, int]:
+        """What ``stats`` tells about this listener."""
+        return {**super().counts(), "lines": self.lines, "errors": self.errors}
+
+
+class LineFrontEnd(StreamFrontEnd):
+    """The text protocol of the original Lumina Modbus Server."""
+
+    name = "line"
+    summary = "text lines, one command each; the original Lumina's clients speak it"
+    options = LineOptions
+
+    def build(self, options: LineOptions, context: Context) -> LineFactory:
+        """See :class:`lumina_twisted.frontends.plugin.StreamFrontEnd`."""
+        return LineFactory(options, context)

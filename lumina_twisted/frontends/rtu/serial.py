@@ -15,9 +15,8 @@ from twisted.python.failure import Failure
 
 from lumina_twisted.errors import PortError
 from lumina_twisted.framing.timing import t3_5, wire_time
-from lumina_twisted.frontends.context import Context
-from lumina_twisted.frontends.rtu import RtuOptions, has_unread
-from lumina_twisted.frontends.rtu_service import RtuService, TerminalFrontEnd
+from lumina_twisted.frontends.plugin import Context
+from lumina_twisted.frontends.rtu.program import RtuOptions, RtuService, TerminalFrontEnd, has_unread
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.serial import SerialEndpoint
 from lumina_twisted.ports.settings import PortSettings
@@ -94,7 +93,7 @@ class RtuSerialService(RtuService):
     def lost(self, why: str) -> None:
         """The device is gone."""
         self._transport = None
-        self.program.close()
+        self.close_program()
         self._tell(f"it was lost ({why}) and is opened again as soon as it is back")
 
     # -- what its program needs
@@ -118,7 +117,7 @@ class RtuSerialService(RtuService):
             self.log.warn("{path}: a reply could not be sent: {why}", path=self.path, why=str(refused), fold="send")
 
     def begins_anew(self) -> bool:
-        """See :class:`lumina_twisted.frontends.rtu_service.RtuService`."""
+        """See :class:`lumina_twisted.frontends.rtu.program.RtuService`."""
         return self._transport is not None and has_unread(self._transport.fileno())
 
     def _tell(self, state: str) -> None:

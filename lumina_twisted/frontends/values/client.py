@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from attrs import define
 from twisted.internet.defer import Deferred
@@ -24,21 +24,17 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from lumina_twisted.awaiting import Semaphore
 from lumina_twisted.errors import LineError, LuminaError, Overloaded, Stopping
-from lumina_twisted.frontends.listener import DRAINING, FINISHING, GONE, TALKING, Connection
-from lumina_twisted.frontends.stall import Stall
-from lumina_twisted.frontends.strangers import in_lines
-from lumina_twisted.frontends.values_changes import ChangeLine
-from lumina_twisted.frontends.values_unfinished import FirstLine, fault, hint
-from lumina_twisted.frontends.values_watched import Watched
-from lumina_twisted.frontends.values_words import check_patterns, one_or_many
+from lumina_twisted.frontends.listener import DRAINING, FINISHING, GONE, TALKING, Connection, Listener
+from lumina_twisted.frontends.pacing import Stall
+from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
+from lumina_twisted.frontends.strangers import FirstLine, fault, hint, in_lines
+from lumina_twisted.frontends.values.commands import ValuesOptions, Words, check_patterns, one_or_many
+from lumina_twisted.frontends.values.watching import ChangeLine, Watched, Watchers
 from lumina_twisted.valueproto import answer as answers
 from lumina_twisted.valueproto import command as commands
 from lumina_twisted.valueproto.answer import Answer, NamedReading, json_body, refused, tag_json
 from lumina_twisted.valueproto.command import MAX_LINE, Command, Format, parse_command, tag_of
 from lumina_twisted.valueproto.text_lines import tag_text, text_body
-
-if TYPE_CHECKING:
-    from lumina_twisted.frontends.values import ValuesListener
 
 MAX_ANSWER: Final = 1_048_576
 """Bytes of the longest answer; a client may bound its lines at this. Four thousand values have room."""
@@ -273,17 +269,17 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         turn = _Turn()
         if not tag:
             self._turns.append(turn)
-        self.pending.add(asked)
-        asked.addCallback(self._ended, tag, turn, asked)
+        self.pending.ask(asked, self._ready, self._ready, tag, turn)
 
-    def _ended(self, answer: Answer, tag: str, turn: _Turn, asked: Deferred[Answer]) -> None:
-        if asked not in self.pending:
-            return  # the client left, this may be our own cancelling
-        self.pending.remove(asked)
+    def _ready(self, answer: Answer, tag: str, turn: _Turn) -> None:
+        """A device has answered; the errors of commands are answers too."""
         if tag:
             self.write(self._made(lambda: answer, tag))
         else:
             turn.make = lambda: answer
+
+    def answered(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
         self._advance()
 
     def _answer(self) -> None:
@@ -352,7 +348,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
     # -- changes out
 
     def changed(self, name: str, change: ChangeLine) -> None:
-        """See :class:`lumina_twisted.frontends.values_changes.Watcher`."""
+        """See :class:`lumina_twisted.frontends.values.watching.Watcher`."""
         if self.is_full or self._watched.has_untold:
             self._watched.keep(name, change)
         else:
@@ -370,3 +366,42 @@ _AT_ONCE: Final[dict[type[Command], Callable[[ValuesProtocol, Any], Answer | byt
     commands.Unwatch: ValuesProtocol._unwatch,
 }
 """What is not asked of the values alone."""
+
+
+
+
+class ValuesListener(Listener):
+    """A listener and its clients."""
+
+    protocol = ValuesProtocol
+    options: ValuesOptions
+
+    def __init__(self, options: ValuesOptions, context: Context) -> None:
+        super().__init__(options, context)
+        self.stalled_after = options.stalled_after
+        self.words = Words(context.values, options, context.now, self._stats, context.log)
+        self.watchers = Watchers(self.words)
+        self.lines = 0
+
+    def counts(self) -> dict[str, int]:
+        """What ``stats`` tells about this listener."""
+        return {
+            **super().counts(), "lines": self.lines, "errors": self.errors, "watched": len(self.watchers),
+            "changes": self.watchers.changes,
+        }
+
+    def _stats(self) -> dict[str, Any]:
+        return {"listener": self.counts(), **self.others()}
+
+
+class ValuesFrontEnd(StreamFrontEnd):
+    """Named values."""
+
+    name = "values"
+    summary = "values of devices by name: read, write and watch them in lines of text or JSON"
+    endpoint = "tcp:5000:interface=127.0.0.1"
+    options = ValuesOptions
+
+    def build(self, options: Any, context: Context) -> ValuesListener:
+        """See :class:`lumina_twisted.frontends.plugin.StreamFrontEnd`."""
+        return ValuesListener(options, context)

@@ -7,19 +7,22 @@ sent the reply to its latest request, in that request's time, and never behind i
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from lumina_twisted.access.caller import Caller
 from lumina_twisted.errors import ModbusException
 from lumina_twisted.framing.rtu import Decoder, encode_adu
+from lumina_twisted.frontends.endpoints import Place
 from lumina_twisted.frontends.gateway import (
     BUSY,
     NO_PATH,
@@ -28,8 +31,9 @@ from lumina_twisted.frontends.gateway import (
     GatewayOptions,
     exception_code,
     exception_pdu,
-    is_ours,
 )
+from lumina_twisted.frontends.listener import OpenRequests
+from lumina_twisted.frontends.plugin import Context, IFrontEnd
 from lumina_twisted.frontends.strangers import LOOKED_AT, in_rtu
 from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.schema import Between, setting
@@ -62,15 +66,14 @@ class Program:
     :param caller: who it is.
     :param send: sends a frame to it.
     :param begins_anew: whether bytes of it wait that have not been read yet.
-    :param pending: holds the request that is being carried out, if one is.
-    :param ended: called after each that has ended.
+    :param pending: holds its request that is being carried out, if one is.
     :param turn_away: told what it speaks, if that is not RTU; where it is not given, that is logged.
     """
 
     def __init__(
         self, caller: Caller, gateway: Gateway, options: RtuOptions, clock: IReactorTime, log: Logger, *,
-        send: Callable[[bytes], None], begins_anew: Callable[[], bool], pending: set[Deferred[Any]],
-        ended: Callable[[], None] = lambda: None, turn_away: Callable[[str], None] | None = None,
+        send: Callable[[bytes], None], begins_anew: Callable[[], bool], pending: OpenRequests,
+        turn_away: Callable[[str], None] | None = None,
     ) -> None:
         self._caller = caller
         self.requests = 0
@@ -83,7 +86,6 @@ class Program:
         self._send = send
         self._begins_anew = begins_anew
         self._pending = pending
-        self._ended = ended
         self._decoder = Decoder(request_length)
         self._turn_away = turn_away
         self._first = b""  # what came until the first request
@@ -116,7 +118,6 @@ class Program:
         self._stop_waiting()
         self._decoder.clear()
         self.withdraw()
-        self._ended()
 
     def withdraw(self) -> None:
         """The reply to its latest request is not wanted any more."""
@@ -159,28 +160,16 @@ class Program:
         self.requests += 1
         self._first = b""
         self.withdraw()
-        deferred = self._gateway.request(self._caller, unit, pdu)
-        self._pending.add(deferred)
-        deferred.addCallbacks(self._replied, self._failed, (unit, deferred), {}, (unit, pdu, deferred))
+        self._pending.ask(self._gateway.request(self._caller, unit, pdu), self._on_reply, self._on_error, unit, pdu)
 
-    def _replied(self, frame: bytes, unit: int, deferred: Deferred[bytes]) -> None:
-        if deferred in self._pending:
-            self._pending.discard(deferred)
-            if frame:
-                self._answer(frame if frame[0] == unit else encode_adu(unit, frame[1:-2]))
-            self._ended()
+    def _on_reply(self, reply: bytes, unit: int, pdu: bytes) -> None:
+        if reply:
+            self._answer(encode_adu(unit, reply))
 
-    def _failed(self, failure: Failure, unit: int, pdu: bytes, deferred: Deferred[bytes]) -> None:
-        if deferred not in self._pending:
-            return  # withdrawn
-        self._pending.discard(deferred)
+    def _on_error(self, error: BaseException, unit: int, pdu: bytes) -> None:
         self.errors += 1
-        error = failure.value
-        if not is_ours(error):
-            self._log.failure("a request failed within Lumina: {pdu}", failure, pdu=pdu)
         if self._exceptions or exception_code(error) not in _OURS or _of_device(error):
             self._answer(encode_adu(unit, exception_pdu(pdu[0], error)))
-        self._ended()
 
     def _answer(self, frame: bytes) -> None:
         """A program that has begun its next request would take this reply for the reply to that."""
@@ -200,3 +189,81 @@ def has_unread(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
+
+
+
+class RtuService(Service):
+    """One program behind a terminal. To derive from: how it is sent a frame, and whether bytes of it wait."""
+
+    def __init__(self, options: Any, context: Context) -> None:
+        self.path: str = options.endpoint
+        self.log = context.log
+        self.clock = context.reactor
+        self.is_stopping = False
+        self._pending = OpenRequests(self.log, self._ended)
+        self._waiting_for_end: list[Deferred[None]] = []
+        self.program = Program(
+            Caller(f"the program at {self.path}", listener=context.name),
+            Gateway(options, options.timeout, context.buses), options, self.clock, self.log, send=self.send,
+            begins_anew=self.begins_anew, pending=self._pending,
+        )
+
+    def send(self, frame: bytes) -> None:
+        """A frame for the program."""
+        raise NotImplementedError
+
+    def begins_anew(self) -> bool:
+        """Whether bytes of the program's wait that have not been read yet."""
+        raise NotImplementedError
+
+    def counts(self) -> dict[str, int]:
+        """What ``stats`` tells about it."""
+        program = self.program
+        return {"requests": program.requests, "errors": program.errors, "withheld": program.withheld}
+
+    def last_answered(self) -> Deferred[None]:
+        """Takes no request any more; fires with None when the last one has ended."""
+        self.is_stopping = True
+        if not self._pending:
+            return succeed(None)
+        ended: Deferred[None] = Deferred()
+        self._waiting_for_end.append(ended)
+        return ended
+
+    def close_program(self) -> None:
+        """Takes back what the program asked for."""
+        self.program.close()
+        self._ended()
+
+    def _ended(self) -> None:
+        if not self._pending:
+            waiting, self._waiting_for_end = self._waiting_for_end, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+
+@implementer(IFrontEnd)
+class TerminalFrontEnd:
+    """A front-end whose endpoint is a path. To derive from: a name, a summary, an example, options, and the rest."""
+
+    name = ""
+    summary = ""
+    endpoint = ""
+    options: type[Any]
+    what = ""
+    """What the path is of."""
+    service: type[RtuService]
+
+    def fault(self, endpoint: str) -> str | None:
+        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        if not endpoint.startswith("/"):
+            return f"expected the path of {self.what}, as {self.endpoint}, got {endpoint!r}"
+        return None
+
+    def place(self, endpoint: str) -> Place | None:
+        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        return Place(os.path.realpath(endpoint))
+
+    def make(self, options: Any, context: Context) -> IService:
+        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        return self.service(options, context)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -15,7 +15,8 @@ from lumina_twisted.access.caller import Caller
 from lumina_twisted.awaiting import Semaphore
 from lumina_twisted.devices.interfaces import Values
 from lumina_twisted.errors import Cancelled, Expired, LuminaError, NotAllowed, RequestError, UnknownName
-from lumina_twisted.frontends.values_options import ValuesOptions
+from lumina_twisted.frontends.listener import ListenerOptions
+from lumina_twisted.schema import Between, setting
 from lumina_twisted.valueproto import answer as answers
 from lumina_twisted.valueproto import command as commands
 from lumina_twisted.valueproto.answer import Answer, NamedFault, NamedReading, reason_of, refused
@@ -283,3 +284,25 @@ def one_or_many(values: Iterable[NamedReading | NamedFault]) -> Answer:
     if len(made) == 1 and isinstance(made[0], NamedFault):
         return answers.Refused(made[0].error, made[0].message)
     return answers.Readings(made)
+
+
+
+@frozen(kw_only=True, slots=False)
+class ValuesOptions(ListenerOptions):
+    """What the clients of a listener of named values may do, and how much they may hold."""
+
+    timeout: Annotated[float, Between(0.05, 3600)] = setting(
+        5.0, "how long a client waits for a device: read!, write", unit="s"
+    )
+    readonly: bool = setting(False, "refuse to write values and to change the configuration of devices")
+    configure: bool = setting(
+        False, "whether config may change how often a device is read and how it is told; where it is, its points and"
+        " what may be written only if the file says `configurable = true` of the device",
+    )
+    max_watched: Annotated[int, Between(1, 1_000_000)] = setting(10_000, "values that one client may watch")
+    max_asked: Annotated[int, Between(1, 1000)] = setting(
+        32, "values that are asked of their devices for one client at the same time; its others wait for these"
+    )
+    stalled_after: Annotated[float, Between(0.1, 1_000_000)] = setting(
+        30.0, "a client that has not taken what was written to it for so long is dropped", unit="s"
+    )
