@@ -59,6 +59,7 @@ class InABus(SynchronousTestCase):
         waiting = world.submit(read(1, 1), "b")
         self.assertIn(waiting.state, QUEUED)
         waiting.state = State.DONE  # the fault: the queue has it still
+        world.reply()
         error = self.assertRaises(IllegalStep, world.run_dry)
         self.assertEqual((error.before, error.after), (State.DONE, State.ON_WIRE))
 
