@@ -24,7 +24,7 @@ from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.text import counted
 
 if TYPE_CHECKING:
-    from lumina_twisted.devices.service import PlantService
+    from lumina_twisted.devices.plant import PlantService
 
 _log: Final = Logger(namespace="lumina")
 
@@ -59,7 +59,7 @@ class Daemon(Service):
         self._starting: list[Deferred[Any]] = []
 
     def _make_plant(self, now: Callable[[], float]) -> PlantService:
-        from lumina_twisted.devices.service import PlantService  # brings a database, which a plain gateway does without
+        from lumina_twisted.devices.plant import PlantService  # brings a database, which a plain gateway does without
 
         one = self._configuration
         return PlantService(one.devices, one.profiles, one.values, self._pool, self._reactor, now, time.time)
