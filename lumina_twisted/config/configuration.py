@@ -30,7 +30,7 @@ from lumina_twisted.document import flat
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import Place
 from lumina_twisted.frontends.gateway import unit_0_fault
-from lumina_twisted.log.settings import LogSettings
+from lumina_twisted.log.observer import LogSettings
 from lumina_twisted.ports.address import parted, same_place
 from lumina_twisted.ports.settings import Limits, PortSettings
 from lumina_twisted.schema import structure_text

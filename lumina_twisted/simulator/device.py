@@ -6,7 +6,7 @@ Values that move are functions of the time, so that two runs give the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from attrs import frozen
 
@@ -21,20 +21,28 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_FIFO_REGISTERS
+from lumina_twisted.schema import Between, required, setting
 from lumina_twisted.simulator.diagnostics import CommCounters, Identity
-from lumina_twisted.simulator.values import Cell, Counter
+from lumina_twisted.simulator.values import Address, Cell, Counter
 
 TABLE_SIZE: Final = 1000
 """Entries of a table unless the settings give another number; addresses beyond do not exist."""
 
 
-@frozen
+@frozen(slots=False)
 class Range:
-    """Addresses that are refused, with the code of an exception."""
+    """Addresses that are refused."""
 
-    first: int
-    last: int
-    exception: int = IllegalDataAddress.code
+    first: Address = required("the first address")
+    last: Address | None = setting(None, "the last one; not given: there is only one")
+    exception: Annotated[int, Between(1, 255)] = setting(2, "the code of the exception")
+
+    def __attrs_post_init__(self) -> None:
+        if self.last is not None and self.last < self.first:
+            raise ValueError(f"the last address, {self.last}, comes before the first, {self.first}")
+
+    def __contains__(self, address: int) -> bool:
+        return self.first <= address <= (self.first if self.last is None else self.last)
 
 
 class Table(list[int]):
@@ -113,7 +121,7 @@ class Table(list[int]):
 def _refuse(ranges: Sequence[Range], addresses: Iterable[int]) -> None:
     for at in addresses if ranges else ():
         for refused in ranges:
-            if refused.first <= at <= refused.last:
+            if at in refused:
                 raise exception_from_code(refused.exception)
 
 

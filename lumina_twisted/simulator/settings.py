@@ -19,7 +19,7 @@ from lumina_twisted.document import NUMBER
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.modbus.settings import Baudrate
 from lumina_twisted.schema import Between, required, setting
-from lumina_twisted.simulator.device import TABLE_SIZE
+from lumina_twisted.simulator.device import TABLE_SIZE, Range
 from lumina_twisted.simulator.diagnostics import LONGEST_OBJECT
 from lumina_twisted.simulator.faults import KINDS, Fault
 from lumina_twisted.simulator.values import Address, Count, Value, ValueReader, tables
@@ -31,28 +31,15 @@ TABLES: Final = {"coils": True, "discrete_inputs": True, "holding_registers": Fa
 
 
 @frozen(kw_only=True, slots=False)
-class RangeSettings:
-    """Addresses that are refused."""
-
-    first: Address = required("the first address")
-    last: Address | None = setting(None, "the last one; not given: there is only one")
-    exception: Annotated[int, Between(1, 255)] = setting(2, "the code of the exception")
-
-    def __attrs_post_init__(self) -> None:
-        if self.last is not None and self.last < self.first:
-            raise ValueError(f"the last address, {self.last}, comes before the first, {self.first}")
-
-
-@frozen(kw_only=True, slots=False)
 class TableSettings:
     """One of the four tables of a device."""
 
     size: Annotated[int, Between(0, 0x10000)] = setting(
         TABLE_SIZE, "how many entries it has; addresses beyond do not exist: exception 2", unit="entries"
     )
-    forbidden: tuple[RangeSettings, ...] = setting((), "addresses that can be neither read nor written")
-    read_only: tuple[RangeSettings, ...] = setting((), "addresses that cannot be written")
-    write_once: tuple[RangeSettings, ...] = setting((), "addresses that can be written once, each")
+    forbidden: tuple[Range, ...] = setting((), "addresses that can be neither read nor written")
+    read_only: tuple[Range, ...] = setting((), "addresses that cannot be written")
+    write_once: tuple[Range, ...] = setting((), "addresses that can be written once, each")
     values: Mapping[int, Value] = tables("what stands there, by address")
 
 

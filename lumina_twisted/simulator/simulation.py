@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any, Final
@@ -24,11 +24,10 @@ from lumina_twisted.modbus.pdu import (
     ReadInputRegistersRequest,
 )
 from lumina_twisted.simulator.bus import OtherMaster, SimulatedBus
-from lumina_twisted.simulator.device import Range, SimulatedDevice, Table
+from lumina_twisted.simulator.device import SimulatedDevice, Table
 from lumina_twisted.simulator.faults import Fault, Faults, Gap
 from lumina_twisted.simulator.settings import (
     TABLES,
-    RangeSettings,
     SimulatedBusSettings,
     SimulatedUnitSettings,
     SimulationSettings,
@@ -204,8 +203,7 @@ def _table(
 ) -> Table:
     """A table, and in ``on_write`` the writes that reset its counters."""
     table = Table(
-        settings.size, forbidden=_ranges(settings.forbidden), read_only=_ranges(settings.read_only),
-        write_once=_ranges(settings.write_once),
+        settings.size, forbidden=settings.forbidden, read_only=settings.read_only, write_once=settings.write_once
     )
     for address, value in settings.values.items():
         if isinstance(value, Constant):
@@ -217,7 +215,3 @@ def _table(
         if isinstance(value, Count) and value.reset_by is not None and isinstance(motion, Counter):
             on_write.setdefault(value.reset_by, []).append(partial(motion.count_from, 0))
     return table
-
-
-def _ranges(settings: Sequence[RangeSettings]) -> list[Range]:
-    return [Range(one.first, one.first if one.last is None else one.last, one.exception) for one in settings]

@@ -18,6 +18,7 @@ from lumina_twisted.framing.rtu import decode_adu, encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu import decode_reply
 from lumina_twisted.simulator import settings, values
+from lumina_twisted.simulator.device import Range
 from lumina_twisted.simulator.faults import KINDS
 from lumina_twisted.simulator.settings import simulation_settings
 from lumina_twisted.simulator.simulation import Simulation
@@ -33,7 +34,7 @@ TABLES = {
 CLASSES = (
     settings.SimulationSettings, settings.WireLogSettings, settings.SimulatedBusSettings,
     settings.OtherMasterSettings, settings.SimulatedUnitSettings, settings.IdentitySettings, settings.TableSettings,
-    settings.RangeSettings,
+    Range,
     *values.VALUE_KINDS.values(), *KINDS.values(),
 )
 
