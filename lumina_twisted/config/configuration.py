@@ -21,6 +21,7 @@ from lumina_twisted.config.protocols import (
     front_ends,
     listener_class,
     named_ports,
+    place_of,
     unit_0_routes,
 )
 from lumina_twisted.devices.describe.description import Device, Profile
@@ -196,7 +197,7 @@ class Draft:
         taken = list(self._dial_ins())
         for where, one in self.listeners:
             faults = [f"{where}.{key}: {sentence}" for key, sentence in faults_of(one)]
-            place = None if faults else front_ends()[one.protocol].place(one.endpoint)
+            place = None if faults else place_of(one)
             if place is not None:
                 faults += (f"{where}.endpoint: {sentence}" for sentence in self._place_faults(place, taken))
                 taken.append((place, where, one.endpoint))

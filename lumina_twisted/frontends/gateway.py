@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Annotated, Final, Literal, NamedTuple
 
 from attrs import Factory, field, frozen
@@ -176,6 +177,7 @@ def exception_pdu(function_code: int, error: BaseException | None) -> bytes:
     return bytes((function_code | EXCEPTION_FLAG, exception_code(error)))
 
 
+@lru_cache(maxsize=1024)  # clients ask the same again and again
 def _unframeable(pdu: bytes) -> str:
     """Why no RTU frame can carry the request, or its reply; empty if one can."""
     code = pdu[0]

@@ -54,7 +54,8 @@ class ModbusTcpProtocol(Connection):
 
     def dataReceived(self, data: bytes) -> None:
         """Requests, or parts of them."""
-        self.heard()
+        if self._idle is not None:
+            self.heard()
         if self.state is TALKING or self.state is DRAINING:
             self._decoder.feed(data)
             self._has_come = True
@@ -78,7 +79,8 @@ class ModbusTcpProtocol(Connection):
             if self._rest is None and len(self._decoder) and self.state is TALKING:
                 self._rest = self.listener.clock.callLater(LOOK_AFTER, self._look)
             return False
-        self._forget_rest()
+        if self._rest is not None:
+            self._forget_rest()
         if self.pending and self.must_wait(partial(self.listener.gateway.is_full_for, self.caller, adu.unit)):
             self._held = adu
             return False
