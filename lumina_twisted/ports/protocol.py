@@ -64,12 +64,12 @@ class RTUProtocol(Protocol):
     :param now: a clock that never goes back, in seconds.
     :param opened: called when the port is open.
     :param closed: called with a sentence that says why it is not.
-    :param failed: told each request that ends without a normal reply, and its error.
-    :param health: told which unit is offline, or online again.
-    :param sample: told each sample of the bus, if that is watched, before the event that it came with.
+    :param failed: called with each request that ends without a normal reply, and its error.
+    :param health: called when a unit is offline, or online again.
+    :param sample: called with each sample of the bus, if these are watched, before the event that it came with.
     :param connections: decides whether requests wait for the next connection when this one ends.
     :param finding: receives what the bus finds out about its devices.
-    :param lost: told why a connection ended for whose successor requests wait.
+    :param lost: called with why a connection ended for whose successor requests wait.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class RTUProtocol(Protocol):
         self._connections = connections or Connections(is_socket=False)
         self._lost = lost
         self._finding = finding
-        self._telling = False
+        self._is_observing = False
         self.trace: Callable[[str, bytes], None] | None = None
         """Told the bytes of each frame sent (``>``) and of each piece received (``<``), if anybody wants that."""
         self._timer = make_timer(reactor, now, self._on_timer)
@@ -106,7 +106,7 @@ class RTUProtocol(Protocol):
         self._pump()
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes came off the wire; that they are told of took at least as long as any wake-up takes."""
+        """Bytes came off the wire; their notice took at least as long as any wake-up takes."""
         if self.trace is not None:
             self.trace("<", data)
         try:
@@ -223,10 +223,10 @@ class RTUProtocol(Protocol):
             self._finding(bus.findings.new.popleft())
         while bus.health.changes:
             self._health(bus.health.changes.popleft())
-        if self._telling:
+        if self._is_observing:
             return
         if bus.samples.told:
-            self._tell_samples()
+            self._observe_samples()
         while (event := bus.next_event()) is not None:
             self._deliver(event)
         self._timer.set(bus.get_timer())
@@ -235,15 +235,15 @@ class RTUProtocol(Protocol):
             for deferred in waiting:
                 deferred.callback(None)
 
-    def _tell_samples(self) -> None:
-        """Who is told may ask for something, and pump in turn. That pump only writes: the rest comes in its order,
-        each sample told to all before the next, all before the events."""
-        told, self._telling = self._bus.samples.told, True
+    def _observe_samples(self) -> None:
+        """An observer may send a request, and pump in turn. That pump only writes: the rest comes in its order,
+        each sample to all observers before the next, all before the events."""
+        samples, self._is_observing = self._bus.samples.told, True
         try:
-            while told:
-                self._sample(told.popleft())
+            while samples:
+                self._sample(samples.popleft())
         finally:
-            self._telling = False
+            self._is_observing = False
 
     def _write(self, frame: Frame) -> None:
         try:
