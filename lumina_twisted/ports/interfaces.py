@@ -9,8 +9,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from lumina_twisted.access.caller import Caller, Terms
-from lumina_twisted.bus.events import Sample
-from lumina_twisted.bus.health import HealthChange
+from lumina_twisted.bus.events import HealthChange, Sample
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.statistics.counters import Counters
 from lumina_twisted.statistics.report import Report

@@ -37,6 +37,8 @@ from lumina_twisted.reconnecting import Connections, Reconnecting
 from lumina_twisted.statistics.monitor import PerformanceMonitor
 from lumina_twisted.statistics.queue import QueueAnalytics
 
+_NOBODY: Final = Caller("nobody")
+"""Whose request it is that is only thought of."""
 _CLOSED: Final = "it is closed"
 _GIVEN_UP: Final = "the service stops and does not wait for it any longer"
 
@@ -226,12 +228,12 @@ class PortService(Service):
     def listen(self, observer: SampleObserver) -> Callable[[], None]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.listen`."""
         self._log.sample_observers.append(observer)
-        self._bus.samples.watch(True)
+        self._bus.watch_samples(True)
         return partial(self._unlisten, observer)
 
     def _unlisten(self, observer: SampleObserver) -> None:
         self._log.sample_observers.remove(observer)
-        self._bus.samples.watch(bool(self._log.sample_observers))
+        self._bus.watch_samples(bool(self._log.sample_observers))
 
     def meter(self, caller: Caller) -> None:
         """See :meth:`lumina_twisted.ports.interfaces.Port.meter`."""
@@ -244,8 +246,8 @@ class PortService(Service):
     def cost_of(self, unit: int, pdu: bytes) -> float:
         """See :meth:`lumina_twisted.ports.interfaces.Port.cost_of`."""
         check_adu(unit, pdu)
-        request = Request(self, unit, pdu, self.serial_for(unit), 0.0)
-        return self._bus.admission.cost_of(request, self._now())
+        request = Request(_NOBODY, unit, pdu, self.serial_for(unit), 0.0)
+        return self._bus.cost_of(request, self._now())
 
     def _serial_text(self) -> str:
         if self._address is None:
