@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG
 from lumina_twisted.modbus.reply import EXCEPTION_PDU, ReplyPattern, Shape
 
@@ -60,7 +60,7 @@ class LateReply:
         "request",
     )
 
-    def __init__(self, request: Request, expired_at: float) -> None:
+    def __init__(self, request: Pending, expired_at: float) -> None:
         self.request = request
         self.numbers: list[int] = []
         self.more = 0  # so many others, which count as the oldest: what they prove is never too much
@@ -80,12 +80,12 @@ class LateReply:
     def key(self) -> Shape:
         """Its shape; another master's may be in doubt beside one of ours of the same shape."""
         shape = self.request.pattern.shape
-        return _of_other(shape) if self.request.is_foreign else shape
+        return _of_other(shape) if self.request.kind is Kind.FOREIGN else shape
 
     @property
     def teaches(self) -> bool:
         """Whether it says something of the unit that it comes late, or not at all."""
-        return self.held is None and not self.request.is_canary and not self.request.is_foreign
+        return self.held is None and self.request.kind is not Kind.CANARY and self.request.kind is not Kind.FOREIGN
 
     def add(self, number: int) -> None:
         """One more attempt was not answered."""
@@ -112,7 +112,7 @@ class LateReply:
 
     def fits(self, pdu: bytes) -> bool:
         """Whether a PDU has the form of this reply."""
-        if self.request.is_foreign:  # several of another master's share this, whatever they asked for
+        if self.request.kind is Kind.FOREIGN:  # several of another master's share this, whatever they asked for
             length = self.pattern.shape.length
             return len(pdu) in (length, EXCEPTION_PDU) or not length
         return self.pattern.fits(pdu)
@@ -152,18 +152,18 @@ class LateReplies:
 
     # -- what comes and goes -------------------------------------------------------------------------------------
 
-    def add(self, request: Request, number: int, expired_at: float, window: float) -> LateReply:
+    def add(self, request: Pending, number: int, expired_at: float, window: float) -> LateReply:
         """Notes that attempt ``number`` of the bus, one of ``request``'s, got no reply by ``expired_at``."""
         unit = self._unit(request.unit)
         late = unit.of.get(request.pattern.shape)
         # A canary that found no free shape never takes the place of a doubt: its reply counts as that one's.
-        if late is None or (late.request is not request and not request.is_canary):
+        if late is None or (late.request is not request and request.kind is not Kind.CANARY):
             late = self._keep(unit, LateReply(request, expired_at))
         late.add(number)
         late.lapses = max(late.lapses, expired_at + window)
         return late
 
-    def sending(self, request: Request, now: float) -> None:
+    def sending(self, request: Pending, now: float) -> None:
         """A request goes on the wire. Where replies are numbered, the connection drops what comes for another of its
         function from now on; where time ends a doubt, what has lapsed long ago is forgotten."""
         unit = self._units.get(request.unit)
@@ -177,13 +177,12 @@ class LateReplies:
             if of_its_function or lapsed:
                 self._drop(unit, shape)
 
-    def other_asked(self, request: Request, number: int, now: float) -> None:
+    def other_asked(self, request: Pending, number: int, now: float) -> None:
         """Another master asked: the reply to that is in doubt, too.
 
         :param request: what it asked.
         :param number: one more than that of our last attempt.
         """
-        request.done = request.is_foreign = True
         unit = self._unit(request.unit)
         late = unit.of.get(_of_other(request.pattern.shape)) or self._keep(unit, LateReply(request, now))
         late.add(number)
@@ -198,10 +197,10 @@ class LateReplies:
         number = late.take()
         if not late.numbers:
             self._drop(unit, late.key)
-        if not late.request.is_foreign:  # that may have been on the wire before ours that had left when it was heard
+        if late.request.kind is not Kind.FOREIGN:  # it may have been on the wire before ours that left meanwhile
             self._proven(unit, number)
 
-    def answered(self, request: Request, number: int, expires: float, window: float) -> None:
+    def answered(self, request: Pending, number: int, expires: float, window: float) -> None:
         """Attempt ``number`` of a request was answered in time; if others of its attempts were not, nobody can tell
         which was."""
         unit = self._units.get(request.unit)
@@ -245,7 +244,7 @@ class LateReplies:
 
     # -- what may go ---------------------------------------------------------------------------------------------
 
-    def doubt(self, request: Request) -> LateReply | None:
+    def doubt(self, request: Pending) -> LateReply | None:
         """What ``request`` would have to be told apart from, and could not be."""
         unit = self._units.get(request.unit)
         return None if unit is None else self._doubt_of(unit, request.pattern.shape, request)
@@ -255,16 +254,16 @@ class LateReplies:
         unit = self._units.get(shape.unit)
         return None if unit is None else self._doubt_of(unit, shape, None)
 
-    def has_own(self, request: Request) -> bool:
+    def has_own(self, request: Pending) -> bool:
         """Whether an earlier attempt of ``request`` may still be answered."""
         return bool(self.count) and self._own(request) is not None
 
-    def has_of_its_function(self, request: Request) -> bool:
+    def has_of_its_function(self, request: Pending) -> bool:
         """Whether anything may still come of ``request``'s unit and function."""
         code = request.pattern.shape.function_code
         return any(shape.function_code == code for shape in self.in_doubt(request.unit))
 
-    def needs_proof(self, request: Request) -> bool:
+    def needs_proof(self, request: Pending) -> bool:
         """Whether ``request`` waits for what proves that its own reply, which came too soon, is not another's; or that
         another request of its function was answered, though wrongly, so that an exception is its own."""
         own = self._own(request)
@@ -345,12 +344,12 @@ class LateReplies:
             unit = self._units[unit_id] = _Unit()
         return unit
 
-    def _own(self, request: Request) -> LateReply | None:
+    def _own(self, request: Pending) -> LateReply | None:
         unit = self._units.get(request.unit)
         own = None if unit is None else unit.of.get(request.pattern.shape)
         return own if own is not None and own.request is request else None
 
-    def _doubt_of(self, unit: _Unit, shape: Shape, request: Request | None) -> LateReply | None:
+    def _doubt_of(self, unit: _Unit, shape: Shape, request: Pending | None) -> LateReply | None:
         if self._is_numbered:
             return None
         late = unit.of.get(shape)

@@ -15,7 +15,7 @@ import math
 from enum import IntEnum, auto
 from typing import Final
 
-from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.modbus.functions import UNKNOWN
 from lumina_twisted.modbus.reply import Pattern, WholeMessage
 
@@ -79,7 +79,7 @@ class Attempt:
     )
 
     def __init__(
-        self, request: Request, began: float, sent_until: float, expires: float, echo: bool | None, junk: int,
+        self, request: Pending, began: float, sent_until: float, expires: float, echo: bool | None, junk: int,
         number: int = 0,
     ) -> None:
         self.request = request

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from lumina_twisted.access.caller import Caller
 from lumina_twisted.bus.canary import Canaries
 from lumina_twisted.bus.ear import LONGEST_PAUSE, PAUSE_AFTER_ALL, Ear
 from lumina_twisted.bus.echo import Echo, probe_shape
@@ -17,6 +18,8 @@ from lumina_twisted.bus.events import Finding, Findings, Frame, Request
 from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.late_replies import LateReplies, LateReply
 from lumina_twisted.bus.pace import Pace
+from lumina_twisted.bus.pending import Kind, Pending
+from lumina_twisted.bus.pending import State as PendingState
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.bus.transaction import TABLE, Attempt, Signal, State
@@ -30,10 +33,13 @@ _OTHER_CANARIES: Final = 6
 """Kinds of canaries that are tried until one is unlike any copy that may come."""
 
 
+NOBODY: Final = Caller("another master")
+
+
 class Answered(NamedTuple):
     """The PDU that is the reply to ``request``; ``is_late`` if its response timeout was over."""
 
-    request: Request
+    request: Pending
     pdu: bytes
     is_late: bool
 
@@ -45,7 +51,7 @@ class Unanswered(NamedTuple):
     :param is_damaged: whether something came, in a state that proves nothing: there is no point in waiting for more.
     """
 
-    request: Request
+    request: Pending
     late: LateReply | None
     is_damaged: bool
 
@@ -67,7 +73,7 @@ class Wire:
         self.echo = Echo(settings.echo)
         self.quiet_from = 0.0  # the end of the last byte on the wire
         self._leaves_until = 0.0  # that of our last frame, unless its reply came sooner than reckoned
-        self.hopeless: list[Request] = []
+        self.hopeless: list[Pending] = []
         """Requests that wait for a late reply of which it is known now that it will not come."""
         self._pace = pace
         self._counters = counters
@@ -91,7 +97,7 @@ class Wire:
 
     # -- what is sent --------------------------------------------------------------------------------------------
 
-    def ready_at(self, request: Request) -> float:
+    def ready_at(self, request: Pending) -> float:
         """From when on a request may have its turn, or a canary on its behalf; but for the silence before it: to wait
         for that is part of its turn, or those that need less of it would always be first."""
         ready = request.not_before
@@ -103,7 +109,7 @@ class Wire:
             ready = max(ready, self._surplus.blocked_until(request))
         return ready
 
-    def needs_canary(self, request: Request) -> bool:
+    def needs_canary(self, request: Pending) -> bool:
         """Whether something must be proven before ``request`` goes on the wire: that nothing comes any more which could
         be taken for its reply, that its own reply, which came too soon, was its own, or that the stream of its shape
         is not shifted."""
@@ -112,7 +118,7 @@ class Wire:
         )
         return is_unproven and self._proves[request.unit] and not request.is_broadcast
 
-    def canary_for(self, request: Request) -> Request:
+    def canary_for(self, request: Pending) -> Pending:
         """The bus's own question that goes ahead of ``request``."""
         self._counters.canaries += 1
         in_doubt, echoes = self._late.in_doubt(request.unit), self.echo.known
@@ -127,18 +133,18 @@ class Wire:
         """When it is time to ask again for what did not come."""
         return self._late.look_at(late)
 
-    def may_be_late_until(self, request: Request) -> float:
+    def may_be_late_until(self, request: Pending) -> float:
         """Until when what keeps ``request`` from the wire may well come."""
         late = self._in_doubt(request)
         return 0.0 if late is None else late.lapses
 
-    def _in_doubt(self, request: Request) -> LateReply | None:
+    def _in_doubt(self, request: Pending) -> LateReply | None:
         late = self._late.doubt(request)
         if late is None and self.echo.needs_probe(request):
             late = self._late.doubt_of_shape(probe_shape(request))
         return late
 
-    def send(self, request: Request, now: float) -> Frame:
+    def send(self, request: Pending, now: float) -> Frame:
         """Begins a transaction.
 
         :return: the frame, which leaves now.
@@ -163,7 +169,7 @@ class Wire:
         self._wait_for_frames()
         return Frame(self._framing.encode(request.unit, request.pdu), request.serial)
 
-    def is_on_wire(self, request: Request) -> bool:
+    def is_on_wire(self, request: Pending) -> bool:
         """Whether the transaction that runs is this request's."""
         return self.attempt is not None and self.attempt.request is request
 
@@ -255,9 +261,9 @@ class Wire:
             others = [one for one in late if one.request is not attempt.request and one.lapses > ends]
             if not others:
                 return self._on_reply(attempt, pdu, now)
-            if attempt.request.is_canary and all(one.request.is_canary for one in others):
+            if attempt.request.kind is Kind.CANARY and all(one.request.kind is Kind.CANARY for one in others):
                 return self._on_reply(attempt, pdu, now, instead_of=others[0])
-        elif late and (len(late) == 1 or all(one.request.is_canary for one in late)):
+        elif late and (len(late) == 1 or all(one.request.kind is Kind.CANARY for one in late)):
             return self._on_late(late[0], pdu, now)
         if not late:
             self._on_foreign(unit, pdu, now)
@@ -268,7 +274,7 @@ class Wire:
         self._counters.late += 1
         self._faults.note(unit, Fault.LATE)
         self._health.heard(unit, late[0].request.serial, now)
-        if not any(one.request.is_foreign for one in late):  # whose place in the device's order nobody knows
+        if not any(one.request.kind is Kind.FOREIGN for one in late):  # whose place in the device's order nobody knows
             self._late.seen(late[0])
         return None
 
@@ -297,7 +303,7 @@ class Wire:
         self.quiet_from = max(now, self._leaves_until)
         if not self._is_numbered:
             self._surplus.answered(request, pdu, now)
-        if request.is_canary:
+        if request.kind is Kind.CANARY:
             self._canaries.answered(request, pdu)
         self._late.in_time(request.unit)
         if instead_of is not None:
@@ -324,8 +330,8 @@ class Wire:
         self._hold(attempt, pdu, now)
         return True
 
-    def _can_hold(self, request: Request) -> bool:
-        return not (self._is_numbered or request.is_canary or self._late.has_own(request))
+    def _can_hold(self, request: Pending) -> bool:
+        return not (self._is_numbered or request.kind is Kind.CANARY or self._late.has_own(request))
 
     def _hold(self, attempt: Attempt, pdu: bytes, now: float) -> None:
         """Keeps a reply that may be an earlier one's, until another one comes or a proof that none does."""
@@ -340,7 +346,7 @@ class Wire:
         request = attempt.request
         is_from_gateway = request.pattern.is_exception(pdu) and pdu[1] == GatewayTargetDeviceFailedToRespond.code
         if is_from_gateway:
-            self._health.in_vain(request, now - attempt.began, now)
+            self._health.unanswered(request, now - attempt.began, now)
         else:
             self._health.heard(request.unit, request.serial, now)
 
@@ -388,17 +394,17 @@ class Wire:
         if late.held is not None:
             self._doubled(request.unit)  # what was held is not the reply, but this
             self._surplus.convicts(request.unit, late.held, now)
-        elif not request.is_foreign:
+        elif request.kind is not Kind.FOREIGN:
             self._counters.late += 1
             self._faults.note(request.unit, Fault.LATE)
-        if request.is_canary:
+        if request.kind is Kind.CANARY:
             self._canaries.answered(request, pdu)
         lapsed = now > late.lapses and not self._proves[request.unit]
         if lapsed and not self._is_numbered:
             request.left_at = None  # it may be the reply to what was asked since
         self._late.came(late, now)
         self._wait_for_frames()
-        if request.is_foreign or request.is_canary or self.is_on_wire(request):
+        if request.kind is Kind.FOREIGN or request.kind is Kind.CANARY or self.is_on_wire(request):
             return None
         return Answered(request, pdu, is_late=True)
 
@@ -449,7 +455,8 @@ class Wire:
         else:
             self._counters.foreign += 1
         if unit != BROADCAST:  # nobody answers that
-            self._late.other_asked(Request(None, unit, pdu, self._serial, now), self._number + 1, now)
+            asked = Pending(Request(NOBODY, unit, pdu, self._serial, now), Kind.FOREIGN)
+            self._late.other_asked(asked, self._number + 1, now)
             self._wait_for_frames()
 
     def _doubled(self, unit: int) -> None:
@@ -463,12 +470,12 @@ class Wire:
         lost, self._late.lost = self._late.lost, []
         for late in lost:
             request = late.request
-            if request.is_canary:
+            if request.kind is Kind.CANARY:
                 self._canaries.lost(request)
             elif late.held is not None:
                 self._surplus.was_not(request, len(late.held), late.held_took)
                 yield Answered(request, late.held, is_late=True)
-            elif request.is_given_up and request.is_waiting:
+            elif request.state is PendingState.AWAITING_LATE_REPLY:
                 self.hopeless.append(request)
         self._wait_for_frames()
 
@@ -494,12 +501,12 @@ class Wire:
         if is_damaged or attempt.held is not None:
             self._health.nothing_learned()
         else:
-            self._health.in_vain(request, now - attempt.began, now)
-            self._pace.in_vain(request)
+            self._health.unanswered(request, now - attempt.began, now)
+            self._pace.unanswered(request)
         heard = self._ear.junk + self._ear.unread > attempt.junk
         self._close()
         self._wait_for_frames()
-        if request.probe_for is not None and self.echo.known is None and not heard and self._framing.has_wire_time:
+        if request.ahead_of is not None and self.echo.known is None and not heard and self._framing.has_wire_time:
             self.echo.learn(False)  # neither an echo nor anything else: nothing echoes, where nothing delays an echo
         self._signal(Signal.ERROR_PROCESSED)
         return Unanswered(request, late, is_damaged)
@@ -529,7 +536,7 @@ class Wire:
         self._wait_for_frames()
         return Answered(request, held, is_late=False)
 
-    def canary_failed(self, canary: Request, now: float, pause: float) -> None:
+    def canary_failed(self, canary: Pending, now: float, pause: float) -> None:
         """A canary was not answered; the next one waits ``pause`` seconds."""
         self._late.pause(canary.unit, now + pause)
         self._surplus.proof_failed(canary.unit)
@@ -542,7 +549,7 @@ class Wire:
         self._wait_for_frames()
         self.quiet_from = self._leaves_until = quiet_from
 
-    def lost(self) -> Request | None:
+    def lost(self) -> Pending | None:
         """The port is gone.
 
         :return: the request that was on the wire.
@@ -559,7 +566,7 @@ class Wire:
             self._note_late(attempt)  # its reply may still come when the port is back
         return attempt.request
 
-    def refused(self, now: float) -> Request | None:
+    def refused(self, now: float) -> Pending | None:
         """The frame could not be sent.
 
         :return: the request that it was sent for.
@@ -573,7 +580,7 @@ class Wire:
         attempt.request.attempts -= 1
         self._counters.frames -= 1
         self.quiet_from = self._leaves_until = min(self.quiet_from, now)
-        return attempt.request.probe_for or attempt.request
+        return attempt.request.ahead_of or attempt.request
 
     def _note_failed(self, attempt: Attempt, now: float) -> None:
         """Counts how the attempt failed, once for its unit and once for the sentence of its request."""
@@ -617,7 +624,7 @@ class Wire:
             late.held, late.held_took = attempt.held, attempt.held_took
         return late
 
-    def _window(self, request: Request) -> float:
+    def _window(self, request: Pending) -> float:
         return self._late.window(
             request.unit, self._pace.longest_timeout(request), self._pace.reply_time(request)
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import IService, Service
@@ -15,11 +14,11 @@ from twisted.python.failure import Failure
 
 from lumina_twisted.config import process
 from lumina_twisted.config.configuration import Configuration
-from lumina_twisted.config.protocols import front_ends, why_not_listening
+from lumina_twisted.config.protocols import front_ends, label, why_not_listening
 from lumina_twisted.config.reporting import DaemonLog, Notifier, Operator, Report
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.listener import LINGER
-from lumina_twisted.frontends.plugin import Context
+from lumina_twisted.frontends.plugin import Context, Figures
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.text import counted
 
@@ -36,9 +35,9 @@ class Daemon(Service):
     """Everything that one configuration asks for.
 
     :param also: services of floor 5's own, such as the demo's simulated buses; they start first and stop last.
-    :param hints: told in the log when all is listening.
-    :param operator: who hears why it does not start.
-    :param log: where its log goes; None if twistd was told.
+    :param hints: logged when all is listening.
+    :param operator: gets a sentence if the daemon does not start.
+    :param log: where its log goes; None if twistd has a log of its own.
     """
 
     def __init__(
@@ -54,7 +53,8 @@ class Daemon(Service):
         self._refused: list[str] = []
         self._pool = PortPool(configuration.ports, reactor, now, configuration.limits.open_ports)
         self._plant = self._make_plant(now) if configuration.devices else None
-        self._report = Report(Notifier(os.environ), reactor, self._pool.told, self._pool.stuck)
+        self._report = Report(Notifier(os.environ), reactor, self._pool.status, self._pool.stuck)
+        self._figures = Figures(self._pool)
         self._fronts = [(one, self._front(one, now)) for one in configuration.listeners]
         self._starting: list[Deferred[Any]] = []
 
@@ -66,16 +66,13 @@ class Daemon(Service):
 
     def _front(self, one: Any, now: Callable[[], float]) -> IService:
         context = Context(
-            buses=self._pool, reactor=self._reactor, now=now, stamp=time.time, others=partial(self._counts, one),
-            log=Logger(namespace=f"lumina.{one.protocol}"), name=f"{one.protocol} {one.endpoint}",
+            buses=self._pool, reactor=self._reactor, now=now, stamp=time.time, figures=self._figures,
+            log=Logger(namespace=f"lumina.{one.protocol}"), name=label(one),
             values=None if self._plant is None else self._plant.plant,
         )
-        return front_ends()[one.protocol].make(one, context)
-
-    def _counts(self, asking: Any) -> dict[str, dict[str, int]]:
-        """What the listeners but the one that asks have counted."""
-        others = ((one, front) for one, front in self._fronts if one is not asking)
-        return {f"{one.protocol} {one.endpoint}": getattr(front, "counts", dict)() for one, front in others}
+        front = front_ends()[one.protocol].make(one, context)
+        self._figures.add(context, getattr(front, "counts", dict))
+        return front
 
     def setServiceParent(self, parent: Any) -> None:
         """twistd asks its application for an observer before it makes one itself."""
@@ -86,13 +83,13 @@ class Daemon(Service):
     def privilegedStartService(self) -> None:
         """Listens, while the process may still do what it may not do later.
 
-        :raises SystemExit: after a sentence on stderr, if an endpoint cannot be listened on.
-        :raises ConfigError: likewise in the background, where twistd's own parent process waits to be told by an
-            exception, and would wait for ever for another end.
+        :raises SystemExit: after a sentence on stderr, if a listener cannot listen.
+        :raises ConfigError: likewise in the background, where twistd's own parent process waits for an exception, and
+            would wait for ever for another end.
         """
         process.raise_open_files_limit()
         for one, front in self._fronts:
-            self._starting.append(maybeDeferred(front.privilegedStartService).addErrback(self._refuse, one))
+            self._starting.append(maybeDeferred(front.privilegedStartService).addErrback(self._on_refused, one))
         if self._refused:  # Twisted's own endpoints listen, or fail to, before they return
             raise self._end()
 
@@ -103,34 +100,35 @@ class Daemon(Service):
             another service uses the database.
         """
         if self._plant is not None and (sentence := self._plant.claim()):
-            raise self._refusal(sentence)
+            self._report_refusal(sentence)
+            raise self._end()
         super().startService()
-        for service in self._also:
-            service.startService()
         if self._own_log is not None:
             self._own_log.start(self._pool)
-        self._pool.startService()
-        if self._plant is not None:
-            self._plant.startService()
-        for _, front in self._fronts:
-            front.startService()
+        plant = [] if self._plant is None else [self._plant]
+        for service in (*self._also, self._pool, *plant, *(front for _, front in self._fronts)):
+            service.startService()
         process.block_signals()
         self._reactor.callWhenRunning(process.handle_signals, self._reactor)
-        self._reactor.callWhenRunning(self._tell)
+        self._reactor.callWhenRunning(self._log_start)
         process.collect_less()
 
     def stopService(self) -> Deferred[None]:
-        """No new connection, no new request: what is on the wire ends, what waits is answered, what is written leaves.
+        """Takes no new connection and no new request. Requests on the wire end, waiting ones are answered, and what
+        was written to clients leaves.
 
         :return: a Deferred that fires with None within the longest ``stop_timeout`` and the two seconds that clients
-            have to read their last answers; what has not stopped :data:`GRACE` later is left behind. It does not fail.
+            have to read their last answers. After :data:`GRACE` more, services that have not stopped are left behind.
+            It does not fail.
         """
         super().stopService()
         self._report.stopping()
-        # The pool before the fronts: from then on, what waits is being answered.
-        plant = [] if self._plant is None else [self._plant.stopService]
-        fronts = (front.stopService for _, front in self._fronts)
-        return self._all_of(*plant, self._pool.stopService, *fronts).addCallback(
+        # The poller first, so that it asks no port that stops; the ports before the fronts, so that requests that wait
+        # for a port are answered when the fronts let their clients go.
+        plant = [] if self._plant is None else [self._plant]
+        services = (*plant, self._pool, *(front for _, front in self._fronts))
+        stopped = self._all_of(*(service.stopService for service in services))
+        return stopped.addCallback(
             lambda _: self._all_of(*(service.stopService for service in self._also), self._close_log)
         )
 
@@ -139,7 +137,7 @@ class Daemon(Service):
             self._own_log.close()
 
     def _all_of(self, *calls: Callable[[], Any]) -> Deferred[None]:
-        """Fires when all have ended; what fails is logged, and keeps nobody from stopping."""
+        """Fires when all have ended; a failure is logged, and keeps no other service from stopping."""
         ended = [self._bounded(maybeDeferred(call)).addErrback(self._log_failure) for call in calls]
         return gatherResults(ended).addCallback(lambda _: None)
 
@@ -153,30 +151,25 @@ class Daemon(Service):
     def _log_failure(self, failure: Failure) -> None:
         _log.failure("stopping was not clean", failure)
 
-    def _refuse(self, failure: Failure, one: Any) -> None:
-        """Ends the process, at once or, if it runs already, by way of a clean stop."""
+    def _on_refused(self, failure: Failure, one: Any) -> None:
+        """Ends the process, at once or, if it runs already, by a clean stop."""
         if failure.check(CancelledError):
             return
-        self._tell_refusal(why_not_listening(one.endpoint, failure.value))
+        self._report_refusal(why_not_listening(one.endpoint, failure.value))
         if self.running:
             process.exit_with_failure()
             self._reactor.callWhenRunning(process.stop_reactor, self._reactor)
 
-    def _tell_refusal(self, sentence: str) -> None:
+    def _report_refusal(self, sentence: str) -> None:
         _log.critical("{sentence}", sentence=sentence)
         self._operator.tell(sentence)
         self._report.failed(sentence)
         self._refused.append(sentence)
 
-    def _refusal(self, sentence: str) -> BaseException:
-        """Why it does not start: told, and to be raised."""
-        self._tell_refusal(sentence)
-        return self._end()
-
     def _end(self) -> BaseException:
         return SystemExit(1) if self._operator.foreground else ConfigError(self._refused)
 
-    def _tell(self) -> None:
+    def _log_start(self) -> None:
         for port in self._pool:
             _log.info("port {name} is {path}, {serial}", name=port.name, path=port.path, serial=str(port.serial))
         if devices := self._configuration.devices:
@@ -185,7 +178,8 @@ class Daemon(Service):
         if unasked := self._configuration.unasked:
             _log.warn("{sentence}", sentence=unasked)
         for one, _ in self._fronts:
-            _log.info("{protocol} on {endpoint}", protocol=one.protocol, endpoint=one.endpoint)
+            where = f" on {one.endpoint}" if one.endpoint else ""
+            _log.info("{protocol}{where}", protocol=one.protocol, endpoint=one.endpoint, where=where)
         if self._hints:
             _log.info("{hints}", hints=self._hints, log_lines=True)
         self._operator.leave_alone()

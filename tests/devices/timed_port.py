@@ -11,8 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from lumina_twisted.access.caller import Caller, Terms
-from lumina_twisted.bus.events import Sample
-from lumina_twisted.bus.health import HealthChange, UnitState
+from lumina_twisted.bus.events import HealthChange, Sample, UnitState
 from lumina_twisted.errors import Cancelled, UnitOffline, exception_from_code
 from lumina_twisted.modbus.functions import is_read
 from lumina_twisted.modbus.settings import SerialSettings

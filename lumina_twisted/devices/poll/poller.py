@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from lumina_twisted.access.caller import Caller, Terms
-from lumina_twisted.bus.health import HealthChange, UnitState
+from lumina_twisted.bus.events import HealthChange, UnitState
 from lumina_twisted.devices.describe.description import Device, read_request
 from lumina_twisted.devices.poll.plan import (
     LONGEST_WAIT,

@@ -3,9 +3,10 @@
 A read with a ``max_age`` is answered at once by a reply that has all it asks for, from the same unit with the same
 serial settings, if the device cannot have been asked longer ago than that. A value's age counts from the moment at
 which the last byte of the question left, for before that the device cannot have looked. What a write may have changed
-is not fresh any more: it ends with the writing, and again with the write's proof.
+is not kept: it ends with the writing, and again with the write's proof.
 
-Nothing is kept until somebody asks for it; until then nobody need call what is here.
+What answers a second attempt may be the reply to the first, and older: it is not kept either. Nor is anything until
+somebody asks for it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final, NamedTuple
 
-from lumina_twisted.bus.events import Request
-from lumina_twisted.bus.sharing import covers, cut, is_plain_read
+from lumina_twisted.bus.pending import Finished, Outcome, Pending
 from lumina_twisted.modbus.functions import BROADCAST
+from lumina_twisted.modbus.read_range import covers, cut, is_plain_read
 from lumina_twisted.modbus.settings import SerialSettings
 
 _MOST_GROUPS: Final = 64
@@ -35,52 +36,49 @@ class _Kept(NamedTuple):
     epoch: _Epoch
 
 
-class Freshness:
-    """What one bus's units said last."""
+class ReplyCache:
+    """What one bus's units replied last. Learns from transactions; see :class:`lumina_twisted.bus.pending.Learner`."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[int, int], dict[bytes, _Kept]] = {}
         self._writes: Counter[int] = Counter()
         self._epoch_sent: _Epoch = (0, 0)
         self.is_used = False
-        """Whether anything is kept."""
+        """Whether anybody has asked for what is here."""
 
-    def sent(self, request: Request) -> None:
-        """A request left."""
+    def began(self, request: Pending, silent_from: float, sent_until: float) -> None:
+        """A frame leaves."""
         if not request.is_read:
-            self.written(request)
+            self.written(request.unit)
         else:
             self._epoch_sent = self._epoch(request.unit)
 
-    def written(self, request: Request) -> None:
+    def written(self, unit: int) -> None:
         """Something that is no read was sent, or ended: what was read before may be different now."""
-        self._writes[request.unit] += 1
+        self._writes[unit] += 1
 
-    def keep(self, request: Request, reply: bytes, sampled_after: float) -> None:
-        """The request that was sent last, for the first time, was answered in time and without an exception. What
-        answers a second attempt may be the reply to the first, and older.
-
-        :param sampled_after: when its last byte had left.
-        """
+    def finished(self, transaction: Finished) -> None:
+        """Keeps the reply to a plain read, if it was asked once."""
+        request, reply = transaction.request, transaction.reply
+        if transaction.outcome is not Outcome.REPLY or request.attempts != 1 or request.pattern.is_exception(reply):
+            return
         if not is_plain_read(request.pdu):
             return
-        key = request.unit, request.pdu[0]
-        group = self._groups.setdefault(key, {})
-        asked = request.pdu[1:5]
+        group = self._groups.setdefault((request.unit, request.pdu[0]), {})
+        asked = request.pdu[1:]
         group.pop(asked, None)
-        group[asked] = _Kept(request.pdu, reply, request.serial, sampled_after, self._epoch_sent)
+        group[asked] = _Kept(request.pdu, reply, request.serial, transaction.sent_until, self._epoch_sent)
         if len(group) > _MOST_RANGES:
             del group[next(iter(group))]
         if len(self._groups) > _MOST_GROUPS:
             del self._groups[next(iter(self._groups))]
 
-    def answer(self, request: Request, max_age: float, now: float) -> bytes | None:
+    def answer(self, request: Pending, max_age: float, now: float) -> bytes | None:
         """The reply to ``request`` from what is kept, if that is no older than ``max_age`` seconds."""
-        self.is_used = True
         if not is_plain_read(request.pdu):
             return None
         group = self._groups.get((request.unit, request.pdu[0]), {})
-        exact = group.get(request.pdu[1:5])
+        exact = group.get(request.pdu[1:])
         for kept in (exact, *reversed(group.values())) if exact else reversed(group.values()):
             is_right = kept.serial == request.serial and kept.epoch == self._epoch(request.unit)
             if is_right and now - kept.sampled_after <= max_age and covers(kept.pdu, request.pdu):
