@@ -102,7 +102,7 @@ class ModbusTcpProtocol(Connection):
             return None
 
     def _stranger(self) -> str:
-        """What it speaks, if it has not asked anything and its first bytes tell."""
+        """What it speaks, if it has not asked anything and its first bytes show that."""
         return "" if self._has_asked else in_modbus_tcp(self._decoder.unfinished[:LOOKED_AT])
 
     def _look(self) -> None:
@@ -153,7 +153,7 @@ class ModbusTcpListener(Listener):
         self.requests = 0
 
     def counts(self) -> dict[str, int]:
-        """What ``stats`` tells about this listener."""
+        """The figures of this listener for ``stats``."""
         return {**super().counts(), "requests": self.requests, "errors": self.errors}
 
 

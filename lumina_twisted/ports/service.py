@@ -1,7 +1,7 @@
 """One port of the daemon, floor 2: opened, watched and reopened for as long as it takes.
 
 Twisted's ClientService supervises the connection, here to a device: it opens, waits, opens again. What is ours is how
-long it waits, what a request is told meanwhile, and that a port may be opened by its first request and closed when
+long it waits, what happens to a request meanwhile, and that a port may be opened by its first request and closed when
 it has been idle.
 """
 
