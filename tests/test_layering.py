@@ -1,4 +1,4 @@
-"""The floors hold: imports point down, absolutely, never in a circle, and only a few modules know the global reactor."""
+"""The floors hold: imports point down, absolutely, without a circle, and only a few modules know the global reactor."""
 
 from __future__ import annotations
 
