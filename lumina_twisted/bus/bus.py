@@ -31,7 +31,7 @@ from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.freshness import Freshness
 from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.joining import Joining
-from lumina_twisted.bus.late_replies import LateReply
+from lumina_twisted.bus.late_reply import LateReply
 from lumina_twisted.bus.merging import Block
 from lumina_twisted.bus.noise import NoiseWatch
 from lumina_twisted.bus.outcomes import Outcomes
@@ -42,8 +42,8 @@ from lumina_twisted.bus.retry import BUSY, Backoff, allowed_busy_retries, allowe
 from lumina_twisted.bus.samples import Samples
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.sharing import Sharing
-from lumina_twisted.bus.transaction import Attempt
-from lumina_twisted.bus.wire import Answered, Unanswered, Wire
+from lumina_twisted.bus.transaction import Answered, Attempt, Unanswered
+from lumina_twisted.bus.wire import Wire
 from lumina_twisted.errors import ModbusError, Overloaded, PortClosed, QueueFull, UnitOffline
 from lumina_twisted.framing.base import Framing
 from lumina_twisted.framing.rtu import RtuFraming
@@ -406,7 +406,7 @@ class Bus:
                 self._let_go(request, now)
                 request, self._wake = self._joining.first(now)
                 continue
-            needs_canary = wire.needs_canary(request)
+            needs_canary = wire.doubts.needs_canary(request)
             if needs_canary and (other := self._instead_of_a_canary(request, now)) is not None:
                 request, needs_canary = other, False
             silent = self._wire.quiet_from + self._pace.gap(request)
@@ -432,7 +432,7 @@ class Bus:
         return next((
             one for one in self._queue
             if one.unit == request.unit and one.serial == request.serial and not one.is_given_up
-            and self._joining.ready_at(one) <= now and not self._wire.needs_canary(one)
+            and self._joining.ready_at(one) <= now and not self._wire.doubts.needs_canary(one)
             and not self._wire.echo.needs_probe(one) and self._queue.is_next_of_its_own(one, ())
         ), None)
 
@@ -442,7 +442,7 @@ class Bus:
             return
         if needs_canary:
             self._queue.pass_turn(request)
-            request = self._wire.canary_for(request)
+            request = self._wire.doubts.canary_for(request)
         elif self._wire.echo.needs_probe(request):
             request.probed = True
             self._queue.pass_turn(request)
@@ -563,9 +563,10 @@ class Bus:
         waiting = canary.probe_for
         assert waiting is not None, "a canary goes ahead of something"
         waiting.canaries += 1
-        self._wire.canary_failed(canary, now, self._backoff.delay(waiting.canaries))
-        too_often = waiting.canaries > allowed_canaries(waiting, self._settings) and self._wire.needs_canary(waiting)
-        if too_often and waiting.is_waiting and not waiting.attempts and now >= self._wire.may_be_late_until(waiting):
+        doubts = self._wire.doubts
+        doubts.canary_failed(canary, now, self._backoff.delay(waiting.canaries))
+        too_often = waiting.canaries > allowed_canaries(waiting, self._settings) and doubts.needs_canary(waiting)
+        if too_often and waiting.is_waiting and not waiting.attempts and now >= doubts.may_be_late_until(waiting):
             self._queue.remove(waiting)
             self._outcomes.failed(waiting, failures.silent(waiting, self._name))
 
@@ -603,7 +604,7 @@ class Bus:
         """When it is worth it to ask again, if the caller can wait for that: a second request while the first reply is
         only late costs the bus a transaction, and leaves in doubt which of the two a reply answers."""
         pause = self._backoff.delay(request.attempts)
-        when = now if late is None else max(now, self._wire.look_at(late))
+        when = now if late is None else max(now, self._wire.doubts.look_at(late))
         if when + pause + self._pace.least_time(request) < request.deadline:
             return when + pause
         return now + pause

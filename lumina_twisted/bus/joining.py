@@ -77,13 +77,13 @@ class Joining:
 
     def first(self, now: float) -> tuple[Request | None, float]:
         """The request whose turn it is, or None and when to ask again."""
-        return self._queue.first(now, self.ready_at if self._sharing.riders else self._wire.ready_at)
+        return self._queue.first(now, self.ready_at if self._sharing.riders else self._wire.doubts.ready_at)
 
     def ready_at(self, request: Request) -> float:
         """When it may go, but for the silence before it. What its client asked that unit before, and rides with
         another's, comes first."""
         riding = not request.is_block and self._sharing.is_riding(request.client, request.unit)
-        return math.inf if riding else self._wire.ready_at(request)
+        return math.inf if riding else self._wire.doubts.ready_at(request)
 
     def _lift(self, leader: Request, lane: int) -> None:
         """Who rides with it, or waits for who does, goes first: it too may wait for what rides with another."""
@@ -108,7 +108,7 @@ class Joining:
             return None
         waiting = self._sharing.waiting(leader.unit, leader.pdu[0])
         block = self.merging.block_for(leader, waiting, self._may_join, now)
-        if block is None or self._wire.ready_at(block) > now or self._wire.needs_canary(block):
+        if block is None or self._wire.doubts.ready_at(block) > now or self._wire.doubts.needs_canary(block):
             return None  # another reply could be taken for the block's
         self._counters.blocks += 1
         for member in block.members:

@@ -107,7 +107,7 @@ class Misanswering(SynchronousTestCase):
         self.world.hear(value(0x17))
         self.world.advance(0.65)
         self.assertTrue(asked.is_given_up or asked.done)
-        self.assertIn(asked.pattern.shape, self.world.bus._wire._late.in_doubt(1))
+        self.assertIn(asked.pattern.shape, self.world.bus._wire.doubts.late.in_doubt(1))
 
 
 class Copies(SynchronousTestCase):
