@@ -24,6 +24,7 @@ from lumina_twisted.framing.rtu import OVERHEAD, check_request_frame
 from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.modbus.settings import Parity
 from lumina_twisted.priority import MAX_AGE, PRIORITIES, Priority
+from lumina_twisted.text import quoted
 
 __all__ = [
     "MAX_BAUDRATE", "MAX_ERROR_LINE", "MAX_LINE", "MAX_TIMEOUT", "MIN_TIMEOUT", "PING", "Answer", "Command", "Dialect",
@@ -72,6 +73,16 @@ class Command(NamedTuple):
     retries: int | None = None
     priority: Priority | None = None
     max_age: float | None = None
+
+    @property
+    def unit(self) -> int:
+        """Whom the frame is for."""
+        return self.frame[0]
+
+    @property
+    def pdu(self) -> bytes:
+        """What the frame carries: its function code and data."""
+        return self.frame[1:-2]
 
 
 def format_command(command: Command, device_type: str) -> bytes:
@@ -222,9 +233,7 @@ def _hex(data: bytes) -> str:
 
 
 def _quoted(field: bytes) -> str:
-    """A field for a sentence, cut: the beginning is enough to find it."""
-    text = field.strip().decode("ascii", "replace")
-    return repr(text if len(text) <= 24 else f"{text[:21]}...")
+    return quoted(field.strip().decode("ascii", "replace"), 24)
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------

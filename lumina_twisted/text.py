@@ -71,6 +71,16 @@ def nearest(word: object, known: Iterable[str]) -> str:
     return did_you_mean(word, known, f"there are {', '.join(known) or 'none'}")
 
 
+def quoted(text: str, most: int = 40) -> str:
+    """Foreign text for a sentence, in quotation marks, cut to ``most`` characters: enough to find it."""
+    return repr(text if len(text) <= most else f"{text[: most - 3]}...")
+
+
+def counted(number: int, noun: str) -> str:
+    """As ``1 port``, ``2 ports``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 # -- values ----------------------------------------------------------------------------------------------------------
 
 

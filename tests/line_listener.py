@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from lumina_twisted.framing.crc import append_crc
-from lumina_twisted.frontends.line import LineFactory, LineOptions, LineProtocol
+from lumina_twisted.frontends.line.client import LineFactory, LineOptions, LineProtocol
 from lumina_twisted.testing import MemoryPort, MemoryPorts, memory_context
 
 STAMP = 1732467890.1234

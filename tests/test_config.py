@@ -27,12 +27,10 @@ from lumina_twisted.config.sources import add_document
 from lumina_twisted.devices.describe.settings import DeviceSettings, PointSettings, ProfileSettings, ValuesSettings
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends import endpoints
-from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.echo import EchoFrontEnd
 from lumina_twisted.frontends.endpoints import BACKLOG, endpoint_fault, make_endpoint, place_of, tcp_address
-from lumina_twisted.frontends.line import LineFactory, LineFrontEnd
-from lumina_twisted.frontends.line_options import LineOptions
-from lumina_twisted.frontends.plugin import IFrontEnd
+from lumina_twisted.frontends.line.client import LineFactory, LineFrontEnd, LineOptions
+from lumina_twisted.frontends.plugin import Context, IFrontEnd
 from lumina_twisted.ports.settings import Limits, PortSettings
 from lumina_twisted.schema import is_required, structure
 from lumina_twisted.testing import MemoryPort, MemoryPorts

@@ -291,7 +291,7 @@ class ReplyTests(SynchronousTestCase):
             if not world.sent[-1].answered:
                 world.reply()
             world.tick()
-        self.assertEqual([one.client for one in world.order].count("polite"), 5)
+        self.assertEqual([one.caller.name for one in world.order].count("polite"), 5)
 
     def test_case_14_expired_work_is_answered(self) -> None:
         """Behind a dead unit, at the deadline."""

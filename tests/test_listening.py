@@ -91,7 +91,7 @@ class Listening(OpenPort):
 
     def test_until_it_ends(self) -> None:
         """While nobody listens nothing is kept."""
-        self.assertFalse(self.port._bus.samples.is_watched)
+        self.assertIsNone(self.port._bus._samples)
         ends = [self.listen("a"), self.listen("b")]
         for end, told in zip([*ends, lambda: None], (["a", "b"], ["b"], []), strict=True):
             self.ask()
@@ -99,7 +99,7 @@ class Listening(OpenPort):
             self.assertEqual([one[0] for one in self.told if one != "ended"], told)
             self.told.clear()
             end()
-        self.assertFalse(self.port._bus.samples.is_watched)
+        self.assertIsNone(self.port._bus._samples)
 
     def test_one_that_asks(self) -> None:
         """Each sample is told to all before the next, and all before the callers; what it asks goes at once."""
@@ -117,7 +117,7 @@ class Listening(OpenPort):
         self.clock.pump([0.001] * 20)
         frame = self.terminal.frames[-1]
         self.protocol._bus.receive_data(reply_to(frame), self.clock.seconds())
-        self.protocol._bus.samples.told.append(sample_of(read(1, 6), b"", 0.0, is_read=True))
+        self.protocol._bus._events.insert(1, sample_of(read(1, 6), b"", 0.0, is_read=True))
         self.protocol._pump()
         self.assertEqual(self.told, [("a", 5), ("b", 5), ("a", 6), ("b", 6), "ended"])
         self.clock.pump([0.001] * 5)
@@ -163,7 +163,7 @@ class InMemory(SynchronousTestCase):
     def test_replies(self) -> None:
         for pdu, is_reading in ((READ, True), (WRITE, False)):
             reply = self.successResultOf(self.ask(pdu))
-            self.assertEqual(self.told.pop(), sample_of(encode_adu(1, pdu), reply, 7.0, is_reading))
+            self.assertEqual(self.told.pop(), Sample(1, pdu, reply, 7.0, is_reading))
 
     def test_before_its_caller(self) -> None:
         ended = self.ask(READ, 2)

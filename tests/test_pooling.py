@@ -170,11 +170,12 @@ class Programs:
         async with ConnectionPool(1, **FAST) as pool:
             one = await pool.get_connection(self.path("a"))
             answer = test.begin(one.request(1, READ))
+            values = test.begin(one.unit(1).read_input_registers(0, 2))
             closed = test.begin(one.close())
             await test.turn()
             test.assertTrue(one._port.is_held)
             two = await pool.get_connection(self.path("b"))
-            test.assertEqual(len(await answer), 9)
+            test.assertEqual((len(await answer), len(await values)), (9, 2))
             await closed
             await one.close()
             test.assertEqual(one._port._holders, 0, "it was given back once")

@@ -41,6 +41,7 @@ from lumina_twisted.errors import (
     RequestError,
 )
 from lumina_twisted.framing.crc import append_crc
+from lumina_twisted.framing.rtu import decode_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost, why_not_open
 from lumina_twisted.ports.pool import PortPool
@@ -56,6 +57,7 @@ YOU = Caller("you")
 
 TIOCGRS485, TIOCSRS485 = 0x542E, 0x542F
 READ = bytes.fromhex("0300050001")
+ANSWER = decode_adu(reply_to(read(1, 5)))[1]
 
 
 def later(seconds: float) -> Deferred[None]:
@@ -114,14 +116,14 @@ class OpeningTests(PortTestCase):
         """Meanwhile requests fail at once with the reason; one second after the path is back they succeed."""
         device = self.device()
         port = self.pool(a={}).find("a")
-        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), reply_to(read(1, 5)))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), ANSWER)
         device.unplug()
         await self.until(lambda: port.describe().state != "open")
         error = await self.failed(port, PortClosed)
         self.assertIn("a is not open", str(error))
         device.replug()
         await later(1.0)
-        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), reply_to(read(1, 5)))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), ANSWER)
         self.assertEqual(port.describe().state, "open")
 
     async def test_case_8_in_the_middle(self) -> None:
@@ -141,7 +143,7 @@ class OpeningTests(PortTestCase):
         self.assertIn(str(self.folder / "tty0"), str(error))
         self.device()
         await later(1.0)
-        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), reply_to(read(1, 5)))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), ANSWER)
 
     async def test_lost_is_a_sentence(self) -> None:
         """Nothing of Twisted's connections that are lost in a non-clean fashion."""
@@ -259,7 +261,7 @@ class SettingsTests(PortTestCase):
             port = pool.find("a")
             for speed in allowed:
                 answer = port.request(ME, 1, READ, Terms(5, serial=SerialSettings(baudrate=speed)))
-                self.assertEqual(await answer, reply_to(read(1, 5)))
+                self.assertEqual(await answer, ANSWER)
             heard = len(device.heard)
             refusing = port.request(ME, 1, READ, Terms(5, serial=SerialSettings(baudrate=refused)))
             error = self.failureResultOf(refusing, RequestError).value
@@ -272,7 +274,7 @@ class SettingsTests(PortTestCase):
         answer = reply_to(read(1, 5))
         self.device(respond=lambda frame: [b"\x00\xff", answer[:3], answer[3:], b"\x00"])
         port = self.pool(a={}).find("a")
-        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), answer)
+        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), ANSWER)
 
     async def test_unit_settings(self) -> None:
         """A unit's own response timeout is used."""
@@ -291,7 +293,7 @@ class PoolTests(PortTestCase):
         self.device()
         port = self.pool(a={"open": "request"}).find("a")
         self.assertNotEqual(port.describe().state, "open")
-        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), reply_to(read(1, 5)))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), ANSWER)
 
     async def test_bound(self) -> None:
         """One more than allowed closes the one that has been idle longest, if its requests may open it again."""
@@ -320,7 +322,7 @@ class PoolTests(PortTestCase):
         await port.request(ME, 1, READ, Terms(2))
         assert isinstance(port, PortService)
         await self.until(lambda: not port.is_supervised)
-        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), reply_to(read(1, 5)))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(2)), ANSWER)
 
     async def test_request_while_it_is_being_closed(self) -> None:
         """It opens the port again when that is done; a cancelled one does not."""
@@ -332,7 +334,7 @@ class PoolTests(PortTestCase):
         cancelled, kept = port.request(ME, 1, READ, Terms(2)), port.request(ME, 1, READ, Terms(2))
         cancelled.cancel()
         await self.assertFailure(cancelled, CancelledError)
-        self.assertEqual(await kept, reply_to(read(1, 5)))
+        self.assertEqual(await kept, ANSWER)
         self.assertEqual(len(device.heard), 2)
 
     def test_unknown_port(self) -> None:
@@ -376,7 +378,7 @@ class PoolTests(PortTestCase):
         await self.until(lambda: device.heard)
         first.cancel()
         await self.assertFailure(first, Cancelled)
-        self.assertEqual(await third, reply_to(read(1, 5)))
+        self.assertEqual(await third, ANSWER)
         self.assertEqual([one.data[1] for one in device.heard], [3, 8, 3])
 
 

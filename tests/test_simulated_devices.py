@@ -13,9 +13,9 @@ from lumina_twisted.devices.describe.description import Point, Profile
 from lumina_twisted.devices.describe.document import read_profiles, shipped_profiles
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.modbus.values.codec import Value
-from lumina_twisted.simulator.build import devices_of
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.settings import SimulatedBusSettings, SimulatedUnitSettings
+from lumina_twisted.simulator.simulation import devices_of
 
 SQUARE = 'kind = "wave", shape = "square", period = 10'
 

@@ -26,8 +26,7 @@ from lumina_twisted.lineproto import parse_command
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu import decode_reply
 from lumina_twisted.simulator.bus import FIFO, SimulatedBus
-from lumina_twisted.simulator.device import SimulatedDevice
-from lumina_twisted.simulator.tables import TABLE_SIZE
+from lumina_twisted.simulator.device import TABLE_SIZE, SimulatedDevice
 from tests.strategies import QUICK, REQUESTS
 
 READ_TWO = encode_adu(1, bytes.fromhex("03 0005 0002"))

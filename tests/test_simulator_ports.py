@@ -28,7 +28,8 @@ from lumina_twisted.simulator.device import SimulatedDevice
 ME = Caller("me")
 
 READ = bytes.fromhex("0300050002")
-ANSWER = encode_adu(1, bytes.fromhex("030400070008"))
+ANSWER_PDU = bytes.fromhex("030400070008")
+ANSWER = encode_adu(1, ANSWER_PDU)
 WRITE = bytes.fromhex("0600050063")
 
 
@@ -66,8 +67,8 @@ class PortOnSimulatedBus(SimulatedBusTestCase):
     async def test_read_write_read(self) -> None:
         self.bus()
         port = self.port()
-        self.assertEqual(await port.request(ME, 1, READ, Terms(5)), ANSWER)
-        self.assertEqual(await port.request(ME, 1, WRITE, Terms(5)), encode_adu(1, WRITE))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(5)), ANSWER_PDU)
+        self.assertEqual(await port.request(ME, 1, WRITE, Terms(5)), WRITE)
         self.assertEqual(self.device.holding_registers[5], 0x63)
 
     async def test_exception(self) -> None:
@@ -82,7 +83,7 @@ class PortOnSimulatedBus(SimulatedBusTestCase):
         for text in ("08000001020304", "11", "2b0e0100"):
             pdu = bytes.fromhex(text)
             self.assertEqual(
-                await port.request(ME, 1, pdu, Terms(5)), encode_adu(1, self.device.answer(pdu, 0.0)), text
+                await port.request(ME, 1, pdu, Terms(5)), self.device.answer(pdu, 0.0), text
             )
 
     async def test_broadcast(self) -> None:
@@ -91,7 +92,7 @@ class PortOnSimulatedBus(SimulatedBusTestCase):
         port = self.port()
         self.assertEqual(await port.request(ME, 0, WRITE, Terms(5)), b"")
         answer = await port.request(ME, 1, READ, Terms(5))
-        self.assertEqual(answer, encode_adu(1, bytes.fromhex("030400630008")))
+        self.assertEqual(answer, bytes.fromhex("030400630008"))
 
     async def test_it_takes_the_time_of_the_wire(self) -> None:
         """At least; how much longer is the machine's affair."""
@@ -105,20 +106,20 @@ class PortOnSimulatedBus(SimulatedBusTestCase):
         bus, port = self.bus(), self.port(baudrate=19200, timeout=0.1)
         await self.assertFailure(port.request(ME, 1, READ, Terms(5)), ResponseTimeout)
         right = SerialSettings(baudrate=9600)
-        self.assertEqual(await port.request(ME, 1, READ, Terms(5, serial=right)), ANSWER)
+        self.assertEqual(await port.request(ME, 1, READ, Terms(5, serial=right)), ANSWER_PDU)
         self.assertEqual([one.baudrate for one in bus.heard if one.data[1] != 8], [19200, 9600])
 
     async def test_echo(self) -> None:
         """A write is proven by its reply, not by its echo."""
         self.bus(echo=True)
         port = self.port(echo="on", timeout=0.1)
-        self.assertEqual(await port.request(ME, 1, READ, Terms(5)), ANSWER)
-        self.assertEqual(await port.request(ME, 1, WRITE, Terms(5)), encode_adu(1, WRITE))
+        self.assertEqual(await port.request(ME, 1, READ, Terms(5)), ANSWER_PDU)
+        self.assertEqual(await port.request(ME, 1, WRITE, Terms(5)), WRITE)
         await self.assertFailure(port.request(ME, 2, WRITE, Terms(5)), OutcomeUnknown)
 
     async def test_unplug_and_replug(self) -> None:
         bus, port = self.bus(), self.port()
-        self.assertEqual(await port.request(ME, 1, READ, Terms(5)), ANSWER)
+        self.assertEqual(await port.request(ME, 1, READ, Terms(5)), ANSWER_PDU)
         bus.unplug()
         while port.describe().state == "open":
             await deferLater(reactor, 0.01)
@@ -126,14 +127,14 @@ class PortOnSimulatedBus(SimulatedBusTestCase):
         bus.replug()
         while port.describe().state != "open":
             await deferLater(reactor, 0.01)
-        self.assertEqual(await port.request(ME, 1, READ, Terms(5)), ANSWER)
+        self.assertEqual(await port.request(ME, 1, READ, Terms(5)), ANSWER_PDU)
 
     async def test_script(self) -> None:
         """A foreign frame, a corrupt one and then the answer in two pieces: only the answer is taken."""
         foreign, corrupt = encode_adu(9, bytes.fromhex("030400010002")), ANSWER[:-1] + bytes((ANSWER[-1] ^ 1,))
         pieces = [(0.02, foreign), (0.06, corrupt), (0.10, ANSWER[:4]), (0.12, ANSWER[4:])]
         bus = self.bus(script=lambda frame: pieces)
-        self.assertEqual(await self.port(timeout=5.0).request(ME, 1, READ, Terms(10)), ANSWER)
+        self.assertEqual(await self.port(timeout=5.0).request(ME, 1, READ, Terms(10)), ANSWER_PDU)
         self.assertEqual(len(bus.heard), 1)
 
 
@@ -176,5 +177,5 @@ class DemoPorts(SimulatedBusTestCase):
         self.assertEqual(len(told), 2)
         for line, answer in told:
             command = parse_command(line.encode())
-            asked = ports.find(command.port).request(ME, command.frame[0], command.frame[1:-2], Terms(5))
-            self.assertEqual((await asked).hex().upper(), answer)
+            asked = ports.find(command.port).request(ME, command.unit, command.pdu, Terms(5))
+            self.assertEqual(encode_adu(command.unit, await asked).hex().upper(), answer)

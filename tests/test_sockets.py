@@ -398,8 +398,8 @@ class RtuOverTcp(SocketCase):
         self.listen()
         port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}")
         await self.until(lambda: port.is_open)
-        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
-        self.assertEqual(await self.ask(port, READ), rtu(1, REPLY))
+        self.assertEqual(await self.ask(port, WRITE), WRITE)
+        self.assertEqual(await self.ask(port, READ), REPLY)
         await self.assertFailure(self.ask(port, bytes.fromhex("03FFFF0001")), IllegalDataAddress)
         self.assertEqual(port.describe().serial, "RTU at 9600")
 
@@ -409,7 +409,7 @@ class RtuOverTcp(SocketCase):
         await self.assertFailure(self.ask(port, READ), PortClosed)
         self.listen()
         await self.until(lambda: port.is_open)
-        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+        self.assertEqual(await self.ask(port, WRITE), WRITE)
 
     async def test_lost_while_asked(self) -> None:
         """A write's outcome is unknown; it comes back by itself."""
@@ -443,14 +443,14 @@ class RtuOverTcp(SocketCase):
         await self.until(lambda: "refuses" in port.describe().state)
         self.listen()
         await self.until(lambda: port.is_open)
-        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+        self.assertEqual(await self.ask(port, WRITE), WRITE)
 
     async def test_a_request_cannot_change_the_speed_of_a_converter(self) -> None:
         self.listen()
         port = self.make(f"rtu+tcp:127.0.0.1:{self.tcp_port}")
         await self.until(lambda: port.is_open)
         odd = SerialSettings(baudrate=75, parity="E")
-        self.assertEqual(await port.request(ME, 1, WRITE, Terms(5.0, serial=odd)), rtu(1, WRITE))
+        self.assertEqual(await port.request(ME, 1, WRITE, Terms(5.0, serial=odd)), WRITE)
 
     async def test_silence(self) -> None:
         self.listen(is_silent=True)
@@ -468,7 +468,7 @@ class RtuOverTcp(SocketCase):
         stalled.is_silent = False
         asking = self.ask(port, bytes.fromhex("0300050001"))
         stalled.transport.write(rtu(1, bytes.fromhex("030209A9")))  # to the read before, or to any other
-        self.assertEqual(await asking, rtu(1, bytes.fromhex("03020000")))
+        self.assertEqual(await asking, bytes.fromhex("03020000"))
         self.assertEqual(([one[1] for one in stalled.asked], len(self.peers)), ([3, 8, 3], 1))
 
     async def test_a_link_that_stalls_for_good(self) -> None:
@@ -478,7 +478,7 @@ class RtuOverTcp(SocketCase):
         await self.until(lambda: port.is_open and self.peers)
         self.how = {"is_silent": False}
         await self.fall_silent(port)
-        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+        self.assertEqual(await self.ask(port, WRITE), WRITE)
         self.assertEqual((len(self.peers), port.describe().counters.renewals), (2, 1))
 
     async def test_a_stalled_link_that_is_gone(self) -> None:
@@ -507,8 +507,8 @@ class ModbusTcp(SocketCase):
         self.listen(speaks_modbus_tcp=True)
         port = self.make(f"modbus+tcp:127.0.0.1:{self.tcp_port}")
         await self.until(lambda: port.is_open)
-        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
-        self.assertEqual(await self.ask(port, READ), rtu(1, REPLY))
+        self.assertEqual(await self.ask(port, WRITE), WRITE)
+        self.assertEqual(await self.ask(port, READ), REPLY)
         self.assertEqual(port.describe().serial, "Modbus TCP")
 
     async def test_replies_that_were_not_waited_for(self) -> None:
@@ -517,7 +517,7 @@ class ModbusTcp(SocketCase):
         port = self.make(f"modbus+tcp:127.0.0.1:{self.tcp_port}")
         await self.until(lambda: port.is_open and self.peers[0].connected)
         self.peers[0].transport.write(mbap(4711, 1, REPLY) * 3)
-        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+        self.assertEqual(await self.ask(port, WRITE), WRITE)
         self.assertEqual(port.describe().counters.late, 3)
 
     async def test_another_gateways_exceptions(self) -> None:
@@ -545,7 +545,7 @@ class DialIn(SocketCase):
             await self.assertFailure(self.ask(port, READ), PortClosed)
             await self.dial(**how)
             await self.until(lambda: port.is_open)  # noqa: B023
-            self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+            self.assertEqual(await self.ask(port, WRITE), WRITE)
             await port.stopService()
 
     async def test_the_newest_is_the_bus(self) -> None:
@@ -564,7 +564,7 @@ class DialIn(SocketCase):
         self.assertRegex(told[0], rf"^127\.0\.0\.1:\d+ dialled in on {place}$")
         self.assertRegex(told[1], rf"^127\.0\.0\.1:\d+ dialled in on {place} and takes the place of the one before$")
         await self.until(lambda: port.is_open)
-        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+        self.assertEqual(await self.ask(port, WRITE), WRITE)
         self.assertEqual(([one[1] for one in old.asked], [one[1] for one in new.asked]), ([6], [8, 6]))
 
     async def test_a_place_that_is_taken(self) -> None:
@@ -577,7 +577,7 @@ class DialIn(SocketCase):
         await self.until(lambda: "nobody has dialled in" in port.describe().state)
         await self.dial()
         await self.until(lambda: port.is_open)
-        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+        self.assertEqual(await self.ask(port, WRITE), WRITE)
 
     async def test_an_address_of_another_machine(self) -> None:
         port = self.make(f"rtu+tcp-listen:{self.tcp_port}:interface=192.0.2.7")
@@ -592,7 +592,7 @@ class DialIn(SocketCase):
         await self.until(lambda: not port.is_open)
         await self.dial()
         await self.until(lambda: port.is_open)
-        self.assertEqual(await self.ask(port, WRITE), rtu(1, WRITE))
+        self.assertEqual(await self.ask(port, WRITE), WRITE)
 
     async def test_it_stalls_and_comes_again(self) -> None:
         """What waits for the new connection keeps waiting while the converter notices that the old one is cut."""

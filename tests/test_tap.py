@@ -27,10 +27,9 @@ from lumina_twisted.config.daemon import Daemon
 from lumina_twisted.config.protocols import why_not_listening
 from lumina_twisted.config.reporting import Operator
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.frontends import stream
-from lumina_twisted.frontends.context import Context
-from lumina_twisted.frontends.line_options import LineOptions
-from lumina_twisted.frontends.plugin import StreamFrontEnd
+from lumina_twisted.frontends import plugin as stream
+from lumina_twisted.frontends.line.client import LineOptions
+from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
 from lumina_twisted.tap import Options
 from tests.twistd_process import ROOT, environment
 

@@ -417,7 +417,7 @@ class Section4UnusualInputTests(WireCase):
         protocol, transport = self.listen().connect()
         protocol.dataReceived(command(READ, command_id="a") + b"\n" + command(READ, command_id="b") + b"\n")
         for asked in reversed(self.port.asked):
-            asked.answer.callback(REPLY)
+            asked.end(REPLY)
         self.assertEqual([one[:1] for one in transport.writes], [b"b", b"a"])
 
 

@@ -20,7 +20,8 @@ from lumina_twisted.errors import IllegalDataValue, OutcomeUnknown, PortClosed
 from lumina_twisted.framing.mbap import encode_adu as mbap
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.frontends.gateway import Gateway, GatewayOptions
-from lumina_twisted.frontends.rtu import Program, RtuOptions
+from lumina_twisted.frontends.listener import OpenRequests
+from lumina_twisted.frontends.rtu.program import Program, RtuOptions
 from lumina_twisted.log.folding import Folding
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.settings import SerialSettings
@@ -179,7 +180,7 @@ class Fronts(LogCase):
         program = Program(
             Caller("the program at /dev/ttyV0"),
             Gateway(GatewayOptions(), 5.0, MemoryPorts(self.port)),  # type: ignore[arg-type]
-            RtuOptions(), self.clock, Logger(), send=[].append, begins_anew=bool, pending=set(),
+            RtuOptions(), self.clock, Logger(), send=[].append, begins_anew=bool, pending=OpenRequests(Logger(), print),
         )
         program.receive(encode_adu(3, WRITE))
         for _ in range(50):

@@ -11,8 +11,8 @@ from twisted.logger import Logger
 from twisted.trial.unittest import TestCase
 
 from lumina_twisted.devices.interfaces import PointDescription
-from lumina_twisted.frontends.context import Context
-from lumina_twisted.frontends.values import ValuesFrontEnd, ValuesOptions
+from lumina_twisted.frontends.plugin import Context
+from lumina_twisted.frontends.values.client import ValuesFrontEnd, ValuesOptions
 from lumina_twisted.testing import MemoryPorts, MemoryValues
 
 reactor: Any = global_reactor

@@ -2,20 +2,24 @@
 
 What will be too late is refused when it comes, and what became too late is not sent: a reply for which nobody waits any
 more has cost the others a turn.
+
+What a request will probably cost in bus time is learned for each shape. An estimate that is wrong costs a place in the
+queue, and nobody an answer that came. What was learned long ago counts no more, or a unit that was slow once would
+never be found to be quick again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Final
 
-from lumina_twisted.bus.estimates import Estimates
-from lumina_twisted.bus.events import Request
+from lumina_twisted.access.caller import Caller
+from lumina_twisted.bus.coalescing import Coalescing
 from lumina_twisted.bus.pace import Pace
+from lumina_twisted.bus.pending import Finished, Outcome, Pending
 from lumina_twisted.bus.queue import Lane, RequestQueue
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.bus.sharing import Sharing
-from lumina_twisted.bus.transaction import Attempt
+from lumina_twisted.bus.wire import Wire
+from lumina_twisted.modbus.reply import Shape
 
 OWN_SHARE: Final = 0.01
 """Of what a client waits for an answer, what its waiting requests may take of the bus before it shall wait with the
@@ -24,105 +28,177 @@ wire, so that the wire is never idle."""
 LATE: Final = 0.5
 """Of what a client waits for an answer: if its next request would wait longer for its turn, behind its own, it shall
 wait with it. The rest is for what others ask meanwhile."""
+FRESH: Final = 3.0
+"""Seconds for which what was learned counts, after it was learned last."""
+_WEIGHT: Final = 0.2
+"""Of the latest transaction."""
+_MARGIN: Final = 0.005
+"""Seconds by which a reply may be later than the mean."""
+_MOST_KEPT: Final = 4096
+"""Shapes that are remembered; a client that asks for all of them must not fill the memory."""
+
+
+class _Known:
+    """A mean, and when the last value came to it."""
+
+    __slots__ = ("at", "mean")
+
+    def __init__(self, mean: float, at: float) -> None:
+        self.mean = mean
+        self.at = at
+
+
+class Estimates:
+    """The costs of one bus's transactions.
+
+    :param pace: knows the least that a request can cost.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._costs: dict[Shape, _Known] = {}
+        self._answers: dict[Shape, _Known] = {}
+
+    def answer_time(self, request: Pending, now: float) -> float:
+        """Seconds from its first byte until it will be answered, if it is."""
+        least = self._pace.least_time(request)
+        known = self._answers.get(request.pattern.shape)
+        return least if known is None or now > known.at + FRESH else max(least, known.mean + _MARGIN)
+
+    def cost(self, request: Pending, now: float) -> float:
+        """Seconds for which it will probably hold the bus, with the silence before it."""
+        known = self._costs.get(request.pattern.shape)
+        if known is None or now > known.at + FRESH:
+            return self._pace.least_time(request) + self._pace.gap(request)
+        return known.mean
+
+    def cost_was(self, request: Pending, cost: float, now: float) -> None:
+        """A transaction took ``cost`` seconds, whether it was answered or not."""
+        _learn(self._costs, request.pattern.shape, cost, now)
+
+    def answered(self, request: Pending, duration: float, now: float) -> None:
+        """A reply in time came so many seconds after the request's first byte."""
+        _learn(self._answers, request.pattern.shape, duration, now)
+
+
+def _learn(known: dict[Shape, _Known], shape: Shape, value: float, now: float) -> None:
+    one = known.get(shape)
+    if one is None:
+        if len(known) >= _MOST_KEPT:
+            known.clear()
+        known[shape] = _Known(value, now)
+        return
+    one.mean = value if now > one.at + FRESH else one.mean + (value - one.mean) * _WEIGHT
+    one.at = now
 
 
 class Admission:
-    """Knows what runs on one bus, what waits for it, and how long that takes."""
+    """Knows how long what runs on one bus, and what waits for it, will take. Learns from transactions; see
+    :class:`lumina_twisted.bus.pending.Learner`."""
 
-    def __init__(self, settings: BusSettings, pace: Pace, queue: RequestQueue[Request], sharing: Sharing) -> None:
+    def __init__(
+        self, settings: BusSettings, pace: Pace, queue: RequestQueue[Pending], coalescing: Coalescing, wire: Wire
+    ) -> None:
         self._settings = settings
         self._pace = pace
         self._queue = queue
-        self._sharing = sharing
+        self._coalescing = coalescing
+        self._wire = wire
         self._estimates = Estimates(pace)
-        self.running: Attempt | None = None
-        """The transaction that is not paid for yet."""
+        self.unpaid: Finished | None = None
+        """The transaction that has ended, until its turn is paid."""
 
-    def wait_in_vain(self, request: Request, now: float) -> float:
+    # -- what comes ----------------------------------------------------------------------------------------------
+
+    def wait_if_too_late(self, request: Pending, now: float) -> float:
         """Notes what a new request will cost.
 
         :return: seconds until its turn, if that will be too late for it; else 0. Who is alone is never too late: the
             unit may be faster today.
         """
         request.cost = cost = self._estimates.cost(request, now)
-        wait = self._wait_of(request, now)
+        wait = self._wait(request.caller, request.lane, cost, now, request.deadline)
         needed = max(cost, self._estimates.answer_time(request, now))
         if self._settings.merges and self._will_be_merged(request):
             request.cost = self._pace.data_time(request)
         return wait if now + wait + needed > request.deadline else 0.0
 
-    def is_full_for(self, client: Hashable, timeout: float, now: float) -> bool:
-        """Whether a client has asked enough: its next request would be refused or come too late, only for what it has
-        asked already. Never of a client with nothing here: what it asks is judged by itself.
-
-        :param timeout: seconds that the caller of the next one would wait.
-        """
-        if is_full := self._is_full_for(client, timeout, now):
-            self._queue.held(client, now)
-        return is_full
-
-    def _is_full_for(self, client: Hashable, timeout: float, now: float) -> bool:
-        own, cost = self._queue.of(client)
-        if not own:
-            return self._runs_too_long(client, timeout, now)
-        usual = cost / own
-        if self._queue.is_full_for(client) or cost + usual > OWN_SHARE * timeout:
-            return True
-        return self._wait(client, Lane.NORMAL, usual, now, now + timeout * LATE) > timeout * LATE
-
-    def _runs_too_long(self, client: Hashable, timeout: float, now: float) -> bool:
-        """Whether what is on the wire is that client's, and a second one like it would not be answered in time."""
-        running = self.running
-        if running is None or running.request.client != client:
-            return False
-        return self._left(now) + running.request.cost > timeout
-
-    def cost_of(self, request: Request, now: float) -> float:
-        """Seconds for which a request would probably hold the bus, with the silence before it: as those of its shape
-        did a moment ago; the least that it can take if there were none."""
-        return self._estimates.cost(request, now)
-
-    def _will_be_merged(self, request: Request) -> bool:
-        """Whether it will probably be one block with a read that waits."""
-        merges = self._settings.merge_hole_for(request.unit) is not None
-        return merges and request.is_read and self._sharing.has_waiting(request.unit, request.pdu[0])
-
-    def time_for(self, request: Request, needs_probe: bool, now: float) -> float:
+    def time_for(self, request: Pending, needs_probe: bool, now: float) -> float:
         """Seconds that a request needs at least; where others wait, as long as it will probably take."""
         if len(self._queue) > 1:
             return self._estimates.answer_time(request, now)
         return self._pace.least_time(request, needs_probe)
 
-    def answered(self, request: Request, now: float) -> None:
-        """The transaction that runs was answered in time."""
-        if self.running is not None:
-            self._estimates.answered(request, now - self.running.began, now)
+    def cost_of(self, request: Pending, now: float) -> float:
+        """Seconds for which a request would probably hold the bus, with the silence before it: as those of its shape
+        did a moment ago; the least that it can take if there were none."""
+        return self._estimates.cost(request, now)
 
-    def over(self, now: float) -> None:
-        """It is over, and its client's turn is paid."""
-        running, self.running = self.running, None
-        if running is not None:
-            request = running.request
-            cost = now - running.began + self._pace.gap(request)
-            self._estimates.learn(request, cost, now)
-            self._queue.charge(request.client, cost, now)
+    def is_full_for(self, caller: Caller, timeout: float, now: float) -> bool:
+        """Whether a caller has asked enough: its next request would be refused or come too late, only for what it has
+        asked already. Never of a caller with nothing here: what it asks is judged by itself.
 
-    def came_to_nothing(self) -> None:
-        """It could not be sent, or the port was lost: that says nothing of what it costs."""
-        self.running = None
+        :param timeout: seconds that it would wait for the next one.
+        """
+        if is_full := self._is_full_for(caller, timeout, now):
+            self._queue.held(caller, now)
+        return is_full
 
-    def _wait_of(self, request: Request, now: float) -> float:
-        """Seconds until it will probably have its turn; reckoned closely only if it matters."""
-        return self._wait(request.client, request.lane, request.cost, now, request.deadline)
+    def _is_full_for(self, caller: Caller, timeout: float, now: float) -> bool:
+        own, cost = self._queue.of(caller)
+        if not own:
+            return self._runs_too_long(caller, timeout, now)
+        usual = cost / own
+        if self._queue.is_full_for(caller) or cost + usual > OWN_SHARE * timeout:
+            return True
+        return self._wait(caller, Lane.NORMAL, usual, now, now + timeout * LATE) > timeout * LATE
 
-    def _wait(self, client: Hashable, lane: int, cost: float, now: float, until: float) -> float:
+    def _runs_too_long(self, caller: Caller, timeout: float, now: float) -> bool:
+        """Whether what is on the wire is that caller's, and a second one like it would not be answered in time."""
+        running = self._wire.attempt
+        if running is None or running.request.caller is not caller:
+            return False
+        return self._left(now) + running.request.cost > timeout
+
+    def _will_be_merged(self, request: Pending) -> bool:
+        """Whether it will probably be one block with a read that waits."""
+        merges = self._settings.merge_hole_for(request.unit) is not None
+        return merges and request.is_read and self._coalescing.has_waiting(request.unit, request.pdu[0])
+
+    def _wait(self, caller: Caller, lane: int, cost: float, now: float, until: float) -> float:
+        """Seconds until a request will probably have its turn; reckoned closely only if it matters."""
         left = self._left(now)
         ahead = left + self._queue.cost
         if now + ahead + cost <= until:
             return ahead
-        return left + self._queue.ahead_of(client, lane, cost)
+        return left + self._queue.ahead_of(caller, lane, cost)
 
     def _left(self, now: float) -> float:
         """Seconds for which what is on the wire will probably go on."""
-        running = self.running
+        running = self._wire.attempt
         return 0.0 if running is None else max(0.0, running.began + running.request.cost - now)
+
+    # -- what was --------------------------------------------------------------------------------------------------
+
+    def began(self, request: Pending, silent_from: float, sent_until: float) -> None:
+        """Nothing is learned from that."""
+
+    def finished(self, transaction: Finished) -> None:
+        """A transaction has ended."""
+        request, outcome, _, began, _, ended = transaction
+        if outcome is Outcome.REPLY:
+            self._estimates.answered(request, ended - began, ended)
+        if outcome not in _COST_NOBODY:
+            self.unpaid = transaction
+
+    def pay(self, transaction: Finished, now: float) -> None:
+        """Charges its turn to its client."""
+        self.unpaid = None
+        request = transaction.request
+        cost = now - transaction.began + self._pace.gap(request)
+        self._estimates.cost_was(request, cost, now)
+        self._queue.charge(request.caller, cost, now)
+
+
+_COST_NOBODY: Final = frozenset({Outcome.LATE_REPLY, Outcome.PORT_LOST, Outcome.NOT_SENT})
+"""They say nothing of what a transaction costs."""

@@ -18,6 +18,7 @@ from typing import Final
 
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.late_reply import LateReply
+from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.modbus.functions import FunctionCode
 from lumina_twisted.modbus.reply import Shape
@@ -63,7 +64,7 @@ class Canaries:
         self._settings = settings
         self._units: dict[int, _Unit] = {}
 
-    def make(self, request: Request, in_doubt: dict[Shape, LateReply], echoes: bool | None) -> Request:
+    def make(self, request: Pending, in_doubt: dict[Shape, LateReply], echoes: bool | None) -> Pending:
         """The canary that goes ahead of ``request``, for that one's caller and at its settings.
 
         :param in_doubt: what is in doubt of the unit.
@@ -77,20 +78,19 @@ class Canaries:
             else not unanswered and unit.silent < _SILENT and unit.sent % _THIRD != 0
         )
         pdu = self._diagnostics(unit) if asks_diagnostics else _read(unit, in_doubt)
-        canary = Request(
-            request.client, request.unit, pdu, request.serial, request.deadline, retries=0,
-            lane=request.lane,
+        canary = Pending(
+            Request(request.caller, request.unit, pdu, request.serial, request.deadline, retries=0, lane=request.lane),
+            Kind.CANARY, ahead_of=request,
         )
-        canary.is_canary = canary.is_read = canary.done = True  # nobody waits for its reply, and it changes nothing
-        canary.probe_for = request
+        canary.is_read = True  # it changes nothing
         return canary
 
-    def answered(self, canary: Request, pdu: bytes) -> None:
+    def answered(self, canary: Pending, pdu: bytes) -> None:
         """A canary was answered, in time or late."""
         if canary.pdu[0] == FunctionCode.DIAGNOSTICS and pdu == canary.pdu:
             self._units[canary.unit].returns = True
 
-    def lost(self, canary: Request) -> None:
+    def lost(self, canary: Pending) -> None:
         """A canary was not answered, although what was asked after it was."""
         if canary.pdu[0] == FunctionCode.DIAGNOSTICS:
             self._units[canary.unit].silent += 1
@@ -131,5 +131,5 @@ def _youngest(held: dict[tuple[int, int], LateReply]) -> _Reads:
     nothing older comes, and so to make other lengths free. Never a client's: its reply could be taken for the canary's.
     """
     canaries = [(late.numbers[0], code, (length - 2) // 2) for (code, length), late in held.items()
-                if late.request.is_canary and (code, (length - 2) // 2) in _READS]
+                if late.request.kind is Kind.CANARY and (code, (length - 2) // 2) in _READS]
     return tuple((code, quantity) for _, code, quantity in sorted(canaries)[-1:])

@@ -12,9 +12,9 @@ from typing import Final
 
 from lumina_twisted.bus.canary import Canaries
 from lumina_twisted.bus.echo import Echo, probe_shape
-from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.late_replies import LateReplies
 from lumina_twisted.bus.late_reply import LateReply
+from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.framing.base import Framing
@@ -41,7 +41,7 @@ class Doubts:
         self.canaries = Canaries(settings)
         self.surplus = Surplus(has_wire_time=framing.has_wire_time and settings.frame_gap != 0)
 
-    def ready_at(self, request: Request) -> float:
+    def ready_at(self, request: Pending) -> float:
         """From when on a request may have its turn, or a canary on its behalf; but for the silence before it: to wait
         for that is part of its turn, or those that need less of it would always be first."""
         ready = request.not_before
@@ -53,7 +53,7 @@ class Doubts:
             ready = max(ready, self.surplus.blocked_until(request))
         return ready
 
-    def needs_canary(self, request: Request) -> bool:
+    def needs_canary(self, request: Pending) -> bool:
         """Whether something must be proven before ``request`` goes on the wire: that nothing comes any more which could
         be taken for its reply, that its own reply, which came too soon, was its own, or that the stream of its shape
         is not shifted."""
@@ -62,7 +62,7 @@ class Doubts:
         )
         return is_unproven and self.proves[request.unit] and not request.is_broadcast
 
-    def canary_for(self, request: Request) -> Request:
+    def canary_for(self, request: Pending) -> Pending:
         """The bus's own question that goes ahead of ``request``."""
         self._counters.canaries += 1
         in_doubt, echoes = self.late.in_doubt(request.unit), self._echo.known
@@ -77,23 +77,23 @@ class Doubts:
         """When it is time to ask again for what did not come."""
         return self.late.look_at(late)
 
-    def may_be_late_until(self, request: Request) -> float:
+    def may_be_late_until(self, request: Pending) -> float:
         """Until when what keeps ``request`` from the wire may well come."""
         late = self.in_doubt(request)
         return 0.0 if late is None else late.lapses
 
-    def in_doubt(self, request: Request) -> LateReply | None:
+    def in_doubt(self, request: Pending) -> LateReply | None:
         """The late reply that keeps ``request`` from the wire, or the probe ahead of it."""
         late = self.late.doubt(request)
         if late is None and self._echo.needs_probe(request):
             late = self.late.doubt_of_shape(probe_shape(request))
         return late
 
-    def can_hold(self, request: Request) -> bool:
+    def can_hold(self, request: Pending) -> bool:
         """Whether a reply that came too soon may wait for a proof."""
-        return not (self._is_numbered or request.is_canary or self.late.has_own(request))
+        return not (self._is_numbered or request.kind is Kind.CANARY or self.late.has_own(request))
 
-    def canary_failed(self, canary: Request, now: float, pause: float) -> None:
+    def canary_failed(self, canary: Pending, now: float, pause: float) -> None:
         """A canary was not answered; the next one waits ``pause`` seconds."""
         self.late.pause(canary.unit, now + pause)
         self.surplus.proof_failed(canary.unit)

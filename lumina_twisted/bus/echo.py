@@ -8,6 +8,7 @@ them, in both directions, and forgotten when the port is lost: the adapter that 
 from __future__ import annotations
 
 from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.bus.settings import EchoMode
 from lumina_twisted.bus.transaction import Attempt
 from lumina_twisted.modbus.functions import FunctionCode
@@ -78,18 +79,18 @@ class Echo:
             self.learn(False)
         return True
 
-    def needs_probe(self, request: Request) -> bool:
+    def needs_probe(self, request: Pending) -> bool:
         """Whether a read must first tell if the port echoes: its own echo would pass for this request's reply."""
         may_pass = request.pattern.can_equal_request and not request.is_broadcast
-        return self.known is None and may_pass and not request.probed
+        return self.known is None and may_pass and not request.is_probed
 
 
-def probe_shape(request: Request) -> Shape:
+def probe_shape(request: Pending) -> Shape:
     """The shape of the reply to :func:`probe_for` the request."""
     return Shape(request.unit, FunctionCode.READ_HOLDING_REGISTERS, 4)
 
 
-def probe_for(request: Request) -> Request:
+def probe_for(request: Pending) -> Pending:
     """The one-register read that goes ahead of a write on a port not yet known to echo or not.
 
     It reads where the write goes if that is a register, so that it touches nothing the caller does not know.
@@ -98,6 +99,5 @@ def probe_for(request: Request) -> Request:
     writes_register = code in (FunctionCode.WRITE_SINGLE_REGISTER, FunctionCode.MASK_WRITE_REGISTER)
     address = int.from_bytes(request.pdu[1:3], "big") if writes_register else 0
     pdu = ReadHoldingRegistersRequest(address, 1).encode()
-    probe = Request(request.client, request.unit, pdu, request.serial, request.deadline, retries=0)
-    probe.probe_for, probe.done = request, True  # nobody waits for its reply
-    return probe
+    asked = Request(request.caller, request.unit, pdu, request.serial, request.deadline, retries=0)
+    return Pending(asked, Kind.ECHO_PROBE, ahead_of=request)

@@ -1,23 +1,29 @@
-"""What goes into a bus and what comes out of it: requests, frames, samples, and one event that ends each request."""
+"""What goes into a bus and what comes out of it. Floor 1.
+
+A caller's :class:`Request` goes in, and the bus changes nothing of it. Out come frames for the wire, and one stream of
+events in the order in which things happened: each request ends with one :class:`Reply` or :class:`Failure`, unless its
+caller takes it back; what the wire says of a device's state is a :class:`Sample`, which comes before the ending that it
+belongs to; the rest says what the bus found out about its units and its connection.
+"""
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Hashable
+from enum import Enum
 from typing import Literal, NamedTuple
 
+from attrs import frozen
+
+from lumina_twisted.access.caller import Caller
 from lumina_twisted.errors import ModbusError
-from lumina_twisted.modbus.functions import BROADCAST, is_read
-from lumina_twisted.modbus.reply import reply_pattern
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.statistics.counters import Fault
 
 
+@frozen(eq=False, slots=False)  # a port makes one for each request; without slots that takes two thirds of the time
 class Request:
-    """One request, from its arrival to its one event.
+    """What a caller asks.
 
-    :param client: whose request it is; turns are taken between clients.
+    :param caller: whose request it is; turns are taken between callers.
     :param unit: whom it asks.
     :param pdu: what it asks.
     :param serial: the settings its frame leaves with.
@@ -25,59 +31,18 @@ class Request:
     :param retries: how often it may be sent again; None for what its class and the configuration say.
     :param lane: 0 for what goes first, 1, or 2 for what can wait; see :class:`lumina_twisted.bus.queue.Lane`.
     :param max_age: how many seconds old a value may be that answers it; None for what the configuration says.
-    :param response_length: bytes of the reply's PDU as the caller guesses them, for unknown functions.
+    :param response_length: bytes of the reply's PDU as the caller guesses it, for unknown functions; 0 if it does not.
     """
 
-    __slots__ = (
-        "arrived", "attempts", "busy", "canaries", "client", "cost", "deadline", "done", "ends_at", "epoch", "heard",
-        "held", "is_block", "is_broadcast", "is_canary", "is_foreign", "is_given_up", "is_read", "is_refused",
-        "is_waiting", "lane", "left_at", "max_age", "not_before", "number", "pattern", "pdu", "probe_for", "probed",
-        "remark", "retries", "riders", "serial", "unit", "waited",
-    )
-
-    arrived: float
-    """When it was submitted."""
-
-    def __init__(
-        self, client: Hashable, unit: int, pdu: bytes, serial: SerialSettings, deadline: float, *,
-        retries: int | None = None, response_length: int = 0, lane: int = 1,
-        max_age: float | None = None,
-    ) -> None:
-        self.client = client
-        self.unit = unit
-        self.pdu = pdu
-        self.serial = serial
-        self.deadline = deadline
-        self.retries = retries
-        self.pattern = reply_pattern(unit, pdu, response_length)
-        self.is_read = is_read(pdu)
-        self.is_broadcast = unit == BROADCAST
-        self.probe_for: Request | None = None  # this is the bus's own read, which goes ahead of that request
-        self.probed = False  # such a read has gone ahead of this one
-        self.is_canary = False  # this is the bus's own, for a proof; see `canary`
-        self.is_foreign = False  # another master's, which we only heard
-        self.canaries = 0  # how many went ahead of it and were not answered
-        self.lane = lane
-        self.max_age = max_age
-        self.cost = 0.0  # seconds of bus time that it will probably take
-        self.is_waiting = False  # in the queue
-        self.number = 0  # in the order in which the bus was given them
-        self.arrived = -math.inf  # when the bus was given it
-        self.attempts = 0  # how often it was put on the wire
-        self.done = False  # its event is out, or its caller took it back
-        self.ends_at = deadline  # when the bus gives it up
-        self.not_before = -math.inf  # when it may go, again
-        self.is_given_up = False  # it was sent as often as it may be
-        self.is_block = False  # the bus's own, for those who ride with it; see `merging`
-        self.is_refused = False  # it is told so in a moment
-        self.heard: tuple[Fault, ...] = ()  # how each attempt failed that did
-        self.remark = ""  # what came instead of its reply, as a part of a sentence
-        self.busy = 0  # the device's exception code, if it was too busy when it was asked last
-        self.riders: list[Request] = []  # those of others that its reply answers too
-        self.epoch = (0, 0)  # how many writes came before it
-        self.waited: float | None = None  # seconds until its first frame left; see `figures`
-        self.held: float | None = None  # those for which the wire was its own
-        self.left_at: float | None = None  # when its first frame had left whole, if that is known; see `samples`
+    caller: Caller
+    unit: int
+    pdu: bytes
+    serial: SerialSettings
+    deadline: float
+    retries: int | None = None
+    lane: int = 1
+    max_age: float | None = None
+    response_length: int = 0
 
 
 class Frame(NamedTuple):
@@ -101,7 +66,45 @@ class Failure(NamedTuple):
     error: ModbusError
 
 
-Event = Reply | Failure
+Ending = Reply | Failure
+"""How a request ends."""
+
+
+class UnitState(Enum):
+    """What is known of a unit."""
+
+    ONLINE = "online"
+    SUSPECT = "suspect"
+    OFFLINE = "offline"
+    PROBING = "probing"
+
+
+class HealthChange(NamedTuple):
+    """A unit went offline, or is back online."""
+
+    unit: int
+    serial: SerialSettings
+    state: UnitState
+
+
+class Sample(NamedTuple):
+    """What the wire says of a device's state; see :mod:`lumina_twisted.bus.samples`.
+
+    :param request: the PDU that was sent to ``unit``.
+    :param reply: the PDU that answered it; empty if none did, or none is due.
+    :param sampled_after: in the bus's time. Of a read: the device looked at its values then or later. Of a write: it
+        was carried out then or later, and what was read before may be different now.
+    :param is_read: whether the request left the device as it was.
+    :param is_proven: whether the reply leaves no doubt. If not, what the request writes may have changed, and has to be
+        read again.
+    """
+
+    unit: int
+    request: bytes
+    reply: bytes
+    sampled_after: float
+    is_read: bool
+    is_proven: bool = True
 
 
 class Finding(NamedTuple):
@@ -114,36 +117,32 @@ class Finding(NamedTuple):
     kind: Literal["doubled", "other_master"]
 
 
-class Findings:
-    """Each finding once, until somebody takes it."""
+class RenewalWanted(NamedTuple):
+    """The connection shall be cut and made anew.
 
-    def __init__(self) -> None:
+    :param unheard: attempts in a row during which not one byte came.
+    """
+
+    unheard: int
+
+
+Event = Reply | Failure | Sample | HealthChange | Finding | RenewalWanted
+Events = deque[Event]
+"""The stream of a bus, until somebody takes it, oldest first."""
+
+
+class Findings:
+    """Reports each finding once.
+
+    :param events: where it goes.
+    """
+
+    def __init__(self, events: Events) -> None:
         self._known: set[Finding] = set()
-        self.new: deque[Finding] = deque()
-        """Not yet taken, oldest first."""
+        self._events = events
 
     def add(self, finding: Finding) -> None:
         """It was found out, perhaps again."""
         if finding not in self._known:
             self._known.add(finding)
-            self.new.append(finding)
-
-
-class Sample(NamedTuple):
-    """What the wire told of a device's state; see :mod:`lumina_twisted.bus.samples`.
-
-    :param request: the PDU that was sent to ``unit``.
-    :param reply: the PDU that answered it; empty if none did, or none is due.
-    :param sampled_after: in the bus's time. Of a read: the device looked at what it tells then or later. Of a write:
-        it was carried out then or later, and what was read before may be different now.
-    :param is_read: whether the request left the device as it was.
-    :param is_proven: whether the reply leaves no doubt. If not, what the request writes may have changed, and has to be
-        read again.
-    """
-
-    unit: int
-    request: bytes
-    reply: bytes
-    sampled_after: float
-    is_read: bool
-    is_proven: bool = True
+            self._events.append(finding)

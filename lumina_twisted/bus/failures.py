@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.errors import (
     Expired,
     GatewayTargetDeviceFailedToRespond,
@@ -21,6 +21,7 @@ from lumina_twisted.errors import (
     PortLost,
     RequestError,
     ResponseTimeout,
+    ServerDeviceFailure,
     Stopping,
     UnitOffline,
     exception_from_code,
@@ -28,13 +29,15 @@ from lumina_twisted.errors import (
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG
 from lumina_twisted.statistics.counters import HEARD, Counters
 
+LAST_OF_THE_REQUEST: Final = ServerDeviceFailure.code
+"""Exceptions up to here are about what was asked, or may be; later ones are of the device, or of a gateway."""
 REMEDY: Final = (
     "check the wiring, its termination and bias, the speed and parity, and that no two units share an address"
 )
 """Against damaged replies."""
 
 
-def _unknown(request: Request, why: str) -> OutcomeUnknown:
+def _unknown(request: Pending, why: str) -> OutcomeUnknown:
     return OutcomeUnknown(
         f"function {request.pdu[0]} was sent to unit {request.unit} and {why};"
         " the device may or may not have carried it out",
@@ -42,11 +45,11 @@ def _unknown(request: Request, why: str) -> OutcomeUnknown:
     )
 
 
-def _ended(kind: type[ModbusError], request: Request, sentence: str) -> ModbusError:
+def _ended(kind: type[ModbusError], request: Pending, sentence: str) -> ModbusError:
     return kind(sentence, unit=request.unit, function_code=request.pdu[0], frame=request.pdu)
 
 
-def no_reply(request: Request, port: str) -> ModbusError:
+def no_reply(request: Pending, port: str) -> ModbusError:
     """It was sent, and nothing proven came in time; or nothing but that the device is busy, or damaged replies."""
     if request.busy:
         return exception(request, request.busy, port)
@@ -71,7 +74,7 @@ def no_reply(request: Request, port: str) -> ModbusError:
     )
 
 
-def _damaged(request: Request) -> str:
+def _damaged(request: Pending) -> str:
     """How its replies came, if any came; of several attempts each kind with its number."""
     kinds = [kind for kind in HEARD if kind in request.heard]
     if len(request.heard) == 1:
@@ -79,7 +82,7 @@ def _damaged(request: Request) -> str:
     return ", ".join(f"{HEARD[kind]} {request.heard.count(kind)} times".replace(" 1 times", " once") for kind in kinds)
 
 
-def _useless_reply(request: Request, port: str, times: str) -> ModbusError:
+def _useless_reply(request: Pending, port: str, times: str) -> ModbusError:
     """Something came that is not its reply, and may say why none came."""
     if not request.is_read:
         return _unknown(request, f"no usable reply came (sent {times}): {request.remark}")
@@ -90,7 +93,7 @@ def _useless_reply(request: Request, port: str, times: str) -> ModbusError:
     )
 
 
-def expired(request: Request, port: str) -> ModbusError:
+def expired(request: Pending, port: str) -> ModbusError:
     """Its deadline left no time for it."""
     if request.attempts:
         return no_reply(request, port)
@@ -99,7 +102,7 @@ def expired(request: Request, port: str) -> ModbusError:
     return _ended(Expired, request, f"not sent, {port} had no time for it before its deadline")
 
 
-def overloaded(request: Request, port: str, wait: float, cause: str = "") -> ModbusError:
+def overloaded(request: Pending, port: str, wait: float, cause: str = "") -> ModbusError:
     """What waits already will take longer than its caller does.
 
     :param cause: why the bus is slow, if not for the number of requests.
@@ -111,17 +114,17 @@ def overloaded(request: Request, port: str, wait: float, cause: str = "") -> Mod
     )
 
 
-def port_closed(request: Request, port: str, why: str) -> ModbusError:
+def port_closed(request: Pending, port: str, why: str) -> ModbusError:
     """The port was not open when it came."""
     return _ended(PortClosed, request, f"{port} is not open, {why}")
 
 
-def not_sent(request: Request, why: str) -> ModbusError:
+def not_sent(request: Pending, why: str) -> ModbusError:
     """Its frame could not be sent."""
     return _ended(NotSent, request, why)
 
 
-def unit_offline(request: Request, port: str) -> ModbusError:
+def unit_offline(request: Pending, port: str) -> ModbusError:
     """It was not sent, for its unit answers nobody."""
     return _ended(
         UnitOffline, request,
@@ -130,7 +133,7 @@ def unit_offline(request: Request, port: str) -> ModbusError:
     )
 
 
-def silent(request: Request, port: str) -> ModbusError:
+def silent(request: Pending, port: str) -> ModbusError:
     """It was not sent, for its unit answers neither what was asked before nor whether it is there."""
     return _ended(
         ResponseTimeout if request.is_read else UnitOffline, request,
@@ -139,7 +142,7 @@ def silent(request: Request, port: str) -> ModbusError:
     )
 
 
-def port_lost(request: Request, port: str, why: str) -> ModbusError:
+def port_lost(request: Pending, port: str, why: str) -> ModbusError:
     """The port went away while it waited."""
     if not request.attempts:
         return port_closed(request, port, why)
@@ -148,19 +151,19 @@ def port_lost(request: Request, port: str, why: str) -> ModbusError:
     return _ended(PortLost, request, f"{port} was lost before the reply came, {why}")
 
 
-def stopping(request: Request) -> ModbusError:
+def stopping(request: Pending) -> ModbusError:
     """The service starts nothing new."""
     if request.attempts and not request.is_read:
         return _unknown(request, "the service stopped before its reply came")
     return _ended(Stopping, request, "the service is stopping")
 
 
-def broadcast_read(request: Request) -> ModbusError:
+def broadcast_read(request: Pending) -> ModbusError:
     """Unit 0 is every device, and none answers."""
     return _ended(RequestError, request, "a broadcast (unit 0) cannot read, nobody answers it")
 
 
-def exception(request: Request, code: int, port: str) -> ModbusError:
+def exception(request: Pending, code: int, port: str) -> ModbusError:
     """Exception ``code``, which the device answered, or a gateway before it. That one's word that it got no reply
     proves nothing of a write."""
     if code == GatewayTargetDeviceFailedToRespond.code and not request.is_read:

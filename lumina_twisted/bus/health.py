@@ -1,9 +1,9 @@
 """Which units answer, so that one that is dead costs the others next to nothing. Floor 1.
 
-Told per unit *and serial settings*: who asks at a wrong speed finds nobody there, and takes the unit from nobody else.
+Kept per unit *and serial settings*: who asks at a wrong speed finds nobody there, and takes the unit from nobody else.
 
 ========  ================================  ===================================  ===============================
-state     an attempt was in vain            a frame came from it                 a request comes
+state     an attempt got no answer          a frame came from it                 a request comes
 ========  ================================  ===================================  ===============================
 ONLINE    SUSPECT                           ONLINE                               it is asked
 SUSPECT   after a run of them OFFLINE       ONLINE                               it is asked
@@ -19,11 +19,10 @@ A unit that answered anybody in the last second is not offline.
 from __future__ import annotations
 
 import math
-from collections import deque
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
-from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.events import Events, HealthChange, UnitState
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.modbus.settings import SerialSettings
 
@@ -40,23 +39,6 @@ _MOST_KEPT: Final = 1024
 """Silent units and settings that are remembered; a client that invents baud rates must not fill the memory."""
 
 
-class UnitState(Enum):
-    """What is known of a unit."""
-
-    ONLINE = "online"
-    SUSPECT = "suspect"
-    OFFLINE = "offline"
-    PROBING = "probing"
-
-
-class HealthChange(NamedTuple):
-    """A unit went offline, or is back online."""
-
-    unit: int
-    serial: SerialSettings
-    state: UnitState
-
-
 class _Silence:
     """Of one unit, at one speed and format."""
 
@@ -64,9 +46,9 @@ class _Silence:
 
     def __init__(self) -> None:
         self.state = UnitState.SUSPECT
-        self.run = 0  # attempts in vain, one after the other
+        self.run = 0  # attempts without an answer, one after the other
         self.interval = 0.0  # until the next probe
-        self.failed_at = -math.inf  # when the last attempt had been in vain
+        self.failed_at = -math.inf  # when the last attempt had come to nothing
         self.cost = 0.0  # of that
         self.asked_at = -math.inf  # when somebody asked for it and was refused
 
@@ -77,17 +59,17 @@ _Key = tuple[int, SerialSettings]
 class Health:
     """What one bus knows of its units.
 
-    :param settings: after how many vain attempts a unit is offline.
+    :param settings: after how many unanswered attempts a unit is offline.
+    :param events: where changes go.
     """
 
-    def __init__(self, settings: BusSettings) -> None:
+    def __init__(self, settings: BusSettings, events: Events) -> None:
         self._settings = settings
         self.silent: dict[_Key, _Silence] = {}
         """Those that are not online; for looking at."""
         self._heard_at = [-math.inf] * 256
         self._counted_at, self._count = -math.inf, 0
-        self.changes: deque[HealthChange] = deque()
-        """Not yet taken, oldest first."""
+        self._events = events
 
     def state_of(self, unit: int, serial: SerialSettings) -> UnitState:
         """What is known of a unit when it is asked with these settings."""
@@ -100,7 +82,7 @@ class Health:
             unit for (unit, _), silence in self.silent.items() if silence.state is not UnitState.SUSPECT
         }))
 
-    def refuses(self, request: Request, now: float) -> bool:
+    def refuses(self, request: Pending, now: float) -> bool:
         """Whether a request would only find a unit that is offline, and is not to be the probe."""
         if not self.silent:
             return False
@@ -115,12 +97,12 @@ class Health:
             silence.asked_at = now
         return is_refused
 
-    def is_offline(self, request: Request) -> bool:
+    def is_offline(self, request: Pending) -> bool:
         """Whether a request asks a unit that is offline, or asked whether it still is."""
         silence = self.silent.get((request.unit, request.serial)) if self.silent else None
         return silence is not None and silence.state in {UnitState.OFFLINE, UnitState.PROBING}
 
-    def sent(self, request: Request) -> None:
+    def sent(self, request: Pending) -> None:
         """A request left."""
         if self.is_offline(request):
             self.silent[request.unit, request.serial].state = UnitState.PROBING
@@ -131,9 +113,9 @@ class Health:
         if self.silent:
             silence = self.silent.pop((unit, serial), None)
             if silence is not None and silence.state is not UnitState.SUSPECT:
-                self.changes.append(HealthChange(unit, serial, UnitState.ONLINE))
+                self._events.append(HealthChange(unit, serial, UnitState.ONLINE))
 
-    def in_vain(self, request: Request, cost: float, now: float) -> None:
+    def unanswered(self, request: Pending, cost: float, now: float) -> None:
         """Nothing came in time, and the bus was held for ``cost`` seconds."""
         needed = self._settings.offline_after_for(request.unit)
         if not needed or request.is_broadcast:
@@ -148,7 +130,7 @@ class Health:
         ):
             return
         if silence.state is UnitState.SUSPECT:
-            self.changes.append(HealthChange(request.unit, request.serial, UnitState.OFFLINE))
+            self._events.append(HealthChange(request.unit, request.serial, UnitState.OFFLINE))
         silence.state = UnitState.OFFLINE
         silence.interval = min(max(cost, 2 * silence.interval), cost / SHARE, LONGEST_INTERVAL)
         silence.failed_at, silence.cost = now, cost

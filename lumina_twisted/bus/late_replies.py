@@ -27,8 +27,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.late_reply import LateReply, key_of_other
+from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG
 from lumina_twisted.modbus.reply import ReplyPattern, Shape
 
@@ -85,18 +85,18 @@ class LateReplies:
 
     # -- what comes and goes -------------------------------------------------------------------------------------
 
-    def add(self, request: Request, number: int, expired_at: float, window: float) -> LateReply:
+    def add(self, request: Pending, number: int, expired_at: float, window: float) -> LateReply:
         """Notes that attempt ``number`` of the bus, one of ``request``'s, got no reply by ``expired_at``."""
         unit = self._unit(request.unit)
         late = unit.of.get(request.pattern.shape)
         # A canary that found no free shape never takes the place of a doubt: its reply counts as that one's.
-        if late is None or (late.request is not request and not request.is_canary):
+        if late is None or (late.request is not request and request.kind is not Kind.CANARY):
             late = self._keep(unit, LateReply(request, expired_at))
         late.add(number)
         late.lapses = max(late.lapses, expired_at + window)
         return late
 
-    def sending(self, request: Request, now: float) -> None:
+    def sending(self, request: Pending, now: float) -> None:
         """A request goes on the wire. Where replies are numbered, the connection drops what comes for another of its
         function from now on; where time ends a doubt, what has lapsed long ago is forgotten."""
         unit = self._units.get(request.unit)
@@ -110,13 +110,12 @@ class LateReplies:
             if of_its_function or lapsed:
                 self._drop(unit, shape)
 
-    def other_asked(self, request: Request, number: int, now: float) -> None:
+    def other_asked(self, request: Pending, number: int, now: float) -> None:
         """Another master asked: the reply to that is in doubt, too.
 
         :param request: what it asked.
         :param number: one more than that of our last attempt.
         """
-        request.done = request.is_foreign = True
         unit = self._unit(request.unit)
         late = unit.of.get(key_of_other(request.pattern.shape)) or self._keep(unit, LateReply(request, now))
         late.add(number)
@@ -131,10 +130,10 @@ class LateReplies:
         number = late.take()
         if not late.numbers:
             self._drop(unit, late.key)
-        if not late.request.is_foreign:  # that may have been on the wire before ours that had left when it was heard
+        if late.request.kind is not Kind.FOREIGN:  # it may have been on the wire before ours that left meanwhile
             self._proven(unit, number)
 
-    def replied_in_time(self, request: Request, number: int, expires: float, window: float) -> None:
+    def replied_in_time(self, request: Pending, number: int, expires: float, window: float) -> None:
         """Attempt ``number`` of a request was answered in time; if others of its attempts were not, nobody can tell
         which was."""
         unit = self._units.get(request.unit)
@@ -178,7 +177,7 @@ class LateReplies:
 
     # -- what may go ---------------------------------------------------------------------------------------------
 
-    def doubt(self, request: Request) -> LateReply | None:
+    def doubt(self, request: Pending) -> LateReply | None:
         """What ``request`` would have to be told apart from, and could not be."""
         unit = self._units.get(request.unit)
         return None if unit is None else self._doubt_of(unit, request.pattern.shape, request)
@@ -188,16 +187,16 @@ class LateReplies:
         unit = self._units.get(shape.unit)
         return None if unit is None else self._doubt_of(unit, shape, None)
 
-    def has_own(self, request: Request) -> bool:
+    def has_own(self, request: Pending) -> bool:
         """Whether an earlier attempt of ``request`` may still be answered."""
         return bool(self.count) and self._own(request) is not None
 
-    def has_of_its_function(self, request: Request) -> bool:
+    def has_of_its_function(self, request: Pending) -> bool:
         """Whether anything may still come of ``request``'s unit and function."""
         code = request.pattern.shape.function_code
         return any(shape.function_code == code for shape in self.in_doubt(request.unit))
 
-    def needs_proof(self, request: Request) -> bool:
+    def needs_proof(self, request: Pending) -> bool:
         """Whether ``request`` waits for what proves that its own reply, which came too soon, is not another's; or that
         another request of its function was answered, though wrongly, so that an exception is its own."""
         own = self._own(request)
@@ -278,12 +277,12 @@ class LateReplies:
             unit = self._units[unit_id] = _Unit()
         return unit
 
-    def _own(self, request: Request) -> LateReply | None:
+    def _own(self, request: Pending) -> LateReply | None:
         unit = self._units.get(request.unit)
         own = None if unit is None else unit.of.get(request.pattern.shape)
         return own if own is not None and own.request is request else None
 
-    def _doubt_of(self, unit: _Unit, shape: Shape, request: Request | None) -> LateReply | None:
+    def _doubt_of(self, unit: _Unit, shape: Shape, request: Pending | None) -> LateReply | None:
         if self._is_numbered:
             return None
         late = unit.of.get(shape)

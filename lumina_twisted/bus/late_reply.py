@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.modbus.reply import EXCEPTION_PDU, ReplyPattern, Shape
 
 _MOST_NUMBERS: Final = 32
@@ -19,7 +19,7 @@ class LateReply:
         "request",
     )
 
-    def __init__(self, request: Request, expired_at: float) -> None:
+    def __init__(self, request: Pending, expired_at: float) -> None:
         self.request = request
         self.numbers: list[int] = []
         self.more = 0  # so many others, which count as the oldest: what they prove is never too much
@@ -39,12 +39,12 @@ class LateReply:
     def key(self) -> Shape:
         """Its shape; another master's may be in doubt beside one of ours of the same shape."""
         shape = self.request.pattern.shape
-        return key_of_other(shape) if self.request.is_foreign else shape
+        return key_of_other(shape) if self.request.kind is Kind.FOREIGN else shape
 
     @property
     def teaches(self) -> bool:
         """Whether it says something of the unit that it comes late, or not at all."""
-        return self.held is None and not self.request.is_canary and not self.request.is_foreign
+        return self.held is None and self.request.kind is not Kind.CANARY and self.request.kind is not Kind.FOREIGN
 
     def add(self, number: int) -> None:
         """One more attempt was not answered."""
@@ -71,7 +71,7 @@ class LateReply:
 
     def fits(self, pdu: bytes) -> bool:
         """Whether a PDU has the form of this reply."""
-        if self.request.is_foreign:  # several of another master's share this, whatever they asked for
+        if self.request.kind is Kind.FOREIGN:  # several of another master's share this, whatever they asked for
             length = self.pattern.shape.length
             return len(pdu) in (length, EXCEPTION_PDU) or not length
         return self.pattern.fits(pdu)

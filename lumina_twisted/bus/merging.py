@@ -1,7 +1,7 @@
 """Neighbouring reads that wait become one block, for units with ``merge = true``. Floor 1.
 
-A block is a request of the bus's own; those whose reads it covers ride with it, as in
-:mod:`lumina_twisted.bus.sharing`, and each gets its own range of the one reply. What may join it:
+A block is a request of the bus's own; those whose reads it covers follow it, as in
+:mod:`lumina_twisted.bus.coalescing`, and each gets its own range of the one reply. What may join it:
 
 * reads of the same unit and function that nothing of their own client to that unit comes before;
 * within the function's limit, with at most ``merge_hole`` entries between two of them that nobody asked for;
@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from lumina_twisted.bus.events import Request
-from lumina_twisted.bus.outcomes import LAST_OF_THE_REQUEST
+from lumina_twisted.bus.failures import LAST_OF_THE_REQUEST
 from lumina_twisted.bus.pace import Pace
+from lumina_twisted.bus.pending import Kind, Pending, State
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.bus.sharing import BITS, is_plain_read, span
 from lumina_twisted.modbus.functions import MAX_READ_BITS, MAX_READ_REGISTERS
+from lumina_twisted.modbus.read_range import BITS, is_plain_read, span
 
 OVERHEAD: Final = 20
 """Characters that a read of its own costs besides its data: the request, the reply's frame, two silences."""
@@ -34,19 +35,20 @@ _MOST_CUTS: Final = 256
 _ADDRESSES: Final = 65536
 
 
-class Block(Request):
+class Block(Pending):
     """A read for several."""
 
     __slots__ = ("members",)
 
-    def __init__(self, leader: Request, members: list[Request], first: int, end: int) -> None:
-        pdu = _pdu(leader.pdu[0], first, end)
+    def __init__(self, primary: Pending, members: list[Pending], first: int, end: int) -> None:
+        pdu = _pdu(primary.pdu[0], first, end)
         deadline = max(one.deadline for one in members)
-        super().__init__(leader.client, leader.unit, pdu, leader.serial, deadline, lane=leader.lane)
-        self.is_block = True
-        self.arrived = leader.arrived
-        self.epoch = leader.epoch
-        self.cost = leader.cost
+        super().__init__(
+            Request(primary.caller, primary.unit, pdu, primary.serial, deadline, lane=primary.lane), Kind.BLOCK
+        )
+        self.arrived = primary.arrived
+        self.epoch = primary.epoch
+        self.cost = primary.cost
         self.members = members
 
 
@@ -68,27 +70,27 @@ class Merging:
         self._cuts: dict[tuple[int, int, int], float] = {}  # until when
 
     def block_for(
-        self, leader: Request, waiting: Iterable[Request], may_go: Callable[[Request, list[Request]], bool], now: float
+        self, primary: Pending, waiting: Iterable[Pending], may_go: Callable[[Pending, list[Pending]], bool], now: float
     ) -> Block | None:
-        """The block that ``leader`` is asked in, or None if it is asked alone.
+        """The block that ``primary`` is asked in, or None if it is asked alone.
 
         :param waiting: reads of its unit and function that wait too.
         :param may_go: whether a read may join those that go, as far as its client's other requests are concerned.
         """
-        hole = self._settings.merge_hole_for(leader.unit)
-        if hole is None or not _is_mergeable(leader):
+        hole = self._settings.merge_hole_for(primary.unit)
+        if hole is None or not _is_mergeable(primary):
             return None
-        others = [one for one in waiting if one is not leader and _is_mergeable(one) and _go_together(one, leader)]
+        others = [one for one in waiting if one is not primary and _is_mergeable(one) and _go_together(one, primary)]
         if not others:
             return None
-        members, whole = [leader], _Span(*span(leader.pdu))
+        members, whole = [primary], _Span(*span(primary.pdu))
         for ordered in (sorted(others, key=_first), sorted(others, key=_end, reverse=True)):
             for one in ordered:
                 grown = self._grown(one, members, whole, hole, now)
                 if grown is not None and not _folds(one, members) and may_go(one, members):
                     members.append(one)
                     whole = grown
-        return Block(leader, members, *whole) if len(members) > 1 else None
+        return Block(primary, members, *whole) if len(members) > 1 else None
 
     def refused(self, block: Block, code: int, now: float) -> None:
         """A device answered a block by an exception: it is cut where two of its reads meet, next to the middle."""
@@ -105,7 +107,7 @@ class Merging:
             del self._cuts[next(iter(self._cuts))]
         self._cuts[block.unit, block.pdu[0], cut] = now + CUT_FOR
 
-    def _grown(self, one: Request, members: list[Request], whole: _Span, hole: int, now: float) -> _Span | None:
+    def _grown(self, one: Pending, members: list[Pending], whole: _Span, hole: int, now: float) -> _Span | None:
         """The range with one more read in it, if it may be there."""
         first, end = span(one.pdu)
         if first > whole.end + hole or end + hole < whole.first:
@@ -123,13 +125,13 @@ class Merging:
         hastiest = min(member.deadline for member in (one, *members))
         return grown if now + self._pace.read_time(one, length) + LATENCY <= hastiest else None
 
-    def _may_read(self, leader: Request, whole: _Span) -> bool:
+    def _may_read(self, primary: Pending, whole: _Span) -> bool:
         """Whether what nobody asked for may be read along."""
         rules = self._settings.rules
-        return not rules or not rules.fault(leader.unit, _pdu(leader.pdu[0], *whole))
+        return not rules or not rules.fault(primary.unit, _pdu(primary.pdu[0], *whole))
 
-    def _is_cut(self, leader: Request, whole: _Span, now: float) -> bool:
-        unit, code = leader.unit, leader.pdu[0]
+    def _is_cut(self, primary: Pending, whole: _Span, now: float) -> bool:
+        unit, code = primary.unit, primary.pdu[0]
         return any(
             one == unit and function == code and whole.first < at < whole.end and now < until
             for (one, function, at), until in self._cuts.items()
@@ -140,31 +142,31 @@ def _pdu(function: int, first: int, end: int) -> bytes:
     return bytes((function, *first.to_bytes(2, "big"), *(end - first).to_bytes(2, "big")))
 
 
-def _is_mergeable(request: Request) -> bool:
+def _is_mergeable(request: Pending) -> bool:
     """Whether it is a read that has not been asked, and of which nothing special is wanted."""
     return (
-        is_plain_read(request.pdu) and not request.attempts and not request.done
-        and request.retries is None and not request.is_block and _first(request) < _end(request) <= _ADDRESSES
+        is_plain_read(request.pdu) and request.state is State.WAITING
+        and request.request.retries is None and _first(request) < _end(request) <= _ADDRESSES
     )
 
 
-def _folds(one: Request, members: list[Request]) -> bool:
+def _folds(one: Pending, members: list[Pending]) -> bool:
     """Whether it is in already, or would share an entry with a read of its own client."""
     return any(
-        one is other or (one.client == other.client and _first(one) < _end(other) and _first(other) < _end(one))
+        one is other or (one.caller == other.caller and _first(one) < _end(other) and _first(other) < _end(one))
         for other in members
     )
 
 
-def _go_together(one: Request, leader: Request) -> bool:
-    return one.serial == leader.serial and one.epoch == leader.epoch
+def _go_together(one: Pending, primary: Pending) -> bool:
+    return one.serial == primary.serial and one.epoch == primary.epoch
 
 
-def _first(request: Request) -> int:
+def _first(request: Pending) -> int:
     return span(request.pdu)[0]
 
 
-def _end(request: Request) -> int:
+def _end(request: Pending) -> int:
     return span(request.pdu)[1]
 
 

@@ -1,14 +1,22 @@
 """How long things take on one bus: silences, characters, response timeouts (rules 6 and 7 of the core).
 
 Everything here depends on the settings and on a request's own serial settings, so it is computed once and kept.
+
+How long the bus waits for units with ``timeout = "auto"`` is learned from how long they take. The estimate is that of
+TCP's retransmission timer (RFC 6298, section 2): the smoothed time that the unit takes before it answers, and four
+times its deviation; the time of the reply's characters comes on top. Only replies to first attempts teach (Karn's
+rule). It doubles with each attempt that is not answered, until a reply comes.
+
+A short timeout lets the others have the bus sooner. It does not make the late window shorter: what the unit may still
+answer blocks its own shape as long as with the longest of these timeouts, for a unit that takes 30 ms as a rule may
+take half a second today.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from lumina_twisted.bus.events import Request
-from lumina_twisted.bus.latency import LONGEST, UNKNOWN, Latencies
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.framing import timing
 from lumina_twisted.framing.rtu import OVERHEAD
@@ -23,6 +31,64 @@ _BEFORE_DATA: Final = 2
 """Bytes of the PDU of a reply to a read before the data."""
 _READ_AROUND: Final = 13
 """Bytes of a read and of its reply, but for the data."""
+LONGEST: Final = 1.0
+"""Seconds; also the late window's part that other units take from their timeout."""
+UNKNOWN: Final = 0.5
+"""Seconds to wait for a unit of which too little is known: the default of a port's ``timeout``."""
+_SHORTEST: Final = 0.01
+_ENOUGH: Final = 8
+"""Replies before what they teach is used."""
+_MOST_DOUBLINGS: Final = 7
+
+
+class _Unit:
+    """What is known of one unit."""
+
+    __slots__ = ("deviation", "mean", "replies", "unanswered")
+
+    def __init__(self) -> None:
+        self.mean = 0.0
+        self.deviation = 0.0
+        self.replies = 0
+        self.unanswered = 0
+
+
+class Latencies:
+    """Of one bus's units."""
+
+    def __init__(self) -> None:
+        self._units: dict[int, _Unit] = {}
+
+    def timeout(self, unit: int) -> float:
+        """Seconds to wait for the beginning of a reply."""
+        known = self._units.get(unit)
+        if known is None:
+            return UNKNOWN
+        base = UNKNOWN if known.replies < _ENOUGH else max(_SHORTEST, known.mean + 4 * known.deviation)
+        doubled: float = base * 2**known.unanswered
+        return min(LONGEST, doubled)
+
+    def replied(self, unit: int, latency: float, is_first_attempt: bool) -> None:
+        """A reply came.
+
+        :param latency: seconds from the end of the question to the beginning of the reply.
+        """
+        known = self._units.setdefault(unit, _Unit())
+        known.unanswered = 0
+        if not is_first_attempt:
+            return
+        latency = max(0.0, latency)
+        known.replies += 1
+        if known.replies == 1:
+            known.mean, known.deviation = latency, latency / 2
+        else:
+            known.deviation += (abs(latency - known.mean) - known.deviation) / 4
+            known.mean += (latency - known.mean) / 8
+
+    def unanswered(self, unit: int) -> None:
+        """No reply came in time."""
+        known = self._units.setdefault(unit, _Unit())
+        known.unanswered = min(known.unanswered + 1, _MOST_DOUBLINGS)
 
 
 class Pace:
@@ -45,37 +111,37 @@ class Pace:
             self._baudrate = serial.baudrate
             self.t3_5 = timing.t3_5(serial.baudrate, self._bits)
 
-    def gap(self, request: Request) -> float:
+    def gap(self, request: Pending) -> float:
         """The silence before a request's frame. Where the speed changes, the slower one's T3.5 holds."""
         key = request.unit, request.serial.baudrate, self._baudrate
         gap = self._gaps.get(key)
         return self._gap(key) if gap is None else gap
 
-    def wire_time(self, request: Request) -> float:
+    def wire_time(self, request: Pending) -> float:
         """How long its frame is on the wire."""
         return (len(request.pdu) + OVERHEAD) * self._bits / request.serial.baudrate
 
-    def reply_time(self, request: Request) -> float:
+    def reply_time(self, request: Pending) -> float:
         """How long the reply is on the wire, with the silence that a device keeps before it."""
         baudrate, length = request.serial.baudrate, request.pattern.expected_length + OVERHEAD
         return timing.wire_time(baudrate, length, self._bits) + timing.t3_5(baudrate, self._bits)
 
-    def least_time(self, request: Request, probe: bool = False) -> float:
+    def least_time(self, request: Pending, probe: bool = False) -> float:
         """The shortest time in which a request can be sent and answered, with a read ahead of it if ``probe``."""
         length = len(request.pdu) + OVERHEAD + (_PROBE_LENGTH if probe else 0)
         if not request.is_broadcast:
             length += max(request.pattern.length, EXCEPTION_PDU) + OVERHEAD
         return length * self._bits / request.serial.baudrate
 
-    def read_time(self, request: Request, data: int) -> float:
+    def read_time(self, request: Pending, data: int) -> float:
         """The shortest time in which a read of ``data`` bytes can be sent and answered, asked like ``request``."""
         return (_READ_AROUND + data) * self._bits / request.serial.baudrate
 
-    def data_time(self, request: Request) -> float:
+    def data_time(self, request: Pending) -> float:
         """How long the data of its reply is on the wire."""
         return max(0, request.pattern.length - _BEFORE_DATA) * self._bits / request.serial.baudrate
 
-    def response_timeout(self, request: Request) -> float:
+    def response_timeout(self, request: Pending) -> float:
         """How long the bus waits after the request's last byte: for a reply, or for a broadcast to be carried out."""
         key = request.unit, request.pattern.expected_length, request.serial.baudrate
         if self._learns is None or not self._learns(request.unit):
@@ -83,22 +149,22 @@ class Pace:
             return self._timeout(key) if timeout is None else timeout
         return self._latencies.timeout(request.unit) + self._shortest(key)
 
-    def longest_timeout(self, request: Request) -> float:
+    def longest_timeout(self, request: Pending) -> float:
         """How long a reply may take that is not late by what is configured; where the timeout is learned, the longest
         that could have been."""
         learns = self._learns is not None and self._learns(request.unit)
         return LONGEST if learns else self.response_timeout(request)
 
-    def replied(self, request: Request, sent_until: float, now: float, length: int) -> None:
+    def replied(self, request: Pending, sent_until: float, now: float, length: int) -> None:
         """A reply with a PDU of ``length`` bytes came in time."""
         if self._learns is not None and self._learns(request.unit):
             latency = now - sent_until - (length + OVERHEAD) * self._bits / request.serial.baudrate
             self._latencies.replied(request.unit, latency, request.attempts < 2)
 
-    def in_vain(self, request: Request) -> None:
+    def unanswered(self, request: Pending) -> None:
         """No reply came in time."""
         if self._learns is not None and self._learns(request.unit):
-            self._latencies.in_vain(request.unit)
+            self._latencies.unanswered(request.unit)
 
     def _is_auto(self, unit: int) -> bool:
         return not self._settings.is_broadcast(unit) and self._settings.timeout_for(unit) == "auto"

@@ -4,8 +4,14 @@
   long in it rises to the next, so that nothing starves.
 * Within a lane clients take turns, one request a turn. A client whose turn it was goes to the end of the ring when the
   next turn begins, so whoever comes in the meantime is before it: a burst of a thousand delays another client's single
-  read by one transaction. A client that waits for each answer before it asks again goes before the ring, at
-  most every second turn: see :mod:`lumina_twisted.bus.precedence`.
+  read by one transaction.
+* Single requests go before pipelined ones. A program that polls sends a request and waits for its answer; one that
+  pipelines always has another one ready. In one ring the first would wait for a whole round of the second kind: 40 of
+  them at 9600 baud take two seconds. So a request is *single* if nothing else of its client waits or is on the wire,
+  and nothing of it is held back by a front. Single requests take turns of their own, in the order in which they came.
+  At least every second turn belongs to the ring of the others, so that it never starves. Where more clients with
+  single requests wait than stand in the ring, they get as many turns in a row as there are of them for each client of
+  the ring: then every client has its equal share.
 * Turns are paid in bus time (deficit round robin, Shreedhar and Varghese 1995, in the form that charges afterwards): a
   client whose request cost many times the usual, for it asked a dead unit or for a long block, is passed over as often.
   Whoever is alone pays nothing; when nobody waits, or who asked nothing for :data:`AGEING`, that is forgiven.
@@ -25,7 +31,6 @@ from collections.abc import Callable, Container, Hashable, Iterator
 from enum import IntEnum
 from typing import Final, Generic, Protocol, TypeVar
 
-from lumina_twisted.bus.precedence import Precedence
 from lumina_twisted.errors import QueueFull
 from lumina_twisted.modbus.functions import BROADCAST
 
@@ -33,6 +38,10 @@ AGEING: Final = 2.5
 """Seconds without a turn after which a lane starves."""
 _TURNS: Final = 64
 """The usual cost of a turn is that of the cheapest of the last so many, or twice as many."""
+HELD_FOR: Final = 10.0
+"""Seconds for which a client counts as one that pipelines after its front last held something back. A front looks again
+whenever a request ends, which takes a round."""
+_MOST_HELD: Final = 4096
 
 
 class Lane(IntEnum):
@@ -44,15 +53,18 @@ class Lane(IntEnum):
 
 
 class Waiting(Protocol):
-    """What the queue takes: a request, as far as turns are concerned. ``lane`` and ``is_waiting`` are the queue's to
-    write once it is put in; ``cost`` is what its turn will probably cost, ``arrived`` when it came, in seconds."""
+    """What the queue takes: a request, as far as turns are concerned. ``lane`` is the queue's to write
+    once it is put in; ``cost`` is what its turn will probably cost, ``arrived`` when it came, in seconds."""
 
-    client: Hashable
+    @property
+    def caller(self) -> Hashable:
+        """Whose it is."""
+        ...
+
     unit: int
     lane: int
     cost: float
     arrived: float
-    is_waiting: bool
 
 
 Item = TypeVar("Item", bound=Waiting)
@@ -94,13 +106,53 @@ class Cheapest:
         return self.value
 
 
+class Precedence:
+    """Which requests of one bus are single, and whether the next turn is theirs."""
+
+    __slots__ = ("_held", "_in_a_row")
+
+    def __init__(self) -> None:
+        self._held: dict[Hashable, float] = {}  # the oldest first
+        self._in_a_row = 0
+
+    def held(self, caller: Hashable, now: float) -> None:
+        """A front holds back a request of that client's."""
+        self._held.pop(caller, None)
+        self._held[caller] = now
+        self._forget(now)
+
+    def is_single(self, caller: Hashable, now: float) -> bool:
+        """Whether a request is the only one of its client, where nothing else of it waits or is on the wire."""
+        self._forget(now)
+        return caller not in self._held
+
+    def go_first(self, single: int, others: int) -> bool:
+        """Whether the next turn is a single request's.
+
+        :param single: clients with single requests that wait in a lane.
+        :param others: clients in its ring.
+        """
+        return self._in_a_row < max(1, single // others) if others else True
+
+    def note_turn(self, before_others: bool) -> None:
+        """A turn begins, of a single request while others stand in the ring or not."""
+        self._in_a_row = self._in_a_row + 1 if before_others else 0
+
+    def _forget(self, now: float) -> None:
+        while self._held:
+            client = next(iter(self._held))
+            if now - self._held[client] < HELD_FOR and len(self._held) <= _MOST_HELD:
+                return
+            del self._held[client]
+
+
 class RequestQueue(Generic[Item]):
     """What waits for one port.
 
     :param limit: how many may wait in all.
     :param limit_per_client: how many of one client.
     :param extra: how many more may wait in all, each of a client that has no other here.
-    :param singles_first: whether single requests go before the ring; see :mod:`lumina_twisted.bus.precedence`.
+    :param singles_first: whether single requests go before the ring.
     """
 
     def __init__(self, limit: int, limit_per_client: int, extra: int = 0, singles_first: bool = False) -> None:
@@ -140,15 +192,15 @@ class RequestQueue(Generic[Item]):
 
         :raises QueueFull: if the port's or the client's bound is reached.
         """
-        own, _ = self.of(request.client)
+        own, _ = self.of(request.caller)
         if self._size >= (self._limit if own else self._most):
             raise _full(request, f"{self._size} requests wait for this port already", "queue")
         if own >= self._limit_per_client:
             raise _full(request, f"{own} requests of this client wait for this port already", "queue_per_client")
-        mine = self._client(request.client)
+        mine = self._client(request.caller)
         if not own:
             is_alone = self._is_turn_over or mine is not self._served
-            mine.is_single = self._singles_first and is_alone and self._precedence.is_single(request.client, now)
+            mine.is_single = self._singles_first and is_alone and self._precedence.is_single(request.caller, now)
             if now > mine.served_at + AGEING:
                 mine.balance = 0.0  # what it had is long ago
         elif mine.is_single:
@@ -158,25 +210,25 @@ class RequestQueue(Generic[Item]):
 
     def put_back(self, request: Item, now: float = 0.0) -> None:
         """Adds a request that was taken before, ahead of its client's others; no bound refuses it."""
-        mine = self._client(request.client)
+        mine = self._client(request.caller)
         mine.requests.appendleft(request)
         self._entered(mine, request, now)
 
-    def of(self, client: Hashable) -> tuple[int, float]:
+    def of(self, caller: Hashable) -> tuple[int, float]:
         """How many requests of that client wait here, and how many seconds of bus time they will probably take."""
-        mine = self._clients.get(client)
+        mine = self._clients.get(caller)
         return (0, 0.0) if mine is None else (len(mine.requests), mine.cost)
 
-    def held(self, client: Hashable, now: float) -> None:
+    def held(self, caller: Hashable, now: float) -> None:
         """A front holds back a request of that client's, which therefore pipelines."""
-        self._precedence.held(client, now)
-        mine = self._clients.get(client)
+        self._precedence.held(caller, now)
+        mine = self._clients.get(caller)
         if mine is not None and mine.is_single:
             self._join_ring(mine)
 
-    def is_full_for(self, client: Hashable) -> bool:
+    def is_full_for(self, caller: Hashable) -> bool:
         """Whether that client's next request would be refused, for what it has here already."""
-        own, _ = self.of(client)
+        own, _ = self.of(caller)
         return own > 0 and (own >= self._limit_per_client or self._size >= self._limit)
 
     def remove(self, request: Item) -> None:
@@ -184,8 +236,8 @@ class RequestQueue(Generic[Item]):
 
         :raises ValueError: if it does not wait here.
         """
-        mine = self._clients.get(request.client)
-        if mine is None or not request.is_waiting:
+        mine = self._clients.get(request.caller)
+        if mine is None or request not in mine.requests:
             raise ValueError("it does not wait here")
         self._left(mine, request)
         self._place(mine)
@@ -193,7 +245,7 @@ class RequestQueue(Generic[Item]):
     def lift(self, request: Item, lane: int) -> None:
         """A waiting request goes in this lane from now on, if that is higher than its own."""
         if lane < request.lane:
-            mine = self._clients[request.client]
+            mine = self._clients[request.caller]
             for counts in (mine.lanes, self._in_lane):
                 counts[request.lane] -= 1
                 counts[lane] += 1
@@ -206,16 +258,16 @@ class RequestQueue(Generic[Item]):
 
     def is_next_of_its_own(self, request: Item, but_for: Container[Item]) -> bool:
         """Whether its client wants nothing of that unit before it, but for these."""
-        for one in self._clients[request.client].requests:
+        for one in self._clients[request.caller].requests:
             if one is request:
                 return True
             if one.unit in (request.unit, BROADCAST) and one not in but_for:
                 return False
         return False
 
-    def waits(self, client: Hashable, unit: int) -> bool:
+    def waits(self, caller: Hashable, unit: int) -> bool:
         """Whether a request of that client's to that unit waits here; a broadcast is to every unit."""
-        mine = self._clients.get(client)
+        mine = self._clients.get(caller)
         return mine is not None and any(one.unit in (unit, BROADCAST) for one in mine.requests)
 
     def first(self, now: float, ready_at: Callable[[Item], float]) -> tuple[Item | None, float]:
@@ -244,7 +296,7 @@ class RequestQueue(Generic[Item]):
         self.pass_turn(request)
         if request.lane <= self._level:  # one that a higher one lifted is no turn of its lane
             self._starves_at[request.lane] = self._now + AGEING
-        mine = self._clients[request.client]
+        mine = self._clients[request.caller]
         mine.is_single = False
         self._left(mine, request)
 
@@ -253,21 +305,21 @@ class RequestQueue(Generic[Item]):
         still goes before those that pipeline: what the bus asks of its own ahead of the request is not the client's
         doing."""
         self._rejoin()
-        mine = self._clients[request.client]
+        mine = self._clients[request.caller]
         self._settle(mine, request.lane)
         self._leave_ring(mine)
         self._precedence.note_turn(mine.is_single and any(self._rings))
         self._served, self._served_lane = mine, request.lane
         self._is_turn_over = False
 
-    def charge(self, client: Hashable, cost: float, now: float) -> None:
+    def charge(self, caller: Hashable, cost: float, now: float) -> None:
         """Says what the last turn cost, which was that client's.
 
         :param cost: seconds that nobody else could use the bus.
         """
         usual = self._usual[self._served_lane].note(cost)
         self._is_turn_over = True
-        mine = self._clients.get(client)
+        mine = self._clients.get(caller)
         if mine is not None:
             mine.balance = balance = min(0.0, mine.balance + usual - cost)
             mine.served_at = now
@@ -275,12 +327,12 @@ class RequestQueue(Generic[Item]):
         if self._has_debtors and not self._size:
             self._forgive()
 
-    def ahead_of(self, client: Hashable, lane: int, cost: float) -> float:
+    def ahead_of(self, caller: Hashable, lane: int, cost: float) -> float:
         """Seconds of bus time that probably go by before a new request of that client has its turn.
 
         :param cost: of that request.
         """
-        mine = self._clients.get(client)
+        mine = self._clients.get(caller)
         own = mine.cost if mine is not None else 0.0
         ahead = own
         for level in range(lane + 1):
@@ -364,7 +416,6 @@ class RequestQueue(Generic[Item]):
         mine.cost += request.cost
         mine.lanes[lane] += 1
         self._in_lane[lane] += 1
-        request.is_waiting = True
         if self._in_lane[lane] == 1:
             self._starves_at[lane] = now + AGEING
         if mine.lane is None or lane < mine.lane:
@@ -380,7 +431,6 @@ class RequestQueue(Generic[Item]):
         mine.cost -= request.cost
         self._size -= 1
         self.cost = self.cost - request.cost if self._size else 0.0
-        request.is_waiting = False
 
     def _place(self, mine: _Client[Item]) -> None:
         """Into the ring of its best lane; to none while its turn lasts."""

@@ -1,6 +1,6 @@
-"""Whether a request without a reply may be sent again, and after how long.
+"""Whether a request without a reply is sent again, and when. Floor 1.
 
-A read may: asking twice changes nothing. A write may have been carried out, so it is sent once, unless its caller or
+A read may be: asking twice changes nothing. A write may have been carried out, so it is sent once, unless its caller or
 the configuration says otherwise. The first retry follows at once, the further ones after a pause that grows.
 """
 
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
-
-from lumina_twisted.bus.events import Request
-from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.bus.late_reply import LateReply
+from lumina_twisted.bus.pace import Pace
+from lumina_twisted.bus.pending import Pending, State
+from lumina_twisted.bus.queue import RequestQueue
+from lumina_twisted.bus.settings import Backoff, BusSettings
+from lumina_twisted.bus.wire import Wire
 from lumina_twisted.errors import Acknowledge, ServerDeviceBusy
+from lumina_twisted.statistics.counters import Counters, Fault, Faults
 
 BUSY: Final = frozenset({Acknowledge.code, ServerDeviceBusy.code})
 """Exceptions by which a device says that it is working on something long."""
@@ -20,42 +23,89 @@ BUSY_RETRIES: Final = 3
 """How often a busy device is asked again where nothing is said of that, and missing replies are asked for again."""
 
 
-@frozen
-class Backoff:
-    """Exponential backoff (M11): no pause before the first retry, ``initial`` before the second, and each further
-    one ``factor`` times as long."""
+class Retries:
+    """Decides for one bus, and puts back into the queue what is sent again."""
 
-    initial: float
-    factor: float
+    def __init__(
+        self, settings: BusSettings, pace: Pace, queue: RequestQueue[Pending], wire: Wire, counters: Counters,
+        faults: Faults,
+    ) -> None:
+        self._settings = settings
+        self._pace = pace
+        self._queue = queue
+        self._wire = wire
+        self._counters = counters
+        self._faults = faults
+        self.backoff = Backoff(settings.backoff, settings.backoff_factor)
 
-    def delay(self, attempts: int) -> float:
-        """Seconds to wait when ``attempts`` (1 or more) were in vain."""
-        return 0.0 if attempts < 2 else self.initial * self.factor ** min(attempts - 2, 64)
+    def may_be_sent_again(self, request: Pending) -> bool:
+        """Whether it has not been sent as often as its caller said, else as its class is given."""
+        return request.attempts <= self._allowed(request)
 
+    def after_no_reply(self, request: Pending, late: LateReply | None, now: float) -> None:
+        """Sends it again.
 
-def allowed_retries(request: Request, settings: BusSettings) -> int:
-    """How often a request may be sent again: what its caller said, else what its class is given."""
-    if request.is_broadcast:
-        return 0  # nobody answers it, so nothing says that it failed
-    if request.retries is not None:
-        return request.retries
-    if request.is_read:
-        return settings.for_unit(request.unit).retries or 0
-    return settings.retry_writes
+        :param late: the reply that may still come.
+        """
+        self._put_back(request, State.RETRY_LATER, self._time_after(request, late, now), now)
+        self._faults.note(request.unit, Fault.RETRIED)
 
+    def after_loss(self, request: Pending, now: float) -> None:
+        """Sends it again: the connection was lost, and a new one is being made."""
+        self._put_back(request, State.RETRY_LATER, now, now)
 
-def allowed_busy_retries(request: Request, settings: BusSettings) -> int:
-    """How often a request may be sent again that the device was too busy for: a read as configured, unless its caller
-    wants it sent once; a write never, for "acknowledge" means that it is being carried out."""
-    if not request.is_read or request.retries == 0:
-        return 0
-    if settings.busy_retries is not None:
-        return settings.busy_retries
-    return BUSY_RETRIES if settings.for_unit(request.unit).retries else 0
+    def if_busy(self, request: Pending, code: int, now: float) -> bool:
+        """Sends it again if its exception says that the device is only busy, and there is time for that.
 
+        :return: whether it does.
+        """
+        if code not in BUSY or (request.done and not request.followers):
+            return False
+        pause = self.backoff.delay(1 + request.attempts)
+        in_time = now + pause + self._pace.least_time(request) < request.deadline
+        if not in_time or request.attempts > self._allowed_if_busy(request):
+            return False
+        request.busy = code
+        state = State.ABANDONED_RETRY if request.done else State.RETRY_LATER
+        self._put_back(request, state, now + pause, now)
+        self._faults.note(request.unit, Fault.RETRIED)
+        return True
 
-def allowed_canaries(request: Request, settings: BusSettings) -> int:
-    """How many canaries may go unanswered ahead of a request, but for one, before it ends: what reads are given as
-    retries."""
-    own = request.retries if request.is_read else None
-    return (settings.for_unit(request.unit).retries or 0) if own is None else own
+    def is_unanswered_too_often(self, request: Pending) -> bool:
+        """Whether as many canaries ahead of a request went unanswered as it has retries, and one more; a write has as
+        many as reads are given."""
+        own = request.request.retries if request.is_read else None
+        return request.canaries > ((self._settings.for_unit(request.unit).retries or 0) if own is None else own)
+
+    def _put_back(self, request: Pending, state: State, not_before: float, now: float) -> None:
+        self._counters.retries += 1
+        request.not_before = not_before
+        request.step(state)
+        self._queue.put_back(request, now)
+
+    def _time_after(self, request: Pending, late: LateReply | None, now: float) -> float:
+        """When it is worth it to ask again, if the caller can wait for that: a second request while the first reply is
+        only late costs the bus a transaction, and leaves in doubt which of the two a reply answers."""
+        pause = self.backoff.delay(request.attempts)
+        when = now if late is None else max(now, self._wire.doubts.look_at(late))
+        if when + pause + self._pace.least_time(request) < request.deadline:
+            return when + pause
+        return now + pause
+
+    def _allowed(self, request: Pending) -> int:
+        if request.is_broadcast:
+            return 0  # nobody answers it, so nothing says that it failed
+        if request.request.retries is not None:
+            return request.request.retries
+        if request.is_read:
+            return self._settings.for_unit(request.unit).retries or 0
+        return self._settings.retry_writes
+
+    def _allowed_if_busy(self, request: Pending) -> int:
+        """A read as configured, unless its caller wants it sent once; a write never, for "acknowledge" means that it is
+        being carried out."""
+        if not request.is_read or request.request.retries == 0:
+            return 0
+        if self._settings.busy_retries is not None:
+            return self._settings.busy_retries
+        return BUSY_RETRIES if self._settings.for_unit(request.unit).retries else 0

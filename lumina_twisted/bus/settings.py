@@ -22,6 +22,19 @@ EchoMode = Literal["off", "on", "auto"]
 CanaryMode = Literal["diagnostics", "read", "off"]
 
 
+@frozen
+class Backoff:
+    """Exponential backoff (M11): no pause before the first retry, ``initial`` before the second, and each further
+    one ``factor`` times as long."""
+
+    initial: float
+    factor: float
+
+    def delay(self, attempts: int) -> float:
+        """Seconds to wait after ``attempts`` (1 or more) that failed."""
+        return 0.0 if attempts < 2 else self.initial * self.factor ** min(attempts - 2, 64)
+
+
 @frozen(kw_only=True, slots=False)
 class UnitWireSettings:
     """How a unit is asked, where that differs from its port's."""

@@ -26,7 +26,7 @@ from collections import deque
 from typing import Final
 
 from lumina_twisted.bus.canary import LENGTH
-from lumina_twisted.bus.events import Request
+from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.framing.rtu import OVERHEAD
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG, FunctionCode
 from lumina_twisted.modbus.reply import ReplyPattern, Shape
@@ -122,7 +122,7 @@ class Surplus:
 
     # -- too soon ------------------------------------------------------------------------------------------------
 
-    def is_too_soon(self, request: Request, length: int, took: float) -> bool:
+    def is_too_soon(self, request: Pending, length: int, took: float) -> bool:
         """Whether a reply with a PDU of ``length`` bytes that ``took`` so many seconds, from the first byte of the
         question to its own last, is probably an earlier one's. If it is not it shall be noted, once that is known."""
         shape = request.pattern.shape
@@ -140,18 +140,18 @@ class Surplus:
         least.note(took)
         return False
 
-    def was_not(self, request: Request, length: int, took: float) -> None:
+    def was_not(self, request: Pending, length: int, took: float) -> None:
         """A reply that was held was the right one: it shows how soon they may come."""
         self._add(request.pattern.shape, length).note(took)
 
-    def hold(self, request: Request, length: int) -> float:
+    def hold(self, request: Pending, length: int) -> float:
         """Seconds from the first byte of a question in which the reply comes as a rule, if it is not the one held."""
         least = self._least.get((request.pattern.shape, length))
         return 0.02 if least is None else max(0.02, 4 * least.value)
 
     # -- answers and copies --------------------------------------------------------------------------------------
 
-    def answered(self, request: Request, pdu: bytes, now: float) -> None:
+    def answered(self, request: Pending, pdu: bytes, now: float) -> None:
         """A request was answered in time, by ``pdu``."""
         unit = self._units[request.unit]
         if unit is None:
@@ -165,7 +165,7 @@ class Surplus:
             unit.bytes += len(request.pdu) + len(pdu) + 2 * OVERHEAD
         else:
             unit.streak = unit.bytes = 0
-            if request.is_canary:
+            if request.kind is Kind.CANARY:
                 unit.limit = STREAM
                 return  # a surplus reply would be of the shape before it
         unit.pattern, unit.shape, unit.at = request.pattern, shape, now
@@ -176,7 +176,7 @@ class Surplus:
         if unit is not None:
             unit.recent.append((pdu, now))
 
-    def needs_proof(self, request: Request) -> bool:
+    def needs_proof(self, request: Pending) -> bool:
         """Whether the stream that ``request`` would go on has proven nothing for long."""
         unit = self._units[request.unit]
         if unit is None or unit.streak < unit.limit:
@@ -190,7 +190,7 @@ class Surplus:
             unit.streak = unit.bytes = 0
             unit.limit = min(LONGEST_STREAM, 2 * unit.limit)
 
-    def blocked_until(self, request: Request) -> float:
+    def blocked_until(self, request: Pending) -> float:
         """Until when a copy may come that ``request`` could take for its reply; 0 if none may."""
         unit = self._units[request.unit]
         if unit is None or not unit.delay:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.late_reply import LateReply
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.modbus.functions import UNKNOWN
 from lumina_twisted.modbus.reply import Pattern, WholeMessage
 
@@ -21,7 +21,7 @@ from lumina_twisted.modbus.reply import Pattern, WholeMessage
 class Answered(NamedTuple):
     """The PDU that is the reply to ``request``; ``is_late`` if its response timeout was over."""
 
-    request: Request
+    request: Pending
     pdu: bytes
     is_late: bool
 
@@ -33,7 +33,7 @@ class Unanswered(NamedTuple):
     :param is_damaged: whether something came, in a state that proves nothing: there is no point in waiting for more.
     """
 
-    request: Request
+    request: Pending
     late: LateReply | None
     is_damaged: bool
 
@@ -55,7 +55,7 @@ class Attempt:
     )
 
     def __init__(
-        self, request: Request, began: float, sent_until: float, expires: float, echo: bool | None, junk: int,
+        self, request: Pending, began: float, sent_until: float, expires: float, echo: bool | None, junk: int,
         number: int = 0,
     ) -> None:
         self.request = request

@@ -7,15 +7,21 @@ another length than the reply, is judged when it is known whether the reply come
 
 from __future__ import annotations
 
+from typing import Final
+
+from lumina_twisted.access.caller import Caller
 from lumina_twisted.bus.doubts import Doubts
 from lumina_twisted.bus.echo import Echo
 from lumina_twisted.bus.events import Finding, Findings, Request
 from lumina_twisted.bus.health import Health
+from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.bus.transaction import Attempt
 from lumina_twisted.framing.rtu import OVERHEAD
 from lumina_twisted.modbus.functions import BROADCAST, EXCEPTION_FLAG, is_request
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.statistics.counters import Counters, Fault, Faults
+
+_NOBODY: Final = Caller("another master")
 
 
 class Unexpected:
@@ -42,7 +48,7 @@ class Unexpected:
         self.echo_is_due = False
         """Whether the echo of the last frame may still come, whose transaction is over."""
 
-    def sent(self, request: Request, number: int) -> None:
+    def sent(self, request: Pending, number: int) -> None:
         """A frame leaves, the bus's ``number``-th."""
         self._last_sent, self._serial, self._number = (request.unit, request.pdu), request.serial, number
 
@@ -95,7 +101,8 @@ class Unexpected:
         else:
             self._counters.foreign += 1
         if unit != BROADCAST:  # nobody answers that
-            self._doubts.late.other_asked(Request(None, unit, pdu, self._serial, now), self._number + 1, now)
+            asked = Pending(Request(_NOBODY, unit, pdu, self._serial, now), Kind.FOREIGN)
+            self._doubts.late.other_asked(asked, self._number + 1, now)
 
     def doubled(self, unit: int) -> None:
         """A unit answered a request twice."""

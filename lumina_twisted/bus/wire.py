@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator
 
 from lumina_twisted.bus.doubts import Doubts
 from lumina_twisted.bus.echo import Echo
-from lumina_twisted.bus.events import Findings, Frame, Request
+from lumina_twisted.bus.events import Findings, Frame
 from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.late_reply import LateReply
 from lumina_twisted.bus.pace import Pace
+from lumina_twisted.bus.pending import Kind, Pending, State
 from lumina_twisted.bus.receiver import LONGEST_PAUSE, PAUSE_AFTER_ALL, Receiver
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.transaction import Answered, Attempt, Unanswered
@@ -45,7 +46,7 @@ class Wire:
         """What may still come, and so which requests may go."""
         self.quiet_from = 0.0  # the end of the last byte on the wire
         self._leaves_until = 0.0  # that of our last frame, unless its reply came sooner than reckoned
-        self.hopeless: list[Request] = []
+        self.hopeless: list[Pending] = []
         """Requests that wait for a late reply of which it is known now that it will not come."""
         self._pace = pace
         self._counters = counters
@@ -65,7 +66,7 @@ class Wire:
 
     # -- what is sent --------------------------------------------------------------------------------------------
 
-    def send(self, request: Request, now: float) -> Frame:
+    def send(self, request: Pending, now: float) -> Frame:
         """Begins a transaction.
 
         :return: the frame, which leaves now.
@@ -91,7 +92,7 @@ class Wire:
         self._wait_for_frames()
         return Frame(self._framing.encode(request.unit, request.pdu), request.serial)
 
-    def is_on_wire(self, request: Request) -> bool:
+    def is_on_wire(self, request: Pending) -> bool:
         """Whether the transaction that runs is this request's."""
         return self.attempt is not None and self.attempt.request is request
 
@@ -185,9 +186,9 @@ class Wire:
             others = [one for one in late if one.request is not attempt.request and one.lapses > ends]
             if not others:
                 return self._on_reply(attempt, pdu, now)
-            if attempt.request.is_canary and all(one.request.is_canary for one in others):
+            if attempt.request.kind is Kind.CANARY and all(one.request.kind is Kind.CANARY for one in others):
                 return self._on_reply(attempt, pdu, now, instead_of=others[0])
-        elif late and (len(late) == 1 or all(one.request.is_canary for one in late)):
+        elif late and (len(late) == 1 or all(one.request.kind is Kind.CANARY for one in late)):
             return self._on_late(late[0], pdu, now)
         if not late:
             self._on_unexpected(unit, pdu, now)
@@ -195,7 +196,7 @@ class Wire:
         self._counters.late += 1
         self._faults.note(unit, Fault.LATE)
         self._health.heard(unit, late[0].request.serial, now)
-        if not any(one.request.is_foreign for one in late):  # whose place in the device's order nobody knows
+        if not any(one.request.kind is Kind.FOREIGN for one in late):  # whose place in the device's order nobody knows
             self._late.ambiguous_reply_came(late[0])
         return None
 
@@ -221,7 +222,7 @@ class Wire:
         self.quiet_from = max(now, self._leaves_until)
         if not self._is_numbered:
             self._surplus.answered(request, pdu, now)
-        if request.is_canary:
+        if request.kind is Kind.CANARY:
             self._doubts.canaries.answered(request, pdu)
         self._late.reply_in_time_from(request.unit)
         if instead_of is not None:
@@ -261,7 +262,7 @@ class Wire:
         request = attempt.request
         is_from_gateway = request.pattern.is_exception(pdu) and pdu[1] == GatewayTargetDeviceFailedToRespond.code
         if is_from_gateway:
-            self._health.in_vain(request, now - attempt.began, now)
+            self._health.unanswered(request, now - attempt.began, now)
         else:
             self._health.heard(request.unit, request.serial, now)
 
@@ -288,17 +289,17 @@ class Wire:
         if late.held is not None:
             self._unexpected.doubled(request.unit)  # what was held is not the reply, but this
             self._surplus.convicts(request.unit, late.held, now)
-        elif not request.is_foreign:
+        elif request.kind is not Kind.FOREIGN:
             self._counters.late += 1
             self._faults.note(request.unit, Fault.LATE)
-        if request.is_canary:
+        if request.kind is Kind.CANARY:
             self._doubts.canaries.answered(request, pdu)
         lapsed = now > late.lapses and not self._doubts.proves[request.unit]
         if lapsed and not self._is_numbered:
             request.left_at = None  # it may be the reply to what was asked since
         self._late.late_reply_came(late, now)
         self._wait_for_frames()
-        if request.is_foreign or request.is_canary or self.is_on_wire(request):
+        if request.kind is Kind.FOREIGN or request.kind is Kind.CANARY or self.is_on_wire(request):
             return None
         return Answered(request, pdu, is_late=True)
 
@@ -308,12 +309,12 @@ class Wire:
         lost, self._late.lost = self._late.lost, []
         for late in lost:
             request = late.request
-            if request.is_canary:
+            if request.kind is Kind.CANARY:
                 self._doubts.canaries.lost(request)
             elif late.held is not None:
                 self._surplus.was_not(request, len(late.held), late.held_took)
                 yield Answered(request, late.held, is_late=True)
-            elif request.is_given_up and request.is_waiting:
+            elif request.state is State.AWAITING_LATE_REPLY:
                 self.hopeless.append(request)
         self._wait_for_frames()
 
@@ -339,12 +340,12 @@ class Wire:
         if is_damaged or attempt.held is not None:
             self._health.nothing_learned()
         else:
-            self._health.in_vain(request, now - attempt.began, now)
-            self._pace.in_vain(request)
+            self._health.unanswered(request, now - attempt.began, now)
+            self._pace.unanswered(request)
         heard = self._receiver.anything_since(attempt)
         self._close()
         self._wait_for_frames()
-        if request.probe_for is not None and self.echo.known is None and not heard and self._framing.has_wire_time:
+        if request.ahead_of is not None and self.echo.known is None and not heard and self._framing.has_wire_time:
             self.echo.learn(False)  # neither an echo nor anything else: nothing echoes, where nothing delays an echo
         return Unanswered(request, late, is_damaged)
 
@@ -379,7 +380,7 @@ class Wire:
         self._wait_for_frames()
         self.quiet_from = self._leaves_until = quiet_from
 
-    def lost(self) -> Request | None:
+    def lost(self) -> Pending | None:
         """The port is gone.
 
         :return: the request that was on the wire.
@@ -395,7 +396,7 @@ class Wire:
             self._note_late(attempt)  # its reply may still come when the port is back
         return attempt.request
 
-    def refused(self, now: float) -> Request | None:
+    def refused(self, now: float) -> Pending | None:
         """The frame could not be sent.
 
         :return: the request that it was sent for.
@@ -408,7 +409,7 @@ class Wire:
         attempt.request.attempts -= 1
         self._counters.frames -= 1
         self.quiet_from = self._leaves_until = min(self.quiet_from, now)
-        return attempt.request.probe_for or attempt.request
+        return attempt.request.ahead_of or attempt.request
 
     def _note_failed(self, attempt: Attempt, now: float) -> None:
         """Counts how the attempt failed, once for its unit and once for the sentence of its request."""
@@ -425,7 +426,7 @@ class Wire:
             late.held, late.held_took = attempt.held, attempt.held_took
         return late
 
-    def _window(self, request: Request) -> float:
+    def _window(self, request: Pending) -> float:
         return self._late.window(
             request.unit, self._pace.longest_timeout(request), self._pace.reply_time(request)
         )

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: Any, output: Output) -> int:
-    """Says that all is fine, or all that is wrong.
+    """Prints that all is fine, or all that is wrong.
 
     :raises ConfigError: with every fault.
     """

@@ -10,7 +10,7 @@ from lumina_twisted.cli.main import COMMANDS
 from lumina_twisted.cli.output import Output
 
 FILES: Final = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
-"""What makes shtab complete names of files."""
+"""Lets shtab complete names of files."""
 SHELLS: Final = ("bash", "zsh", "tcsh")
 EXAMPLES: Final = """\
   lumina completion bash > ~/.local/share/bash-completion/completions/lumina
@@ -35,7 +35,7 @@ def run(options: Any, output: Output) -> int:
 
 
 def whole_parser() -> argparse.ArgumentParser:
-    """One parser with all commands, as shtab wants it."""
+    """One parser with all commands, as shtab needs it."""
     parser = argparse.ArgumentParser("lumina")
     commands = parser.add_subparsers(dest="command", parser_class=Parser)
     for one in COMMANDS.values():

@@ -281,7 +281,7 @@ async def prompted(source: Any, output: Output) -> AsyncIterator[str]:
             return
 
 
-async def edited(output: Output, words: Callable[[], list[str]]) -> AsyncIterator[str]:
+async def edited(output: Output, completions: Callable[[], list[str]]) -> AsyncIterator[str]:
     """The lines of a person, with editing, completion and a history. What comes meanwhile is shown above the prompt.
 
     :raises ImportError: without prompt_toolkit.
@@ -290,7 +290,7 @@ async def edited(output: Output, words: Callable[[], list[str]]) -> AsyncIterato
     from prompt_toolkit.patch_stdout import patch_stdout
 
     session: Any = PromptSession(
-        PROMPT, history=_history(), completer=completer(words), complete_while_typing=False
+        PROMPT, history=_history(), completer=completer(completions), complete_while_typing=False
     )
     while True:
         own = output.out, output.err
@@ -299,7 +299,7 @@ async def edited(output: Output, words: Callable[[], list[str]]) -> AsyncIterato
                 output.out, output.err = sys.stdout, sys.stderr
                 line = await session.prompt_async()
         except KeyboardInterrupt:
-            continue  # it takes the line back, as in a shell
+            continue  # it discards the line, as in a shell
         except EOFError:
             return
         finally:
@@ -307,18 +307,18 @@ async def edited(output: Output, words: Callable[[], list[str]]) -> AsyncIterato
         yield line
 
 
-def completer(words: Callable[[], list[str]]) -> Any:
-    """Completes words and names, each up to a blank or a colon: fields of a line are words too.
+def completer(completions: Callable[[], list[str]]) -> Any:
+    """Completes commands and names up to a blank or a colon, and so also the fields of a line.
 
     :raises ImportError: without prompt_toolkit.
     """
     from prompt_toolkit.completion import WordCompleter
 
-    return WordCompleter(words, ignore_case=True, pattern=re.compile(r"[^\s:'\"]+"))
+    return WordCompleter(completions, ignore_case=True, pattern=re.compile(r"[^\s:'\"]+"))
 
 
 def _history() -> Any:
-    """What was typed before; nothing of it if that cannot be kept."""
+    """The lines typed before; a new history if that cannot be kept."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
     state = os.environ.get("XDG_STATE_HOME") or pathlib.Path.home() / ".local" / "state"
@@ -332,7 +332,7 @@ def _history() -> Any:
 
 
 def _pollable(source: Any) -> int | None:
-    """The descriptor of what may keep us waiting; a file does not, nor does a test's text."""
+    """The descriptor of a source that may keep us waiting; a file does not, nor does a test's text."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         descriptor = int(source.fileno())
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -343,16 +343,10 @@ def _pollable(source: Any) -> int | None:
 
 
 async def _read(descriptor: int) -> bytes:
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-
-    def on_ready() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    loop.add_reader(descriptor, on_ready)
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         loop.remove_reader(descriptor)
     return os.read(descriptor, 65536)

@@ -18,7 +18,7 @@ EXAMPLES: Final = """\
 
 
 class Port(NamedTuple):
-    """A port as the server tells it."""
+    """A port, as the server describes it."""
 
     name: str
     path: str
@@ -33,14 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:
-    """A line for each port: name, path, settings, state, and how many requests wait."""
+    """Prints a line for each port: name, path, settings, state, and how many requests wait."""
     for line in await text_command(client, "ports", options.timeout):
         port = parsed(line)
         output.result(line, **(port._asdict() if port else {}))
 
 
 def parsed(line: str) -> Port | None:
-    """The port that a line tells of, or None if it is another line."""
+    """The port that a line describes, or None for another line."""
     match = re.fullmatch(r"(\S+)  (\S+)  (.+?)  (.+?)  (\d+) waiting", line)
     if match is None:
         return None

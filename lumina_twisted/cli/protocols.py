@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: Any, output: Output) -> int:
-    """A paragraph for each protocol: what it is, how it is listened for, and its options.
+    """Prints a paragraph for each protocol: what it is, where it listens, and its options.
 
     :raises UsageError: if there is none of that name.
     """
@@ -35,20 +35,20 @@ def run(options: Any, output: Output) -> int:
         if name not in known:
             raise UsageError(f"there is no protocol {name!r}; {nearest(name, list(known))}")
     for name in options.protocol or known:
-        _tell(name, known[name], output)
+        _show(name, known[name], output)
     return EXIT_OK
 
 
-def _tell(name: str, front_end: Any, output: Output) -> None:
+def _show(name: str, front_end: Any, output: Output) -> None:
     from lumina_twisted.config.reference import options_told
 
-    told = options_told(front_end.options)
+    described = options_told(front_end.options)
     lines = [f"{name}: {front_end.summary}", f"  --listen {name}={front_end.endpoint}"]
-    for one in told:
+    for one in described:
         unit = f" [{one['unit']}]" if one["unit"] else ""
         lines += [f"  {one['name']} = {one['default']}{unit}", *_wrapped(one["meaning"])]
     output.result(
-        "\n".join(lines), protocol=name, summary=front_end.summary, endpoint=front_end.endpoint, options=told
+        "\n".join(lines), protocol=name, summary=front_end.summary, endpoint=front_end.endpoint, options=described
     )
 
 

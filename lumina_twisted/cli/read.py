@@ -6,23 +6,20 @@ import argparse
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from lumina_twisted.cli.arguments import UsageError, add_request_options, bounded
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.registers import (
-    Table,
     add_place,
-    add_serial,
-    add_turn,
+    add_terms,
     check,
     check_range,
     decoded,
     unit_of,
     width,
 )
-from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
+from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient
 from lumina_twisted.errors import IllegalDataAddress, ModbusError, ModbusException, RequestError
 from lumina_twisted.text import on_off, shown
 
@@ -43,18 +40,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--watch", type=bounded(0.01, 86400, "pause", float), metavar="SECONDS",
         help="read again after so long, for ever",
     )
-    add_serial(parser)
-    add_turn(parser, reads=True)
+    add_terms(parser, reads=True)
     add_request_options(parser)
 
 
 async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
-    """Prints the values, an address and a value a line. What fails while it watches is told, and it goes on."""
+    """Prints the values, an address and a value a line. A failure while it watches is printed, and it goes on."""
     check(options)
     if options.type == "string" and not options.length:
         raise UsageError("how long is the string? write --length REGISTERS, two characters each")
     if options.unit == 0 and isinstance(client, LuminaModbusClient):
         raise UsageError("unit 0 is all units at once, of which none answers; give a unit from 1 to 247")
+    if not options.watch:
+        await _read(options, client, output)
+        return
     clock = asyncio.get_running_loop().time
     while True:
         began = clock()
@@ -63,40 +62,28 @@ async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output
         except RequestError:
             raise
         except ModbusError as error:
-            if not options.watch:
-                raise
             output.error(error)
-        if not options.watch:
-            return
         await asyncio.sleep(max(0.0, began + options.watch - clock()))
 
 
 async def _read(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
-    step = 1 if options.table.is_bits else width(options)
-    check_range(options.address, step * options.count, "give a smaller --count")
-    runs = read_runs(unit_of(client, options), options.table, options.address, step * options.count, step)
-    try:
-        async for first, entries in runs:
-            for at in range(0, len(entries), step):
-                _show(options, first + at, entries[at : at + step], output)
-    except IllegalDataAddress as error:
-        raise say_more(error, _hint(options)) from None
-
-
-async def read_runs(
-    unit: Unit, table: Table, start: int, entries: int, step: int = 1
-) -> AsyncIterator[tuple[int, tuple[Any, ...]]]:
-    """A range of any length, in as many requests as it takes: of each the first address, and what is there.
-
-    :param step: entries that are one value, which is never put together from two requests.
-    """
+    """Reads a range of any length, in as many requests as it takes. No value is put together from two requests."""
+    table, first = options.table, options.address
+    step = 1 if table.is_bits else width(options)
+    end = first + step * options.count
+    check_range(first, end - first, "give a smaller --count")
+    read = getattr(unit_of(client, options), table.method)
     most = table.limit - table.limit % step
-    for first in range(start, start + entries, most):
-        quantity = min(most, start + entries - first)
+    for start in range(first, end, most):
+        quantity = min(most, end - start)
         try:
-            yield first, await getattr(unit, table.read)(first, quantity)
+            entries = await read(start, quantity)
         except ModbusException as error:
-            raise say_more(error, f", asked for {first} to {first + quantity - 1}" if entries > most else "") from None
+            where = f", asked for {start} to {start + quantity - 1}" if end - first > most else ""
+            hint = _hint(options) if isinstance(error, IllegalDataAddress) else ""
+            raise say_more(error, f"{where}{hint}") from None
+        for at in range(0, quantity, step):
+            _show(options, start + at, entries[at : at + step], output)
 
 
 def say_more(error: ModbusError, more: str) -> ModbusError:
@@ -114,7 +101,7 @@ def _hint(options: Any) -> str:
 
 
 def _show(options: Any, here: int, entries: tuple[Any, ...], output: Output) -> None:
-    value = bool(entries[0]) if options.table.is_bits else decoded(entries, options)
+    value: Any = bool(entries[0]) if options.table.is_bits else decoded(entries, options)
     text = on_off(value) if options.table.is_bits else shown(str(value))
     if isinstance(value, float) and not math.isfinite(value):
         value = None  # JSON has no such numbers

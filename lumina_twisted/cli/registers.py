@@ -1,4 +1,4 @@
-"""Where a value is and how it lies there, as words of the command line, floor 5."""
+"""The arguments that say where a value is and how it lies there, floor 5: port, unit, table, address and type."""
 
 from __future__ import annotations
 
@@ -18,8 +18,60 @@ from lumina_twisted.priority import MAX_AGE, PRIORITIES
 from lumina_twisted.text import ON_OFF, nearest, shortest_f32
 
 LAST_ADDRESS: Final = 65535
+TYPES: Final = (*KINDS, "string", "hex", "bits")
+"""How registers can be shown; only the numbers and the string can be written."""
+_TERMS: Final = ("baudrate", "parity", "stopbits", "retries", "priority", "max_age")
+"""The options of one request that Modbus TCP cannot carry."""
 _REGISTER: Final = re.compile(r"(?P<table>[0134])((?<!0)[xX])?(?P<number>(?!0+$)\d{4,5})")
 """A number of the data model, as 400001 or 4x0001; 0x10000 is none, but an address that is too large."""
+
+
+@frozen
+class Table:
+    """One table of a device.
+
+    :param digit: its first digit in the data model's numbers of registers.
+    :param method: name of the client's method that reads it.
+    """
+
+    name: str
+    digit: str
+    method: str
+    is_bits: bool
+    is_writable: bool
+
+    @property
+    def limit(self) -> int:
+        """Entries of one read at most."""
+        return MAX_READ_BITS if self.is_bits else MAX_READ_REGISTERS
+
+
+TABLES: Final = (
+    Table("coil", "0", "read_coils", True, True), Table("discrete", "1", "read_discrete_inputs", True, False),
+    Table("holding", "4", "read_holding_registers", False, True),
+    Table("input", "3", "read_input_registers", False, False),
+)
+_TABLE_NAMES: Final = tuple(one.name for one in TABLES)
+_TABLE_OF: Final = {one.name: one for one in TABLES} | {
+    long.removesuffix(end): one for one in TABLES for long in (one.method[5:].replace("_", "-"),) for end in ("", "s")
+}
+
+
+def table(text: str) -> Table:
+    """The table of that name, as ``holding``, ``holding-register`` or ``holding-registers``.
+
+    :raises UsageError: if there is none.
+    """
+    found = _TABLE_OF.get(text.lower())
+    if found is None:
+        near = nearest(text, _TABLE_NAMES)
+        all_of_them = "" if _TABLE_NAMES[-1] in near else f" (tables are {', '.join(_TABLE_NAMES)})"
+        raise UsageError(f"there is no table {text!r}; {near}{all_of_them}")
+    return found
+
+
+def _is_table(text: str) -> bool:
+    return text.lower() in _TABLE_OF
 
 
 def address(text: str) -> int:
@@ -34,14 +86,18 @@ def address(text: str) -> int:
     if 0 <= value <= LAST_ADDRESS:
         return value
     if match := _REGISTER.fullmatch(text):
-        name = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}[match["table"]]
-        here = int(match["number"]) - 1
-        raise UsageError(f"{text} is a register number; write `{name} {here}`, addresses begin at 0")
+        name = next(one.name for one in TABLES if one.digit == match["table"])
+        raise UsageError(
+            f"{text} is a register number; write `{name} {int(match['number']) - 1}`, addresses begin at 0"
+        )
     raise UsageError(f"{text!r} is no address; give a number from 0 to {LAST_ADDRESS}, as 16 or 0x10")
 
 
-def add_serial(parser: argparse.ArgumentParser) -> None:
-    """What a request may ask for otherwise than configured."""
+def add_terms(parser: argparse.ArgumentParser, reads: bool = False) -> None:
+    """The options of one request: serial settings and retries, how urgent it is, and how old a value may be.
+
+    :param reads: whether the command takes an older value.
+    """
     group = parser.add_argument_group("serial settings, if they differ from the port's own")
     group.add_argument("--baudrate", type=bounded(1, 10_000_000, "baud rate"), metavar="BAUD")
     group.add_argument("--parity", **chosen(tuple("NEOMS"), "parity", str.upper), metavar="N|E|O|M|S")
@@ -50,13 +106,6 @@ def add_serial(parser: argparse.ArgumentParser) -> None:
         "--retries", type=bounded(0, 100, "number of retries"), metavar="N",
         help="how often to ask again; for a write, anything but 0 allows that it is carried out more than once",
     )
-
-
-def add_turn(parser: argparse.ArgumentParser, reads: bool = False) -> None:
-    """How urgent a request is.
-
-    :param reads: whether an older value may do.
-    """
     group = parser.add_argument_group("turns, if they differ from the listener's own")
     priority = chosen(PRIORITIES, "priority", str.lower)
     group.add_argument("--priority", **priority, metavar="high|normal|low", help="what goes first on a busy bus")
@@ -68,37 +117,15 @@ def add_turn(parser: argparse.ArgumentParser, reads: bool = False) -> None:
 
 
 def add_port(parser: argparse.ArgumentParser, names_port: Callable[[list[str]], bool]) -> None:
-    """Which port.
+    """The argument PORT.
 
-    :param names_port: whether the words of a command begin with a port, although the server is to speak Modbus TCP.
+    :param names_port: whether positional arguments begin with a port, although the server is to speak Modbus TCP.
     """
     parser.set_defaults(names_port=names_port)
-    told = "name or path of a port; `lumina ports` tells which there are; left out with --url modbus://…"
-    parser.add_argument("port", metavar="PORT", help=told)
-
-
-def _names_port(places: list[str]) -> bool:
-    """Whether it is PORT UNIT TABLE, and not UNIT TABLE."""
-    if any(map(is_table, places[1:2])):
-        return False
-    return any(map(is_table, places[2:3])) or not places[0].isdecimal()
-
-
-def check_port(options: Any) -> None:
-    """Refuses a port without a name, which a server takes for its first one; a variable was not set, for example.
-
-    :raises UsageError: if so.
-    """
-    if not options.port:
-        raise UsageError("PORT is empty; `lumina ports` tells which there are")
-
-
-def _unit(text: str) -> int:
-    unit: int
-    if text in ("coil", "discrete", "holding", "input"):
-        raise UsageError(f"PORT or UNIT is missing before {text!r}; write PORT UNIT TABLE ADDRESS, as demo1 1 input 0")
-    unit = bounded(0, 255, "unit")(text)
-    return unit
+    parser.add_argument(
+        "port", metavar="PORT",
+        help="name or path of a port; `lumina ports` tells which there are; left out with --url modbus://…",
+    )
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -118,130 +145,102 @@ def add_place(parser: argparse.ArgumentParser) -> None:
                        help="of a string: ascii, utf-8, latin-1 (ascii)")
 
 
-def check(options: Any) -> None:
-    """Refuses what does not go together, and says what nobody said.
+def _names_port(positional: list[str]) -> bool:
+    """Whether it is PORT UNIT TABLE, and not UNIT TABLE."""
+    if any(map(_is_table, positional[1:2])):
+        return False
+    return any(map(_is_table, positional[2:3])) or not positional[0].isdecimal()
 
-    :raises UsageError: if so.
+
+def _unit(text: str) -> int:
+    if text in _TABLE_NAMES:
+        raise UsageError(f"PORT or UNIT is missing before {text!r}; write PORT UNIT TABLE ADDRESS, as demo1 1 input 0")
+    unit: int = bounded(0, 255, "unit")(text)
+    return unit
+
+
+def check(options: Any) -> None:
+    """Sets the defaults of what was not given.
+
+    :raises UsageError: if options do not go together.
     """
     if options.table.is_bits:
-        keys = ("type", "word_order", "byte_order", "length", "encoding")
-        _refuse(options, keys, f"a {options.table.name} is on or off")
+        why = f"a {options.table.name} is on or off"
+        _refuse(options, why, "type", "word_order", "byte_order", "length", "encoding")
     options.type = options.type or "u16"
     if options.length and options.type != "string":
         raise UsageError(f"--length is for strings; write --type string, or --count for more than one {options.type}")
     if options.type == "string":
-        _refuse(options, ("word_order",), "a string begins with its first register")
+        _refuse(options, "a string begins with its first register", "word_order")
     else:
-        _refuse(options, ("encoding",), f"{options.type} is a number")
+        _refuse(options, f"{options.type} is a number", "encoding")
     options.word_order = options.word_order or "big"
     options.byte_order = options.byte_order or "big"
     options.encoding = options.encoding or "ascii"
 
 
-def _refuse(options: Any, keys: tuple[str, ...], why: str) -> None:
+def _refuse(options: Any, why: str, *keys: str) -> None:
     for key in keys:
         if getattr(options, key):
-            raise UsageError(f"{why} and has no {key.replace('_', ' ')}; leave out --{key.replace('_', '-')}")
+            raise UsageError(f"{why} and has no {key.replace('_', ' ')}; leave out {_option(key)}")
+
+
+def _option(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 def check_range(start: int, entries: int, remedy: str) -> None:
-    """Refuses what does not end at the last address.
+    """Checks that a range ends at the last address.
 
-    :raises UsageError: if so.
+    :raises UsageError: if it does not.
     """
     if start + entries > LAST_ADDRESS + 1:
         raise UsageError(f"{entries} entries from {start} on go beyond address {LAST_ADDRESS}; {remedy}")
 
 
-def serial_of(options: Any) -> dict[str, Any]:
-    """The settings that the options give."""
-    return {
-        "baudrate": options.baudrate, "parity": options.parity, "stopbits": options.stopbits,
-        "retries": options.retries, "timeout": options.timeout, "priority": options.priority,
-        "max_age": getattr(options, "max_age", None),
-    }
+def check_port(options: Any) -> None:
+    """Refuses an empty PORT, which a server takes for its first one; a shell variable was not set, for example.
+
+    :raises UsageError: if it is empty.
+    """
+    if not options.port:
+        raise UsageError("PORT is empty; `lumina ports` tells which there are")
+
+
+def check_modbus(options: Any) -> None:
+    """Refuses terms that Modbus TCP cannot carry.
+
+    :raises UsageError: if there are any.
+    """
+    for key in _TERMS:
+        if getattr(options, key, None) is not None:
+            raise UsageError(
+                f"a request over Modbus TCP has no {_option(key)}; leave it out, the gateway has its own"
+            )
+
+
+def terms_of(options: Any) -> dict[str, Any]:
+    """The terms of a request that the options give."""
+    return {"timeout": options.timeout, **{key: getattr(options, key, None) for key in _TERMS}}
 
 
 def unit_of(client: LuminaModbusClient | ModbusTcpClient, options: Any) -> Unit:
     """The unit that the options name.
 
-    :raises UsageError: if they ask for what Modbus TCP cannot carry.
+    :raises UsageError: if they have terms that Modbus TCP cannot carry.
     """
     if isinstance(client, ModbusTcpClient):
         check_modbus(options)
         return client.unit(options.unit, options.timeout)
     check_port(options)
-    return client.port(options.port, **serial_of(options)).unit(options.unit)
+    return client.port(options.port, **terms_of(options)).unit(options.unit)
 
 
-def check_modbus(options: Any) -> None:
-    """Refuses what Modbus TCP cannot carry.
-
-    :raises UsageError: if there is any.
-    """
-    for key in ("baudrate", "parity", "stopbits", "retries", "priority", "max_age"):
-        if getattr(options, key, None) is not None:
-            option = f"--{key.replace('_', '-')}"
-            raise UsageError(f"a request over Modbus TCP has no {option}; leave it out, the gateway has its own")
-
-
-
-@frozen
-class Table:
-    """One table of a device.
-
-    :param read: name of the client's method that reads it.
-    :param limit: entries of one read at most.
-    """
-
-    name: str
-    read: str
-    is_bits: bool
-    is_writable: bool
-
-    @property
-    def limit(self) -> int:
-        """Entries of one read at most."""
-        return MAX_READ_BITS if self.is_bits else MAX_READ_REGISTERS
-
-
-TABLES: Final = (
-    Table("coil", "read_coils", True, True), Table("discrete", "read_discrete_inputs", True, False),
-    Table("holding", "read_holding_registers", False, True), Table("input", "read_input_registers", False, False),
-)
-_WORDS: Final = {
-    word: table
-    for table, words in zip(
-        TABLES,
-        (
-            ("coil", "coils"), ("discrete", "discrete-input", "discrete-inputs"),
-            ("holding", "holding-register", "holding-registers"), ("input", "input-register", "input-registers"),
-        ),
-        strict=True,
-    )
-    for word in words
-}
-TYPES: Final = (*KINDS, "string", "hex", "bits")
-"""How registers can be shown; only the numbers and the string can be written."""
-
-
-def table(text: str) -> Table:
-    """The table of that name.
-
-    :raises UsageError: if there is none.
-    """
-    found = _WORDS.get(text.lower())
-    if found is None:
-        names = [one.name for one in TABLES]
-        near = nearest(text, names)
-        all_of_them = "" if names[-1] in near else f" (tables are {', '.join(names)})"
-        raise UsageError(f"there is no table {text!r}; {near}{all_of_them}")
-    return found
-
-
-def is_table(text: str) -> bool:
-    """Whether there is a table of that name."""
-    return text.lower() in _WORDS
+def width(options: Any) -> int:
+    """Registers of one value."""
+    if options.type == "string":
+        return int(options.length)
+    return 1 if options.type in {"hex", "bits"} else registers_of(options.type)
 
 
 def decoded(words: tuple[int, ...], options: Any) -> Any:
@@ -254,13 +253,6 @@ def decoded(words: tuple[int, ...], options: Any) -> Any:
         return f"{words[0]:016b}"
     value = decode(words, options.type, options.word_order, options.byte_order)
     return shortest_f32(value) if options.type == "f32" else value
-
-
-def width(options: Any) -> int:
-    """Registers of one value."""
-    if options.type == "string":
-        return int(options.length)
-    return 1 if options.type in {"hex", "bits"} else registers_of(options.type)
 
 
 def encoded(texts: list[str], options: Any) -> list[int]:
@@ -277,16 +269,16 @@ def encoded(texts: list[str], options: Any) -> list[int]:
         return list(encode_text(text, length, options.encoding, options.byte_order))
     if options.type == "bits":
         raise UsageError("bits can be read only; write the register as a number, as 0x0005")
-    words: list[int] = []
-    for text in texts:
-        kind = "u16" if options.type == "hex" else options.type
-        words += encode(_number(text, options.type), kind, options.word_order, options.byte_order)
-    return words
+    kind = "u16" if options.type == "hex" else options.type
+    values = (_number(text, options.type) for text in texts)
+    return [word for value in values for word in encode(value, kind, options.word_order, options.byte_order)]
 
 
 def _number(text: str, kind: str) -> float:
     if kind == "hex":
-        return _hexadecimal(text)
+        if not re.fullmatch(r"(0x)?[0-9a-f]{1,4}", text, re.IGNORECASE):
+            raise UsageError(f"{text!r} is no register in hex; write up to four digits, as 1F or 0x1F")
+        return int(text, 16)
     try:
         value = _fraction(text) if kind[0] == "f" else whole(text)
     except ValueError:
@@ -295,12 +287,6 @@ def _number(text: str, kind: str) -> float:
     if math.isinf(value) and "inf" not in text.lower():
         raise UsageError(f"{text} is too large for {kind}")
     return value
-
-
-def _hexadecimal(text: str) -> int:
-    if not re.fullmatch(r"(0x)?[0-9a-f]{1,4}", text, re.IGNORECASE):
-        raise UsageError(f"{text!r} is no register in hex; write up to four digits, as 1F or 0x1F")
-    return int(text, 16)
 
 
 def _fraction(text: str) -> float:

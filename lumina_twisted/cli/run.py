@@ -18,22 +18,22 @@ EXAMPLES: Final = """\
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options are those of ``twistd lumina``, which has its own parser."""
-    parser.add_argument("words", metavar="OPTION", nargs="*")
+    parser.add_argument("args", metavar="OPTION", nargs="*")
 
 
-def run(words: list[str], output: Output) -> int:
-    """The service, until Ctrl-C.
+def run(args: list[str], output: Output) -> int:
+    """Runs the service until Ctrl-C.
 
-    :param words: those of ``twistd lumina``.
+    :param args: those of ``twistd lumina``.
     """
     from lumina_twisted.config.process import note_signals
 
-    if {"--help", "-h"} & set(words):
+    if {"--help", "-h"} & set(args):
         return _show_help(output)
     note_signals()
     from twisted.scripts import twistd
 
-    sys.argv = ["lumina run", "--nodaemon", "--pidfile=", "lumina", *words]
+    sys.argv = ["lumina run", "--nodaemon", "--pidfile=", "lumina", *args]
     twistd.run()
     return EXIT_OK
 

@@ -1,11 +1,11 @@
 """``lumina scan``: which units answer, and with which settings, floor 5.
 
-It is polite to a bus in use: one request at a time, no retries, and whenever others used the bus since the last one, a
-pause as long as that one took, so that half of the bus at most is its own.
+A scan leaves room on a bus in use: it sends one request at a time, without retries. If others used the bus since its
+last request, it pauses for as long as that request took, and so takes half of the bus at most.
 
-One try is not the truth. A request may be lost, and a reply may come damaged. So an address that stays silent is asked
-once more when all others have been asked. One from which something came is asked again at once, until it is clear how
-many of its replies are damaged.
+One request proves little: it may be lost, and its reply may be damaged. So the scan asks a silent address once more
+after all others. An address from which something came is asked again at once, until it is clear how many of its replies
+are damaged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import asyncio
 import re
 from asyncio import sleep
 from collections import Counter
-from collections.abc import Iterator
 from itertools import product
 from typing import Any, Final, NamedTuple
 
@@ -50,6 +49,7 @@ from lumina_twisted.errors import (
 )
 from lumina_twisted.modbus import pdu
 from lumina_twisted.statistics.counters import HEARD, Fault, damage_in
+from lumina_twisted.text import counted
 
 EXAMPLES: Final = """\
   lumina scan demo1                                units 1 to 247, with the port's own settings
@@ -59,32 +59,44 @@ EXAMPLES: Final = """\
 PATIENCE: Final = 10.0
 """Seconds for one answer, turns of others included."""
 LONGEST_PAUSE: Final = 1.0
-MOST_TOLD: Final = 8
+MOST_LISTED: Final = 8
 ATTEMPTS: Final = 5
-"""How often a unit is asked for which the bus had no time."""
-INTRODUCTIONS: Final = 3
+"""Requests to a unit for which the bus had no time."""
+IDENTITY_ATTEMPTS: Final = 3
 SAMPLE: Final = 20
 """Requests by which the damaged replies of a unit are counted, once there was one."""
-NOISE_TRIES: Final = 4
+NOISE_SAMPLE: Final = 4
 """Requests to an address from which nothing came that begins as a reply does."""
 SILENCE: Final = (ResponseTimeout, UnitOffline, GatewayPathUnavailable, GatewayTargetDeviceFailedToRespond)
-"""What says that there is no such unit: nobody answered, or has answered others of late; the latter two come from a
-gateway, not from the unit."""
-QUESTIONS: Final[dict[int, pdu.Request]] = {
+"""Failures by which there is no such unit: it did not answer, or has not answered others of late. The last two come
+from a gateway, not from the unit."""
+REQUESTS: Final[dict[int, pdu.Request]] = {
     1: pdu.ReadCoilsRequest(0, 1), 2: pdu.ReadDiscreteInputsRequest(0, 1), 3: pdu.ReadHoldingRegistersRequest(0, 1),
     4: pdu.ReadInputRegistersRequest(0, 1), 7: pdu.ReadExceptionStatusRequest(), 17: pdu.ReportServerIdRequest(),
     43: pdu.ReadDeviceIdentificationRequest(1, 0),
 }
 
 
-class Way(NamedTuple):
-    """One way to ask; None for the port's own."""
-
-    baudrate: int | None
-    parity: str | None
-
-    def __str__(self) -> str:
-        return " ".join(str(one) for one in self if one)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """See :mod:`lumina_twisted.cli.main`."""
+    add_port(parser, bool)  # no other argument can stand there
+    parser.add_argument(
+        "--units", type=checked(units, "no list of units; write as 1-10,17, from 1 to 255"),
+        default=tuple(range(1, 248)), metavar="LIST", help="which to ask (1-247)",
+    )
+    parser.add_argument(
+        "--baudrates", type=checked(_baudrates, "no list of baud rates; write as 9600,19200"), default=(None,),
+        metavar="LIST", help="speeds to try (the port's own)",
+    )
+    parser.add_argument(
+        "--parities", type=checked(_parities, "no list of parities; write as N,E,O"), default=(None,), metavar="LIST",
+        help="parities to try (the port's own)",
+    )
+    parser.add_argument(
+        "--function", **chosen(tuple(REQUESTS), "function that only asks", int), default=3, metavar="CODE",
+        help="what to ask: 1 to 4 read one entry, 7, 17, 43 (3); an exception counts as an answer",
+    )
+    add_request_options(parser, PATIENCE)
 
 
 def units(text: str) -> tuple[int, ...]:
@@ -104,7 +116,7 @@ def units(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def _baudrates(text: str) -> tuple[int, ...]:
     values = tuple(decimal(one.strip()) for one in text.split(","))
     if not all(0 < one <= 10_000_000 for one in values):
         raise ValueError
@@ -116,229 +128,6 @@ def _parities(text: str) -> tuple[str, ...]:
     if not set(values) <= set("NEOMS"):
         raise ValueError
     return values
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """See :mod:`lumina_twisted.cli.main`."""
-    add_port(parser, bool)  # no other word can stand there
-    parser.add_argument(
-        "--units", type=checked(units, "no list of units; write as 1-10,17, from 1 to 255"),
-        default=tuple(range(1, 248)), metavar="LIST", help="which to ask (1-247)",
-    )
-    parser.add_argument(
-        "--baudrates", type=checked(_numbers, "no list of baud rates; write as 9600,19200"), default=(None,),
-        metavar="LIST", help="speeds to try (the port's own)",
-    )
-    parser.add_argument(
-        "--parities", type=checked(_parities, "no list of parities; write as N,E,O"), default=(None,), metavar="LIST",
-        help="parities to try (the port's own)",
-    )
-    parser.add_argument(
-        "--function", **chosen(tuple(QUESTIONS), "function that only asks", int), default=3, metavar="CODE",
-        help="what to ask: 1 to 4 read one entry, 7, 17, 43 (3); an exception counts as an answer",
-    )
-    add_request_options(parser, PATIENCE)
-
-
-class Heard:
-    """What came from one unit.
-
-    :param number: of the unit.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.asked = 0
-        self.answer = ""
-        """How it answers, if a good reply came."""
-        self.damaged: Counter[Fault] = Counter()
-        self.silent = 0
-        """Requests without any reply."""
-        self.introduced = 0
-        """How often it was asked what it is."""
-
-    @property
-    def is_there(self) -> bool:
-        """Whether a reply began at least; other bytes may be noise."""
-        return bool(self.answer) or any(self.damaged[kind] for kind in (Fault.WRONG_CRC, Fault.CUT))
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether there is no need to ask it again now."""
-        if not self.damaged and (not self.answer or not self.silent):
-            return True
-        return self.asked >= (SAMPLE if self.is_there else NOISE_TRIES)
-
-    def __str__(self) -> str:
-        kinds = [kind for kind in HEARD if self.damaged[kind]]
-        told = [f"{self.damaged[kind]} of {self.asked} replies {HEARD[kind]}" for kind in kinds]
-        if self.silent:
-            told.append(f"{self.silent} of {self.asked} requests without any reply")
-        if not self.damaged:
-            return ", but ".join((self.answer, *told))
-        return f"{self.answer or 'there'}, but damaged: {', '.join(told)}"
-
-
-class Scan:
-    """One scan.
-
-    :param bar: is told how far it is.
-    """
-
-    def __init__(
-        self, options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output, bar: Progress
-    ) -> None:
-        self.found: dict[int, Heard] = {}
-        self.noise: list[int] = []
-        """Units from which something came that is no reply."""
-        self._options = options
-        self._client = client
-        self._output = output
-        self._bar = bar
-        self._name = options.port
-        self._clock = asyncio.get_running_loop().time
-        self._requests = 0  # of ours
-        self._foreign = 0  # of others, as far as we know
-        self._live: set[Way] = set()  # in which something was heard
-        self._heard: dict[tuple[Way, int], Heard] = {}
-
-    async def run(self) -> None:
-        """Asks one unit after the other; what answered once is not asked in other ways.
-
-        :raises LuminaError: if there is no port, no server, or no room on the bus.
-        """
-        if isinstance(self._client, LuminaModbusClient):
-            for line in await text_command(self._client, "ports", self._options.timeout):
-                if (port := ports.parsed(line)) and port.path == self._options.port:
-                    self._name = port.name
-        self._foreign = await self._others() or 0
-        ways = [way for way in self._ways() if await self._ask_all(way)]
-        live = [way for way in ways if way in self._live]
-        for way in live or ways:  # where something was heard it is worth while, or else everywhere
-            await self._ask_all(way)
-
-    async def _ask_all(self, way: Way) -> bool:
-        """Asks all units that have not been found; whether they can be asked that way."""
-        for number in self._options.units:
-            if number not in self.found and not await self._ask(way, number):
-                return False
-            self._bar.step(" ".join(filter(None, (self._options.port, str(way), f"unit {number}"))))
-        return True
-
-    def _ways(self) -> Iterator[Way]:
-        for one in product(self._options.baudrates, self._options.parities):
-            yield Way(*one)
-
-    async def _ask(self, way: Way, number: int) -> bool:
-        """Whether others can be asked that way."""
-        unit, heard = self._unit(way, number), self._heard.setdefault((way, number), Heard(number))
-        try:
-            await self._hear(unit, heard)
-            identity = await self._identity(unit, heard) if heard.answer else ""
-            while not heard.is_clear:
-                await self._hear(unit, heard)
-                if heard.answer and not identity:
-                    identity = await self._identity(unit, heard)
-        except NotSent as error:
-            if type(error) is not NotSent:
-                raise
-            self._output.note(f"{way}: {error}")  # the adapter does not take these settings
-            return False
-        if heard.answer or heard.damaged:
-            self._live.add(way)
-        if heard.is_there:
-            self.found[number] = heard
-            self._tell(way, heard, identity)
-            self.noise = [one for one in self.noise if one != number]
-        elif heard.damaged and number not in self.noise:
-            self.noise.append(number)
-        return True
-
-    async def _hear(self, unit: Unit, heard: Heard) -> None:
-        """Asks a unit once."""
-        began = self._clock()
-        heard.asked += 1
-        try:
-            heard.answer = await self._answer(unit)
-        except SILENCE as error:
-            self._note_damage(error, heard)
-        await self._make_room(self._clock() - began)
-
-    @staticmethod
-    def _note_damage(error: ModbusError, heard: Heard) -> None:
-        if (kind := damage_in(str(error))) is not None:
-            heard.damaged[kind] += 1
-        else:
-            heard.silent += 1
-
-    def _unit(self, way: Way, number: int) -> Unit:
-        timeout = self._options.timeout
-        if isinstance(self._client, ModbusTcpClient):
-            return self._client.unit(number, timeout)
-        how = {"baudrate": way.baudrate, "parity": way.parity, "timeout": timeout, "retries": 0, "max_age": 0}
-        return self._client.port(self._options.port, **how).unit(number)
-
-    async def _answer(self, unit: Unit) -> str:
-        for attempt in range(1, ATTEMPTS + 1):
-            self._requests += 1
-            try:
-                await unit.request(QUESTIONS[self._options.function])
-            except SILENCE:
-                raise
-            except ModbusException as refused:
-                return f"exception {refused.code}"
-            except (Expired, QueueFull, Overloaded):
-                self._requests -= 1
-                if attempt == ATTEMPTS:
-                    raise
-                await sleep(LONGEST_PAUSE)
-            else:
-                return "answers"
-        raise AssertionError("the last attempt returns or raises")
-
-    def _tell(self, way: Way, heard: Heard, identity: str) -> None:
-        told = ", ".join(filter(None, (f"unit {heard.number}: {heard}", str(way), identity)))
-        damaged = {kind.name.lower(): heard.damaged[kind] for kind in HEARD}
-        with self._bar.aside():
-            self._output.result(
-                told, port=self._options.port, unit=heard.number, baudrate=way.baudrate, parity=way.parity,
-                answer=heard.answer, identity=identity, asked=heard.asked, silent=heard.silent,
-                damaged=damaged,
-            )
-
-    async def _identity(self, unit: Unit, heard: Heard) -> str:
-        """What the device says of itself, if it can; that is not asked again and again."""
-        if heard.introduced >= INTRODUCTIONS:
-            return ""
-        heard.introduced += 1
-        self._requests += 1
-        try:
-            objects = await unit.read_device_identification()
-        except NotConnected:
-            raise
-        except ModbusError as error:
-            if damage_in(str(error)) is not None:
-                heard.asked += 1
-                self._note_damage(error, heard)
-            return ""
-        return " ".join(objects[one].decode("utf-8", "replace") for one in sorted(objects)[:3])
-
-    async def _make_room(self, used: float) -> None:
-        """Leaves the bus to others for as long as it was used, if there are others."""
-        foreign = await self._others()
-        if foreign is None or foreign > self._foreign:
-            await sleep(min(used, LONGEST_PAUSE))
-        self._foreign = foreign or 0
-
-    async def _others(self) -> int | None:
-        """How many requests of others the port has had; None if nobody can tell."""
-        if isinstance(self._client, ModbusTcpClient):
-            return None
-        for line in await text_command(self._client, "stats", self._options.timeout):
-            name, counts = stats.parsed(line)
-            if name == self._name:
-                return counts.get("requests", 0) - self._requests
-        return None
 
 
 async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> int:
@@ -354,30 +143,236 @@ async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output
             await scan.run()
         except asyncio.CancelledError:
             bar.end()
-            output.note(f"interrupted; {_told(scan.found)} so far")
+            output.note(f"interrupted; {_counted(scan.found)} so far")
             raise
         except LuminaError:
             bar.end()
             if scan.found:
-                output.note(f"{_told(scan.found)} so far")
+                output.note(f"{_counted(scan.found)} so far")
             raise
     output.note(_conclusion(scan, f" on {options.port}" if options.port else ""))
     return EXIT_OK if scan.found else EXIT_REFUSED
 
 
 def _conclusion(scan: Scan, where: str) -> str:
-    """The last line. Who is told that nobody is there, although something came, looks in the wrong place."""
-    told = [_told(scan.found)] if scan.found else []
+    """The last line. It reports noise too, or the operator would look for the fault in the wrong place."""
+    lines = [_counted(scan.found)] if scan.found else []
     if damaged := [str(one.number) for one in scan.found.values() if one.damaged]:
-        told.append(f"replies of {', '.join(damaged)} come damaged; {REMEDY}")
+        lines.append(f"replies of {', '.join(damaged)} come damaged; {REMEDY}")
     if scan.noise:
-        units_told = ", ".join(map(str, scan.noise[:MOST_TOLD])) + (", …" if len(scan.noise) > MOST_TOLD else "")
-        told.append(
-            f"something came{where} when {units_told} {'was' if len(scan.noise) == 1 else 'were'} asked, but nothing"
+        listed = ", ".join(map(str, scan.noise[:MOST_LISTED])) + (", …" if len(scan.noise) > MOST_LISTED else "")
+        lines.append(
+            f"something came{where} when {listed} {'was' if len(scan.noise) == 1 else 'were'} asked, but nothing"
             " that begins as a reply; wrong baud rate or parity, noise, or two units with one address"
         )
-    return "\n".join(told) or f"no unit answered{where}; are baud rate, parity and wiring right?"
+    return "\n".join(lines) or f"no unit answered{where}; are baud rate, parity and wiring right?"
 
 
-def _told(found: dict[int, Heard]) -> str:
-    return f"{len(found)} unit{'' if len(found) == 1 else 's'} found"
+def _counted(found: dict[int, Observations]) -> str:
+    return f"{counted(len(found), 'unit')} found"
+
+
+class Serial(NamedTuple):
+    """Serial settings to try; None for the port's own."""
+
+    baudrate: int | None
+    parity: str | None
+
+    def __str__(self) -> str:
+        return " ".join(str(one) for one in self if one)
+
+
+class Observations:
+    """What came from one unit.
+
+    :param number: of the unit.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.asked = 0
+        self.answer = ""
+        """How it answers, if a good reply came."""
+        self.identity = ""
+        """What the device says of itself."""
+        self.damaged: Counter[Fault] = Counter()
+        self.silent = 0
+        """Requests without any reply."""
+        self.identity_attempts = 0
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a reply began at least; other bytes may be noise."""
+        return bool(self.answer or self.damaged[Fault.WRONG_CRC] or self.damaged[Fault.CUT])
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether there is no need to ask it again now."""
+        if not self.damaged and (not self.answer or not self.silent):
+            return True
+        return self.asked >= (SAMPLE if self.is_there else NOISE_SAMPLE)
+
+    def note_failure(self, error: ModbusError) -> None:
+        """Counts a request without a good reply."""
+        if (kind := damage_in(str(error))) is not None:
+            self.damaged[kind] += 1
+        else:
+            self.silent += 1
+
+    def __str__(self) -> str:
+        faults = [f"{self.damaged[kind]} of {self.asked} replies {HEARD[kind]}" for kind in HEARD if self.damaged[kind]]
+        if self.silent:
+            faults.append(f"{self.silent} of {self.asked} requests without any reply")
+        if not self.damaged:
+            return ", but ".join((self.answer, *faults))
+        return f"{self.answer or 'there'}, but damaged: {', '.join(faults)}"
+
+
+class Scan:
+    """One scan.
+
+    :param bar: shows how far it is.
+    """
+
+    def __init__(
+        self, options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output, bar: Progress
+    ) -> None:
+        self.found: dict[int, Observations] = {}
+        self.noise: list[int] = []
+        """Units from which something came that is no reply."""
+        self._options = options
+        self._client = client
+        self._output = output
+        self._bar = bar
+        self._name = options.port
+        self._clock = asyncio.get_running_loop().time
+        self._requests = 0  # of ours
+        self._foreign = 0  # of others, as far as we know
+        self._live: set[Serial] = set()  # with which something came
+        self._observed: dict[tuple[Serial, int], Observations] = {}
+
+    async def run(self) -> None:
+        """Asks one unit after the other, with all settings. A unit that has answered is not asked with others.
+
+        :raises LuminaError: if there is no port, no server, or no room on the bus.
+        """
+        if isinstance(self._client, LuminaModbusClient):
+            for line in await text_command(self._client, "ports", self._options.timeout):
+                if (port := ports.parsed(line)) and port.path == self._options.port:
+                    self._name = port.name
+        self._foreign = await self._others() or 0
+        all_settings = [Serial(*one) for one in product(self._options.baudrates, self._options.parities)]
+        usable = [one for one in all_settings if await self._ask_all(one)]
+        for one in [one for one in usable if one in self._live] or usable:  # a second request to silent addresses
+            await self._ask_all(one)
+
+    async def _ask_all(self, serial: Serial) -> bool:
+        """Asks all units that have not been found; whether the adapter takes these settings."""
+        for number in self._options.units:
+            if number not in self.found and not await self._ask(serial, number):
+                return False
+            self._bar.step(" ".join(filter(None, (self._options.port, str(serial), f"unit {number}"))))
+        return True
+
+    async def _ask(self, serial: Serial, number: int) -> bool:
+        """Asks one unit until its observations are clear; whether the adapter takes these settings."""
+        unit = self._unit(serial, number)
+        seen = self._observed.setdefault((serial, number), Observations(number))
+        try:
+            await self._ask_once(unit, seen)
+            while not seen.is_clear:
+                await self._ask_once(unit, seen)
+        except NotSent as error:
+            if type(error) is not NotSent:
+                raise
+            self._output.note(f"{serial}: {error}")
+            return False
+        if seen.answer or seen.damaged:
+            self._live.add(serial)
+        if seen.is_there:
+            self.found[number] = seen
+            self._show(serial, seen)
+            self.noise = [one for one in self.noise if one != number]
+        elif seen.damaged and number not in self.noise:
+            self.noise.append(number)
+        return True
+
+    async def _ask_once(self, unit: Unit, seen: Observations) -> None:
+        began = self._clock()
+        seen.asked += 1
+        try:
+            seen.answer = await self._answer(unit)
+        except SILENCE as error:
+            seen.note_failure(error)
+        await self._leave_room(self._clock() - began)
+        if seen.answer and not seen.identity:
+            await self._identify(unit, seen)
+
+    def _unit(self, serial: Serial, number: int) -> Unit:
+        timeout = self._options.timeout
+        if isinstance(self._client, ModbusTcpClient):
+            return self._client.unit(number, timeout)
+        terms = {"baudrate": serial.baudrate, "parity": serial.parity, "timeout": timeout, "retries": 0, "max_age": 0}
+        return self._client.port(self._options.port, **terms).unit(number)
+
+    async def _answer(self, unit: Unit) -> str:
+        """How a unit answers; a busy bus is asked again a little later."""
+        for attempt in range(1, ATTEMPTS + 1):
+            self._requests += 1
+            try:
+                await unit.request(REQUESTS[self._options.function])
+            except SILENCE:
+                raise
+            except ModbusException as refused:
+                return f"exception {refused.code}"
+            except (Expired, QueueFull, Overloaded):
+                self._requests -= 1
+                if attempt == ATTEMPTS:
+                    raise
+                await sleep(LONGEST_PAUSE)
+            else:
+                return "answers"
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _identify(self, unit: Unit, seen: Observations) -> None:
+        """Asks what the device is, if it can say so; only a few times."""
+        if seen.identity_attempts >= IDENTITY_ATTEMPTS:
+            return
+        seen.identity_attempts += 1
+        self._requests += 1
+        try:
+            objects = await unit.read_device_identification()
+        except NotConnected:
+            raise
+        except ModbusError as error:
+            if damage_in(str(error)) is not None:
+                seen.asked += 1
+                seen.note_failure(error)
+        else:
+            seen.identity = " ".join(objects[one].decode("utf-8", "replace") for one in sorted(objects)[:3])
+
+    def _show(self, serial: Serial, seen: Observations) -> None:
+        text = ", ".join(filter(None, (f"unit {seen.number}: {seen}", str(serial), seen.identity)))
+        with self._bar.aside():
+            self._output.result(
+                text, port=self._options.port, unit=seen.number, baudrate=serial.baudrate, parity=serial.parity,
+                answer=seen.answer, identity=seen.identity, asked=seen.asked, silent=seen.silent,
+                damaged={kind.name.lower(): seen.damaged[kind] for kind in HEARD},
+            )
+
+    async def _leave_room(self, used: float) -> None:
+        """Pauses for as long as the bus was used, if there are others."""
+        foreign = await self._others()
+        if foreign is None or foreign > self._foreign:
+            await sleep(min(used, LONGEST_PAUSE))
+        self._foreign = foreign or 0
+
+    async def _others(self) -> int | None:
+        """How many requests of others the port has had; None if nobody can tell."""
+        if isinstance(self._client, ModbusTcpClient):
+            return None
+        for line in await text_command(self._client, "stats", self._options.timeout):
+            name, counts = stats.parsed(line)
+            if name == self._name:
+                return counts.get("requests", 0) - self._requests
+        return None

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from lumina_twisted.cli.arguments import UsageError, add_request_options, bounded
 from lumina_twisted.cli.output import Output
-from lumina_twisted.cli.registers import add_port, add_serial, add_turn, check_modbus, check_port, serial_of
+from lumina_twisted.cli.registers import add_port, add_terms, check_modbus, check_port, terms_of
 from lumina_twisted.client.aio import CommandReply, CommandSettings, LuminaModbusClient, ModbusTcpClient
 from lumina_twisted.client.command import request_frame
 from lumina_twisted.errors import FrameError
@@ -30,17 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--response-length", type=bounded(0, 256, "length"), default=0, metavar="BYTES",
         help="bytes of the reply's frame; only functions outside the specification need it",
     )
-    add_serial(parser)
-    add_turn(parser)
+    add_terms(parser)
     add_request_options(parser)
 
 
-def _names_port(places: list[str]) -> bool:
-    return len(places) > 1 and re.fullmatch(r"(0x)?[0-9a-f ]*", places[0], re.IGNORECASE) is None
+def _names_port(positional: list[str]) -> bool:
+    return len(positional) > 1 and re.fullmatch(r"(0x)?[0-9a-f ]*", positional[0], re.IGNORECASE) is None
 
 
 async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
-    """Sends a frame as it is, and prints the reply's."""
+    """Sends a frame as it is, and prints the frame of the reply."""
     body = body_of("".join(options.hex))
     reply = await _sent(client, options, body)
     output.result(
@@ -56,7 +55,7 @@ async def _sent(client: LuminaModbusClient | ModbusTcpClient, options: Any, body
         how = CommandSettings(timeout=options.timeout)
         return await client.request(request_frame(body), "", how, name="lumina send", response_length=length)
     check_port(options)
-    return await client.send_command("lumina send", options.port, body, response_length=length, **serial_of(options))
+    return await client.send_command("lumina send", options.port, body, response_length=length, **terms_of(options))
 
 
 def body_of(text: str) -> bytes:

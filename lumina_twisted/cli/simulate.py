@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: Any, output: Output) -> int:
-    """Says what to open, and simulates.
+    """Prints what programs can open, and simulates.
 
     :raises ConfigError: with all faults of the file.
     :raises PortError: if a bus cannot be made.

@@ -20,7 +20,7 @@ EXAMPLES: Final = """\
   lumina stats --watch                          requests a second and use of the wire, every 2 s, until Ctrl-C
   lumina stats --watch 10 --json
 """
-WORD: Final = "stats json"
+COMMAND: Final = "stats json"
 PAUSE: Final = 2.0
 """Seconds between two looks, unless told otherwise."""
 _CLEAR: Final = "\x1b[H\x1b[2J"
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def ask(options: Any, client: LuminaModbusClient, output: Output) -> int:
-    """What the server tells, for people or as JSON; with a pause, again and again."""
+    """Prints the server's figures, for people or as JSON; with a pause, again and again."""
     pause = options.interval or options.watch
     if not pause and not output.as_json:
         for line in await text_command(client, "stats", options.timeout):
@@ -54,8 +54,8 @@ async def ask(options: Any, client: LuminaModbusClient, output: Output) -> int:
 
 
 async def _check(client: LuminaModbusClient, timeout: float) -> None:
-    """A server that does not know the word would take it for a command."""
-    if not any(WORD in line for line in await text_command(client, "help", timeout)):
+    """Checks that the server knows the text command; another would take it for a line with a frame."""
+    if not any(COMMAND in line for line in await text_command(client, "help", timeout)):
         raise NotConnected(
             "the server is older and does not tell its figures as JSON; write `lumina stats` without --json and --watch"
         )
@@ -64,7 +64,7 @@ async def _check(client: LuminaModbusClient, timeout: float) -> None:
 async def _look(client: LuminaModbusClient, timeout: float, pause: float | None, output: Output) -> None:
     before: dict[str, Any] = {}
     while True:
-        rows = [json.loads(line) for line in await text_command(client, WORD, timeout)]
+        rows = [json.loads(line) for line in await text_command(client, COMMAND, timeout)]
         ports = {row["name"]: row for row in rows if row["what"] == "port"}
         if output.as_json:
             for row in rows:
@@ -79,9 +79,9 @@ async def _look(client: LuminaModbusClient, timeout: float, pause: float | None,
 
 
 def _changes(row: Any, before: Any) -> str:
-    """A port in one line: what happened since it was looked at; at first, since it is known."""
+    """A port in one line: what happened since the last look; at first, since the port exists."""
     seconds, used, requests = row["seconds"], row["utilisation"]["seconds"], row["requests"]
-    if before is not None and before["seconds"] <= seconds:  # else it was restarted
+    if before is not None and before["seconds"] <= seconds:  # else the server was restarted
         seconds -= before["seconds"]
         used -= before["utilisation"]["seconds"]
         requests -= before["requests"]
@@ -94,7 +94,7 @@ def _changes(row: Any, before: Any) -> str:
 
 
 def _damage(row: Any) -> str:
-    """What retries healed, or did not: a rate of 0.0 % alone would hide it. Older servers do not tell."""
+    """What retries healed, or did not: a rate of 0.0 % alone would hide it. Older servers do not count it."""
     faults = row.get("faults", {})
     failed = sum(faults.get(kind.name.lower(), 0) for kind in FAILED)
     if not failed:
@@ -103,7 +103,7 @@ def _damage(row: Any) -> str:
 
 
 def parsed(line: str) -> tuple[str, dict[str, int]]:
-    """Whom a line is about, and what was counted there."""
-    name, _, told = line.partition("  ")
-    counts = re.findall(r"([a-z ]+) (\d+)(?:, |$)", told)
+    """The name at the beginning of a line, and the counts behind it."""
+    name, _, rest = line.partition("  ")
+    counts = re.findall(r"([a-z ]+) (\d+)(?:, |$)", rest)
     return name, {what.strip().replace(" ", "_"): int(count) for what, count in counts}

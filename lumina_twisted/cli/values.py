@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import datetime
 import json
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import attrs
@@ -26,6 +26,7 @@ from lumina_twisted.client.aio import LuminaValuesClient, PointDescription, Qual
 from lumina_twisted.client.url import VALUES_PORT
 from lumina_twisted.client.value_methods import DEFAULT_TIMEOUT
 from lumina_twisted.client.value_watches import value_text
+from lumina_twisted.document import flat
 from lumina_twisted.errors import LuminaError
 from lumina_twisted.text import nearest
 from lumina_twisted.valueproto.command import changes_of
@@ -40,14 +41,20 @@ EXAMPLES: Final = """\
   lumina values config boiler                      what is configured for it
   lumina values config boiler poll=0.5             changes that, from now on
 """
+NOTHING: Final = "-"
+MANY: Final = 1_000_000
+MOST_WORDS: Final = 40
+"""Characters of an enumeration's words that a list shows."""
+WIDE: Final = 20
+"""Characters up to which a value widens its column; a longer one, such as ten names of bits, sticks out."""
 PLACE: Final = f"LUMINA_VALUES, or port {VALUES_PORT} of the host in LUMINA_SERVER, or of 127.0.0.1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See :mod:`lumina_twisted.cli.main`."""
     parser.add_argument(
-        "word", metavar="WORD", type=checked(_word, f"no word here; write one of {', '.join(WORDS)}"),
-        choices=tuple(WORDS), help=", ".join(WORDS),
+        "operation", metavar="WORD", type=checked(_operation, f"no word here; write one of {', '.join(OPERATIONS)}"),
+        choices=tuple(OPERATIONS), help=", ".join(OPERATIONS),
     )
     parser.add_argument(
         "values", metavar="NAME", nargs="*", default=[],
@@ -62,30 +69,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: Any, output: Output) -> int:
-    """Does what the word says."""
-    word, values = WORDS[options.word], options.values
-    if not word.fewest <= len(values) <= word.most:
-        what = "there is too little" if len(values) < word.fewest else "there is too much"
-        raise UsageError(f"{what} behind {options.word!r}; write `lumina values {word.usage}`")
+    """Runs one operation."""
+    operation, values = OPERATIONS[options.operation], options.values
+    if not operation.fewest <= len(values) <= operation.most:
+        what = "there is too little" if len(values) < operation.fewest else "there is too much"
+        raise UsageError(f"{what} behind {options.operation!r}; write `lumina values {operation.usage}`")
     for option in ("fresh", "count"):
-        if getattr(options, option) and option != word.option:
-            raise UsageError(f"`lumina values {options.word}` has no --{option}; leave it out")
-    return run_with_values_client(word.ask, options, output)
+        if getattr(options, option) and option != operation.option:
+            raise UsageError(f"`lumina values {options.operation}` has no --{option}; leave it out")
+    return run_with_values_client(operation.ask, options, output)
 
 
-async def _list(options: Any, client: LuminaValuesClient, output: Output) -> int:
+async def _list(options: Any, client: LuminaValuesClient, output: Output) -> None:
     points = await client.list(*options.values)
-    Rows(output, LIST).show([(one, attrs.asdict(one)) for one in points])
-    return EXIT_OK
+    Columns(output, _point_cells).show([(one, attrs.asdict(one)) for one in points])
 
 
 async def _read(options: Any, client: LuminaValuesClient, output: Output) -> int:
-    """Each name is a question of its own, so that one that fails takes none with it."""
-    asked = (client.read(name, fresh=options.fresh) for name in options.values)
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    """Sends a request for each name, so that one that fails takes none with it."""
+    requests = (client.read(name, fresh=options.fresh) for name in options.values)
+    answers = await asyncio.gather(*requests, return_exceptions=True)
     readings = [one for answer in answers if not isinstance(answer, BaseException) for one in answer]
-    Rows(output, READING).show([(one, _told(one)) for one in readings])
-    status = EXIT_OK if all(map(_has_value, readings)) else EXIT_REFUSED
+    Columns(output, _reading_cells, 1).show([(one, _data(one)) for one in readings])
+    has_all = all(one.value is not None and one.quality is not Quality.BAD for one in readings)
+    status = EXIT_OK if has_all else EXIT_REFUSED
     for failure in (one for one in answers if isinstance(one, BaseException)):
         if not isinstance(failure, LuminaError):
             raise failure
@@ -94,160 +101,122 @@ async def _read(options: Any, client: LuminaValuesClient, output: Output) -> int
     return status
 
 
-async def _write(options: Any, client: LuminaValuesClient, output: Output) -> int:
+async def _write(options: Any, client: LuminaValuesClient, output: Output) -> None:
     name, value = options.values
     now = await client.write(name, value)
     more = f", not read back, because {printable(now.not_read_back)}" if now.not_read_back else ""
     data = {"not_read_back": now.not_read_back} if now.not_read_back else {}
-    output.result(f"{name} {value_and_unit(now)}: confirmed{more}", **_told(now), **data)
-    return EXIT_OK
+    text = f"{_value(now)} {printable(now.unit_of_measure)}".rstrip()
+    output.result(f"{name} {text}: confirmed{more}", **_data(now), **data)
 
 
-async def _watch(options: Any, client: LuminaValuesClient, output: Output) -> int:
-    rows = Rows(output, READING)
-    rows.measure(await client.read(*options.values))
+async def _watch(options: Any, client: LuminaValuesClient, output: Output) -> None:
+    columns = Columns(output, _reading_cells, 1)
+    columns.widen(await client.read(*options.values))
     async for one in client.changes(*options.values):
-        rows.show([(one, _told(one))])
-    return EXIT_OK
+        columns.show([(one, _data(one))])
 
 
-async def _history(options: Any, client: LuminaValuesClient, output: Output) -> int:
+async def _history(options: Any, client: LuminaValuesClient, output: Output) -> None:
     changes = await client.history(options.values[0], options.count)
-    Rows(output, HISTORY).show([(one, _told(one)) for one in changes])
-    return EXIT_OK
+    Columns(output, _change_cells, 1).show([(one, _data(one)) for one in changes])
 
 
-async def _config(options: Any, client: LuminaValuesClient, output: Output) -> int:
-    device, *changes = options.values
-    made = _changes(changes)
-    config = await (client.configure(device, made) if made else client.config(device))
-    text = "\n".join(f"{key}={value}" for key, value in settings(config))
+async def _config(options: Any, client: LuminaValuesClient, output: Output) -> None:
+    device, *texts = options.values
+    try:
+        changes = changes_of(texts)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    config = await (client.configure(device, changes) if changes else client.config(device))
+    text = "\n".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in flat(config))
     output.result(text, device=device, config=config)
-    return EXIT_OK
 
 
-class _Word(NamedTuple):
+class Operation(NamedTuple):
+    """One operation of the command.
+
+    :param fewest: values that it takes at least; ``most`` at most.
+    :param option: the one option that it has.
+    """
+
     fewest: int
     most: int
     usage: str
-    ask: Callable[[Any, LuminaValuesClient, Output], Awaitable[int]]
+    ask: Callable[[Any, LuminaValuesClient, Output], Awaitable[int | None]]
     option: str = ""
 
 
-MANY: Final = 1_000_000
-WORDS: Final = {
-    "list": _Word(0, 1, "list [PATTERN]", _list),
-    "read": _Word(1, MANY, "read NAME… [--fresh]", _read, "fresh"),
-    "write": _Word(2, 2, "write NAME VALUE", _write),
-    "watch": _Word(1, MANY, "watch NAME…", _watch),
-    "history": _Word(1, 1, "history NAME [--count N]", _history, "count"),
-    "config": _Word(1, MANY, "config DEVICE [KEY=VALUE…]", _config),
+OPERATIONS: Final = {
+    "list": Operation(0, 1, "list [PATTERN]", _list),
+    "read": Operation(1, MANY, "read NAME… [--fresh]", _read, "fresh"),
+    "write": Operation(2, 2, "write NAME VALUE", _write),
+    "watch": Operation(1, MANY, "watch NAME…", _watch),
+    "history": Operation(1, 1, "history NAME [--count N]", _history, "count"),
+    "config": Operation(1, MANY, "config DEVICE [KEY=VALUE…]", _config),
 }
 
 
-def _word(text: str) -> str:
-    if text not in WORDS:
-        raise UsageError(f"there is no {text!r} here; {nearest(text, tuple(WORDS))}; see `lumina values --help`")
+def _operation(text: str) -> str:
+    if text not in OPERATIONS:
+        raise UsageError(f"there is no {text!r} here; {nearest(text, tuple(OPERATIONS))}; see `lumina values --help`")
     return text
 
 
-def _changes(texts: Sequence[str]) -> dict[str, Any]:
-    """Each KEY=VALUE, the value as JSON or as it is."""
-    try:
-        return changes_of(texts)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+class Columns:
+    """Prints lines in columns, which grow where lines come one by one.
+
+    :param cells: what stands in the columns.
+    :param right: the column that is aligned right, as numbers are; -1 for none.
+    """
+
+    def __init__(self, output: Output, cells: Callable[[Any], Sequence[str]], right: int = -1) -> None:
+        self._output = output
+        self._cells = cells
+        self._right = right
+        self._widths: list[int] = []
+
+    def widen(self, things: Iterable[Any]) -> None:
+        """Makes room for things that come later."""
+        for one in things:
+            cells = self._cells(one)
+            widths = [len(cell) if at != self._right or len(cell) <= WIDE else 1 for at, cell in enumerate(cells)]
+            self._widths = [*map(max, self._widths or widths, widths)]
+
+    def show(self, rows: Sequence[tuple[Any, dict[str, Any]]]) -> None:
+        """Prints a line for each thing, or its data."""
+        self.widen(one for one, _ in rows)
+        for one, data in rows:
+            self._output.result("  ".join(self._padded(self._cells(one))).rstrip(), **data)
+
+    def _padded(self, cells: Sequence[str]) -> Iterator[str]:
+        for at, (cell, width) in enumerate(zip(cells, self._widths, strict=True)):
+            if width:  # an empty column takes no room
+                yield cell.rjust(width) if at == self._right else cell.ljust(width)
 
 
-def _told(one: ValueReading) -> dict[str, Any]:
+def _reading_cells(one: ValueReading) -> tuple[str, ...]:
+    return one.name, *_value_cells(one), _time(one), printable(one.why)
+
+
+def _change_cells(one: ValueReading) -> tuple[str, ...]:
+    return _time(one), *_value_cells(one), printable(one.why)
+
+
+def _value_cells(one: ValueReading) -> tuple[str, ...]:
+    return _value(one), printable(one.unit_of_measure), one.quality.value
+
+
+def _point_cells(one: PointDescription) -> tuple[str, ...]:
+    access = "rw" if one.writable else "r"
+    return one.name, one.type, access, printable(one.unit_of_measure), _range(one), printable(one.summary)
+
+
+def _data(one: ValueReading) -> dict[str, Any]:
     return {
         "name": one.name, "value": one.value, "unit_of_measure": one.unit_of_measure, "quality": one.quality.value,
         "time": one.time, "why": one.why,
     }
-
-
-def _has_value(one: ValueReading) -> bool:
-    return one.value is not None and one.quality is not Quality.BAD
-
-
-NOTHING: Final = "-"
-MOST_WORDS: Final = 40
-"""Characters of the words that a value can be, of which a list shows no more."""
-WIDE: Final = 20
-"""Characters of a value that make room for themselves; a longer one, such as ten names of bits, stands out alone."""
-
-
-class Columns(NamedTuple):
-    """How one thing is written in columns.
-
-    :param right: which of them, from 0, stands at its right edge, as numbers do.
-    """
-
-    cells: Callable[[Any], Sequence[str]]
-    right: int
-
-
-class Rows:
-    """Lines whose columns stand below each other; they grow, where lines come one by one."""
-
-    def __init__(self, output: Output, columns: Columns) -> None:
-        self._output = output
-        self._columns = columns
-        self._widths: list[int] = []
-
-    def measure(self, things: Iterable[Any]) -> None:
-        """Makes room for some that come later."""
-        for one in things:
-            self._widen([self._width(at, cell) for at, cell in enumerate(self._columns.cells(one))])
-
-    def show(self, rows: Sequence[tuple[Any, dict[str, Any]]]) -> None:
-        """A line for each, of the thing itself or of its data."""
-        self.measure(one for one, _ in rows)
-        for one, data in rows:
-            self._output.result("  ".join(self._padded(self._columns.cells(one))).rstrip(), **data)
-
-    def _width(self, at: int, cell: str) -> int:
-        return len(cell) if at != self._columns.right or len(cell) <= WIDE else 1
-
-    def _widen(self, widths: Sequence[int]) -> None:
-        before = self._widths or [0] * len(widths)
-        self._widths = [max(pair) for pair in zip(before, widths, strict=True)]
-
-    def _padded(self, cells: Sequence[str]) -> Iterator[str]:
-        for at, (cell, width) in enumerate(zip(cells, self._widths, strict=True)):
-            if width:  # a column that has something
-                yield cell.rjust(width) if at == self._columns.right else cell.ljust(width)
-
-
-def value_and_unit(one: ValueReading) -> str:
-    """The value of a reading, with its unit of measure."""
-    return f"{_value(one)} {printable(one.unit_of_measure)}".rstrip()
-
-
-def settings(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """What is configured, as keys with dots and values as ``KEY=VALUE`` takes them."""
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from settings(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", json.dumps(value, ensure_ascii=False)
-
-
-def _reading(one: ValueReading) -> tuple[str, ...]:
-    return one.name, *_known(one), _time(one), printable(one.why)
-
-
-def _change(one: ValueReading) -> tuple[str, ...]:
-    return _time(one), *_known(one), printable(one.why)
-
-
-def _known(one: ValueReading) -> tuple[str, ...]:
-    return _value(one), printable(one.unit_of_measure), one.quality.value
-
-
-def _point(one: PointDescription) -> tuple[str, ...]:
-    access = "rw" if one.writable else "r"
-    return one.name, one.type, access, printable(one.unit_of_measure), _range(one), printable(one.summary)
 
 
 def _value(one: ValueReading) -> str:
@@ -266,7 +235,7 @@ def _range(one: PointDescription) -> str:
 
 
 def _time(one: ValueReading) -> str:
-    """When it was read, by the clock of this place."""
+    """When it was read, in local time."""
     if one.time is None:
         return NOTHING
     try:
@@ -276,10 +245,5 @@ def _time(one: ValueReading) -> str:
 
 
 def printable(text: str) -> str:
-    """A device's text may have what a terminal would obey."""
+    """A device's text without control characters, which a terminal would obey."""
     return text if text.isprintable() else json.dumps(text).replace("\x7f", "\\u007f")
-
-
-READING: Final = Columns(_reading, 1)
-HISTORY: Final = Columns(_change, 1)
-LIST: Final = Columns(_point, -1)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from lumina_twisted.cli.arguments import UsageError, add_request_options
 from lumina_twisted.cli.output import Output
 from lumina_twisted.cli.read import say_more
-from lumina_twisted.cli.registers import add_place, add_serial, add_turn, check, check_range, encoded, states, unit_of
+from lumina_twisted.cli.registers import add_place, add_terms, check, check_range, encoded, states, unit_of
 from lumina_twisted.client.aio import LuminaModbusClient, ModbusTcpClient, Unit
 from lumina_twisted.errors import OutcomeUnknown
 from lumina_twisted.modbus.functions import MAX_WRITE_BITS, MAX_WRITE_REGISTERS
@@ -26,8 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_place(parser)
     parser.add_argument("values", metavar="VALUE", nargs="+", help="on or off for coils; numbers, or a text")
     parser.add_argument("--multiple", action="store_true", help="use function 15 or 16 for a single one too")
-    add_serial(parser)
-    add_turn(parser)
+    add_terms(parser)
     add_request_options(parser)
 
 

@@ -28,12 +28,12 @@ from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.document import flat
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import Place
-from lumina_twisted.frontends.routing import unit_0_fault
-from lumina_twisted.log.settings import LogSettings
+from lumina_twisted.frontends.gateway import unit_0_fault
+from lumina_twisted.log.observer import LogSettings
 from lumina_twisted.ports.address import parted, same_place
 from lumina_twisted.ports.settings import Limits, PortSettings
 from lumina_twisted.schema import structure_text
-from lumina_twisted.text import did_you_mean
+from lumina_twisted.text import counted, did_you_mean
 
 _NAME: Final = re.compile(r"[!-9;-~]+")
 """A port's name: what a line's port field can hold. Its fields are parted by colons, and blanks around them go."""
@@ -245,11 +245,6 @@ class Draft:
     def _nearest_port(self, text: str) -> str:
         exist = f"those that exist: {', '.join(self._names) or 'none'}"
         return did_you_mean(text, [*self._names, *self._paths], exist)
-
-
-def counted(number: int, noun: str) -> str:
-    """As ``1 port``, ``2 ports``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def table_of(words: Iterable[str], where: str, faults: list[str], **first: str) -> dict[str, Any]:

@@ -14,16 +14,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lumina_twisted.config import process
-from lumina_twisted.config.configuration import Configuration, counted
+from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.protocols import front_ends, why_not_listening
 from lumina_twisted.config.reporting import DaemonLog, Notifier, Operator, Report
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.frontends.context import Context
 from lumina_twisted.frontends.listener import LINGER
+from lumina_twisted.frontends.plugin import Context
 from lumina_twisted.ports.pool import PortPool
+from lumina_twisted.text import counted
 
 if TYPE_CHECKING:
-    from lumina_twisted.devices.service import PlantService
+    from lumina_twisted.devices.plant import PlantService
 
 _log: Final = Logger(namespace="lumina")
 
@@ -35,9 +36,9 @@ class Daemon(Service):
     """Everything that one configuration asks for.
 
     :param also: services of floor 5's own, such as the demo's simulated buses; they start first and stop last.
-    :param hints: told in the log when all is listening.
-    :param operator: who hears why it does not start.
-    :param log: where its log goes; None if twistd was told.
+    :param hints: logged when all is listening.
+    :param operator: gets a sentence if the daemon does not start.
+    :param log: where its log goes; None if twistd has a log of its own.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Daemon(Service):
         self._starting: list[Deferred[Any]] = []
 
     def _make_plant(self, now: Callable[[], float]) -> PlantService:
-        from lumina_twisted.devices.service import PlantService  # brings a database, which a plain gateway does without
+        from lumina_twisted.devices.plant import PlantService  # brings a database, which a plain gateway does without
 
         one = self._configuration
         return PlantService(one.devices, one.profiles, one.values, self._pool, self._reactor, now, time.time)
@@ -85,13 +86,13 @@ class Daemon(Service):
     def privilegedStartService(self) -> None:
         """Listens, while the process may still do what it may not do later.
 
-        :raises SystemExit: after a sentence on stderr, if an endpoint cannot be listened on.
-        :raises ConfigError: likewise in the background, where twistd's own parent process waits to be told by an
-            exception, and would wait for ever for another end.
+        :raises SystemExit: after a sentence on stderr, if a listener cannot listen.
+        :raises ConfigError: likewise in the background, where twistd's own parent process waits for an exception, and
+            would wait for ever for another end.
         """
         process.raise_open_files_limit()
         for one, front in self._fronts:
-            self._starting.append(maybeDeferred(front.privilegedStartService).addErrback(self._refuse, one))
+            self._starting.append(maybeDeferred(front.privilegedStartService).addErrback(self._on_refused, one))
         if self._refused:  # Twisted's own endpoints listen, or fail to, before they return
             raise self._end()
 
@@ -102,34 +103,35 @@ class Daemon(Service):
             another service uses the database.
         """
         if self._plant is not None and (sentence := self._plant.claim()):
-            raise self._refusal(sentence)
+            self._report_refusal(sentence)
+            raise self._end()
         super().startService()
-        for service in self._also:
-            service.startService()
         if self._own_log is not None:
             self._own_log.start(self._pool)
-        self._pool.startService()
-        if self._plant is not None:
-            self._plant.startService()
-        for _, front in self._fronts:
-            front.startService()
+        plant = [] if self._plant is None else [self._plant]
+        for service in (*self._also, self._pool, *plant, *(front for _, front in self._fronts)):
+            service.startService()
         process.block_signals()
         self._reactor.callWhenRunning(process.handle_signals, self._reactor)
-        self._reactor.callWhenRunning(self._tell)
+        self._reactor.callWhenRunning(self._log_start)
         process.collect_less()
 
     def stopService(self) -> Deferred[None]:
-        """No new connection, no new request: what is on the wire ends, what waits is answered, what is written leaves.
+        """Takes no new connection and no new request. Requests on the wire end, waiting ones are answered, and what
+        was written to clients leaves.
 
         :return: a Deferred that fires with None within the longest ``stop_timeout`` and the two seconds that clients
-            have to read their last answers; what has not stopped :data:`GRACE` later is left behind. It does not fail.
+            have to read their last answers. After :data:`GRACE` more, services that have not stopped are left behind.
+            It does not fail.
         """
         super().stopService()
         self._report.stopping()
-        # The pool before the fronts: from then on, what waits is being answered.
-        plant = [] if self._plant is None else [self._plant.stopService]
-        fronts = (front.stopService for _, front in self._fronts)
-        return self._all_of(*plant, self._pool.stopService, *fronts).addCallback(
+        # The poller first, so that it asks no port that stops; the ports before the fronts, so that requests that wait
+        # for a port are answered when the fronts let their clients go.
+        plant = [] if self._plant is None else [self._plant]
+        services = (*plant, self._pool, *(front for _, front in self._fronts))
+        stopped = self._all_of(*(service.stopService for service in services))
+        return stopped.addCallback(
             lambda _: self._all_of(*(service.stopService for service in self._also), self._close_log)
         )
 
@@ -138,7 +140,7 @@ class Daemon(Service):
             self._own_log.close()
 
     def _all_of(self, *calls: Callable[[], Any]) -> Deferred[None]:
-        """Fires when all have ended; what fails is logged, and keeps nobody from stopping."""
+        """Fires when all have ended; a failure is logged, and keeps no other service from stopping."""
         ended = [self._bounded(maybeDeferred(call)).addErrback(self._log_failure) for call in calls]
         return gatherResults(ended).addCallback(lambda _: None)
 
@@ -152,30 +154,25 @@ class Daemon(Service):
     def _log_failure(self, failure: Failure) -> None:
         _log.failure("stopping was not clean", failure)
 
-    def _refuse(self, failure: Failure, one: Any) -> None:
-        """Ends the process, at once or, if it runs already, by way of a clean stop."""
+    def _on_refused(self, failure: Failure, one: Any) -> None:
+        """Ends the process, at once or, if it runs already, by a clean stop."""
         if failure.check(CancelledError):
             return
-        self._tell_refusal(why_not_listening(one.endpoint, failure.value))
+        self._report_refusal(why_not_listening(one.endpoint, failure.value))
         if self.running:
             process.exit_with_failure()
             self._reactor.callWhenRunning(process.stop_reactor, self._reactor)
 
-    def _tell_refusal(self, sentence: str) -> None:
+    def _report_refusal(self, sentence: str) -> None:
         _log.critical("{sentence}", sentence=sentence)
         self._operator.tell(sentence)
         self._report.failed(sentence)
         self._refused.append(sentence)
 
-    def _refusal(self, sentence: str) -> BaseException:
-        """Why it does not start: told, and to be raised."""
-        self._tell_refusal(sentence)
-        return self._end()
-
     def _end(self) -> BaseException:
         return SystemExit(1) if self._operator.foreground else ConfigError(self._refused)
 
-    def _tell(self) -> None:
+    def _log_start(self) -> None:
         for port in self._pool:
             _log.info("port {name} is {path}, {serial}", name=port.name, path=port.path, serial=str(port.serial))
         if devices := self._configuration.devices:

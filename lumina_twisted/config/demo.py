@@ -1,5 +1,5 @@
-"""A small simulated plant to try Lumina on, floor 5: three devices that shipped profiles describe, and three that are
-not described, on two buses."""
+"""A small simulated plant to try Lumina on, floor 5, and what to type then: three devices that shipped profiles
+describe, and three that are not described, on two buses."""
 
 from __future__ import annotations
 
@@ -68,18 +68,14 @@ class DemoService(Simulation):
         }
 
 
-_WORDS: Final = ("list", "read greenhouse.*", "write relays.relay_3 on")
-_COMMANDS: Final = ("lumina values watch 'greenhouse.*' 'pump.*'",)
-_OF_REGISTERS: Final = (
-    "lumina read demo1 1 input 0", "lumina write demo1 2 coil 3 on", "lumina scan demo1 --units 1-5",
-)
 _FRAMES: Final = (
     ("the temperature of a thermometer, in tenths of a degree", "demo1", 1, "0400000001", 7, ""),
     ("how many relays the board has: 0008", "demo1", 2, "0300000001", 7, "03020008"),
     ("relay 4 on: the reply repeats the request", "demo1", 2, "050003ff00", 8, "050003ff00"),
     ("the energy counter, in Wh", "demo2", 1, "0400000002", 9, ""),
 )
-"""What each asks, its port, unit, request PDU, the length of the reply's frame, and the reply's PDU if it is fixed."""
+"""What each reads or writes, its port, unit, request PDU, the length of the reply's frame, and the PDU of a fixed
+reply."""
 
 Address = tuple[str, int]
 
@@ -87,33 +83,22 @@ Address = tuple[str, int]
 def hints(lines: Address = ("127.0.0.1", 8888), values: Address | None = None, modbus: bool = False) -> str:
     """What to type in another terminal.
 
-    :param lines: where the line listener is, and ``values`` that of values, if there is one.
+    :param lines: where the line listener is.
+    :param values: where the listener for values is, if there is one.
     :param modbus: whether the demo's own listener of Modbus TCP is there.
     """
-    told = ["a small plant is simulated. In another terminal, type (lumina is in .venv/bin after `make run`)"]
+    return "\n".join(_hints(lines, values, modbus))
+
+
+def _hints(lines: Address, values: Address | None, modbus: bool) -> Iterator[str]:
+    yield "a small plant is simulated. In another terminal, type (lumina is in .venv/bin after `make run`)"
     if values is not None:
-        told += _by_name(values)
-        told.append("or by registers, which need no description:")
-    told += _by_registers(lines)
-    if modbus:
-        told.append("or Modbus TCP at 127.0.0.1:1502: units 1 to 3 are demo1's, 101 to 103 are demo2's")
-    return "\n".join([*told, "  # words for people", f"  {_typed('help', lines, 'ports', 'stats')}"])
-
-
-def command(port: str, unit: int, pdu: str, length: int) -> str:
-    """A line of the text protocol that asks a demo device something."""
-    return f"1:demo:{port}:{BAUDRATES[port]}:{_frame(unit, pdu)}:{length}"
-
-
-def _by_name(values: Address) -> Iterator[str]:
-    yield from (f"  {_typed(one, values)}" for one in _WORDS)
-    where = _server(values, 5000)
-    yield from (f"  {one}{where}" for one in _COMMANDS)
-
-
-def _by_registers(lines: Address) -> Iterator[str]:
-    where = _server(lines, 8888)
-    yield from (f"  {one}{where}" for one in _OF_REGISTERS)
+        for typed in ("list", "read greenhouse.*", "write relays.relay_3 on"):
+            yield f"  {_typed(typed, values)}"
+        yield f"  lumina values watch 'greenhouse.*' 'pump.*'{_server(values, 5000)}"
+        yield "or by registers, which need no description:"
+    for typed in ("read demo1 1 input 0", "write demo1 2 coil 3 on", "scan demo1 --units 1-5"):
+        yield f"  lumina {typed}{_server(lines, 8888)}"
     yield "or text lines, which anything can send; what comes back is 1:REPLY:TIME, the reply's frame in"
     yield "hexadecimal digits (of a read: unit, function, number of bytes, the values, CRC)"
     for meaning, port, unit, pdu, length, reply in _FRAMES:
@@ -121,6 +106,15 @@ def _by_registers(lines: Address) -> Iterator[str]:
         yield f"  {_typed(command(port, unit, pdu, length), lines)}"
         if reply:
             yield f"  # 1:{_frame(unit, reply)}:TIME"
+    if modbus:
+        yield "or Modbus TCP at 127.0.0.1:1502: units 1 to 3 are demo1's, 101 to 103 are demo2's"
+    yield "  # words for people"
+    yield f"  {_typed('help', lines, 'ports', 'stats')}"
+
+
+def command(port: str, unit: int, pdu: str, length: int) -> str:
+    """A line of the text protocol that sends a request to a demo device."""
+    return f"1:demo:{port}:{BAUDRATES[port]}:{_frame(unit, pdu)}:{length}"
 
 
 def _typed(first: str, where: Address, *more: str) -> str:

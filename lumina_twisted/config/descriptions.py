@@ -1,9 +1,9 @@
-"""The profiles and devices of all files together, floor 5, and what devices say of their ports' units."""
+"""The profiles and devices of all files together, floor 5, and the serial settings that devices give their units."""
 
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -17,14 +17,14 @@ from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.schema import UnitId
 
 TABLES: Final = ("profiles", "devices")
-"""What a file has of them."""
+"""The tables of a file that describe devices."""
 
 
 @frozen
 class Located:
     """Devices and profiles.
 
-    :param profiles: those of files, and where they have no other of its name, those that come with Lumina.
+    :param profiles: those of files, and those that come with Lumina if no file has one of that name.
     :param wheres: the path of each device's table.
     """
 
@@ -44,7 +44,7 @@ class Descriptions:
         return any(table for _, table in self._tables["devices"])
 
     def add(self, data: Mapping[str, Any], before: str = "") -> None:
-        """What one file has of them.
+        """Adds the tables of one file.
 
         :param before: what the paths of its faults begin with.
         """
@@ -53,43 +53,44 @@ class Descriptions:
                 self._tables[key].append((f"{before}{key}", data[key]))
 
     def read(self, ports: Iterable[str], faults: list[str]) -> Located:
-        """All of them.
+        """Reads all tables.
 
-        :param ports: those that there are.
+        :param ports: the names of all ports.
         :param faults: takes what is wrong.
         """
         ports = list(ports)
         profiles: dict[str, Profile] = {}
-        wheres: dict[str, str] = {}
-        for where, table in self._tables["profiles"]:
-            profiles |= read_profiles(_without_twins(table, where, wheres, faults), where, faults)
-        known = ChainMap(profiles, shipped_profiles())  # type: ignore[arg-type]
         devices: dict[str, Device] = {}
-        wheres = {}
-        for where, table in self._tables["devices"]:
-            devices |= read_devices(_without_twins(table, where, wheres, faults), where, known, ports, faults)
+        for where, table in self._single("profiles", {}, faults):
+            profiles |= read_profiles(table, where, faults)
+        known = ChainMap(profiles, shipped_profiles())  # type: ignore[arg-type]
+        wheres: dict[str, str] = {}
+        for where, table in self._single("devices", wheres, faults):
+            devices |= read_devices(table, where, known, ports, faults)
         return Located(known, devices, wheres)
 
+    def _single(self, key: str, wheres: dict[str, str], faults: list[str]) -> Iterator[tuple[str, Any]]:
+        """Each file's table, without the names that an earlier file has.
 
-def _without_twins(table: Any, where: str, wheres: dict[str, str], faults: list[str]) -> Any:
-    """Those whose name no other file has.
-
-    :param wheres: takes where each is.
-    """
-    if not isinstance(table, Mapping):
-        return table
-    for name in table:
-        if name in wheres:
-            faults.append(f"{where}.{name}: {wheres[name]} has this name too; give one of them another name")
-    single = {name: one for name, one in table.items() if name not in wheres}
-    wheres.update((name, f"{where}.{name}") for name in single)
-    return single
+        :param wheres: takes the path of each name.
+        """
+        for where, table in self._tables[key]:
+            if isinstance(table, Mapping):
+                faults += [
+                    f"{where}.{name}: {wheres[name]} has this name too; give one of them another name"
+                    for name in table if name in wheres
+                ]
+                single = {name: one for name, one in table.items() if name not in wheres}
+                wheres.update((name, f"{where}.{name}") for name in single)
+                yield where, single
+            else:
+                yield where, table
 
 
 def with_lines_of_devices(
     ports: Mapping[str, PortSettings], devices: Mapping[str, Device]
 ) -> dict[str, PortSettings]:
-    """The same for ports that were added to a configuration which has been checked."""
+    """The ports, whose units have the serial settings of their devices. The devices have been checked."""
     made = dict(ports)
     for device in devices.values():
         if device.line and device.port in made:
@@ -100,11 +101,11 @@ def with_lines_of_devices(
 def with_unit_lines(
     ports: Mapping[str, PortSettings], located: Located, faults: list[str]
 ) -> dict[str, PortSettings]:
-    """The ports, with the line settings of their devices as those of their units.
+    """The same, checked.
 
     :param faults: takes what contradicts another device, or the port's own table.
     """
-    said = {
+    given = {
         (name, unit, key): (getattr(settings, key), f"ports.{name}.units.{unit}")
         for name, port in ports.items() for unit, settings in port.units.items() for key in LINE_KEYS
         if getattr(settings, key) is not None
@@ -112,7 +113,7 @@ def with_unit_lines(
     for name, device in located.devices.items():
         where = located.wheres[name]
         for key, value in device.line.items():
-            there, other = said.setdefault((device.port, UnitId(device.unit), key), (value, where))
+            there, other = given.setdefault((device.port, UnitId(device.unit), key), (value, where))
             if there != value:
                 faults.append(
                     f"{where}.{key}: {value!r} here, and {there!r} in {other}, for unit {device.unit} of port"
@@ -131,9 +132,9 @@ def _with_unit(port: PortSettings, device: Device) -> PortSettings:
 
 def _new_faults(port: PortSettings, device: Device, where: str) -> list[str]:
     """What the port cannot do for its device."""
-    told = dict(port.faults())
+    own = dict(port.faults())
     unit = f"units.{device.unit}."
     return [
         f"{where}.{key.removeprefix(unit)}: {sentence}" for key, sentence in _with_unit(port, device).faults()
-        if key not in told and key.startswith(unit)
+        if key not in own and key.startswith(unit)
     ]

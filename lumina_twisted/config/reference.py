@@ -1,5 +1,5 @@
-"""The commented configuration file, floor 5: every key with its meaning, default and unit, told by the settings
-classes themselves. ``python -m lumina_twisted.config.reference`` prints what ``etc/lumina.toml`` holds."""
+"""The commented configuration file, floor 5: every key with its meaning, default and unit, as the settings classes
+say them. ``python -m lumina_twisted.config.reference`` prints what ``etc/lumina.toml`` holds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.config.compose import DEFAULT_FILE
 from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, front_ends, listener_class
 from lumina_twisted.devices.describe.settings import DeviceSettings, PointSettings, ProfileSettings, ValuesSettings
-from lumina_twisted.log.settings import LogSettings
+from lumina_twisted.log.observer import LogSettings
 from lumina_twisted.ports.settings import Limits, PortSettings
 
 _WIDTH: Final = 110
 OTHERS: Final = ("values", "modbus-tcp", "rtu-tcp", "rtu-pty", "rtu-serial", "echo")
-"""Our protocols beside the first, in the order of the file; those that others add are told by `lumina protocols`."""
+"""Our protocols after the first, in the order of the file; `lumina protocols` shows those that others add."""
 _EXAMPLES: Final[dict[str, Any]] = {
     "PortSettings.path": "/dev/ttyUSB0", "default_unit": 1, "max_age": 2.0,
     "PortSettings.frame_gap": 0.004, "PortSettings.busy_retries": 3, "UnitSettings.timeout": 1.5,
@@ -36,7 +36,7 @@ _EXAMPLES: Final[dict[str, Any]] = {
     "PointSettings.length": 8, "PointSettings.bit": 3, "PointSettings.bits": {"0": "too_hot", "5": "door_open"},
     "PointSettings.enum": {"0": "off", "1": "eco", "2": "comfort"},
 }
-"""What a file shows where there is no default."""
+"""What the file shows for keys that have no default."""
 
 _LEVELS: Final = (
     "# other levels by part; debug for a port logs its frames",
@@ -49,7 +49,7 @@ _POINTS: Final[dict[str, tuple[str, dict[str, Any], tuple[str, ...]]]] = {
     "alarms": ("A register of bits", {"address": "400043", "type": "bits"}, ("bits",)),
     "mode": ("A number that has words", {"address": "400044"}, ("enum",)),
 }
-"""Points that have what others have not: each with what it is, what it needs for that, and which keys it shows."""
+"""Points with keys that others do not have: what each is, the keys that it needs for that, and the keys it shows."""
 _HEAD: Final = f"""\
 # Settings of Lumina, read from {DEFAULT_FILE} or from `twistd -n lumina --config FILE`.
 # `twistd -n lumina --check --config FILE` tells all faults of a file at once.
@@ -77,7 +77,7 @@ def reference() -> str:
 
 
 def _devices() -> Iterator[str]:
-    """What they are, of what kinds, and how their values are read and kept."""
+    """Devices, profiles and their points, and how values are read and kept."""
     yield _title(
         "A device behind a port, whose points have names. Further ones are further [devices.NAME], here or in files\n#"
         " devices.d/*.toml beside this one. Take the `#` of port and unit away too, and those of a listener of the\n#"
@@ -122,7 +122,7 @@ def _keys(cls: type[Any], skip: Container[str] = ()) -> Iterator[str]:
 
 
 def _rank(one: attrs.Attribute[Any]) -> int:
-    """What a table cannot do without comes first."""
+    """Required keys come first."""
     return 0 if one.name == "protocol" else 1 if one.default is attrs.NOTHING else 2
 
 
@@ -155,12 +155,12 @@ def _default(one: attrs.Attribute[Any]) -> Any:
 
 
 def _commented(paragraph: str) -> str:
-    """With the keys that have no default commented out too."""
+    """Comments out the keys that have no default too."""
     return "\n".join(line if line.startswith("#") or not line else "#" + line for line in paragraph.split("\n"))
 
 
 def _toml(value: Any) -> str:
-    """As TOML writes it, which for our values but tables is as JSON does."""
+    """A value as TOML writes it; only tables differ from JSON."""
     if isinstance(value, dict) and value:
         return f"{{ {', '.join(f'{key} = {_toml(one)}' for key, one in value.items())} }}"
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""A simulation from a TOML file, floor 5: the simulator's own tables, and profiles that its units can have."""
+"""A simulation from a TOML file, floor 5: the simulator's own tables, and units that have the points of a profile."""
 
 from __future__ import annotations
 
@@ -12,18 +12,15 @@ from lumina_twisted.devices.describe.description import Point, Profile
 from lumina_twisted.devices.describe.document import read_profiles, shipped_profiles
 from lumina_twisted.errors import ConfigError, RequestError
 from lumina_twisted.modbus.access import Table
-from lumina_twisted.simulator.document import simulation_settings
-from lumina_twisted.simulator.identity import LONGEST_OBJECT
-from lumina_twisted.simulator.points import constant_of, point_value
+from lumina_twisted.simulator.diagnostics import LONGEST_OBJECT
 from lumina_twisted.simulator.settings import (
-    Bits,
-    Constant,
     IdentitySettings,
     SimulatedUnitSettings,
     SimulationSettings,
     TableSettings,
-    Value,
+    simulation_settings,
 )
+from lumina_twisted.simulator.values import Bits, Constant, Value, constant_of, point_value
 
 
 def settings_from_toml(path: str | os.PathLike[str]) -> SimulationSettings:
@@ -36,7 +33,7 @@ def settings_from_toml(path: str | os.PathLike[str]) -> SimulationSettings:
 
 def settings_from_data(data: Mapping[str, Any]) -> SimulationSettings:
     """The simulation that plain data as of a file describes: its own ``profiles``, and for
-    :func:`~lumina_twisted.simulator.document.simulation_settings` the rest.
+    :func:`~lumina_twisted.simulator.settings.simulation_settings` the rest.
 
     :raises ConfigError: with all its faults.
     """

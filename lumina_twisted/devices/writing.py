@@ -93,12 +93,12 @@ class PointWrite:
         """The entries of the point, read anew."""
         quantity = self.point.codec.width
         request = read_request(self.point.table, self.point.address, quantity)
-        frame = await self.port.request(self.caller, self.unit, request, Terms(self.left(), max_age=0.0))
-        reply: Any = pdu.decode_reply(frame[1:-2])
-        values: Sequence[int] = reply.values[:quantity]
+        reply = await self.port.request(self.caller, self.unit, request, Terms(self.left(), max_age=0.0))
+        read: Any = pdu.decode_reply(reply)
+        values: Sequence[int] = read.values[:quantity]
         if len(values) < quantity:
             raise FrameError(
-                f"unit {self.unit} gave {len(values)} of {quantity} entries", unit=self.unit, frame=frame
+                f"unit {self.unit} gave {len(values)} of {quantity} entries", unit=self.unit, frame=reply
             )
         return values
 

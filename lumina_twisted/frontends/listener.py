@@ -1,4 +1,5 @@
-"""What all stream front-ends share, floor 4: a listener with its clients, and the life of one client's connection.
+"""What all stream front-ends share, floor 4: a listener with its clients, the life of one client's connection, and its
+open requests.
 
 A connection is in one of four states; what happens in each:
 
@@ -20,8 +21,8 @@ be read, or while the port that the request is for has enough of this client's
 ten thousand answers, and what it has sent waits in the system's buffers, and in the client. No more than one piece of
 :data:`BITE` bytes waits here. A request's time begins when it is asked of its port. A held client always has requests
 under way or answers to read, so that it goes on when one of them ends. Meanwhile
-:mod:`lumina_twisted.frontends.holding` looks whether it is still there. A stop holds nobody: what is read is told
-``stopping``.
+:class:`lumina_twisted.frontends.pacing.Holding` looks whether it is still there. A stop holds nobody: what is read is
+told ``stopping``.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lumina_twisted.access.caller import Caller
-from lumina_twisted.frontends.context import Context
-from lumina_twisted.frontends.holding import STALLED_AFTER, Holding
-from lumina_twisted.frontends.pacing import Pacer
+from lumina_twisted.errors import LuminaError
+from lumina_twisted.frontends.pacing import STALLED_AFTER, Holding, Pacer
+from lumina_twisted.frontends.plugin import Context
 from lumina_twisted.ports.address import host_of, peer_of
+from lumina_twisted.priority import DEFAULT, MAX_AGE, Priority
 from lumina_twisted.schema import Between, setting
 
 LINGER: Final = 2.0
@@ -145,6 +147,50 @@ class Listener(Factory):
         return drained
 
 
+class OpenRequests(set[Deferred[Any]]):
+    """The Deferreds of one client's requests that have not ended. What is taken out of it is not answered any more.
+
+    :param log: where a fault of Lumina's own is logged.
+    :param ended: called after each request that has ended and is answered.
+    """
+
+    def __init__(self, log: Logger, ended: Callable[[], object]) -> None:
+        super().__init__()
+        self._log = log
+        self._ended = ended
+
+    def ask(
+        self, asked: Deferred[Any], answer: Callable[..., object], refuse: Callable[..., object], *about: object
+    ) -> None:
+        """Has a request answered when it ends.
+
+        :param answer: called with the result and ``about``.
+        :param refuse: called with the error and ``about``; one that was not raised on purpose is in the log then.
+        """
+        self.add(asked)
+        asked.addCallbacks(self._on_result, self._on_failure, (asked, answer, about), {}, (asked, refuse, about))
+
+    def cancel(self) -> None:
+        """Takes all of them back."""
+        while self:
+            self.pop().cancel()
+
+    def _on_result(self, result: Any, asked: Deferred[Any], answer: Callable[..., object], about: Any) -> None:
+        if asked in self:  # else its client is gone
+            self.remove(asked)
+            answer(result, *about)
+            self._ended()
+
+    def _on_failure(self, failure: Failure, asked: Deferred[Any], refuse: Callable[..., object], about: Any) -> None:
+        if asked not in self:
+            return  # its client is gone, and this may be our own cancelling
+        self.remove(asked)
+        if not isinstance(failure.value, LuminaError):
+            self._log.failure("a request failed within Lumina: {about}", failure, about=about)
+        refuse(failure.value, *about)
+        self._ended()
+
+
 class State(Enum):
     """Of a connection; see above."""
 
@@ -161,8 +207,8 @@ TALKING, DRAINING, FINISHING, GONE = State
 class Connection(Protocol):
     """One client. It is a push producer of its own transport, to learn when the client does not read.
 
-    A protocol puts the Deferred of each request into ``pending`` and takes it out when it writes the answer, with
-    :meth:`write` and then :meth:`answered`. One whose clients may send many requests at once keeps what it receives,
+    A protocol gives the Deferred of each request to :meth:`OpenRequests.ask` of ``pending``, and writes the answer with
+    :meth:`write`. One whose clients may send many requests at once keeps what it receives,
     calls :meth:`serve`, and implements :attr:`has_input` and :meth:`take_next`.
     """
 
@@ -174,7 +220,7 @@ class Connection(Protocol):
         self.listener = listener
         self.log: Logger = listener.log
         self.state = TALKING
-        self.pending: set[Deferred[Any]] = set()
+        self.pending = OpenRequests(self.log, self.answered)
         self.is_held = False  # nothing is read of it
         self._holding = Holding(self)
         self._has_ended = False  # it will send nothing more; what it has sent is still to be taken
@@ -343,8 +389,7 @@ class Connection(Protocol):
         """Takes back what was asked; nothing is written any more."""
         self.state = GONE
         self._forget_input()
-        while self.pending:
-            self.pending.pop().cancel()
+        self.pending.cancel()
 
     def _close(self) -> None:
         """Closes when what is written has left; a transport with a paused producer would never."""
@@ -418,3 +463,15 @@ def _set_up(transport: Any) -> None:
     for name, value in _KEEPALIVE:
         if isinstance(descriptor, socket.socket) and hasattr(socket, name):
             descriptor.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+
+@frozen(kw_only=True, slots=False)
+class TurnOptions:
+    """In which lane the requests of a listener's clients wait, and how old a value may be that answers them."""
+
+    priority: Priority = setting(DEFAULT, "in which lane its clients' requests wait: high, normal, low")
+    max_age: Annotated[float, Between(0, MAX_AGE)] | None = setting(
+        None, "how old a value may be that answers a read of its clients; not given: what the unit or the port says",
+        unit="s",
+    )

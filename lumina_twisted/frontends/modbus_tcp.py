@@ -8,19 +8,16 @@ identifier. Those to one unit keep their order.
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.python.failure import Failure
 
 from lumina_twisted.errors import FrameError, Stopping
 from lumina_twisted.framing.mbap import Adu, MbapDecoder, encode_adu
-from lumina_twisted.frontends.context import Context
-from lumina_twisted.frontends.gateway import Gateway, GatewayOptions, exception_pdu, is_ours
+from lumina_twisted.frontends.gateway import Gateway, GatewayOptions, exception_pdu
 from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions
-from lumina_twisted.frontends.plugin import StreamFrontEnd
+from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
 from lumina_twisted.frontends.strangers import LOOKED_AT, RTU, in_modbus_tcp, is_rtu
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG
 from lumina_twisted.schema import Between, setting
@@ -30,7 +27,6 @@ LOOK_AFTER: Final = 0.5
 REST_AFTER: Final = 10.0
 """Seconds that a request may take to come; a client in doubt of its frames would wait for ever. TCP repeats a lost
 segment several times within that."""
-_NO_KEYWORDS: Final[dict[str, Any]] = {}
 
 
 @frozen(kw_only=True, slots=False)
@@ -130,31 +126,16 @@ class ModbusTcpProtocol(Connection):
         listener.requests += 1
         self._has_asked = True
         if self.state is DRAINING:
-            self._write_exception(adu, Stopping("the service is stopping"))
+            self._write_exception(Stopping("the service is stopping"), adu)
             return
-        deferred = listener.gateway.request(self.caller, adu.unit, adu.pdu)
-        self.pending.add(deferred)
-        arguments = (adu, deferred)
-        deferred.addCallbacks(self._replied, self._failed, arguments, _NO_KEYWORDS, arguments)
+        asked = listener.gateway.request(self.caller, adu.unit, adu.pdu)
+        self.pending.ask(asked, self._write_reply, self._write_exception, adu)
 
-    def _replied(self, frame: bytes, adu: Adu, deferred: Deferred[bytes]) -> None:
-        if deferred not in self.pending:
-            return  # the client left
-        self.pending.remove(deferred)
-        if frame:
-            self.write(encode_adu(adu.transaction_id, adu.unit, frame[1:-2]))
-        self.answered()
+    def _write_reply(self, reply: bytes, adu: Adu) -> None:
+        if reply:
+            self.write(encode_adu(adu.transaction_id, adu.unit, reply))
 
-    def _failed(self, failure: Failure, adu: Adu, deferred: Deferred[bytes]) -> None:
-        if deferred not in self.pending:
-            return  # the client left, this may be our own cancelling
-        self.pending.remove(deferred)
-        if not is_ours(failure.value):
-            self.log.failure("a request failed within Lumina: {request}", failure, request=adu)
-        self._write_exception(adu, failure.value)
-        self.answered()
-
-    def _write_exception(self, adu: Adu, error: BaseException | None) -> None:
+    def _write_exception(self, error: BaseException, adu: Adu) -> None:
         self.listener.errors += 1
         self.write(encode_adu(adu.transaction_id, adu.unit, exception_pdu(adu.pdu[0], error)))
 

@@ -7,16 +7,23 @@ Lumina's is changed for it: the configuration, ``--listen`` and ``lumina protoco
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
-from twisted.application.service import IService
+from attrs import frozen
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.logger import Logger
 from twisted.plugin import IPlugin
+from twisted.python.failure import Failure
 from zope.interface import Attribute, implementer
 
-from lumina_twisted.frontends.context import Context
-from lumina_twisted.frontends.endpoints import Place, endpoint_fault, place_of
-from lumina_twisted.frontends.stream import StreamService
+from lumina_twisted.access.caller import Terms, caller_of
+from lumina_twisted.devices.interfaces import Values
+from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
+from lumina_twisted.frontends.endpoints import Place, endpoint_fault, make_endpoint, place_of
+from lumina_twisted.ports.interfaces import Port, Ports
 
 
 class IFrontEnd(IPlugin):
@@ -75,3 +82,140 @@ class StreamFrontEnd:
         """The factory of one listener. Its ``drain`` and ``counts``, which a
         :class:`lumina_twisted.frontends.listener.Listener` has, are heeded if they are there."""
         raise NotImplementedError
+
+
+
+@frozen(kw_only=True)
+class Context:
+    """What a front-end is given.
+
+    :param name: its listener, as ``stats`` calls it.
+    :param buses: all it may ask, and the only way to a bus; protocols of others ask :attr:`ports`.
+    :param reactor: for what Twisted does with one: listening, delayed calls.
+    :param now: a clock that never goes back, in seconds.
+    :param stamp: the time of day, in seconds since 1970.
+    :param log: its logger; what it tells is about this listener.
+    :param others: what the other listeners have counted, by protocol and endpoint.
+    :param values: those of all devices; None where no device is described.
+    """
+
+    buses: Ports
+    reactor: Any
+    now: Callable[[], float]
+    stamp: Callable[[], float]
+    log: Logger
+    others: Callable[[], Mapping[str, Mapping[str, int]]] = dict
+    values: Values | None = None
+    name: str = ""
+
+    @property
+    def ports(self) -> PluginPorts:
+        """The ports as the protocols of others ask them."""
+        return PluginPorts(self.buses)
+
+
+class PluginPort:
+    """A port as the protocols of others ask it, which do not know callers and terms: any object may be the client,
+    terms are keywords, and a reply is a whole RTU frame. All else is the port's own."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+    def request(
+        self, client: object, unit: int, pdu: bytes, *, timeout: float, response_length: int = 0, **terms: Any
+    ) -> Deferred[bytes]:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.request`.
+
+        :param terms: as :class:`lumina_twisted.access.caller.Terms` has them; ``response_length`` is the frame's.
+        """
+        terms["response_length"] = max(0, response_length - OVERHEAD)
+        asked = self._port.request(caller_of(client), unit, pdu, Terms(timeout, **terms))
+        return asked.addCallback(lambda reply: encode_adu(unit, reply) if reply else b"")
+
+    def is_full_for(self, client: object, timeout: float) -> bool:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
+        return self._port.is_full_for(caller_of(client), timeout)
+
+    def meter(self, client: object) -> None:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.meter`."""
+        self._port.meter(caller_of(client))
+
+    def used_by(self, client: object) -> float:
+        """See :meth:`lumina_twisted.ports.interfaces.Port.used_by`."""
+        return self._port.used_by(caller_of(client))
+
+
+class PluginPorts:
+    """The configured ports, each as a :class:`PluginPort`."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def __iter__(self) -> Iterator[PluginPort]:
+        return map(PluginPort, self._ports)
+
+    def find(self, text: str) -> PluginPort:
+        """See :meth:`lumina_twisted.ports.interfaces.Ports.find`."""
+        return PluginPort(self._ports.find(text))
+
+
+_log: Final = Logger(namespace="lumina.listener")
+
+
+class StreamService(Service):
+    """Listens while it runs.
+
+    :param endpoint: a Twisted server endpoint, as text.
+    :param factory: what speaks there. If it has ``drain``, that is called at the stop, and its Deferred waited for; if
+        it has ``counts``, that is told by ``stats``.
+    """
+
+    def __init__(self, endpoint: str, factory: IProtocolFactory, reactor: Any) -> None:
+        self.endpoint = endpoint
+        self.factory: Any = factory
+        self._reactor = reactor
+        self._starting: Deferred[Any] | None = None
+        self._listening: Any = None
+
+    def privilegedStartService(self) -> Deferred[None]:
+        """Listens, while the process may still do what it may not do later.
+
+        :return: a Deferred that fires with None when it listens, or fails with whatever the endpoint's ``listen``
+            fails with; with :class:`~twisted.internet.defer.CancelledError` if it is stopped before.
+        """
+        self._starting = maybeDeferred(self._listen)
+        return self._starting.addCallback(self._listens)
+
+    def stopService(self) -> Deferred[None]:
+        """Takes no connection any more, and lets those that are there come to their end.
+
+        :return: a Deferred that fires with None when that is done; it does not fail, but logs what does.
+        """
+        super().stopService()
+        if self._listening is None and self._starting is not None:
+            self._starting.cancel()
+        closing = [maybeDeferred(self._listening.stopListening)] if self._listening is not None else []
+        drain = getattr(self.factory, "drain", None)
+        draining = [] if drain is None else [maybeDeferred(drain)]
+        ended = [one.addErrback(_log_failure) for one in (*closing, *draining)]
+        return gatherResults(ended).addCallback(lambda _: None)
+
+    def counts(self) -> dict[str, int]:
+        """What ``stats`` tells about it."""
+        counts: dict[str, int] = getattr(self.factory, "counts", dict)()
+        return counts
+
+    def _listen(self) -> Deferred[Any]:
+        endpoint: Any = make_endpoint(self._reactor, self.endpoint)
+        listening: Deferred[Any] = endpoint.listen(self.factory)
+        return listening
+
+    def _listens(self, listening: Any) -> None:
+        self._listening = listening
+
+
+def _log_failure(failure: Failure) -> None:
+    _log.failure("a listener did not stop cleanly", failure)

@@ -24,7 +24,7 @@ from twisted.internet.task import deferLater
 from lumina_twisted.access.rules import Rules, parse_rule
 from lumina_twisted.awaiting import awaitable, in_asyncio_task, in_callers_world
 from lumina_twisted.bus.queue import RequestQueue
-from lumina_twisted.bus.retry import Backoff
+from lumina_twisted.bus.settings import Backoff
 from lumina_twisted.errors import (
     Acknowledge,
     Cancelled,
@@ -153,12 +153,11 @@ class _Command:
     for, so each has a ``unit`` of its own, and only lanes, ages and turns count."""
 
     data: Any
-    client: Hashable
+    caller: Hashable
     unit: int
     lane: int
     arrived: float
     cost: float = 0.0
-    is_waiting: bool = False
 
 
 class CommandPrioritizer:
@@ -235,7 +234,7 @@ class CommandPrioritizer:
         command, _ = self._queue.first(now, lambda _: -math.inf)
         assert command is not None, "there is one"
         self._queue.take(command)
-        self._queue.charge(command.client, _COST, now)
+        self._queue.charge(command.caller, _COST, now)
         return command.data
 
     def _notify_takers(self) -> None:

@@ -20,7 +20,7 @@ from lumina_twisted.modbus.registers import KINDS, registers_of
 from lumina_twisted.modbus.values.codec import Value, ValueCodec
 from lumina_twisted.modbus.values.value import nearest
 from lumina_twisted.schema import structure
-from lumina_twisted.text import brief
+from lumina_twisted.text import brief, counted
 
 FieldValue = Value | bytes
 MOST_BYTES: Final = 252
@@ -274,4 +274,4 @@ def _checked(name: str, field: Field, length: int | None, path: str) -> Field:
         raise _fault(path, f"a coil takes one bit, not {length} bytes; leave the length out")
     fitting = [one for one in KINDS if one[0] == name[0] and 2 * registers_of(one) == length and name in KINDS]
     hint = f"; {fitting[0]} takes {length}" if fitting else ""
-    raise _fault(path, f"{name} takes {field.size} byte{'' if field.size == 1 else 's'}, not {length}{hint}")
+    raise _fault(path, f"{name} takes {counted(field.size, 'byte')}, not {length}{hint}")

@@ -21,7 +21,7 @@ from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.awaiting import in_asyncio_task, in_callers_world, reactor_here, running_loop
 from lumina_twisted.client.methods import GivesAwaitables, UnitMethods
 from lumina_twisted.errors import ConfigError, LuminaError, PortClosed, RequestError
-from lumina_twisted.framing.rtu import OVERHEAD, decode_adu
+from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
 from lumina_twisted.modbus.calls import Call
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.address import parted, same_place
@@ -92,22 +92,27 @@ class Connection:
 
         :param pdu: function code and data.
         :param how: ``timeout`` (seconds that the caller waits, 5), ``retries``, ``response_length``, ``priority`` and
-            ``max_age``, as :meth:`lumina_twisted.ports.interfaces.Port.request` has them.
-        :return: an awaitable that gives the reply's whole RTU frame, or fails as that does.
+            ``max_age``, as :class:`lumina_twisted.access.caller.Terms` has them. The length is that of the frame.
+        :return: an awaitable that gives the reply's whole RTU frame, which is empty after a broadcast, or fails as
+            :meth:`lumina_twisted.ports.interfaces.Port.request` does.
         """
-        return in_callers_world(self.ask(unit, pdu, **how))
+        return in_callers_world(self.ask(unit, pdu, lambda reply: encode_adu(unit, reply) if reply else b"", **how))
 
     def ask(
-        self, unit: int, pdu: bytes, *, timeout: float = DEFAULT_TIMEOUT, retries: int | None = None,
-        response_length: int = 0, priority: Priority | None = None, max_age: float | None = None,
-    ) -> Deferred[bytes]:
-        """As :meth:`request`; always a Deferred."""
+        self, unit: int, pdu: bytes, result: Callable[[bytes], T | Deferred[T]], *,
+        timeout: float = DEFAULT_TIMEOUT, retries: int | None = None, response_length: int = 0,
+        priority: Priority | None = None, max_age: float | None = None,
+    ) -> Deferred[T]:
+        """As :meth:`request`; always a Deferred.
+
+        :param result: makes the result from the reply's PDU, which is empty after a broadcast. The request is open
+            until then, so a caller that waits for :meth:`close` finds the result.
+        """
         if self._is_closed:
             return fail(PortClosed(f"the connection to {self.name} was given back; get another one from the pool"))
         self._pending += 1
         terms = Terms(timeout, self.serial, retries, max(0, response_length - OVERHEAD), priority, max_age)
-        asked = self._port.request(self.caller, unit, pdu, terms)
-        return asked.addBoth(self._ended)
+        return self._port.request(self.caller, unit, pdu, terms).addCallback(result).addBoth(self._ended)
 
     def close(self) -> Any:
         """Gives the connection back when its open requests have ended; new requests fail.
@@ -161,11 +166,11 @@ class PooledUnit(UnitMethods, GivesAwaitables):
         return in_callers_world(self._ask(call))
 
     def _ask(self, call: Call[T]) -> Deferred[T]:
-        def result(frame: bytes) -> Any:
-            got = call.result(decode_adu(frame)[1] if frame else b"")
+        def result(reply: bytes) -> Any:
+            got = call.result(reply)
             return self._ask(got) if isinstance(got, Call) else got
 
-        return self.connection.ask(self.unit, call.request.encode(), **self.how).addCallback(result)
+        return self.connection.ask(self.unit, call.request.encode(), result, **self.how)
 
 
 class ConnectionPool:

@@ -1,7 +1,8 @@
-"""Events that repeat themselves, floor 2: told once, then counted, so that a dead device does not fill a disk.
+"""Events that repeat themselves, floor 2: written once, then counted, so that a dead device does not fill a disk.
 
-The first passes. Those that follow within the window are counted; the next one after it passes with their number, and
-opens a window twice as long, up to an hour. None is lost silently: what was counted is told when the repetition ends.
+The first event passes. Those that follow within the window are counted. The next one after it passes with their number
+and opens a window twice as long, up to an hour. No event is lost silently: the count is written when the repetition
+ends.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from twisted.logger import LogEvent, LogLevel, formatEvent
 
 LONGEST_WINDOW: Final = 3600.0
 _MOST: Final = 1000
-"""Different events that are watched at a time; beyond, the one whose window ends first is told."""
+"""Different events that are watched at a time; beyond, the count of the one whose window ends first is written."""
 
 
 @define(eq=False)
@@ -24,19 +25,23 @@ class _Repeated:
     window: float
     count: int = 0
 
+    def more(self, count: int) -> str:
+        """What is appended to the text of an event that stands for ``count`` others."""
+        return f" ({count:,} more like this in {self.window:.0f} s)" if count else ""
+
 
 class Folding:
-    """Decides what passes.
+    """Decides which events pass.
 
     :param window: seconds of the first window; 0 lets everything pass.
     :param now: a clock that never goes back, in seconds.
-    :param tell: given an event that passes, and what is appended to its text.
+    :param write: is called with an event that passes, and with what is appended to its text.
     """
 
-    def __init__(self, window: float, now: Callable[[], float], tell: Callable[[LogEvent, str], None]) -> None:
+    def __init__(self, window: float, now: Callable[[], float], write: Callable[[LogEvent, str], None]) -> None:
         self._window = window
         self._now = now
-        self._tell = tell
+        self._write = write
         self._repeated: dict[Hashable, _Repeated] = {}
         self._next_end = 0.0
 
@@ -44,59 +49,54 @@ class Folding:
         """One event."""
         key = self._key(event)
         if key is None:
-            self._tell(event, "")
+            self._write(event, "")
             return
         now = self._now()
         found = self._repeated.get(key)
-        if found is None:
-            self._tell(event, "")
-            self._watch(key, _Repeated(event, now + self._window, self._window))
-        elif now < found.ends:
+        if found is not None and now < found.ends:
             found.count += 1
             found.event = event
         else:
-            self._tell(event, _more(found))
-            window = min(2 * found.window, LONGEST_WINDOW) if found.count else self._window
-            self._watch(key, _Repeated(event, now + window, window))
+            self._write(event, found.more(found.count) if found else "")
+            self._watch(key, event, now, found)
         if now >= self._next_end:
             self.sweep()
 
     def sweep(self) -> None:
-        """Tells what has come to its end; to be called now and then, also if nothing happens."""
+        """Writes the counts of the windows that have ended; to be called now and then, also if nothing happens."""
         now = self._now()
         for key, found in list(self._repeated.items()):
-            if now >= found.ends:
-                if not found.count:
-                    del self._repeated[key]
-                    continue
-                self._tell_last(found)
-                window = min(2 * found.window, LONGEST_WINDOW)
-                self._repeated[key] = _Repeated(found.event, now + window, window)
+            if now < found.ends:
+                continue
+            if found.count:
+                self._write_count(found)
+                self._watch(key, found.event, now, found)
+            else:
+                del self._repeated[key]
         self._next_end = min((one.ends for one in self._repeated.values()), default=now + self._window)
 
     def finish(self) -> None:
-        """Tells all that was only counted."""
+        """Writes what was only counted."""
         for found in self._repeated.values():
-            if found.count:
-                self._tell_last(found)
+            self._write_count(found)
         self._repeated.clear()
 
-    def _tell_last(self, found: _Repeated) -> None:
-        """The last of those that were counted stands for all of them."""
-        found.count -= 1
-        self._tell(found.event, _more(found))
+    def _write_count(self, found: _Repeated) -> None:
+        """The last of the counted events stands for all of them."""
+        if found.count:
+            self._write(found.event, found.more(found.count - 1))
 
-    def _watch(self, key: Hashable, one: _Repeated) -> None:
+    def _watch(self, key: Hashable, event: LogEvent, now: float, before: _Repeated | None) -> None:
+        """Opens a window, twice as long as the one before if events were counted in that."""
+        window = min(2 * before.window, LONGEST_WINDOW) if before and before.count else self._window
         if key not in self._repeated and len(self._repeated) >= _MOST:
             first = min(self._repeated, key=lambda other: self._repeated[other].ends)
-            oldest = self._repeated.pop(first)
-            if oldest.count:
-                self._tell_last(oldest)
-        self._repeated[key] = one
-        self._next_end = min(self._next_end, one.ends)
+            self._write_count(self._repeated.pop(first))
+        self._repeated[key] = _Repeated(event, now + window, window)
+        self._next_end = min(self._next_end, now + window)
 
     def _key(self, event: LogEvent) -> Hashable | None:
-        """What makes two events the same; None for one that is never folded."""
+        """Equal for events that are folded together; None for one that is never folded."""
         level = event["log_level"]
         if not self._window or level is LogLevel.debug:
             return None
@@ -106,7 +106,3 @@ class Folding:
                 return None
             fold = formatEvent(event)
         return (event["log_namespace"], level, event.get("log_format"), fold)
-
-
-def _more(found: _Repeated) -> str:
-    return f" ({found.count:,} more like this in {found.window:.0f} s)" if found.count else ""

@@ -19,11 +19,11 @@ _PRIORITY: Final = {
 """The journal's number of each level (sd-daemon(3))."""
 
 Style = Callable[[LogEvent, str], bytes]
-"""Makes a line of an event and what is appended to its text."""
+"""Makes a line of an event, and of what is appended to its text."""
 
 
 def text_of(event: LogEvent) -> str:
-    """What an event says, its traceback included. What others gave, such as a name, makes no second line of it."""
+    """The text of an event, with its traceback. A name that somebody else gave cannot add a line to it."""
     text = formatEvent(event)
     text = shown_lines(text) if _may_have_lines(event) else shown(text)
     failure = event.get("log_failure")
@@ -36,33 +36,33 @@ def text_of(event: LogEvent) -> str:
 
 
 def _may_have_lines(event: LogEvent) -> bool:
-    """Ours have one each, unless they say otherwise; those of Twisted and of users' programs are theirs."""
+    """Our events have one line unless ``log_lines`` is set; those of Twisted and of other programs may have more."""
     return bool(event.get("log_lines")) or not str(event["log_namespace"]).startswith("lumina")
 
 
 def as_text(event: LogEvent, more: str = "") -> bytes:
     """``2026-11-20T23:10:00.123+0100 [lumina.port.boiler#warn] what happened``."""
     stamp = event["log_time"]
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(stamp))
-    zone = time.strftime("%z", time.localtime(stamp))
-    where = f"{whole}.{int(stamp % 1 * 1000):03d}{zone} [{event['log_namespace']}#{event['log_level'].name}]"
-    return f"{where} {_indented(text_of(event) + more)}\n".encode("utf-8", "replace")
+    local = time.localtime(stamp)
+    when = f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{int(stamp % 1 * 1000):03d}{time.strftime('%z', local)}"
+    text = _indented(text_of(event) + more)
+    return f"{when} [{event['log_namespace']}#{event['log_level'].name}] {text}\n".encode("utf-8", "replace")
 
 
 def as_json(event: LogEvent, more: str = "") -> bytes:
     """One object a line: time (seconds since 1970), level, name, message, and the event's own plain values."""
-    told = {
+    line = {
         "time": round(event["log_time"], 6), "level": event["log_level"].name, "name": event["log_namespace"],
         "message": text_of(event) + more,
     }
     for key, value in event.items():
-        if not key.startswith("log_") and key not in told and isinstance(value, str | int | float | bool):
-            told[key] = value
-    return json.dumps(told, ensure_ascii=True).encode() + b"\n"
+        if not key.startswith("log_") and key not in line and isinstance(value, str | int | float | bool):
+            line[key] = value
+    return json.dumps(line, ensure_ascii=True).encode() + b"\n"
 
 
 def for_journal(event: LogEvent, more: str = "") -> bytes:
-    """Without the time, which the journal has itself, and with its priority before each line."""
+    """Without the time, which the journal adds, and with the priority before each line."""
     head = f"<{_PRIORITY.get(event['log_level'], 6)}>"
     lines = _indented(f"[{event['log_namespace']}] {text_of(event)}{more}").split("\n")
     return "".join(f"{head}{line}\n" for line in lines).encode("utf-8", "replace")
@@ -79,7 +79,7 @@ def console_style(console: str) -> Style | None:
 
 
 def _is_journal() -> bool:
-    """Whether standard output is systemd's journal, as systemd.exec(5) tells it."""
+    """Whether standard output is systemd's journal; see systemd.exec(5)."""
     stream = sys.__stdout__
     try:
         found = os.fstat(stream.fileno())  # type: ignore[union-attr]

@@ -1,57 +1,68 @@
-"""From an event to the sinks, floor 2: level, folding, one line for each style."""
+"""The log of a program, floor 2: its settings, the observer that writes each event to the sinks, and the logger of the
+mission (M4).
+"""
 
 from __future__ import annotations
 
 import pathlib
+import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Annotated, Final, Literal
 
-from twisted.logger import ILogObserver, LogEvent, LogLevel
+from attrs import Factory, field, frozen
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel
 from zope.interface import implementer
 
 from lumina_twisted.log.folding import Folding
 from lumina_twisted.log.lines import STYLES, Style, console_style
 from lumina_twisted.log.rotating import RotatingFile
-from lumina_twisted.log.settings import LogSettings
-from lumina_twisted.log.writer import Console, Writer, complain
+from lumina_twisted.log.writer import StandardOutput, Writer, complain
+from lumina_twisted.schema import Between, setting, structure
+
+Level = Literal["debug", "info", "warn", "error", "critical"]
+Console = Literal["auto", "text", "json", "journal", "off"]
 
 _RANK: Final = {level: number for number, level in enumerate(LogLevel.iterconstants())}
 """From debug to critical."""
 ROOT: Final = "lumina."
-"""What the configuration leaves out of the names of our own parts."""
+"""The beginning of our own namespaces, which the configuration may leave out."""
 
 
-class Levels:
-    """Which level each part logs from.
+@frozen(kw_only=True, slots=False)
+class LogSettings:
+    """What is logged, and where to."""
 
-    :param levels: by part: a namespace, or the beginning of one; ``lumina.`` may be left out.
-    """
-
-    def __init__(self, level: str, levels: Mapping[str, str]) -> None:
-        self._default = _rank(level)
-        self._parts = {part.removeprefix(ROOT): _rank(one) for part, one in levels.items()}
-        self._known: dict[str, int] = {}
-
-    def lowest(self, namespace: str) -> int:
-        """The rank from which on ``namespace`` is logged."""
-        found = self._known.get(namespace)
-        if found is None:
-            found = self._known[namespace] = self._find(namespace.removeprefix(ROOT))
-        return found
-
-    def _find(self, part: str) -> int:
-        while part:
-            if part in self._parts:
-                return self._parts[part]
-            part = part.rpartition(".")[0]
-        return self._default
+    console: Console = setting(
+        "auto", "how standard output is written: text, json, journal (for systemd), off; auto: journal under systemd,"
+        " else text",
+    )
+    directory: str = setting("logs", "folder of the log files, made if it is missing; empty: no files")
+    format: Literal["text", "json"] = setting("text", "how the files are written")
+    file_size: Annotated[int, Between(10_000, 10**12)] = setting(
+        5_000_000, "no file is larger; a new one is begun before, and on each day", unit="bytes"
+    )
+    keep: Annotated[int, Between(1, 100_000)] = setting(30, "older files that are kept")
+    level: Level = setting("info", "what is less important than this is not logged")
+    levels: dict[str, Level] = field(
+        default=Factory(dict),
+        metadata={"doc": 'other levels by part, as "port.boiler" = "debug", which logs its frames', "unit": ""},
+    )
+    fold: Annotated[float, Between(0, 3600)] = setting(
+        60.0, "an event that repeats itself is told again only after so long, with the number of repetitions; while it"
+        " goes on, up to an hour; 0: each is told", unit="s",
+    )
+    buffer: Annotated[int, Between(100, 10_000_000)] = setting(
+        10_000, "lines that may wait for a slow disk or terminal; what exceeds them is dropped and counted"
+    )
 
 
 @implementer(ILogObserver)
 class LogObserver:
     """Writes events to some writers, each in its style.
 
+    :param level: events below it are not written.
+    :param levels: other levels by part: a namespace, or the beginning of one; ``lumina.`` may be left out.
     :param now: a clock that never goes back, for the folding.
     """
 
@@ -60,34 +71,46 @@ class LogObserver:
         fold: float = 0.0, now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._writers = writers
-        self._levels = Levels(level, levels or {})
-        self._folding = Folding(fold, now, self._tell)
+        self._default = _rank(level)
+        self._parts = {part.removeprefix(ROOT): _rank(one) for part, one in (levels or {}).items()}
+        self._lowest: dict[str, int] = {}
+        self._folding = Folding(fold, now, self._write)
 
     def __call__(self, event: LogEvent) -> None:
         """One event; does not wait and does not raise."""
         event.setdefault("log_namespace", "-")
         event.setdefault("log_level", LogLevel.info)
         event.setdefault("log_time", time.time())
-        if _RANK.get(event["log_level"], 1) >= self._levels.lowest(event["log_namespace"]):
+        if _RANK.get(event["log_level"], 1) >= self._lowest_of(event["log_namespace"]):
             self._folding.take(event)
 
     def is_logged(self, namespace: str, level: str) -> bool:
-        """Whether such an event would be written; for those that cost much to make."""
-        return _rank(level) >= self._levels.lowest(namespace)
+        """Whether such an event would be written; for events that cost much to make."""
+        return _rank(level) >= self._lowest_of(namespace)
 
     def sweep(self) -> None:
-        """Tells the repetitions whose time has come; to be called every few seconds."""
+        """Writes the counts of repetitions that are due; to be called every few seconds."""
         self._folding.sweep()
 
     def close(self) -> None:
-        """Tells what was only counted, and waits a short time until all is written."""
+        """Writes what was only counted, and waits a short time until all is written."""
         self._folding.finish()
         for writer, _ in self._writers:
             writer.flush()
 
-    def _tell(self, event: LogEvent, more: str) -> None:
+    def _write(self, event: LogEvent, more: str) -> None:
         for writer, style in self._writers:
             writer.put(style(event, more))
+
+    def _lowest_of(self, namespace: str) -> int:
+        """The lowest rank that is written of this namespace."""
+        found = self._lowest.get(namespace)
+        if found is None:
+            part = namespace.removeprefix(ROOT)
+            while part and part not in self._parts:
+                part = part.rpartition(".")[0]
+            found = self._lowest[namespace] = self._parts.get(part, self._default)
+        return found
 
 
 def make_observer(
@@ -97,28 +120,76 @@ def make_observer(
     """The observer that ``settings`` describe. Nothing is opened before the first event.
 
     :param file_name: of the file in the settings' directory.
-    :param report: told in a sentence what keeps a file from being written.
+    :param report: is called with a sentence when a file cannot be written.
     :param stamp: the time of day, for the days of files.
     """
     writers: list[tuple[Writer, Style]] = []
     console = console_style(settings.console)
     if console is not None:
-        writers.append((Writer(Console(), "standard output", settings.buffer, lambda _: None), console))
+        writers.append((Writer(StandardOutput(), "standard output", settings.buffer, lambda _: None), console))
     if settings.directory:
         path = pathlib.Path(settings.directory) / file_name
         file, style = RotatingFile(path, settings.file_size, settings.keep, stamp), STYLES[settings.format]
-        writers.append((
-            Writer(file, f"the log {path}", settings.buffer, report, lambda told: style(_own(told, stamp()), "")), style
-        ))
+
+        def line(sentence: str) -> bytes:
+            return style({
+                "log_namespace": "lumina.log", "log_level": LogLevel.warn, "log_time": stamp(),
+                "log_format": "{sentence}", "sentence": sentence,
+            }, "")
+
+        writers.append((Writer(file, f"the log {path}", settings.buffer, report, line), style))
     return LogObserver(writers, settings.level, settings.levels, settings.fold, now)
-
-
-def _own(sentence: str, stamp: float) -> LogEvent:
-    return {
-        "log_namespace": "lumina.log", "log_level": LogLevel.warn, "log_time": stamp, "log_format": "{sentence}",
-        "sentence": sentence,
-    }
 
 
 def _rank(name: str) -> int:
     return _RANK[LogLevel.levelWithName(name)]
+
+
+_observers: Final[dict[tuple[str, str, str, str], LogObserver]] = {}
+"""Loggers of one program that write the same file share its observer."""
+
+
+class LuminaLogger:
+    """Logs to the console and to ``DIRECTORY/NAME.log``, which is rotated at 5 MB and each day.
+
+    :param name: of the program or the part; stands in each line.
+    :param directory: of the file; empty for none.
+    :param level: what is less important is not logged.
+    :param console: ``text``, ``json``, ``journal``, ``off``, or ``auto`` for what fits.
+    :raises ConfigError: if one of these cannot be.
+    """
+
+    def __init__(
+        self, name: str, *, directory: str = "logs", level: Level = "debug", console: Console = "auto"
+    ) -> None:
+        key = (directory, name, level, console)
+        if key not in _observers:
+            given = {"directory": directory, "level": level, "console": console}
+            file_name = re.sub(r"[^\w.-]", "_", name) + ".log"
+            _observers[key] = make_observer(structure(given, LogSettings, "LuminaLogger"), file_name)
+        self._observer = _observers[key]
+        self._log = Logger(namespace=name, observer=self._observer)
+
+    def debug(self, message: object) -> None:
+        """For the search of a fault."""
+        self._log.debug("{message}", message=str(message))
+
+    def info(self, message: object) -> None:
+        """An event that is expected."""
+        self._log.info("{message}", message=str(message))
+
+    def warning(self, message: object) -> None:
+        """An event that somebody should look at."""
+        self._log.warn("{message}", message=str(message))
+
+    def error(self, message: object) -> None:
+        """A failure."""
+        self._log.error("{message}", message=str(message))
+
+    def critical(self, message: object) -> None:
+        """A failure that ends the program."""
+        self._log.critical("{message}", message=str(message))
+
+    def flush(self) -> None:
+        """Waits two seconds at most until all is written. The end of the program does so too."""
+        self._observer.close()

@@ -22,14 +22,14 @@ _OLD: Final = re.compile(r"\.(\d{4}-\d\d-\d\d)\.(\d{3,})$")
 
 
 def day_of(stamp: float) -> str:
-    """The local day of a time, as it stands in a file's name."""
+    """The local day of a time, for a file's name."""
     return time.strftime("%Y-%m-%d", time.localtime(stamp))
 
 
 class RotatingFile:
     """One log and its older files.
 
-    :param path: the log that is written; another process that writes it keeps it, and we add our process's number.
+    :param path: of the log. If another process writes that file, our process's number is added to the name.
     :param size: bytes of the largest file.
     :param keep: how many older files are kept.
     :param stamp: the time of day, in seconds since 1970.
@@ -51,7 +51,7 @@ class RotatingFile:
 
         :raises OSError: if they could not be written; those before may have been.
         """
-        self._check_that_it_is_there()
+        self._reopen_if_moved()
         batch: list[bytes] = []
         length = self._length
         for line in lines:
@@ -65,15 +65,13 @@ class RotatingFile:
         self._append(b"".join(batch))
 
     def close(self) -> None:
-        """Lets go of the file; the next write opens it again."""
+        """Closes the file; the next write opens it again."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    # -- opening ---------------------------------------------------------------------------------------------------
-
-    def _check_that_it_is_there(self) -> None:
-        """Somebody may have removed or moved it."""
+    def _reopen_if_moved(self) -> None:
+        """Somebody may have removed or moved the file."""
         if self._descriptor >= 0:
             with contextlib.suppress(FileNotFoundError):
                 if os.stat(self.path).st_ino == os.fstat(self._descriptor).st_ino:
@@ -97,8 +95,6 @@ class RotatingFile:
         found = os.fstat(descriptor)
         self._descriptor, self._length = descriptor, found.st_size
         self._day = day_of(min(found.st_mtime, self._stamp()) if found.st_size else self._stamp())
-
-    # -- writing ---------------------------------------------------------------------------------------------------
 
     def _append(self, data: bytes) -> None:
         view = memoryview(data)
@@ -126,8 +122,6 @@ class RotatingFile:
             path.unlink(missing_ok=True)
 
     def _older(self) -> list[tuple[str, int, pathlib.Path]]:
-        found = []
-        for path in self.path.parent.glob(f"{self.path.name}.*"):
-            if match := _OLD.search(path.name):
-                found.append((match[1], int(match[2]), path))
-        return found
+        """Day, number and path of each older file."""
+        found = [(_OLD.search(path.name), path) for path in self.path.parent.glob(f"{self.path.name}.*")]
+        return [(match[1], int(match[2]), path) for match, path in found if match]

@@ -1,6 +1,6 @@
-"""Threads that write log lines, floor 2: bounded, and nobody waits for them.
+"""Threads that write log lines, floor 2: the queues are bounded, and nobody waits for them.
 
-What cannot be written is counted, and told in the log itself as soon as it can be.
+Lines that cannot be written are counted, and the log itself says how many, as soon as it can be written again.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Sink(Protocol):
 
 
 class Writer:
-    """One thread that writes to one sink. It starts at the first line, in the process that has one to write: a daemon
-    forks after its log has begun.
+    """One thread that writes to one sink. It starts with the first line, in the process that has one to write, for a
+    daemon forks after its log has begun.
 
-    :param name: what the sink is called in sentences.
+    :param name: of the sink in sentences.
     :param most: lines that may wait.
-    :param report: told in a sentence when writing fails, and when it works again.
-    :param line: makes a line of a sentence of ours.
+    :param report: is called with a sentence when writing fails, and when it works again.
+    :param line: makes a line of such a sentence.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Writer:
         self._queue: SimpleQueue[bytes | threading.Event] = SimpleQueue()
 
     def put(self, line: bytes) -> None:
-        """Lines ``line`` up, or counts it if there is no room. Does not wait."""
+        """Queues ``line``, or counts it if there is no room. Does not wait."""
         if self._process != os.getpid():
             self._start()
         if self._queue.qsize() < self._most:
@@ -74,7 +74,7 @@ class Writer:
                 self._dropped += 1
 
     def flush(self, seconds: float = FLUSH_TIME) -> bool:
-        """Waits until what was put is written, but not longer than that; whether it is."""
+        """Waits until the queue is written, but no longer than ``seconds``; whether it is."""
         if self._process != os.getpid():
             return True
         done = threading.Event()
@@ -101,19 +101,16 @@ class Writer:
                     waiting.append(queue.get_nowait())
             lines = [one for one in waiting if isinstance(one, bytes)]
             if self._dropped:
-                lines.append(self._line(self._take_dropped()))
+                with self._lock:
+                    dropped, self._dropped = self._dropped, 0
+                lines.append(self._line(f"{dropped} events were not logged here: {self._name} was too slow for them"))
             self.write(lines)
             for one in waiting:
                 if isinstance(one, threading.Event):
                     one.set()
 
-    def _take_dropped(self) -> str:
-        with self._lock:
-            dropped, self._dropped = self._dropped, 0
-        return f"{dropped} events were not logged here: {self._name} was too slow for them"
-
     def write(self, lines: Sequence[bytes]) -> None:
-        """What the thread does with some lines."""
+        """Writes lines in the thread, or counts them while the sink fails."""
         if not lines:
             return
         if self._failures and self._now() < self._retry_at:
@@ -126,10 +123,9 @@ class Writer:
                 self._report(f"{self._name} can be written again; {self._lost} events are missing in it")
                 self._lost = 0
             self._sink.write(lines)
+            self._failures = 0
         except OSError as error:
             self._on_failure(error, len(lines))
-        else:
-            self._failures = 0
 
     def _on_failure(self, error: OSError, lines: int) -> None:
         if not self._failures:
@@ -141,11 +137,11 @@ class Writer:
         self._failures += 1
 
 
-class Console:
-    """Standard output."""
+class StandardOutput:
+    """The console."""
 
     def write(self, lines: Sequence[bytes]) -> None:
-        """All at once, as far as the terminal takes it."""
+        """Writes all lines, waiting for a slow terminal."""
         stream = sys.__stdout__
         if stream is None:
             return

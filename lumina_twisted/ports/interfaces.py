@@ -9,8 +9,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from lumina_twisted.access.caller import Caller, Terms
-from lumina_twisted.bus.events import Sample
-from lumina_twisted.bus.health import HealthChange
+from lumina_twisted.bus.events import HealthChange, Sample
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.statistics.counters import Counters
 from lumina_twisted.statistics.report import Report
@@ -78,7 +77,7 @@ class Port(Protocol):
 
         :param caller: whose request it is; turns are taken between callers.
         :param pdu: function code and data.
-        :return: a Deferred that fires once: with the reply's whole RTU frame (empty for a broadcast that was sent),
+        :return: a Deferred that fires once: with the reply's PDU (empty for a broadcast that was sent),
             or it fails with :class:`~lumina_twisted.errors.ModbusException` (the device said no),
             :class:`~lumina_twisted.errors.NotSent` (or a subclass: it never reached the wire),
             :class:`~lumina_twisted.errors.ResponseTimeout` or :class:`~lumina_twisted.errors.PortLost` (a read that

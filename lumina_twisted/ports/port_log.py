@@ -15,8 +15,8 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from lumina_twisted.access.caller import Caller
-from lumina_twisted.bus.events import Finding, Request, Sample
-from lumina_twisted.bus.health import LONGEST_INTERVAL, HealthChange, UnitState
+from lumina_twisted.bus.events import Finding, HealthChange, Request, Sample, UnitState
+from lumina_twisted.bus.health import LONGEST_INTERVAL
 from lumina_twisted.bus.noise import FIRST_LOOK, LOOK_EVERY, NoiseWatch
 from lumina_twisted.errors import (
     FrameError,

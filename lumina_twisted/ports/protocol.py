@@ -15,46 +15,14 @@ from twisted.python.failure import Failure as TwistedFailure
 
 from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.bus import Bus, Renewal
-from lumina_twisted.bus.events import Event, Finding, Frame, Reply, Request, Sample
-from lumina_twisted.bus.health import HealthChange
+from lumina_twisted.bus.events import Event, Failure, Finding, Frame, HealthChange, Reply, Request, Sample
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.errors import Cancelled, FrameError, ModbusError, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.diagnosis import why_lost
 from lumina_twisted.ports.timer import make_timer
 from lumina_twisted.priority import lane_of
 from lumina_twisted.reconnecting import Connections
-
-
-class PendingRequest(Request):
-    """A request and the Deferred of its caller."""
-
-    __slots__ = ("deferred", "protocol")
-
-    def __init__(
-        self, protocol: RTUProtocol, caller: Caller, unit: int, pdu: bytes, serial: SerialSettings, deadline: float,
-        terms: Terms,
-    ) -> None:
-        super().__init__(
-            caller, unit, pdu, serial, deadline, retries=terms.retries, max_age=terms.max_age,
-            lane=lane_of(terms.priority), response_length=terms.response_length,
-        )
-        self.protocol = protocol
-        self.deferred: Deferred[bytes] | None = Deferred(self._cancelled)
-
-    def let_go(self) -> Deferred[bytes]:
-        """The Deferred, which is about to fire. The two know each other: without this parting each command would be
-        left for the garbage collector."""
-        deferred, self.deferred = self.deferred, None
-        assert deferred is not None, "it fires once"
-        return deferred
-
-    def _cancelled(self, deferred: Deferred[bytes]) -> None:
-        """Its caller lets go of it."""
-        self.let_go()
-        self.protocol.cancel(self)
-        kind = OutcomeUnknown if self.attempts and not self.is_read else Cancelled
-        state = "it was on the wire" if self.attempts else "it was not sent"
-        deferred.errback(kind(f"cancelled by its caller, {state}", unit=self.unit, function_code=self.pdu[0]))
 
 
 class RTUProtocol(Protocol):
@@ -65,7 +33,7 @@ class RTUProtocol(Protocol):
     :param tell: told each change of the port's state, as a word or a sentence.
     :param failed: told each request that ends without a normal reply, and its error.
     :param health: told which unit is offline, or online again.
-    :param sample: told each sample of the bus, if that is watched, before the event that it came with.
+    :param sample: receives each sample of the bus, if that is watched, before the ending that it came with.
     :param connections: decides whether requests wait for the next connection when this one ends.
     :param finding: receives what the bus finds out about its devices.
     :param lost: told why a connection ended for whose successor requests wait.
@@ -87,7 +55,8 @@ class RTUProtocol(Protocol):
         self._connections = connections or Connections(is_socket=False)
         self._lost = lost
         self._finding = finding
-        self._telling = False
+        self._deferreds: dict[Request, Deferred[bytes]] = {}
+        self._is_delivering = False
         self.trace: Callable[[str, bytes], None] | None = None
         """Told the bytes of each frame sent (``>``) and of each piece received (``<``), if anybody wants that."""
         self._timer = make_timer(reactor, now, self._on_timer)
@@ -155,10 +124,13 @@ class RTUProtocol(Protocol):
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`; ``serial`` is what the frame leaves with. The
         Deferred fires with the reply's PDU."""
         now = self._now()
-        request = PendingRequest(self, caller, unit, pdu, serial, now + terms.timeout, terms)
-        deferred = request.deferred
-        assert deferred is not None, "it has not fired yet"
-        self._bus.submit(request, now)
+        request = Request(
+            caller, unit, pdu, serial, now + terms.timeout, terms.retries, lane_of(terms.priority), terms.max_age,
+            terms.response_length,
+        )
+        pending = self._bus.submit(request, now)
+        deferred: Deferred[bytes] = Deferred(lambda _: self._cancelled(pending))
+        self._deferreds[request] = deferred
         self._pump()
         return deferred
 
@@ -166,10 +138,14 @@ class RTUProtocol(Protocol):
         """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
         return self._bus.is_full_for(caller, timeout, self._now())
 
-    def cancel(self, request: Request) -> None:
-        """The caller of ``request`` is gone."""
-        self._bus.cancel(request, self._now())
+    def _cancelled(self, pending: Pending) -> None:
+        """Its caller lets go of it."""
+        deferred = self._deferreds.pop(pending.request)
+        self._bus.cancel(pending, self._now())
         self._pump()
+        kind = OutcomeUnknown if pending.attempts and not pending.is_read else Cancelled
+        state = "it was on the wire" if pending.attempts else "it was not sent"
+        deferred.errback(kind(f"cancelled by its caller, {state}", unit=pending.unit, function_code=pending.pdu[0]))
 
     def opening(self) -> None:
         """An attempt to open the port begins, and requests wait for what comes of it."""
@@ -209,38 +185,27 @@ class RTUProtocol(Protocol):
         self._pump()
 
     def _pump(self) -> None:
-        """Takes from the bus what came of the last call. A callback may ask for more and pump in turn: what it left
-        is what this one finds."""
+        """Takes from the bus what came of the last call: frames first, then events, in their order.
+
+        A callback may ask again, and so pump in turn. That pump writes frames only: events are delivered here, one
+        after the other, each to all that it concerns before the next.
+        """
         bus = self._bus
         while (frame := bus.next_frame()) is not None:
             self._write(frame)
-        if bus.renewal is Renewal.WANTED:
-            self._cut_connection()
-        while bus.findings.new:
-            self._finding(bus.findings.new.popleft())
-        while bus.health.changes:
-            self._health(bus.health.changes.popleft())
-        if self._telling:
+        if self._is_delivering:
             return
-        if bus.samples.told:
-            self._tell_samples()
-        while (event := bus.next_event()) is not None:
-            self._deliver(event)
+        self._is_delivering = True
+        try:
+            while (event := bus.next_event()) is not None:
+                self._deliver(event)
+        finally:
+            self._is_delivering = False
         self._timer.set(bus.get_timer())
         if self._waiting_for_idle and not bus.is_busy:
             waiting, self._waiting_for_idle = self._waiting_for_idle, []
             for deferred in waiting:
                 deferred.callback(None)
-
-    def _tell_samples(self) -> None:
-        """Who is told may ask for something, and pump in turn. That pump only writes: the rest comes in its order,
-        each sample told to all before the next, all before the events."""
-        told, self._telling = self._bus.samples.told, True
-        try:
-            while told:
-                self._sample(told.popleft())
-        finally:
-            self._telling = False
 
     def _write(self, frame: Frame) -> None:
         try:
@@ -258,13 +223,20 @@ class RTUProtocol(Protocol):
             transport.abortConnection()
 
     def _deliver(self, event: Event) -> None:
-        request = event.request
-        assert isinstance(request, PendingRequest)
-        if request.deferred is None:
-            return  # it was cancelled by the callback of an event before this one
-        deferred = request.let_go()
         if isinstance(event, Reply):
-            deferred.callback(event.pdu)
+            deferred = self._deferreds.pop(event.request, None)
+            if deferred is not None:  # else it was cancelled by the callback of an event before this one
+                deferred.callback(event.pdu)
+        elif isinstance(event, Failure):
+            deferred = self._deferreds.pop(event.request, None)
+            if deferred is not None:
+                self._failed(event.request, event.error)
+                deferred.errback(event.error)
+        elif isinstance(event, Sample):
+            self._sample(event)
+        elif isinstance(event, HealthChange):
+            self._health(event)
+        elif isinstance(event, Finding):
+            self._finding(event)
         else:
-            self._failed(request, event.error)
-            deferred.errback(event.error)
+            self._cut_connection()

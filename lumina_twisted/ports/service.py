@@ -21,7 +21,7 @@ from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
 from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
-from lumina_twisted.framing.rtu import check_adu, encode_adu
+from lumina_twisted.framing.rtu import check_adu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.interfaces import HealthObserver, PortDescription, SampleObserver
@@ -35,6 +35,8 @@ from lumina_twisted.reconnecting import Connections, Reconnecting
 from lumina_twisted.statistics.monitor import PerformanceMonitor
 from lumina_twisted.statistics.queue import QueueAnalytics
 
+_NOBODY: Final = Caller("nobody")
+"""Whose request it is that is only thought of."""
 _CLOSED: Final = "it is closed"
 _AGAIN: Final = "it connects again"
 _GIVEN_UP: Final = "the service stops and does not wait for it any longer"
@@ -181,8 +183,7 @@ class PortService(Service):
         self.last_request = self._now()
         if not self._supervisor.running and self.running and (refused := self._open_for_request()):
             return fail(PortClosed(refused, unit=unit, function_code=pdu[0]))
-        asked = self._protocol.request(caller, unit, pdu, serial, terms)
-        return asked.addCallback(lambda reply: encode_adu(unit, reply) if reply else b"")
+        return self._protocol.request(caller, unit, pdu, serial, terms)
 
     def is_full_for(self, caller: Caller, timeout: float) -> bool:
         """See :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
@@ -208,12 +209,12 @@ class PortService(Service):
     def listen(self, observer: SampleObserver) -> Callable[[], None]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.listen`."""
         self._tell.sample_observers.append(observer)
-        self._bus.samples.watch(True)
+        self._bus.watch_samples(True)
         return partial(self._unlisten, observer)
 
     def _unlisten(self, observer: SampleObserver) -> None:
         self._tell.sample_observers.remove(observer)
-        self._bus.samples.watch(bool(self._tell.sample_observers))
+        self._bus.watch_samples(bool(self._tell.sample_observers))
 
     def meter(self, caller: Caller) -> None:
         """See :meth:`lumina_twisted.ports.interfaces.Port.meter`."""
@@ -226,8 +227,8 @@ class PortService(Service):
     def cost_of(self, unit: int, pdu: bytes) -> float:
         """See :meth:`lumina_twisted.ports.interfaces.Port.cost_of`."""
         check_adu(unit, pdu)
-        request = Request(self, unit, pdu, self.serial_for(unit), 0.0)
-        return self._bus.admission.cost_of(request, self._now())
+        request = Request(_NOBODY, unit, pdu, self.serial_for(unit), 0.0)
+        return self._bus.cost_of(request, self._now())
 
     def _serial_told(self) -> str:
         if self._address is None:

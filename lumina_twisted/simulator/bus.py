@@ -1,9 +1,9 @@
 """A simulated bus, floor 2: devices behind a pseudo-terminal, with the time that a wire takes.
 
-The codec of the gateway turned round: requests are told apart by the length that their function code says, and
-answers come after T3.5 and the device's own time, in pieces, as a UART hands them over. The speed is the one that
-whoever has the terminal open has set: a device that has another speed does not understand what comes. Parity makes no
-difference: Linux takes it off every pseudo-terminal.
+The codec of the gateway turned round: the function code says how long a request is, and a reply comes after T3.5 and
+the device's own time, in pieces, as a UART hands them over. The program that has the terminal open sets the speed; a
+device of another speed does not understand the request. Parity makes no difference: Linux takes it off every
+pseudo-terminal. Frames are encoded and decoded here; devices get and give (unit, PDU).
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from lumina_twisted.framing.timing import t3_5, wire_time
 from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.ports.terminal import Terminal
 from lumina_twisted.simulator.device import SimulatedDevice
-from lumina_twisted.simulator.exchange import DEAF, Exchange, Units
-from lumina_twisted.simulator.faults import Faults
-from lumina_twisted.simulator.turns import Turns
-from lumina_twisted.simulator.wire_log import Listener, OnWire, told_reply, told_request
+from lumina_twisted.simulator.faults import Exchange, Faults
+from lumina_twisted.simulator.units import DEAF, Turns, Units
+from lumina_twisted.simulator.wire_log import Listener, OnWire, reply_text, request_text
 
 FIFO: Final = 16
 """Bytes that a usual UART hands over at a time."""
@@ -34,10 +33,10 @@ PAUSE: Final = 0.005
 """Seconds that may lie between two pieces of a frame: a busy machine hands one write over in two."""
 
 MASTER: Final = "master"
-"""What another master's requests are called among the faults."""
+"""The name of another master's requests among the faults."""
 
 Script = Callable[[bytes], list[tuple[float, bytes]]]
-"""For a request frame: what comes back, each piece with the seconds from the request's end to the piece's."""
+"""For a request frame: the pieces that come back, each with the seconds from the request's end to its own end."""
 
 
 @frozen
@@ -51,13 +50,10 @@ class Heard:
 
 @frozen
 class OtherMaster:
-    """Another master on the bus.
+    """Another master on the bus, which sends ``pdu`` to ``unit`` every ``interval`` seconds."""
 
-    :param request: the frame that it sends.
-    :param interval: seconds from one to the next.
-    """
-
-    request: bytes
+    unit: int
+    pdu: bytes
     interval: float
 
 
@@ -69,15 +65,15 @@ class SimulatedBus:
     :param path: a link of this name leads to the terminal while the bus is plugged in.
     :param now: a clock that never goes back; the values of devices move by it.
     :param baudrate: the speed of its devices.
-    :param device_time: seconds from the silence after a request to the answer's first byte.
+    :param device_time: seconds from the silence after a request to the reply's first byte.
     :param own_times: the same for single units.
     :param echo: whether the adapter hands back what is sent.
     :param faults: what goes wrong; none: nothing.
-    :param masters: other masters, each of which asks when the wire is free.
+    :param masters: other masters, each of which sends when the wire is free.
     :param script: answers instead of the devices, for tests.
-    :param name: what ``on_wire`` calls it.
-    :param on_wire: is told everything that comes over the wire.
-    :param stamp: the time of day for it, in seconds since 1970.
+    :param name: of the bus in these events.
+    :param on_wire: is called with every event on the wire.
+    :param stamp: the time of day of these events, in seconds since 1970.
     :param is_plugged: whether the adapter is there at once; if not, :meth:`replug` plugs it in.
     """
 
@@ -177,9 +173,9 @@ class SimulatedBus:
         self._decoder.receive(data)
         self._unread += data
         while found := self._decoder.next_frame(()):
-            self._on_request(encode_adu(found.unit, found.pdu), speed)
+            self._on_request(found.unit, found.pdu, speed)
         if self.echo:
-            self._tell(False, data, lambda _: "echo")
+            self._event(False, data, "echo")
         del self._unread[: -4 * MAX_RTU_ADU]  # the decoder does not keep more either
         if len(self._decoder):
             self._later(max(t3_5(speed or self._baudrate), PAUSE), self._on_silence, speed, ended)
@@ -188,80 +184,76 @@ class SimulatedBus:
         if self._wire_free != since:
             return  # more has come
         while found := self._decoder.end_of_burst(()):
-            self._on_request(encode_adu(found.unit, found.pdu), speed)
+            self._on_request(found.unit, found.pdu, speed)
         self._decoder.clear()  # a frame that was broken off must not hide the next one
         self._on_junk(len(self._unread))
 
-    def _on_request(self, frame: bytes, speed: int) -> None:
+    def _on_request(self, unit: int, pdu: bytes, speed: int) -> None:
+        frame = encode_adu(unit, pdu)
         self._on_junk(max(0, self._unread.find(frame)))
         del self._unread[: len(frame)]
         quiet, self._quiet = self._quiet, 0.0
         self.heard.append(Heard(self._now(), frame, speed))
         del self.heard[:-1000]
         if self.script is not None:
-            self._tell(True, frame, told_request)
+            self._event(True, frame, request_text(unit, pdu))
             for delay, piece in self.script(frame):
                 self._later(delay, self._send_scripted, piece)
         elif speed not in (0, self._baudrate):
-            self._tell(True, frame, lambda _: f"not understood: sent at {speed} baud, not at {self._baudrate}")
+            self._event(True, frame, f"not understood: sent at {speed} baud, not at {self._baudrate}")
+        elif exchange := self._units.exchange(unit, pdu, quiet, self._now()):
+            self._event(True, frame, request_text(unit, pdu))
+            self._reply(exchange, frame, speed)
         else:
-            self._answer(frame, speed, quiet)
+            self._event(True, frame, f"{request_text(unit, pdu)}; there is no such unit")
 
     def _on_junk(self, length: int) -> None:
         if length:
-            self._tell(True, bytes(self._unread[:length]), lambda _: "not understood: no frame with a good CRC")
+            self._event(True, bytes(self._unread[:length]), "not understood: no frame with a good CRC")
             del self._unread[:length]
 
-    def _answer(self, frame: bytes, speed: int, quiet: float) -> None:
-        exchange = self._units.exchange(frame, quiet, self._now())
-        if exchange is None:
-            self._tell(True, frame, lambda data: f"{told_request(data)}; there is no such unit")
-            return
-        self._tell(True, frame, told_request)
-        self._reply(exchange, speed)
-
     def _on_master(self, master: OtherMaster) -> None:
-        """It asks, and is answered; the gateway hears both. Nobody hears it who has another speed or does not read."""
+        """It sends its request; the gateway receives that and the reply, if it has the speed of the bus and reads."""
         self._later(master.interval, self._on_master, master)
-        speed, now, frame = self.speed, self._now(), master.request
+        speed, now = self.speed, self._now()
         if speed not in (0, self._baudrate) or self._terminal.unread:
             return
         self.fault_counts[MASTER] += 1
-        words = f"another master: {told_request(frame)}"
-        start = self._put(frame, max(now, self._wire_free), speed, lambda _: words, (MASTER,))
-        self._later(start + self._time(speed, frame) - now, self._answer_other, frame, speed)
+        text, frame = request_text(master.unit, master.pdu), encode_adu(master.unit, master.pdu)
+        start = self._put(frame, max(now, self._wire_free), speed, f"another master: {text}", (MASTER,))
+        self._later(start + self._time(speed, frame) - now, self._answer_master, master, frame, speed)
 
-    def _answer_other(self, frame: bytes, speed: int) -> None:
-        if exchange := self._units.exchange(frame, t3_5(speed or self._baudrate), self._now()):
-            self._reply(exchange, speed)
+    def _answer_master(self, master: OtherMaster, frame: bytes, speed: int) -> None:
+        quiet = t3_5(speed or self._baudrate)
+        if exchange := self._units.exchange(master.unit, master.pdu, quiet, self._now()):
+            self._reply(exchange, frame, speed)
 
     # -- the wire, from the devices ------------------------------------------------------------------------------
 
-    def _reply(self, exchange: Exchange, speed: int) -> None:
-        faults, unit, now = tuple(exchange.faults), exchange.request[0], self._now()
+    def _reply(self, exchange: Exchange, request: bytes, speed: int) -> None:
+        faults, unit, now = tuple(exchange.faults), exchange.unit, self._now()
         self.fault_counts.update(faults)
         if exchange.is_echoed:
-            self._terminal.write(exchange.request)
-            self._tell(False, exchange.request, lambda _: "echo", ("echo",))
+            self._terminal.write(request)
+            self._event(False, request, "echo", ("echo",))
         device_time, wait = self._units.device_time(unit), self._turns.wait(unit, now)
         sent = exchange.sent(speed, device_time, wait)
         if not sent and DEAF not in faults:
             self._turns.occupy(unit, now + exchange.ready(speed, device_time, wait))
         if not sent and faults:
-            self._tell(False, b"", lambda _: "nothing is sent", faults)
+            self._event(False, b"", "nothing is sent", faults)
         for number, (start, data) in enumerate(sent):
-            begin = self._put(data, now + start, speed, lambda _: told_reply(exchange.intended), faults)
+            text = reply_text(exchange.reply_unit, exchange.reply_pdu)
+            begin = self._put(data, now + start, speed, text, faults)
             if not number:
                 self._turns.occupy(unit, begin + self._time(speed, data))
 
-    def _put(
-        self, data: bytes, start: float, speed: int, told: Callable[[bytes], str], faults: tuple[str, ...]
-    ) -> float:
-        """Bytes that begin then, or as soon as nobody else speaks: when they do."""
+    def _put(self, data: bytes, start: float, speed: int, text: str, faults: tuple[str, ...]) -> float:
+        """Sends bytes at ``start``, or as soon as nobody else sends; returns when they begin."""
         now = self._now()
         begin = self._turns.reserve(max(start, now), self._time(speed, data), now)  # a moment may have passed since
-        # told before whoever hears the last piece can act on it
-        self._later(begin - now + self._time(speed, data), self._tell, False, data, told, faults)
+        # the event comes before anybody who receives the last piece can act on it
+        self._later(begin - now + self._time(speed, data), self._event, False, data, text, faults)
         for at in range(0, len(data), FIFO):
             piece = data[at : at + FIFO]
             self._later(begin - now + self._time(speed, data[: at + len(piece)]), self._send, piece)
@@ -277,13 +269,11 @@ class SimulatedBus:
 
     def _send_scripted(self, piece: bytes) -> None:
         self._send(piece)
-        self._tell(False, piece, lambda _: "by the script")
+        self._event(False, piece, "by the script")
 
-    def _tell(
-        self, to_devices: bool, data: bytes, told: Callable[[bytes], str], faults: tuple[str, ...] = ()
-    ) -> None:
+    def _event(self, to_devices: bool, data: bytes, text: str, faults: tuple[str, ...] = ()) -> None:
         if self._on_wire is not None:
-            self._on_wire(OnWire(self._stamp(), self._name, to_devices, data, told(data), faults))
+            self._on_wire(OnWire(self._stamp(), self._name, to_devices, data, text, faults))
 
     def _later(self, seconds: float, call: Callable[..., None], *args: Any) -> None:
         def run() -> None:

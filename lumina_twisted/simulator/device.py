@@ -1,12 +1,14 @@
-"""A simulated RTU device, floor 2: a request PDU and the time in, a reply PDU out. Pure.
+"""A simulated RTU device, floor 2: its tables, and the reply PDU to a request PDU at a time. Pure.
 
 Values that move are functions of the time, so that two runs give the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final
+
+from attrs import frozen
 
 from lumina_twisted.errors import (
     FrameError,
@@ -15,12 +17,112 @@ from lumina_twisted.errors import (
     IllegalFunction,
     ModbusException,
     RequestError,
+    exception_from_code,
 )
 from lumina_twisted.modbus import pdu
-from lumina_twisted.modbus.functions import MAX_FIFO_REGISTERS
-from lumina_twisted.simulator.comm import CommCounters
-from lumina_twisted.simulator.identity import Identity
-from lumina_twisted.simulator.tables import Table
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_FIFO_REGISTERS
+from lumina_twisted.schema import Between, required, setting
+from lumina_twisted.simulator.diagnostics import CommCounters, Identity
+from lumina_twisted.simulator.values import Address, Cell, Counter
+
+TABLE_SIZE: Final = 1000
+"""Entries of a table unless the settings give another number; addresses beyond do not exist."""
+
+
+@frozen(slots=False)
+class Range:
+    """Addresses that are refused."""
+
+    first: Address = required("the first address")
+    last: Address | None = setting(None, "the last one; not given: there is only one")
+    exception: Annotated[int, Between(1, 255)] = setting(2, "the code of the exception")
+
+    def __attrs_post_init__(self) -> None:
+        if self.last is not None and self.last < self.first:
+            raise ValueError(f"the last address, {self.last}, comes before the first, {self.first}")
+
+    def __contains__(self, address: int) -> bool:
+        return self.first <= address <= (self.first if self.last is None else self.last)
+
+
+class Table(list[int]):
+    """Coils or registers by address.
+
+    :param size: how many there are.
+    :param cells: those that move with time.
+    :param forbidden: addresses that can be neither read nor written.
+    :param read_only: addresses that cannot be written.
+    :param write_once: addresses that can be written once.
+    """
+
+    def __init__(
+        self, size: int = TABLE_SIZE, *, cells: Iterable[Cell] = (), forbidden: Sequence[Range] = (),
+        read_only: Sequence[Range] = (), write_once: Sequence[Range] = (),
+    ) -> None:
+        super().__init__([0] * size)
+        self.cells = list(cells)
+        self._forbidden = forbidden
+        self._read_only = read_only
+        self._write_once = write_once
+        self._written: set[int] = set()
+
+    def read(self, address: int, quantity: int, now: float) -> list[int]:
+        """The entries from an address on.
+
+        :param now: seconds since the simulation began.
+        :raises ModbusException: if not all of it exists and may be read.
+        """
+        self.check_read(address, quantity)
+        for cell in self._cells_within(address, quantity):
+            self[cell.entries] = cell.codec.encode(cell.motion(now))
+        return self[address : address + quantity]
+
+    def write(self, address: int, values: Sequence[int], now: float) -> None:
+        """Puts ``values`` there, all or none. A counter goes on from there, anything else that moves stands still.
+
+        :param now: seconds since the simulation began.
+        :raises ModbusException: if not all of it exists and may be written.
+        """
+        self.check_write(address, len(values))
+        self.read(address, len(values), now)
+        self[address : address + len(values)] = values
+        for cell in self._cells_within(address, len(values)):
+            if isinstance(cell.motion, Counter):
+                cell.motion.count_from(cell.codec.decode(self[cell.entries]), now)
+            else:
+                self.cells.remove(cell)
+        if self._write_once:
+            self._written.update(range(address, address + len(values)))
+
+    def check_read(self, address: int, quantity: int) -> None:
+        """Whether all of it exists and may be read.
+
+        :raises ModbusException: if not.
+        """
+        if address + quantity > len(self):
+            raise IllegalDataAddress
+        _refuse(self._forbidden, range(address, address + quantity))
+
+    def check_write(self, address: int, quantity: int) -> None:
+        """Whether all of it exists and may be written.
+
+        :raises ModbusException: if not.
+        """
+        self.check_read(address, quantity)
+        addresses = range(address, address + quantity)
+        _refuse(self._read_only, addresses)
+        _refuse(self._write_once, self._written.intersection(addresses) if self._write_once else ())
+
+    def _cells_within(self, address: int, quantity: int) -> list[Cell]:
+        end = address + quantity
+        return [cell for cell in self.cells if cell.address < end and cell.entries.stop > address]
+
+
+def _refuse(ranges: Sequence[Range], addresses: Iterable[int]) -> None:
+    for at in addresses if ranges else ():
+        for refused in ranges:
+            if at in refused:
+                raise exception_from_code(refused.exception)
 
 
 class SimulatedDevice:
@@ -43,69 +145,33 @@ class SimulatedDevice:
         """Records of each file, by its number; functions 20 and 21."""
         self.fifo_queues: dict[int, list[int]] = {}
         """Registers of each queue, by the address of its count; function 24."""
-        self._identity = Identity(identity if isinstance(identity, Mapping) else dict(enumerate(identity)))
-        self._comm = CommCounters()
-        self._functions: dict[type[pdu.Request], Callable[[Any, float], pdu.Reply]] = {
-            pdu.ReadCoilsRequest: self._read_coils,
-            pdu.ReadDiscreteInputsRequest: self._read_discrete_inputs,
-            pdu.ReadHoldingRegistersRequest: self._read_holding_registers,
-            pdu.ReadInputRegistersRequest: self._read_input_registers,
-            pdu.WriteSingleCoilRequest: self._write_single_coil,
-            pdu.WriteSingleRegisterRequest: self._write_single_register,
-            pdu.WriteMultipleCoilsRequest: self._write_multiple_coils,
-            pdu.WriteMultipleRegistersRequest: self._write_multiple_registers,
-            pdu.MaskWriteRegisterRequest: self._mask_write_register,
-            pdu.ReadWriteMultipleRegistersRequest: self._read_write_multiple_registers,
-            pdu.ReadExceptionStatusRequest: self._read_exception_status,
-            pdu.ReadFileRecordRequest: self._read_file_record,
-            pdu.WriteFileRecordRequest: self._write_file_record,
-            pdu.ReadFIFOQueueRequest: self._read_fifo_queue,
-            pdu.DiagnosticsRequest: lambda request, now: self._comm.diagnose(request),
-            pdu.GetCommEventCounterRequest: lambda request, now: self._comm.event_counter(),
-            pdu.GetCommEventLogRequest: lambda request, now: self._comm.event_log(),
-            pdu.ReportServerIdRequest: lambda request, now: self._identity.server_id(),
-            pdu.ReadDeviceIdentificationRequest: lambda request, now: self._identity.read(
-                request.read_code, request.object_id
-            ),
-        }
+        self.identity = Identity(identity if isinstance(identity, Mapping) else dict(enumerate(identity)))
+        self.counters = CommCounters()
 
     def answer(self, data: bytes, now: float, *, is_broadcast: bool = False) -> bytes:
-        """The reply PDU, normal or an exception; after a broadcast nobody sends it.
+        """The reply PDU, normal or an exception. The reply to a broadcast is not sent.
 
         :param data: the request's PDU, a byte at least.
         :param now: seconds on the clock by which values move.
         """
-        self._comm.received(is_broadcast)
+        self.counters.received(is_broadcast)
         try:
-            reply = self._answer(data, now).encode()
+            reply = self._reply(data, now).encode()
         except ModbusException as refused:
-            reply = pdu.ExceptionReply(data[0] & 0x7F, refused.code).encode()
-        self._comm.completed(reply, is_broadcast)
+            reply = pdu.ExceptionReply(data[0] & ~EXCEPTION_FLAG, refused.code).encode()
+        self.counters.completed(reply, is_broadcast)
         return reply
 
-    def _answer(self, data: bytes, now: float) -> pdu.Reply:
+    def _reply(self, data: bytes, now: float) -> pdu.Reply:
         try:
             request = pdu.decode_request(data)
         except (FrameError, RequestError):
             raise IllegalDataValue from None  # section 7: a length or a quantity that cannot be
-        function = self._functions.get(type(request))
-        if function is None:
+        if type(request) not in _FUNCTIONS:
             raise IllegalFunction
-        return function(request, now)
+        return _FUNCTIONS[type(request)](self, request, now)
 
     # -- the tables ----------------------------------------------------------------------------------------------
-
-    def _read_coils(self, request: pdu.ReadCoilsRequest, now: float) -> pdu.Reply:
-        return pdu.ReadCoilsReply(self.coils.read(request.address, request.quantity, now))
-
-    def _read_discrete_inputs(self, request: pdu.ReadDiscreteInputsRequest, now: float) -> pdu.Reply:
-        return pdu.ReadDiscreteInputsReply(self.discrete_inputs.read(request.address, request.quantity, now))
-
-    def _read_holding_registers(self, request: pdu.ReadHoldingRegistersRequest, now: float) -> pdu.Reply:
-        return pdu.ReadHoldingRegistersReply(self.holding_registers.read(request.address, request.quantity, now))
-
-    def _read_input_registers(self, request: pdu.ReadInputRegistersRequest, now: float) -> pdu.Reply:
-        return pdu.ReadInputRegistersReply(self.input_registers.read(request.address, request.quantity, now))
 
     def _write_single_coil(self, request: pdu.WriteSingleCoilRequest, now: float) -> pdu.Reply:
         self.coils.write(request.address, [int(request.value)], now)
@@ -129,9 +195,7 @@ class SimulatedDevice:
         self._store(request.address, [value], now)
         return pdu.MaskWriteRegisterReply(request.address, request.and_mask, request.or_mask)
 
-    def _read_write_multiple_registers(
-        self, request: pdu.ReadWriteMultipleRegistersRequest, now: float
-    ) -> pdu.Reply:
+    def _read_write_multiple_registers(self, request: pdu.ReadWriteMultipleRegistersRequest, now: float) -> pdu.Reply:
         place = request.read_address, request.read_quantity
         self.holding_registers.check_read(*place)  # nothing is written if it refuses
         self._store(request.write_address, request.values, now)
@@ -151,9 +215,7 @@ class SimulatedDevice:
     # -- files and queues ----------------------------------------------------------------------------------------
 
     def _read_file_record(self, request: pdu.ReadFileRecordRequest, now: float) -> pdu.Reply:
-        return pdu.ReadFileRecordReply(
-            [self._file(one)[_records(one)] for one in request.references]
-        )
+        return pdu.ReadFileRecordReply([self._file(one)[_records(one)] for one in request.references])
 
     def _write_file_record(self, request: pdu.WriteFileRecordRequest, now: float) -> pdu.Reply:
         files = [self._file(one) for one in request.records]  # nothing is written if one of them is refused
@@ -177,5 +239,36 @@ class SimulatedDevice:
 
 
 def _records(place: pdu.RecordReference | pdu.FileRecord) -> slice:
-    """Where they stand in their file."""
     return slice(place.record_number, place.record_number + place.length)
+
+
+_Function = Callable[[SimulatedDevice, Any, float], pdu.Reply]
+
+
+def _read(table: str, reply: Callable[[Sequence[Any]], pdu.Reply]) -> _Function:
+    return lambda device, request, now: reply(getattr(device, table).read(request.address, request.quantity, now))
+
+
+_FUNCTIONS: Final[Mapping[type[pdu.Request], _Function]] = {
+    pdu.ReadCoilsRequest: _read("coils", pdu.ReadCoilsReply),
+    pdu.ReadDiscreteInputsRequest: _read("discrete_inputs", pdu.ReadDiscreteInputsReply),
+    pdu.ReadHoldingRegistersRequest: _read("holding_registers", pdu.ReadHoldingRegistersReply),
+    pdu.ReadInputRegistersRequest: _read("input_registers", pdu.ReadInputRegistersReply),
+    pdu.WriteSingleCoilRequest: SimulatedDevice._write_single_coil,
+    pdu.WriteSingleRegisterRequest: SimulatedDevice._write_single_register,
+    pdu.WriteMultipleCoilsRequest: SimulatedDevice._write_multiple_coils,
+    pdu.WriteMultipleRegistersRequest: SimulatedDevice._write_multiple_registers,
+    pdu.MaskWriteRegisterRequest: SimulatedDevice._mask_write_register,
+    pdu.ReadWriteMultipleRegistersRequest: SimulatedDevice._read_write_multiple_registers,
+    pdu.ReadExceptionStatusRequest: SimulatedDevice._read_exception_status,
+    pdu.ReadFileRecordRequest: SimulatedDevice._read_file_record,
+    pdu.WriteFileRecordRequest: SimulatedDevice._write_file_record,
+    pdu.ReadFIFOQueueRequest: SimulatedDevice._read_fifo_queue,
+    pdu.DiagnosticsRequest: lambda device, request, now: device.counters.diagnose(request),
+    pdu.GetCommEventCounterRequest: lambda device, request, now: device.counters.event_counter(),
+    pdu.GetCommEventLogRequest: lambda device, request, now: device.counters.event_log(),
+    pdu.ReportServerIdRequest: lambda device, request, now: device.identity.server_id(),
+    pdu.ReadDeviceIdentificationRequest: lambda device, request, now: device.identity.read(
+        request.read_code, request.object_id
+    ),
+}

@@ -1,27 +1,86 @@
 """What goes wrong on a simulated bus, floor 2: by kind and rate, and the same in every run with the same seed.
 
-Each class is one kind, its settings and what it does to an :class:`~lumina_twisted.simulator.exchange.Exchange`. Every
-fault has dice of its own, thrown once for each request that it could befall, so that the same requests meet the same
-faults, and one fault more changes nothing for the others.
+Each :class:`Fault` is one kind: its settings, and what it does to an :class:`Exchange`, which is one request and its
+reply. Every fault has dice of its own, thrown once for each request that it could befall. So the same requests meet the
+same faults, and one more fault changes nothing for the others.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Annotated, ClassVar, Final, Literal
 
-from attrs import define, frozen
+from attrs import Factory, define, field, frozen
 
 from lumina_twisted.bus.settings import Seconds
+from lumina_twisted.framing.timing import t3_5, wire_time
 from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.schema import Between, setting
-from lumina_twisted.simulator.exchange import Exchange
 
 Byte = Annotated[int, Between(0, 255)]
 Count = Annotated[int, Between(1, 1_000_000_000)]
 JunkLength = Annotated[int, Between(1, 256)]
+
+
+@define
+class Exchange:
+    """One request, and what faults do to it and to its reply.
+
+    :param unit: the unit that the request is sent to, and ``pdu`` its PDU.
+    :param quiet: seconds of silence on the bus before it.
+    :param is_understood: whether the device receives it and does what it says.
+    :param is_answered: whether the reply reaches the wire.
+    :param exception: the code of the exception that the device replies with; 0: none.
+    :param reply_unit: the unit identifier of the reply.
+    :param is_echoed: whether the request's own bytes come back first.
+    :param reply_pdu: the reply as the device means it, and ``reply`` the bytes that faults leave of its frame.
+    :param junk_before: bytes right before the reply, and ``junk_after`` right behind.
+    :param delay: seconds that the reply comes later than usual.
+    :param is_deaf: whether the device loses what is sent to it during that delay.
+    :param begins: seconds from the request's end to the reply; not given: the silence and the device's time.
+    :param copies: how often the reply comes.
+    :param copy_after: seconds from one copy's end to the next, beyond T3.5.
+    :param faults: the kinds of the faults that were applied.
+    """
+
+    unit: int
+    pdu: bytes
+    quiet: float
+    is_understood: bool = True
+    is_answered: bool = True
+    exception: int = 0
+    reply_unit: int = field(default=Factory(lambda self: self.unit, takes_self=True))
+    is_echoed: bool = False
+    reply_pdu: bytes = b""
+    reply: bytes = b""
+    junk_before: bytes = b""
+    junk_after: bytes = b""
+    delay: float = 0.0
+    is_deaf: bool = False
+    begins: float | None = None
+    copies: int = 1
+    copy_after: float = 0.0
+    faults: list[str] = Factory(list)
+
+    def ready(self, speed: int, device_time: float, wait: float = 0.0) -> float:
+        """Seconds from the request's end until the device replies, or would reply.
+
+        :param speed: of the wire in baud; 0: it takes no time.
+        :param wait: seconds until the device begins with the request, for it replies in order.
+        """
+        usual = wait + (t3_5(speed) if speed else 0.0) + device_time
+        return self.delay + (usual if self.begins is None else max(self.begins, wait))
+
+    def sent(self, speed: int, device_time: float, wait: float = 0.0) -> list[tuple[float, bytes]]:
+        """What the device sends, each with the seconds from the request's end to its first byte; see :meth:`ready`."""
+        if not (self.is_answered and self.reply):
+            return []
+        first = self.ready(speed, device_time, wait)
+        data = self.junk_before + self.reply + self.junk_after
+        each = self.copy_after + (t3_5(speed) + wire_time(speed, len(data)) if speed else 0.0)
+        return [(first + number * each, data) for number in range(self.copies)]
 
 
 @frozen(kw_only=True, slots=False)
@@ -69,7 +128,6 @@ class Silence(Fault):
     carried_out: bool = setting(True, "whether the device has done what was asked, so that only its reply is lost")
 
     def on_request(self, exchange: Exchange, random: Random) -> None:
-        """See :meth:`Fault.on_request`."""
         exchange.is_answered = False
         exchange.is_understood = exchange.is_understood and self.carried_out
 
@@ -83,7 +141,6 @@ class Refusal(Fault):
     code: Annotated[int, Between(1, 255)] = setting(4, "the exception's code")
 
     def on_request(self, exchange: Exchange, random: Random) -> None:
-        """See :meth:`Fault.on_request`."""
         exchange.is_understood = False
         exchange.exception = self.code
 
@@ -98,11 +155,9 @@ class Gap(Fault):
     seconds: Seconds = setting(0.01, "the silence that is needed", unit="s")
 
     def befalls(self, exchange: Exchange, dice: Dice) -> bool:
-        """See :meth:`Fault.befalls`; the dice are thrown in any case."""
-        return super().befalls(exchange, dice) and exchange.quiet < self.seconds
+        return super().befalls(exchange, dice) and exchange.quiet < self.seconds  # the dice are thrown in any case
 
     def on_request(self, exchange: Exchange, random: Random) -> None:
-        """See :meth:`Fault.on_request`."""
         exchange.is_understood = exchange.is_answered = False
 
 
@@ -120,7 +175,6 @@ class Delay(Fault):
         _check_order(self.least, self.most)
 
     def on_reply(self, exchange: Exchange, random: Random) -> None:
-        """See :meth:`Fault.on_reply`."""
         exchange.delay += random.uniform(self.least, self.most)
 
 
@@ -133,7 +187,6 @@ class Late(Fault):
     after: Seconds = setting(0.75, "time from the request's end to the reply", unit="s")
 
     def on_reply(self, exchange: Exchange, random: Random) -> None:
-        """See :meth:`Fault.on_reply`."""
         exchange.begins = self.after
 
 
@@ -147,7 +200,6 @@ class Busy(Fault):
     deaf: bool = setting(False, "whether it hears nothing meanwhile: what it is sent is neither done nor answered")
 
     def on_request(self, exchange: Exchange, random: Random) -> None:
-        """See :meth:`Fault.on_request`."""
         exchange.delay += self.seconds
         exchange.is_deaf = exchange.is_deaf or self.deaf
 
@@ -159,7 +211,6 @@ class Corrupt(Fault):
     kind = "corrupt"
 
     def on_reply(self, exchange: Exchange, random: Random) -> None:
-        """See :meth:`Fault.on_reply`."""
         if exchange.reply:
             frame = bytearray(exchange.reply)
             frame[random.randrange(len(frame))] ^= 1 << random.randrange(8)
@@ -173,7 +224,6 @@ class Truncate(Fault):
     kind = "truncate"
 
     def on_reply(self, exchange: Exchange, random: Random) -> None:
-        """See :meth:`Fault.on_reply`."""
         if len(exchange.reply) > 1:
             exchange.reply = exchange.reply[: random.randrange(1, len(exchange.reply))]
 
@@ -187,9 +237,8 @@ class WrongUnit(Fault):
     unit: Byte | None = setting(None, "whose address; not given: one that is drawn")
 
     def on_request(self, exchange: Exchange, random: Random) -> None:
-        """See :meth:`Fault.on_request`."""
-        drawn = (exchange.unit + random.randrange(1, 256)) % 256
-        exchange.unit = drawn if self.unit is None else self.unit
+        drawn = (exchange.reply_unit + random.randrange(1, 256)) % 256
+        exchange.reply_unit = drawn if self.unit is None else self.unit
 
 
 @frozen(kw_only=True, slots=False)
@@ -199,7 +248,6 @@ class Echo(Fault):
     kind = "echo"
 
     def on_reply(self, exchange: Exchange, random: Random) -> None:
-        """See :meth:`Fault.on_reply`."""
         exchange.is_echoed = True
 
 
@@ -218,7 +266,6 @@ class Junk(Fault):
         _check_order(self.least, self.most)
 
     def on_reply(self, exchange: Exchange, random: Random) -> None:
-        """See :meth:`Fault.on_reply`."""
         before, after = self._drawn(random), self._drawn(random)
         if self.where != "after":
             exchange.junk_before += before
@@ -238,7 +285,6 @@ class Duplicate(Fault):
     after: Seconds = setting(0.0, "silence between the two, beyond T3.5", unit="s")
 
     def on_reply(self, exchange: Exchange, random: Random) -> None:
-        """See :meth:`Fault.on_reply`."""
         exchange.copies += 1
         exchange.copy_after = max(exchange.copy_after, self.after)
 
@@ -249,13 +295,10 @@ KINDS: Final[dict[str, type[Fault]]] = {
 }
 """The class of each kind."""
 
-Befallen = tuple[Fault, Random]
-"""A fault that happens now, and what it draws with."""
-
 
 @define
 class Dice:
-    """What a fault is drawn with, and how often that has been done."""
+    """The random numbers of one fault, and how often it was drawn."""
 
     random: Random
     throws: int = 0
@@ -264,30 +307,28 @@ class Dice:
 class Faults:
     """The faults of one bus.
 
-    :param whole: those that befall all its units.
-    :param units: those of single ones.
+    :param whole: those of all its units.
+    :param units: those of single units.
     :param seed: what they are drawn from.
     """
 
     def __init__(
         self, whole: Sequence[Fault] = (), units: Mapping[int, Sequence[Fault]] | None = None, seed: object = 0
     ) -> None:
-        self._whole = _diced(whole, f"{seed} bus")
-        self._units = {unit: _diced(faults, f"{seed} unit {unit}") for unit, faults in (units or {}).items()}
+        self._whole = _with_dice(whole, f"{seed} bus")
+        self._units = {unit: _with_dice(faults, f"{seed} unit {unit}") for unit, faults in (units or {}).items()}
 
-    def draw(self, exchange: Exchange) -> list[Befallen]:
-        """Those that befall this request now."""
-        unit = exchange.request[0]
-        possible: Iterable[tuple[Fault, Dice]] = (*self._whole, *self._units.get(unit, ()))
+    def draw(self, exchange: Exchange) -> list[tuple[Fault, Random]]:
+        """The faults of this request, each with the random numbers that it uses."""
         drawn = [
-            (fault, dice.random) for fault, dice in possible
-            if (unit != BROADCAST or not fault.is_of_replies) and fault.befalls(exchange, dice)
+            (fault, dice.random) for fault, dice in (*self._whole, *self._units.get(exchange.unit, ()))
+            if (exchange.unit != BROADCAST or not fault.is_of_replies) and fault.befalls(exchange, dice)
         ]
         exchange.faults.extend(fault.kind for fault, _ in drawn)
         return drawn
 
 
-def _diced(faults: Sequence[Fault], seed: str) -> list[tuple[Fault, Dice]]:
+def _with_dice(faults: Sequence[Fault], seed: str) -> list[tuple[Fault, Dice]]:
     """Text as a seed gives the same numbers in every Python; faults are numbered by kind."""
     numbers: Counter[str] = Counter()
     dice = []

@@ -1,128 +1,33 @@
-"""Settings of a simulation, floor 2. All times are seconds."""
+"""Settings of a simulation, floor 2, and how plain data, as a TOML file holds it, becomes these settings.
+
+All times are seconds. A document's faults are collected and raised together.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
 
-from attrs import Factory, field, frozen
+import attrs
+from attrs import field, frozen
 
 from lumina_twisted.bus.settings import Seconds
-from lumina_twisted.modbus.registers import ByteOrder, Encoding, Kind, WordOrder
+from lumina_twisted.document import NUMBER
+from lumina_twisted.errors import ConfigError
 from lumina_twisted.modbus.settings import Baudrate
 from lumina_twisted.schema import Between, required, setting
-from lumina_twisted.simulator.faults import Fault
-from lumina_twisted.simulator.tables import TABLE_SIZE
-from lumina_twisted.simulator.waves import Shape
+from lumina_twisted.simulator.device import TABLE_SIZE, Range
+from lumina_twisted.simulator.diagnostics import LONGEST_OBJECT
+from lumina_twisted.simulator.faults import KINDS, Fault
+from lumina_twisted.simulator.values import Address, Count, Value, ValueReader, tables
+from lumina_twisted.text import nearest
 
-Address = Annotated[int, Between(0, 0xFFFF)]
-Amount = Annotated[float, Between(-1e20, 1e20)]
 TableName = Literal["coils", "discrete_inputs", "holding_registers", "input_registers"]
-Period = Annotated[float, Between(0.001, 1e9)]
-
-
-def tables(doc: str) -> Any:
-    """A field that holds tables of its own, by name, number or address."""
-    return field(default=Factory(dict), metadata={"doc": doc, "unit": ""})
-
-
-# -- values --------------------------------------------------------------------------------------------------------
-
-
-@frozen(kw_only=True, slots=False)
-class Value:
-    """What stands from an address on. Coils and discrete inputs have neither types nor orders."""
-
-    type: Kind = setting("u16", "how a number lies in registers: u16, i16, u32, i32, u64, i64, f32 or f64")
-    word_order: WordOrder = setting("big", "which word of a number comes first: big, the high one, or little")
-    byte_order: ByteOrder = setting(
-        "big", "which byte of a register comes first: big, as the specification says, or little"
-    )
-    scale: Amount = setting(
-        1.0, "what the number in the registers is multiplied by to get the value: 0.1 if they hold tenths"
-    )
-    offset: Amount = setting(0.0, "what is then added")
-
-
-@frozen(kw_only=True, slots=False)
-class Constant(Value):
-    """A value that stays until it is written."""
-
-    value: Any = required("a number, true or false, a list of them, or a text, two characters in each register")
-    length: Annotated[int, Between(1, 125)] | None = setting(
-        None, "of a text: how many registers it takes, filled up with NUL; not given: as many as it needs",
-        unit="registers",
-    )
-    encoding: Encoding = setting("ascii", "of a text: ascii, utf-8 or latin-1")
-
-
-@frozen(kw_only=True, slots=False)
-class Ramp(Value):
-    """A value that goes from one to another, and stays."""
-
-    start: Amount = setting(0.0, "where it begins")
-    end: Amount = setting(1.0, "where it stays")
-    seconds: Period = setting(60.0, "how long it takes", unit="s")
-
-
-@frozen(kw_only=True, slots=False)
-class Wave(Value):
-    """A value that swings between two others."""
-
-    shape: Shape = setting("sine", "its form: sine, square, saw or triangle")
-    low: Amount = setting(0.0, "the lowest value")
-    high: Amount = setting(1.0, "the highest value")
-    period: Period = setting(60.0, "from one crest to the next", unit="s")
-    phase: Annotated[float, Between(0, 1)] = setting(0.0, "which part of a period it is ahead")
-
-
-@frozen(kw_only=True, slots=False)
-class Count(Value):
-    """A value that grows with time, and begins again from 0 beyond its type; written, it goes on from there."""
-
-    rate: Amount = setting(1.0, "by how much it grows", unit="1/s")
-    start: Amount = setting(0.0, "where it begins")
-    reset_by: Address | None = setting(None, "a write to this holding register sets it to 0")
-
-
-@frozen(kw_only=True, slots=False)
-class RandomWalk(Value):
-    """A value that makes a random step now and then, between two bounds."""
-
-    low: Amount = setting(0.0, "the lowest value")
-    high: Amount = setting(1.0, "the highest value")
-    start: Amount | None = setting(None, "where it begins; not given: in the middle")
-    step: Annotated[float, Between(0, 1e18)] = setting(0.1, "the longest step, up or down")
-    every: Period = setting(1.0, "from one step to the next", unit="s")
-
-
-@frozen(kw_only=True, slots=False)
-class Bits(Value):
-    """A register, or several, of which each bit is a value of its own; those that are not given are 0."""
-
-    bits: Mapping[int, Value] = tables("true, false, or what moves, by number; 0 is the lowest bit")
-
-
-VALUE_KINDS: Mapping[str, type[Value]] = {
-    "constant": Constant, "ramp": Ramp, "wave": Wave, "counter": Count, "walk": RandomWalk, "bits": Bits,
-}
-"""The class of each ``kind``."""
-
-
-# -- devices -------------------------------------------------------------------------------------------------------
-
-
-@frozen(kw_only=True, slots=False)
-class RangeSettings:
-    """Addresses that are refused."""
-
-    first: Address = required("the first address")
-    last: Address | None = setting(None, "the last one; not given: there is only one")
-    exception: Annotated[int, Between(1, 255)] = setting(2, "the code of the exception")
-
-    def __attrs_post_init__(self) -> None:
-        if self.last is not None and self.last < self.first:
-            raise ValueError(f"the last address, {self.last}, comes before the first, {self.first}")
+TABLES: Final = {"coils": True, "discrete_inputs": True, "holding_registers": False, "input_registers": False}
+"""The tables of a device, and whether each holds bits."""
 
 
 @frozen(kw_only=True, slots=False)
@@ -132,9 +37,9 @@ class TableSettings:
     size: Annotated[int, Between(0, 0x10000)] = setting(
         TABLE_SIZE, "how many entries it has; addresses beyond do not exist: exception 2", unit="entries"
     )
-    forbidden: tuple[RangeSettings, ...] = setting((), "addresses that can be neither read nor written")
-    read_only: tuple[RangeSettings, ...] = setting((), "addresses that cannot be written")
-    write_once: tuple[RangeSettings, ...] = setting((), "addresses that can be written once, each")
+    forbidden: tuple[Range, ...] = setting((), "addresses that can be neither read nor written")
+    read_only: tuple[Range, ...] = setting((), "addresses that cannot be written")
+    write_once: tuple[Range, ...] = setting((), "addresses that can be written once, each")
     values: Mapping[int, Value] = tables("what stands there, by address")
 
 
@@ -175,9 +80,6 @@ class SimulatedUnitSettings:
     files: Mapping[int, tuple[int, ...]] = tables("the records of each file, by its number; functions 20 and 21")
     fifo_queues: Mapping[int, tuple[int, ...]] = tables("the registers of each queue, by its address; function 24")
     faults: tuple[Fault, ...] = setting((), "what goes wrong with this device")
-
-
-# -- buses ---------------------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True, slots=False)
@@ -236,3 +138,171 @@ class SimulationSettings:
     )
     log: WireLogSettings = setting(WireLogSettings(), "what came over the wires")
     buses: Mapping[str, SimulatedBusSettings] = tables("the buses, by name")
+
+
+# -- from a document -----------------------------------------------------------------------------------------------
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_TABLE_KEYS: Final = tuple(one.name for one in attrs.fields(TableSettings) if one.name != "values")
+_INPUT_KEYS: Final = tuple(key for key in _TABLE_KEYS if key not in ("read_only", "write_once"))
+_PLAIN: Final = SimulatedUnitSettings()
+
+
+def simulation_settings(
+    data: Mapping[str, Any], profiles: Mapping[str, SimulatedUnitSettings] = MappingProxyType({})
+) -> SimulationSettings:
+    """The simulation that ``data`` describes.
+
+    :param profiles: devices by the names that ``profile`` of a unit can have.
+    :raises ConfigError: with one fault for each wrong, unknown or missing key.
+    """
+    reader = _Reader(profiles)
+    made = reader.simulation(data)
+    if reader.faults:
+        raise ConfigError(reader.faults)
+    return made
+
+
+class _Reader(ValueReader):
+    """Reads a simulation, and goes on after a fault."""
+
+    def __init__(self, profiles: Mapping[str, SimulatedUnitSettings]) -> None:
+        super().__init__([])
+        self._profiles = profiles
+
+    def simulation(self, data: Mapping[str, Any]) -> SimulationSettings:
+        made = self.structured(data, SimulationSettings, "", ("buses",)) or SimulationSettings()
+        tables = self.tables(data, "buses", "")
+        buses = {name: self._bus(name, table, f"buses.{name}") for name, table in tables}
+        if not buses and not self.faults:
+            self.faults.append("buses: there is no bus; add a table [buses.NAME]")
+        self._check_links(buses)
+        return attrs.evolve(made, buses=buses)
+
+    def _bus(self, name: str, data: Any, where: str) -> SimulatedBusSettings:
+        if not _NAME.fullmatch(name):
+            self.faults.append(f"{where}: the name of a bus has letters, digits, '_', '.' and '-' only")
+        made = self.structured(data, SimulatedBusSettings, where, ("units", "faults")) or SimulatedBusSettings()
+        if not isinstance(data, Mapping):
+            return made
+        units: dict[int, SimulatedUnitSettings] = {}
+        for key, table in self.tables(data, "units", where):
+            number = self.number(key, f"{where}.units.{key}", "a unit identifier", 1, 255, units)
+            unit = self._unit(table, f"{where}.units.{key}")
+            if number is not None:
+                units[number] = unit
+        return attrs.evolve(made, units=units, faults=self._faults(data, where))
+
+    def _check_links(self, buses: Mapping[str, SimulatedBusSettings]) -> None:
+        taken: dict[str, str] = {}
+        for name, bus in buses.items():
+            if "\0" in bus.link:
+                self.faults.append(f"buses.{name}.link: expected a path, got {bus.link!r}")
+            elif bus.link:
+                first = taken.setdefault(os.path.abspath(bus.link), name)
+                if first != name:
+                    self.faults.append(f"buses.{name}.link: buses.{first} has the link {bus.link} too")
+
+    def _unit(self, data: Any, where: str) -> SimulatedUnitSettings:
+        apart = (*TABLES, "files", "fifo_queues", "faults")
+        made = self.structured(data, SimulatedUnitSettings, where, apart)
+        if not isinstance(data, Mapping):
+            return _PLAIN
+        said = () if made is None else data.get("identity", ())
+        made = made or _PLAIN
+        base = self._profile(made.profile, where)
+        identity = attrs.evolve(base.identity, **{key: getattr(made.identity, key) for key in said})
+        self._check_identity(identity, f"{where}.identity")
+        tables: dict[str, Any] = {
+            name: self._table(data.get(name, {}), name, f"{where}.{name}", getattr(base, name)) for name in TABLES
+        }
+        made = attrs.evolve(
+            made, identity=identity, faults=self._faults(data, where),
+            files=self._lists(data, "files", where, "a file number", 1),
+            fifo_queues=self._lists(data, "fifo_queues", where, "an address", 0), **tables,
+        )
+        self._check_resets(made, where)
+        return made
+
+    def _profile(self, name: str, where: str) -> SimulatedUnitSettings:
+        """The settings of a unit where it has none itself."""
+        if name and name not in self._profiles:
+            self.faults.append(f"{where}.profile: there is no profile {name!r}; {nearest(name, self._profiles)}")
+        return self._profiles.get(name, _PLAIN)
+
+    def _check_resets(self, unit: SimulatedUnitSettings, where: str) -> None:
+        size = unit.holding_registers.size
+        for name in ("holding_registers", "input_registers"):
+            for address, value in getattr(unit, name).values.items():
+                if isinstance(value, Count) and value.reset_by is not None and value.reset_by >= size:
+                    path, wanted = f"{where}.{name}.{address}.reset_by", value.reset_by
+                    self.faults.append(f"{path}: there is no holding register {wanted}; their table's size is {size}")
+
+    def _check_identity(self, identity: IdentitySettings, where: str) -> None:
+        for key, text in attrs.asdict(identity).items():
+            if len(text.encode()) > LONGEST_OBJECT:
+                self.faults.append(f"{where}.{key}: longer than {LONGEST_OBJECT} bytes, which no reply can hold")
+
+    def _lists(
+        self, data: Mapping[str, Any], key: str, where: str, what: str, lowest: int
+    ) -> dict[int, tuple[int, ...]]:
+        """Registers by a number: files, queues."""
+        made: dict[int, tuple[int, ...]] = {}
+        for number, value in self.tables(data, key, where):
+            path = f"{where}.{key}.{number}"
+            place = self.number(number, path, what, lowest, 0xFFFF, made)
+            if not (isinstance(value, list) and all(type(one) is int and 0 <= one <= 0xFFFF for one in value)):
+                self.faults.append(f"{path}: expected a list of registers, 0 to 65535 each, got {value!r}")
+            elif place is not None:
+                made[place] = tuple(value)
+        return made
+
+    def _faults(self, data: Mapping[str, Any], where: str) -> tuple[Fault, ...]:
+        listed = data.get("faults", [])
+        if not isinstance(listed, list):
+            self.faults.append(f"{where}.faults: expected tables [[{where}.faults]], with two brackets, got {listed!r}")
+            return ()
+        made = [self.kind(one, KINDS, "", "fault", f"{where}.faults[{index}]") for index, one in enumerate(listed)]
+        return tuple(one for one in made if one is not None)
+
+    def _table(self, data: Any, name: str, where: str, base: TableSettings) -> TableSettings:
+        keys = _INPUT_KEYS if name.endswith(("inputs", "input_registers")) else _TABLE_KEYS
+        if not isinstance(data, Mapping):
+            self.faults.append(f"{where}: expected a table, got {data!r}")
+            return TableSettings()
+        addresses = [key for key in data if key not in keys]
+        made = self.structured(data, TableSettings, where, addresses) or TableSettings()
+        values: dict[int, Value] = {}
+        for key in addresses:
+            path = f"{where}.{key}"
+            if not NUMBER.fullmatch(key):
+                self.faults.append(f"{path}: expected an address, as 17 or 0x11, or one of {', '.join(keys)}")
+                continue
+            value = self.value(data[key], TABLES[name], path)
+            address = self.number(key, path, "an address", 0, 0xFFFF, values)
+            if value is not None and address is not None:
+                values[address] = value
+        if "size" not in data:
+            made = attrs.evolve(made, size=base.size)
+        self._check_places(values, made.size, TABLES[name], where)
+        taken = _entries(values, TABLES[name])
+        kept = {
+            at: one for at, one in base.values.items()
+            if at < made.size and taken.isdisjoint(_entries({at: one}, TABLES[name]))
+        }
+        return attrs.evolve(made, values={**kept, **values})
+
+    def _check_places(self, values: Mapping[int, Value], size: int, is_bits: bool, where: str) -> None:
+        """No two values share an entry, and none goes beyond the table's end."""
+        end, before = 0, 0
+        for address in sorted(values):
+            if address < end:
+                self.faults.append(f"{where}.{address}: the value at {before} takes it, up to {end - 1}")
+            before, end = address, address + values[address].size(is_bits)
+            if end > size:
+                self.faults.append(f"{where}.{address}: goes beyond the table's end; raise its size, which is {size}")
+
+
+def _entries(values: Mapping[int, Value], is_bits: bool) -> set[int]:
+    """The addresses of the entries that the values take."""
+    return {entry for at, one in values.items() for entry in range(at, at + one.size(is_bits))}

@@ -1,4 +1,4 @@
-"""A simulation: any number of simulated buses that start and stop together, floor 2."""
+"""A simulation, floor 2: simulated buses that are made from settings and start and stop together."""
 
 from __future__ import annotations
 
@@ -8,14 +8,32 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from random import Random
 from typing import Any, Final
 
+import attrs
 from twisted.application.service import Service
 
 from lumina_twisted.errors import PortError
-from lumina_twisted.simulator.build import devices_of, faults_of, masters_of, own_times
-from lumina_twisted.simulator.bus import SimulatedBus
-from lumina_twisted.simulator.settings import SimulatedBusSettings, SimulationSettings
+from lumina_twisted.modbus.functions import BROADCAST
+from lumina_twisted.modbus.pdu import (
+    ReadCoilsRequest,
+    ReadDiscreteInputsRequest,
+    ReadHoldingRegistersRequest,
+    ReadInputRegistersRequest,
+)
+from lumina_twisted.simulator.bus import OtherMaster, SimulatedBus
+from lumina_twisted.simulator.device import SimulatedDevice, Table
+from lumina_twisted.simulator.faults import Fault, Faults, Gap
+from lumina_twisted.simulator.settings import (
+    TABLES,
+    SimulatedBusSettings,
+    SimulatedUnitSettings,
+    SimulationSettings,
+    TableSettings,
+)
+from lumina_twisted.simulator.values import Bit, Cell, Constant, Count, Counter
 from lumina_twisted.simulator.wire_log import Listener, OnWire, WireLog
 
 REMEMBERED: Final = 1000
@@ -23,16 +41,16 @@ REMEMBERED: Final = 1000
 
 
 class Simulation(Service):
-    """The buses that settings describe, as a service: started, programs can open them; stopped, nothing is left.
+    """The buses that settings describe, as a service: while it runs, programs can open them; stopped, nothing is left.
 
-    A program, or a test, looks at ``simulation.buses[name]``: ``path`` is what to open, ``heard`` are the requests that
-    came, ``fault_counts`` says how often each fault was applied, ``unplug()`` and ``replug()`` take the adapter away
-    and bring it back.
+    A program, or a test, uses ``simulation.buses[name]``: ``path`` is the path to open, ``heard`` has the last
+    requests, ``fault_counts`` says how often each fault was applied, ``unplug()`` and ``replug()`` take the adapter
+    away and bring it back.
 
-    :param settings: from :func:`~lumina_twisted.simulator.document.simulation_settings`, or made in Python.
+    :param settings: from :func:`~lumina_twisted.simulator.settings.simulation_settings`, or made in Python.
     :param reactor: for delayed calls and terminals.
     :param now: a clock that never goes back, as ``time.monotonic``; values begin to move when the service starts.
-    :param on_wire: is told everything that comes over the wires; it shall not block.
+    :param on_wire: is called with every event on the wires; it must not block.
     :param stamp: the time of day, in seconds since 1970.
     """
 
@@ -58,7 +76,7 @@ class Simulation(Service):
         return SimulatedBus(
             self._reactor, devices_of(bus, seed), bus.link or f"{self._folder}/{name}", self._elapsed,
             baudrate=bus.baudrate, device_time=bus.device_time, own_times=own_times(bus), echo=bus.echo,
-            faults=faults_of(bus, seed), masters=masters_of(bus), name=name, on_wire=self._tell,
+            faults=faults_of(bus, seed), masters=masters_of(bus), name=name, on_wire=self._on_event,
             stamp=self._stamp, is_plugged=False,
         )
 
@@ -106,7 +124,7 @@ class Simulation(Service):
     def _elapsed(self) -> float:
         return self._now() - self._began
 
-    def _tell(self, event: OnWire) -> None:
+    def _on_event(self, event: OnWire) -> None:
         self.wire.append(event)
         if self._log is not None:
             self._log(event)
@@ -129,3 +147,71 @@ def _plug(name: str, bus: SimulatedBus) -> None:
 def _listed(bus: SimulatedBusSettings) -> str:
     units = ", ".join(map(str, sorted(bus.units)))
     return f"units {units}" if len(bus.units) > 1 else f"unit {units}" if units else "no units"
+
+
+# -- from settings to devices ----------------------------------------------------------------------------------------
+
+_READS: Final = {
+    "coils": ReadCoilsRequest, "discrete_inputs": ReadDiscreteInputsRequest,
+    "holding_registers": ReadHoldingRegistersRequest, "input_registers": ReadInputRegistersRequest,
+}
+
+
+def devices_of(bus: SimulatedBusSettings, seed: str) -> dict[int, SimulatedDevice]:
+    """The devices of a bus, by unit identifier."""
+    return {number: _device(unit, f"{seed} unit {number}") for number, unit in bus.units.items()}
+
+
+def own_times(bus: SimulatedBusSettings) -> dict[int, float]:
+    """The device time of those units that have one of their own."""
+    return {number: unit.device_time for number, unit in bus.units.items() if unit.device_time is not None}
+
+
+def faults_of(bus: SimulatedBusSettings, seed: str) -> Faults:
+    """The faults of a bus; a silence that its devices need is one of each."""
+    units = {
+        number: [*_gap(bus.frame_gap if unit.frame_gap is None else unit.frame_gap), *unit.faults]
+        for number, unit in bus.units.items()
+    }
+    return Faults(bus.faults, {BROADCAST: _gap(bus.frame_gap), **units}, seed)
+
+
+def masters_of(bus: SimulatedBusSettings) -> list[OtherMaster]:
+    """The other masters of a bus."""
+    return [
+        OtherMaster(one.unit, _READS[one.table](one.address, one.count).encode(), one.interval)
+        for one in bus.masters
+    ]
+
+
+def _gap(seconds: float) -> list[Fault]:
+    return [Gap(rate=1.0, seconds=seconds)] if seconds else []
+
+
+def _device(unit: SimulatedUnitSettings, seed: str) -> SimulatedDevice:
+    objects = enumerate(attrs.astuple(unit.identity))  # the fields stand in the order of the objects
+    device = SimulatedDevice({number: text for number, text in objects if text})
+    for name, is_bits in TABLES.items():
+        setattr(device, name, _table(getattr(unit, name), f"{seed} {name}", is_bits, device.on_write))
+    device.files = {number: list(records) for number, records in unit.files.items()}
+    device.fifo_queues = {address: list(entries) for address, entries in unit.fifo_queues.items()}
+    return device
+
+
+def _table(
+    settings: TableSettings, seed: str, is_bits: bool, on_write: dict[int, list[Callable[[float], None]]]
+) -> Table:
+    """A table, and in ``on_write`` the writes that reset its counters."""
+    table = Table(
+        settings.size, forbidden=settings.forbidden, read_only=settings.read_only, write_once=settings.write_once
+    )
+    for address, value in settings.values.items():
+        if isinstance(value, Constant):
+            entries = value.entries(is_bits)
+            table[address : address + len(entries)] = entries
+            continue
+        motion = value.motion(Random(f"{seed} {address}"))
+        table.cells.append(Cell(address, motion, Bit() if is_bits else value))
+        if isinstance(value, Count) and value.reset_by is not None and isinstance(motion, Counter):
+            on_write.setdefault(value.reset_by, []).append(partial(motion.count_from, 0))
+    return table

@@ -1,127 +1,413 @@
-"""Settings of values as what a table holds: entries that stay, or a motion and how it lies in entries; floor 2."""
+"""What a simulated value is, floor 2: its settings, how a document describes it, how it moves, how a table serves it.
+
+A :class:`Value` holds the settings of one ``kind``. A constant gives its entries once. Any other value becomes a
+:class:`Cell` of a table: a motion, which is a pure function of the seconds since the simulation began, and the codec
+that turns the moving number into entries. The same seed gives the same values in every run.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Annotated, Any, Final, Literal, Protocol, cast
 
-from attrs import frozen
+import attrs
+from attrs import Factory, field, frozen
 
+from lumina_twisted.document import DocumentReader
 from lumina_twisted.errors import RequestError
 from lumina_twisted.modbus import registers
-from lumina_twisted.modbus.registers import ByteOrder, Kind, WordOrder
-from lumina_twisted.simulator.settings import Bits, Constant, Count, Ramp, RandomWalk, Value, Wave
-from lumina_twisted.simulator.tables import Bit, Codec
-from lumina_twisted.simulator.waves import Counter, Motion, Walk, ramp, together, wave
+from lumina_twisted.modbus.registers import ByteOrder, Encoding, Kind, WordOrder
+from lumina_twisted.modbus.values.codec import ValueCodec
+from lumina_twisted.schema import Between, required, setting
+
+Address = Annotated[int, Between(0, 0xFFFF)]
+Amount = Annotated[float, Between(-1e20, 1e20)]
+Period = Annotated[float, Between(0.001, 1e9)]
+Shape = Literal["sine", "square", "saw", "triangle"]
+
+Motion = Callable[[float], float]
+"""A value at a time, in seconds since the simulation began."""
+
+MOST_STEPS: Final = 10_000
+"""Steps that a random walk catches up at once, so that a value nobody read for a year does not take a second."""
+
+_SHAPES: Final[Mapping[str, Motion]] = {
+    "sine": lambda part: (1 + math.sin(math.tau * part)) / 2,
+    "square": lambda part: float(part < 0.5),
+    "saw": lambda part: part,
+    "triangle": lambda part: 1 - abs(2 * part - 1),
+}
+"""From 0 to 1, by the part of the period that has passed."""
+_CODEC_KEYS: Final = ("type", "word_order", "byte_order", "scale", "offset", "length", "encoding")
+"""Keys that say how a value lies in registers."""
+_MOST_BITS: Final = 64
 
 
-@frozen
-class Number:
-    """A number in registers. What is beyond a whole type begins again at its other end, as counters do.
+def tables(doc: str) -> Any:
+    """A field that holds tables of its own, by name, number or address."""
+    return field(default=Factory(dict), metadata={"doc": doc, "unit": ""})
 
-    :param scale: ``value = number * scale + offset``.
-    """
 
-    kind: Kind
-    word_order: WordOrder
-    byte_order: ByteOrder
-    scale: float = 1.0
-    offset: float = 0.0
+# -- how a table serves a value --------------------------------------------------------------------------------------
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether it has no fraction."""
-        return self.kind[0] != "f"
+
+class Codec(Protocol):
+    """How a number lies in one or several entries."""
 
     @property
     def width(self) -> int:
-        """How many registers."""
-        return registers.registers_of(self.kind)
+        """How many entries it takes."""
+        ...
+
+    def encode(self, value: float) -> Sequence[int]:
+        """The entries of a value."""
+        ...
+
+    def decode(self, entries: Sequence[int]) -> float:
+        """The value of entries."""
+        ...
+
+
+class Bit:
+    """A coil or a discrete input: on from 0.5 up."""
+
+    width = 1
+
+    def encode(self, value: float) -> Sequence[int]:
+        """See :class:`Codec`."""
+        return (int(value >= 0.5),)
+
+    def decode(self, entries: Sequence[int]) -> float:
+        """See :class:`Codec`."""
+        return entries[0]
+
+
+@frozen(eq=False)
+class Cell:
+    """Entries from ``address`` on whose value depends on the time."""
+
+    address: int
+    motion: Motion
+    codec: Codec
+
+    @property
+    def entries(self) -> slice:
+        """Where they stand in their table."""
+        return slice(self.address, self.address + self.codec.width)
+
+
+class Counter:
+    """The motion of a value that grows with time.
+
+    :param rate: growth in a second.
+    :param start: the first value.
+    :param is_whole: whether it grows in steps of one.
+    """
+
+    def __init__(self, rate: float, start: float = 0, *, is_whole: bool = True) -> None:
+        self._rate = rate
+        self._start = start
+        self._since = 0.0
+        self._is_whole = is_whole
+
+    def __call__(self, now: float) -> float:
+        """The count."""
+        grown = (now - self._since) * self._rate
+        return self._start + (math.floor(grown) if self._is_whole else grown)
+
+    def count_from(self, value: float, now: float) -> None:
+        """Goes on from ``value``."""
+        self._start, self._since = value, now
+
+
+class Walk:
+    """The motion of a value that makes a random step now and then, between two bounds.
+
+    :param start: the first value.
+    :param step: the longest step, up or down.
+    :param every: seconds between two steps.
+    :param random: draws the steps.
+    """
+
+    def __init__(self, start: float, step: float, low: float, high: float, every: float, random: Random) -> None:
+        self._value = start
+        self._step = step
+        self._low, self._high = low, high
+        self._every = every
+        self._random = random
+        self._done = 0
+
+    def __call__(self, now: float) -> float:
+        """The value after the steps that are due."""
+        due = int(now / self._every)
+        for _ in range(min(due - self._done, MOST_STEPS)):
+            moved = self._value + self._random.uniform(-self._step, self._step)
+            self._value = min(max(moved, self._low), self._high)
+        self._done = max(self._done, due)
+        return self._value
+
+
+# -- the kinds of values ---------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True, slots=False)
+class Value:
+    """The value from an address on, and the codec of its number in registers. Coils and discrete inputs have neither
+    types nor orders. A whole number beyond its type begins again at the other end, as counters do.
+    """
+
+    type: Kind = setting("u16", "how a number lies in registers: u16, i16, u32, i32, u64, i64, f32 or f64")
+    word_order: WordOrder = setting("big", "which word of a number comes first: big, the high one, or little")
+    byte_order: ByteOrder = setting(
+        "big", "which byte of a register comes first: big, as the specification says, or little"
+    )
+    scale: Amount = setting(
+        1.0, "what the number in the registers is multiplied by to get the value: 0.1 if they hold tenths"
+    )
+    offset: Amount = setting(0.0, "what is then added")
+
+    @property
+    def width(self) -> int:
+        """How many registers its number takes."""
+        return registers.registers_of(self.type)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the number in the registers has no fraction."""
+        return self.type[0] != "f"
 
     @property
     def is_scaled(self) -> bool:
-        """Whether the registers hold another number than is meant."""
+        """Whether the number in the registers differs from the value."""
         return (self.scale, self.offset) != (1, 0)
 
     def number(self, value: float) -> float:
-        """What the registers hold for a value."""
+        """The number in the registers for a value."""
         number = (value - self.offset) / self.scale if self.is_scaled else value
         return round(number) if self.is_whole and self.is_scaled and math.isfinite(number) else number
 
     def encode(self, value: float) -> Sequence[int]:
-        """See :class:`~lumina_twisted.simulator.tables.Codec`."""
-        if not self.is_whole:
-            return registers.encode(self.number(value), self.kind, self.word_order, self.byte_order)
-        bits = 16 * self.width
-        number = round(self.number(value)) % (1 << bits)
-        if self.kind[0] == "i" and number >> (bits - 1):
-            number -= 1 << bits
-        return registers.encode(number, self.kind, self.word_order, self.byte_order)
+        """See :class:`Codec`."""
+        number = self.number(value)
+        if self.is_whole:
+            bits = 16 * self.width
+            number = round(number) % (1 << bits)
+            if self.type[0] == "i" and number >> (bits - 1):
+                number -= 1 << bits
+        return registers.encode(number, self.type, self.word_order, self.byte_order)
 
     def decode(self, entries: Sequence[int]) -> float:
-        """See :class:`~lumina_twisted.simulator.tables.Codec`."""
-        number = registers.decode(entries, self.kind, self.word_order, self.byte_order)
+        """See :class:`Codec`."""
+        number = registers.decode(entries, self.type, self.word_order, self.byte_order)
         return number * self.scale + self.offset if self.is_scaled else number
 
+    def size(self, is_bits: bool) -> int:
+        """How many entries the value takes in a table."""
+        return 1 if is_bits else self.width
 
-def codec_of(value: Value, is_bits: bool) -> Codec:
-    """How its numbers lie in the table."""
-    return Bit() if is_bits else _number(value)
+    def motion(self, random: Random) -> Motion:
+        """How it moves.
+
+        :param random: draws the steps of a random walk.
+        """
+        raise NotImplementedError
+
+    def fault(self, is_bits: bool) -> str:
+        """A sentence that says what is wrong with it, or nothing."""
+        try:
+            if self.scale == 0:
+                raise RequestError("scale is 0, and nothing can be divided by that")
+            self._check(is_bits)
+            for key in () if is_bits else ("start", "end", "low", "high"):
+                if (end := getattr(self, key, None)) is not None:
+                    self._check_end(end)
+        except RequestError as error:
+            return str(error)
+        return ""
+
+    def _check(self, is_bits: bool) -> None:
+        """
+        :raises RequestError: if the settings of this kind contradict each other or the table.
+        """
+
+    def _check_end(self, end: float) -> None:
+        """
+        :raises RequestError: if the registers cannot hold this end of a motion.
+        """
+        held = self.number(end)
+        try:
+            registers.encode(round(held) if self.is_whole else held, self.type)
+        except RequestError as error:
+            meant = f"{end:g} is {held:g} in the registers: " if self.is_scaled else ""
+            raise RequestError(f"{meant}{error}") from None
 
 
-def _number(value: Value) -> Number:
-    return Number(value.type, value.word_order, value.byte_order, value.scale, value.offset)
+@frozen(kw_only=True, slots=False)
+class Constant(Value):
+    """A value that stays until it is written."""
+
+    value: Any = required("a number, true or false, a list of them, or a text, two characters in each register")
+    length: Annotated[int, Between(1, 125)] | None = setting(
+        None, "of a text: how many registers it takes, filled up with NUL; not given: as many as it needs",
+        unit="registers",
+    )
+    encoding: Encoding = setting("ascii", "of a text: ascii, utf-8 or latin-1")
+
+    def entries(self, is_bits: bool) -> list[int]:
+        """The entries of the table that hold it.
+
+        :raises RequestError: if there are none for such a value.
+        """
+        if is_bits:
+            return [_bit(one) for one in self._listed()]
+        if isinstance(self.value, str):
+            return self._text(self.value)
+        if self.length is not None:
+            raise RequestError(f"length is that of a text, and {self.value!r} is none")
+        return [entry for one in self._listed() for entry in self._number(one)]
+
+    def _listed(self) -> list[Any]:
+        if self.value == []:
+            raise RequestError("an empty list holds no value")
+        return self.value if isinstance(self.value, list) else [self.value]
+
+    def _number(self, number: Any) -> Sequence[int]:
+        if type(number) not in (int, float):
+            raise RequestError(f"expected a number, a text or a list of numbers, got {number!r}")
+        return registers.encode(self.number(number), self.type, self.word_order, self.byte_order)
+
+    def _text(self, text: str) -> list[int]:
+        if not text and self.length is None:
+            raise RequestError("an empty text holds no value; length says how many registers it takes")
+        length = self.length or (len(text.encode(self.encoding, "replace")) + 1) // 2
+        return list(registers.encode_text(text, length, self.encoding, self.byte_order))
+
+    def size(self, is_bits: bool) -> int:
+        """See :meth:`Value.size`."""
+        return len(self.entries(is_bits))
+
+    def motion(self, random: Random) -> Motion:
+        """That of a single bit."""
+        (entry,) = self.entries(is_bits=True)
+        return lambda now: entry
+
+    def _check(self, is_bits: bool) -> None:
+        self.entries(is_bits)
 
 
-def motion_of(value: Value, random: Random) -> Motion:
-    """How a value moves that is no constant.
+@frozen(kw_only=True, slots=False)
+class Ramp(Value):
+    """A value that goes from one to another, and stays."""
 
-    :param random: what a random walk is drawn with.
+    start: Amount = setting(0.0, "where it begins")
+    end: Amount = setting(1.0, "where it stays")
+    seconds: Period = setting(60.0, "how long it takes", unit="s")
+
+    def motion(self, random: Random) -> Motion:
+        """See :meth:`Value.motion`."""
+        way = self.end - self.start
+        return lambda now: self.start + way * min(now / self.seconds, 1.0) if self.seconds else self.end
+
+
+@frozen(kw_only=True, slots=False)
+class _Bounded(Value):
+    """A value between two others."""
+
+    low: Amount = setting(0.0, "the lowest value")
+    high: Amount = setting(1.0, "the highest value")
+
+    def _check(self, is_bits: bool) -> None:
+        if self.low > self.high:
+            raise RequestError(f"low is {self.low:g}, which is more than high, {self.high:g}")
+
+
+@frozen(kw_only=True, slots=False)
+class Wave(_Bounded):
+    """A value that swings between two others: a sine begins in the middle and rises, a square is high in the first half
+    of its period, a saw and a triangle begin low.
     """
-    if isinstance(value, Ramp):
-        return ramp(value.start, value.end, value.seconds)
-    if isinstance(value, Wave):
-        return wave(value.shape, value.low, value.high, value.period, value.phase)
-    if isinstance(value, Count):
-        number = _number(value)
-        return Counter(value.rate, value.start, is_whole=number.is_whole and not number.is_scaled)
-    if isinstance(value, Bits):
-        return together({bit: _bit_motion(one, Random(random.random())) for bit, one in value.bits.items()})
-    assert isinstance(value, RandomWalk), "a constant does not move"
-    return Walk(_start(value), value.step, value.low, value.high, value.every, random)
+
+    shape: Shape = setting("sine", "its form: sine, square, saw or triangle")
+    period: Period = setting(60.0, "from one crest to the next", unit="s")
+    phase: Annotated[float, Between(0, 1)] = setting(0.0, "which part of a period it is ahead")
+
+    def motion(self, random: Random) -> Motion:
+        """See :meth:`Value.motion`."""
+        form = _SHAPES[self.shape]
+        return lambda now: self.low + (self.high - self.low) * form((now / self.period + self.phase) % 1.0)
 
 
-def _bit_motion(value: Value, random: Random) -> Motion:
-    if not isinstance(value, Constant):
-        return motion_of(value, random)
-    (entry,) = entries_of(value, is_bits=True)
-    return lambda now: entry
+@frozen(kw_only=True, slots=False)
+class Count(Value):
+    """A value that grows with time, and begins again from 0 beyond its type; written, it goes on from there."""
+
+    rate: Amount = setting(1.0, "by how much it grows", unit="1/s")
+    start: Amount = setting(0.0, "where it begins")
+    reset_by: Address | None = setting(None, "a write to this holding register sets it to 0")
+
+    def motion(self, random: Random) -> Motion:
+        """See :meth:`Value.motion`."""
+        return Counter(self.rate, self.start, is_whole=self.is_whole and not self.is_scaled)
+
+    def _check(self, is_bits: bool) -> None:
+        if is_bits:
+            raise RequestError('a bit cannot count; kind = "wave" with shape = "square" makes it come and go')
 
 
-def _start(value: RandomWalk) -> float:
-    return (value.low + value.high) / 2 if value.start is None else value.start
+@frozen(kw_only=True, slots=False)
+class RandomWalk(_Bounded):
+    """A value that makes a random step now and then, between two bounds."""
+
+    start: Amount | None = setting(None, "where it begins; not given: in the middle")
+    step: Annotated[float, Between(0, 1e18)] = setting(0.1, "the longest step, up or down")
+    every: Period = setting(1.0, "from one step to the next", unit="s")
+
+    @property
+    def first(self) -> float:
+        """Where it begins."""
+        return (self.low + self.high) / 2 if self.start is None else self.start
+
+    def motion(self, random: Random) -> Motion:
+        """See :meth:`Value.motion`."""
+        return Walk(self.first, self.step, self.low, self.high, self.every, random)
+
+    def _check(self, is_bits: bool) -> None:
+        super()._check(is_bits)
+        if not self.low <= self.first <= self.high:
+            raise RequestError(
+                f"start is {self.first:g}, which is not from low, {self.low:g}, to high, {self.high:g}"
+            )
 
 
-def entries_of(value: Constant, is_bits: bool) -> list[int]:
-    """The entries of a constant.
+@frozen(kw_only=True, slots=False)
+class Bits(Value):
+    """A register, or several, of which each bit is a value of its own; those that are not given are 0."""
 
-    :raises RequestError: with a sentence, if it is none.
-    """
-    if is_bits:
-        return [_bit(one) for one in _listed(value.value)]
-    if isinstance(value.value, str):
-        return _text(value.value, value)
-    if value.length is not None:
-        raise RequestError(f"length is that of a text, and {value.value!r} is none")
-    return [entry for one in _listed(value.value) for entry in _entries(one, value)]
+    bits: Mapping[int, Value] = tables("true, false, or what moves, by number; 0 is the lowest bit")
+
+    def motion(self, random: Random) -> Motion:
+        """The number whose bits move."""
+        motions = {bit: one.motion(Random(random.random())) for bit, one in self.bits.items()}
+        return lambda now: sum((motion(now) >= 0.5) << bit for bit, motion in motions.items())
+
+    def _check(self, is_bits: bool) -> None:
+        if is_bits:
+            raise RequestError("a bit has no bits of its own")
+        if self.type[0] != "u" or self.is_scaled:
+            raise RequestError("bits are those of u16, u32 or u64, without scale and offset")
+        if self.bits and max(self.bits) >= 16 * self.width:
+            raise RequestError(f"{self.type} has no bit {max(self.bits)}; write a longer type")
+        for bit, one in self.bits.items():
+            if one.size(is_bits=True) != 1:
+                raise RequestError(f"bit {bit} is one value, and there are several")
 
 
-def _listed(value: Any) -> list[Any]:
-    if value == []:
-        raise RequestError("an empty list holds no value")
-    return value if isinstance(value, list) else [value]
+VALUE_KINDS: Final[Mapping[str, type[Value]]] = {
+    "constant": Constant, "ramp": Ramp, "wave": Wave, "counter": Count, "walk": RandomWalk, "bits": Bits,
+}
+"""The class of each ``kind``."""
 
 
 def _bit(value: Any) -> int:
@@ -130,71 +416,86 @@ def _bit(value: Any) -> int:
     return int(value)
 
 
-def _entries(number: Any, value: Constant) -> Sequence[int]:
-    if type(number) not in (int, float):
-        raise RequestError(f"expected a number, a text or a list of numbers, got {number!r}")
-    return registers.encode(_number(value).number(number), value.type, value.word_order, value.byte_order)
+# -- how a document describes a value --------------------------------------------------------------------------------
 
 
-def _text(text: str, value: Constant) -> list[int]:
-    if not text and value.length is None:
-        raise RequestError("an empty text holds no value; length says how many registers it takes")
-    length = value.length or (len(text.encode(value.encoding, "replace")) + 1) // 2
-    return list(registers.encode_text(text, length, value.encoding, value.byte_order))
+class ValueReader(DocumentReader):
+    """Reads values, and goes on after a fault."""
 
+    def value(self, data: Any, is_bits: bool, where: str) -> Value | None:
+        """The value of a table that ``data`` describes; None after a fault.
 
-def width_of(value: Value, is_bits: bool) -> int:
-    """How many entries it takes."""
-    return len(entries_of(value, is_bits)) if isinstance(value, Constant) else codec_of(value, is_bits).width
-
-
-def value_fault(value: Value, is_bits: bool) -> str:
-    """What is wrong with it, or nothing."""
-    try:
-        if value.scale == 0:
-            raise RequestError("scale is 0, and nothing can be divided by that")
-        if isinstance(value, Constant):
-            entries_of(value, is_bits)
+        :param data: a constant, or a table with a ``kind``.
+        :param is_bits: whether the table holds bits.
+        """
+        if not isinstance(data, Mapping):
+            made: Value | None = Constant(value=data)
         else:
-            _check_bounds(value, is_bits)
-    except RequestError as error:
-        return str(error)
-    return ""
+            made = self.kind(data, VALUE_KINDS, "constant", "kind of value", where, apart=("bits",))
+            if isinstance(made, Bits):
+                made = attrs.evolve(made, bits=self._bits(data, where))
+            elif "bits" in data and made is not None:
+                self.faults.append(f'{where}.bits: only kind = "bits" has them')
+            unused = [key for key in _CODEC_KEYS if is_bits and key in data]
+            self.faults.extend(f"{where}.{key}: a bit has no {key}; take it away" for key in unused)
+        if made is not None and (fault := made.fault(is_bits)):
+            self.faults.append(f"{where}: {fault}")
+            return None
+        return made
+
+    def _bits(self, data: Mapping[str, Any], where: str) -> dict[int, Value]:
+        made: dict[int, Value] = {}
+        for key, one in self.tables(data, "bits", where):
+            path = f"{where}.bits.{key}"
+            bit = self.number(key, path, "the number of a bit", 0, _MOST_BITS - 1, made)
+            value = self.value(one, True, path)
+            if bit is not None and value is not None:
+                made[bit] = value
+        return made
 
 
-def _check_bounds(value: Value, is_bits: bool) -> None:
-    if is_bits and isinstance(value, Count):
-        raise RequestError('a bit cannot count; kind = "wave" with shape = "square" makes it come and go')
-    if isinstance(value, Bits):
-        _check_bits(value, is_bits)
-    if isinstance(value, (Wave, RandomWalk)) and value.low > value.high:
-        raise RequestError(f"low is {value.low:g}, which is more than high, {value.high:g}")
-    if isinstance(value, RandomWalk) and not value.low <= _start(value) <= value.high:
-        raise RequestError(f"start is {_start(value):g}, which is not from low, {value.low:g}, to high, {value.high:g}")
-    ends = [getattr(value, key) for key in ("start", "end", "low", "high") if getattr(value, key, None) is not None]
-    for end in () if is_bits else ends:
-        _check_end(_number(value), end)
+def point_value(data: Any, codec: ValueCodec, where: str, faults: list[str]) -> Value | None:
+    """The value of a point, in the point's own unit of measure; None after a fault. That of a ``bool`` is a single bit,
+    also where it is one of a register.
 
-
-def _check_bits(value: Bits, is_bits: bool) -> None:
-    if is_bits:
-        raise RequestError("a bit has no bits of its own")
-    if value.type[0] != "u" or _number(value).is_scaled:
-        raise RequestError("bits are those of u16, u32 or u64, without scale and offset")
-    if value.bits and max(value.bits) >= 16 * _number(value).width:
-        raise RequestError(f"{value.type} has no bit {max(value.bits)}; write a longer type")
-    for bit, one in value.bits.items():
-        if isinstance(one, Constant) and len(entries_of(one, is_bits=True)) != 1:
-            raise RequestError(f"bit {bit} is one value, and there are several")
-
-
-def _check_end(number: Number, end: float) -> None:
+    :param data: a value as the codec takes it, or a table with a ``kind``.
+    :param where: the path that each fault begins with.
+    :param faults: takes what is wrong.
     """
-    :raises RequestError: if the registers cannot hold this end of a motion.
-    """
-    held = number.number(end)
+    before = len(faults)
+    table = data if isinstance(data, Mapping) else {"value": data}
+    faults += [f"{where}.{key}: the point itself says that; take it away" for key in _CODEC_KEYS if key in table]
+    rest = {key: one for key, one in table.items() if key not in _CODEC_KEYS}
+    kinds = {name: kind for name, kind in VALUE_KINDS.items() if name != "bits"}
+    made = DocumentReader(faults).kind(rest, kinds, "constant", "kind of value", where)
+    if made is None or len(faults) > before:
+        return None
     try:
-        registers.encode(round(held) if number.is_whole else held, number.kind)
+        return constant_of(made.value, codec) if isinstance(made, Constant) else _moving(made, codec)
     except RequestError as error:
-        meant = f"{end:g} is {held:g} in the registers: " if number.is_scaled else ""
-        raise RequestError(f"{meant}{error}") from None
+        faults.append(f"{where}: {error}")
+        return None
+
+
+def constant_of(value: Any, codec: ValueCodec) -> Constant:
+    """The entries of a point's value that stays.
+
+    :raises RequestError: if it does not fit.
+    """
+    if codec.type == "bits" and not isinstance(value, (list, tuple)):
+        raise RequestError(f"expected a list of the names of the bits that are set, got {value!r}")
+    whole = attrs.evolve(codec, bit=None, low=None, high=None)
+    return Constant(value=list(whole.encode(value, [0] * whole.width)))
+
+
+def _moving(value: Value, codec: ValueCodec) -> Value:
+    if codec.type in ("string", "bits"):
+        raise RequestError(f"the type {codec.type} does not move; write a value that stays")
+    if codec.type != "bool":
+        value = attrs.evolve(
+            value, type=cast(Kind, codec.type), word_order=codec.word_order, byte_order=codec.byte_order,
+            scale=codec.scale, offset=codec.offset,
+        )
+    if fault := value.fault(codec.type == "bool"):
+        raise RequestError(fault)
+    return value

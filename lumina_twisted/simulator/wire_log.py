@@ -1,4 +1,4 @@
-"""What came over simulated buses, floor 2: events, and a file of them that never holds the reactor up for long."""
+"""What came over simulated buses, floor 2: events, and a file of them that never blocks the reactor for long."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from lumina_twisted.modbus.pdu import ExceptionReply, decode_reply, decode_reque
 from lumina_twisted.modbus.pdu.layout import PDU
 
 FLUSH_AFTER: Final = 0.2
-"""Seconds between what comes and its line in the file."""
+"""Seconds between an event and its line in the file."""
 LINES_AT_ONCE: Final = 1000
 """Lines that are written in one turn of the reactor: some 100 kB."""
 NEXT_AFTER: Final = 0.005
-"""Seconds that others have before the next lines are written, if there are more."""
+"""Seconds until the next lines are written, if there are more."""
 
 _log = Logger()
 
@@ -58,30 +58,31 @@ class OnWire:
 
 
 Listener = Callable[[OnWire], None]
-"""Whoever wants to know what comes over the wire. It shall not block."""
+"""Is called with each event on the wire. It must not block."""
 
 
-# -- words ---------------------------------------------------------------------------------------------------------
+# -- texts ---------------------------------------------------------------------------------------------------------
 
 
-def told_request(frame: bytes) -> str:
-    """A request's frame in words."""
-    return f"unit {frame[0]}: {_told(decode_request, frame[1:-2])}"
+def request_text(unit: int, pdu: bytes) -> str:
+    """A request in words."""
+    return f"unit {unit}: {_text(decode_request, pdu)}"
 
 
-def told_reply(frame: bytes) -> str:
-    """The words for a reply's frame, which has not been damaged yet."""
-    return f"unit {frame[0]}: {_told(decode_reply, frame[1:-2])}"
+def reply_text(unit: int, pdu: bytes) -> str:
+    """A reply in words."""
+    return f"unit {unit}: {_text(decode_reply, pdu)}"
 
 
-def _told(decode: Callable[[bytes], PDU], data: bytes) -> str:
+def _text(decode: Callable[[bytes], PDU], data: bytes) -> str:
     try:
-        pdu = decode(data)
+        pdu: Any = decode(data)
     except (FrameError, RequestError) as error:
         return f"wrong: {error}"
     if isinstance(pdu, ExceptionReply):
         return str(exception_from_code(pdu.exception_code))
-    return ", ".join([_name(pdu.function_code), *_fields(pdu)])
+    values = [(one.name, getattr(pdu, one.name)) for one in attrs.fields(type(pdu)) if one.name != "function_code"]
+    return ", ".join([_name(pdu.function_code), *(f"{name.replace('_', ' ')} {_value(one)}" for name, one in values)])
 
 
 def _name(code: int) -> str:
@@ -89,11 +90,6 @@ def _name(code: int) -> str:
         return FunctionCode(code).name.lower().replace("_", " ")
     except ValueError:
         return f"function {code}"
-
-
-def _fields(pdu: Any) -> list[str]:
-    values = [(one.name, getattr(pdu, one.name)) for one in attrs.fields(type(pdu)) if one.name != "function_code"]
-    return [f"{name.replace('_', ' ')} {_value(value)}" for name, value in values]
 
 
 def _value(value: Any) -> str:
@@ -108,11 +104,11 @@ def _value(value: Any) -> str:
 
 
 class WireLog:
-    """A file with a line for each event. Its lines are written together, a little later; if they cannot be, they wait
-    in memory, and beyond a bound they are dropped and counted.
+    """A file with a line for each event. Many lines are written together, a little later. Lines that cannot be written
+    wait in memory; beyond a bound they are dropped and counted.
 
     :param reactor: for delayed calls.
-    :param path: the file; a pipe will do, if somebody reads it.
+    :param path: of the file, or of a pipe that somebody reads.
     :param size: bytes after which the file is renamed to ``path`` with ``.1`` and begun anew; 0: never.
     :param waiting: how many lines may wait in memory.
     :raises ConfigError: if the file cannot be opened.
@@ -127,7 +123,7 @@ class WireLog:
         self._waiting: deque[OnWire] = deque()
         self._unwritten = b""
         self._call: IDelayedCall | None = None
-        self._told_dropped = 0
+        self._reported = 0
         self._is_failing = False
         self._fd = -1
         try:
@@ -164,7 +160,7 @@ class WireLog:
             self._call = self._reactor.callLater(NEXT_AFTER if moved else FLUSH_AFTER, self._flush)
 
     def _write(self) -> bool:
-        """One piece; whether it got anywhere."""
+        """Writes one piece; whether any of it was written."""
         if not self._unwritten:
             self._unwritten = self._lines()
         try:
@@ -184,8 +180,8 @@ class WireLog:
 
     def _lines(self) -> bytes:
         lines = [str(self._waiting.popleft()) for _ in range(min(LINES_AT_ONCE, len(self._waiting)))]
-        if self.dropped != self._told_dropped:
-            lost, self._told_dropped = self.dropped - self._told_dropped, self.dropped
+        if self.dropped != self._reported:
+            lost, self._reported = self.dropped - self._reported, self.dropped
             lines.append(f"# {lost} lines were dropped: they could not be written in time")
         return "".join(f"{line}\n" for line in lines).encode()
 

@@ -7,9 +7,8 @@ values for it without a device. Nothing waits and no thread
 runs: what is asked is answered before the call returns, and time passes when ``clock.advance`` says so.
 """
 
-from lumina_twisted.testing.listener import MemoryConnection, MemoryListener, memory_context
+from lumina_twisted.testing.listener import MemoryConnection, MemoryListener, MemoryServer, memory_context
 from lumina_twisted.testing.ports import Asked, Device, MemoryPort, MemoryPorts, Outcome, ScriptedDevice
-from lumina_twisted.testing.server import MemoryServer
 from lumina_twisted.testing.values import AskedValue, MemoryValues, ValueOutcome
 
 __all__ = [

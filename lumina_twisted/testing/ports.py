@@ -20,7 +20,7 @@ from lumina_twisted.errors import (
     ResponseTimeout,
     exception_from_code,
 )
-from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
+from lumina_twisted.framing.rtu import OVERHEAD, decode_adu, encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.functions import BROADCAST, EXCEPTION_FLAG, is_read
 from lumina_twisted.modbus.settings import SerialSettings
@@ -29,7 +29,7 @@ from lumina_twisted.priority import Priority, lane_of
 from lumina_twisted.statistics.counters import Counters
 
 Outcome = bytes | pdu.Reply | Exception | None
-"""How a request ends: the reply's whole RTU frame or its PDU; an error; or None, when no reply comes."""
+"""How a request ends: the reply's PDU, or the bytes of its whole RTU frame; an error; or None, when no reply comes."""
 
 
 class Device(Protocol):
@@ -79,7 +79,7 @@ class Asked:
     terms: Terms
     cancelled: bool = False
     tell: Callable[[Asked, bytes | None], None] = field(default=lambda asked, reply: None, repr=False)
-    """Told the reply's frame, or None if none comes."""
+    """Told the reply's PDU, or None if none comes."""
     answer: Deferred[bytes] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -131,7 +131,9 @@ class Asked:
     def end(self, outcome: Outcome) -> None:
         """Fires the Deferred, unless its caller is gone."""
         if isinstance(outcome, pdu.Reply):
-            outcome = encode_adu(self.unit, outcome.encode())
+            outcome = outcome.encode()
+        elif isinstance(outcome, bytes) and outcome:
+            outcome = decode_adu(outcome)[1]
         if isinstance(outcome, bytes | OutcomeUnknown | None):
             self.tell(self, outcome if isinstance(outcome, bytes) else None)
         if self.cancelled:
@@ -232,7 +234,7 @@ class MemoryPort:
         if not self.listeners:
             return
         is_proven = reply is not None and asked.unit != BROADCAST
-        reading, answer = is_read(asked.pdu), b"" if reply is None else reply[1:-2]
+        reading, answer = is_read(asked.pdu), reply or b""
         if (answer and answer[0] & EXCEPTION_FLAG) or (reading and not is_proven):
             return
         sample = Sample(asked.unit, asked.pdu, answer, self._now(), reading, is_proven)

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, get_args
 from attrs import Factory, evolve, field, frozen
 
 from lumina_twisted.errors import LineError
-from lumina_twisted.text import did_you_mean
+from lumina_twisted.text import did_you_mean, quoted
 
 Format = Literal["text", "json"]
 
@@ -212,9 +212,9 @@ def _command(parts: Sequence[str]) -> Command:
         raise ValueError(_unknown(word))
     fewest, most, usage, make = known
     if len(arguments) < fewest:
-        raise ValueError(f"{_quoted(word)} needs more: {usage}")
+        raise ValueError(f"{quoted(word)} needs more: {usage}")
     if most is not None and len(arguments) > most:
-        extra = _quoted(arguments[most])
+        extra = quoted(arguments[most])
         raise ValueError(f"{extra} is too much for {usage}; what has blanks stands in quotation marks")
     if "" in arguments[:1]:
         raise ValueError(f"a name is empty in {usage}; write one")
@@ -225,7 +225,7 @@ def _unknown(word: str) -> str:
     if not word:
         return f"there is no word; words are {', '.join(_WORDS)}"
     hint = did_you_mean(word, _WORDS, f"words are {', '.join(_WORDS)}")
-    return f"there is no word {_quoted(word)}; {hint}"
+    return f"there is no word {quoted(word)}; {hint}"
 
 
 def _read(*names: str) -> Read:
@@ -254,7 +254,7 @@ def _history(name: str, count: str = "") -> History:
     if not count:
         return History(name)
     if not (count.isascii() and count.isdecimal() and len(count) < 8 and 0 < int(count) <= MAX_COUNT):
-        raise ValueError(f"{_quoted(count)} is no count of changes; write a whole number from 1 to {MAX_COUNT}")
+        raise ValueError(f"{quoted(count)} is no count of changes; write a whole number from 1 to {MAX_COUNT}")
     return History(name, int(count))
 
 
@@ -271,12 +271,12 @@ def changes_of(texts: Iterable[str]) -> dict[str, Any]:
     for text in texts:
         key, equals, value_text = text.partition("=")
         if not key or not equals:
-            raise ValueError(f"{_quoted(text)} is no change; write KEY=VALUE, as poll=2.5")
+            raise ValueError(f"{quoted(text)} is no change; write KEY=VALUE, as poll=2.5")
         if key in made:
-            raise ValueError(f"{_quoted(key)} is there twice; write it once")
+            raise ValueError(f"{quoted(key)} is there twice; write it once")
         value = made[key] = _from_text(value_text)
         if key.count(".") + _depth(value) > MOST_TABLES:
-            raise ValueError(f"{_quoted(text)} has more than {MOST_TABLES} tables in each other; leave some out")
+            raise ValueError(f"{quoted(text)} has more than {MOST_TABLES} tables in each other; leave some out")
     return made
 
 
@@ -311,7 +311,7 @@ def _speak(name: str) -> Speak:
     for one in get_args(Format):
         if name.lower() == one:
             return Speak(one)
-    raise ValueError(f"there is no format {_quoted(name)}; write format text or format json")
+    raise ValueError(f"there is no format {quoted(name)}; write format text or format json")
 
 
 _WORDS: Final[Mapping[str, tuple[int, int | None, str, Callable[..., Command]]]] = {
@@ -332,11 +332,6 @@ _WORDS: Final[Mapping[str, tuple[int, int | None, str, Callable[..., Command]]]]
 """By word: the fewest and the most arguments, how the line is written, and what makes the command."""
 WORDS: Final = {word: usage for word, (_, _, usage, _) in _WORDS.items()}
 """How each word's line is written."""
-
-
-def _quoted(text: str) -> str:
-    """What was typed, for a sentence, and cut: the beginning is enough to find it."""
-    return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
 # -- from a command to a line ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from lumina_twisted.modbus.values.codec import Value
-from lumina_twisted.text import shown
+from lumina_twisted.text import counted, shown
 from lumina_twisted.valueproto.answer import (
     Answer,
     Change,
@@ -65,9 +65,9 @@ def _lines(answer: Answer, value_text: ValueText) -> Iterable[str]:
         case Written(value, not_read_back):
             return [_written(value, not_read_back, value_text)]
         case Past(values):
-            return [*(_reading(one, value_text) for one in values), _count(values, "change")]
+            return [*(_reading(one, value_text) for one in values), f"# {counted(len(values), 'change')}"]
         case Points(names):
-            return [*map(_point, names), _count(names, "value")]
+            return [*map(_point, names), f"# {counted(len(names), 'value')}"]
         case Described(point):
             return _described(point)
         case Configured(device, config):
@@ -161,10 +161,6 @@ def _settings(device: str, config: Mapping[str, Any], path: str = "") -> Iterato
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{_one_line(name).replace('_', ' ')} {count}" for name, count in counts.items()) or "nothing yet"
-
-
-def _count(many: tuple[Any, ...], what: str) -> str:
-    return f"# {len(many)} {what}{'' if len(many) == 1 else 's'}"
 
 
 def _one_line(text: str) -> str:

@@ -8,7 +8,8 @@ import random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply, Request, Sample
+from lumina_twisted.bus.events import Reply, Sample
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.test_sharing import SharedWorld
@@ -56,8 +57,8 @@ class Ages(SynchronousTestCase):
             timeout=0.1, echo="off", retries=chance.randrange(3), merge=chance.random() < 0.5, merge_hole=2,
             units={2: UnitSettings(max_age=0.2)},
         ))
-        asked: dict[Request, float] = {}
-        ended: dict[Request, float] = {}
+        asked: dict[Pending, float] = {}
+        ended: dict[Pending, float] = {}
         kinds = ("read", "write", "cancel", "lose", "answer", "late", "pass")
         for step in chance.choices(kinds, (16, 1, 1, 0.2, 12, 1, 5), k=100):
             live = world.sent[-1] if world.sent and world.bus.is_busy and not world.sent[-1].answered else None
@@ -88,7 +89,7 @@ class Ages(SynchronousTestCase):
         self.assertEqual(world.wrong, [])
         return sum(self.judge(world, request, asked[request], ended.get(request, world.now)) for request in asked)
 
-    def judge(self, world: Clockwork, request: Request, asked: float, ended: float) -> bool:
+    def judge(self, world: Clockwork, request: Pending, asked: float, ended: float) -> bool:
         """Whether it was answered, and then rightly."""
         event = world.outcome(request)
         if not isinstance(event, Reply):
@@ -97,7 +98,7 @@ class Ages(SynchronousTestCase):
         values = {event.pdu[at : at + 2] for at in range(2, len(event.pdu), 2)}
         self.assertEqual(len(values), 1, "torn")
         looked = until_of(event.pdu)
-        allowed = request.max_age
+        allowed = request.request.max_age
         if allowed is None:
             allowed = 0.2 if request.unit == 2 else 0.0
         self.assertGreaterEqual(looked, asked - allowed, f"asked at {asked}, ended by {ended}, {allowed} allowed")

@@ -6,7 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply, Request
+from lumina_twisted.bus.events import Reply
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.framing.rtu import encode_adu
@@ -21,7 +22,7 @@ class Starving(SynchronousTestCase):
     def test_reads_and_writes_in_turn(self) -> None:
         """One client's writes lift its reads: those are no turns of the normal lane, which starves meanwhile."""
         world = World(BusSettings(timeout=0.1, echo="off"))
-        mine: list[Request] = []
+        mine: list[Pending] = []
 
         def more() -> None:
             frame = write(1, 10) if len(mine) % 2 else read(1, 10)
@@ -42,7 +43,7 @@ class Starving(SynchronousTestCase):
         """One client that waits 0.4 s asks unit 1, two others are always there too; how many of its requests of the
         last forty seconds were answered, and how many there were."""
         answered, asked = 0, 0
-        mine: Request | None = None
+        mine: Pending | None = None
         others = {unit: world.submit(read(unit, 1), unit) for unit in (2, 3)}
         begin = world.now
         while world.now < begin + 60:
@@ -122,7 +123,7 @@ class Urgent(SynchronousTestCase):
         self.world.submit(read(9, 0), "somebody")
         self.world.advance(0.01)
 
-    def turns_until(self, request: Request) -> int:
+    def turns_until(self, request: Pending) -> int:
         """How many transactions go by before it ends, while three others always want something."""
         world, turns = self.world, 0
         busy = [world.submit(read(8, at, 100), f"x{at}", timeout=100) for at in range(3)]

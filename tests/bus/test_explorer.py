@@ -180,8 +180,8 @@ def state_of(walk: Walk) -> str:
             live.request.unit, live.request.pdu, live.echo, live.echoed, live.held, rel(live.expires),
             rel(live.sent_until),
         ),
-        [(frame_of(one), one.attempts, rel(one.ends_at), ahead(one.not_before), one.client, one.canaries, one.remark)
-         for one in bus._queue],
+        [(frame_of(one), one.state, one.attempts, rel(one.ends_at), ahead(one.not_before), one.caller.name,
+          one.canaries, one.remark) for one in bus._queue],
         [(frame_of(one.request), one.request.done, len(one.numbers), one.more, one.awaits_echo, one.held,
           rel(one.expired_at), [one.numbers < other.numbers for other in doubts],
           live and one.numbers[-1] < live.number) for one in doubts],
@@ -189,14 +189,15 @@ def state_of(walk: Walk) -> str:
         [(one.sent % 12, one.returns, one.silent) for one in canaries],
         [(one.shape, one.delay, [(reply, ahead(at + 2)) for reply, at in one.recent], ahead(one.at + 2))
          for one in surplus],
-        [list(ring) for ring in bus._queue._rings], bus._queue._served and bus._queue._served.key,
-        {key: round(one.balance, 6) for key, one in bus._queue._clients.items()},
+        [[one.name for one in ring] for ring in bus._queue._rings], bus._queue._served and bus._queue._served.key.name,
+        {key.name: round(one.balance, 6) for key, one in bus._queue._clients.items()},
         [round(one.value, 6) for one in bus._queue._usual],
         wire.echo.known, bytes(ear._framing._buffer),
-        rel(wire.quiet_from), rel(ear._received_at), rel(world.quiet_from), wire._unexpected._last_sent, len(walk.requests),
+        rel(wire.quiet_from), rel(ear._received_at), rel(world.quiet_from),
+        wire._unexpected._last_sent, len(walk.requests),
         [(one.frame, one.echoed, rel(one.until)) for one in world.sent if id(one) in unanswered or one is walk.live],
         {(one.frame, one.refused) for one in world.sent if one.answered},
-        [(one.done, one.probed) for one in walk.requests],
+        [(one.done, one.is_probed) for one in walk.requests],
     ))
 
 

@@ -6,8 +6,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.canary import Canaries
 from lumina_twisted.bus.echo import Echo
-from lumina_twisted.bus.events import Reply, Request
+from lumina_twisted.bus.events import Reply
 from lumina_twisted.bus.late_replies import LateReplies
+from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.framing.rtu import encode_adu
@@ -20,11 +21,9 @@ SETTINGS = BusSettings(timeout=0.1, echo="off", retries=0)
 EXCEPTION = b"\x83\x02"
 
 
-def request_of(frame: bytes, *, is_canary: bool = False) -> Request:
+def request_of(frame: bytes, *, is_canary: bool = False) -> Pending:
     """A request that nobody waits for."""
-    request = ask("client", frame, SETTINGS.serial, 100.0)
-    request.is_canary = is_canary
-    return request
+    return Pending(ask("client", frame, SETTINGS.serial, 100.0), Kind.CANARY if is_canary else Kind.CALLER)
 
 
 def late_reads(quantities: range) -> LateReplies:
@@ -48,7 +47,7 @@ class Canary(SynchronousTestCase):
         late = LateReplies((True,) * 256)
         late.add(request_of(read(1, 10)), 2, 0.0, 0.1)
         kept = late.add(request_of(read(1, 0), is_canary=True), 4, 0.0, 0.1)
-        self.assertEqual((kept.numbers, kept.request.is_canary), ([2, 4], False))
+        self.assertEqual((kept.numbers, kept.request.kind), ([2, 4], Kind.CALLER))
 
     def test_a_unit_that_answers_by_exceptions_alone(self) -> None:
         """They look alike, and each ends one doubt: the unit is not locked out for ever."""

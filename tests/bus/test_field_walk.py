@@ -12,7 +12,8 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.bus import Bus, Renewal
-from lumina_twisted.bus.events import Event, Reply, Request
+from lumina_twisted.bus.events import Ending, Failure, Reply, Request
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import ModbusException, OutcomeUnknown
 from lumina_twisted.framing import timing
@@ -48,13 +49,14 @@ class Walk:
         )
         self.quiet_from = 0.0
         self.writes = 0
-        self.requests: list[Request] = []
-        self.ended: dict[Request, Event] = {}
+        self.requests: list[Pending] = []
+        self.pending: dict[Request, Pending] = {}
+        self.ended: dict[Pending, Ending] = {}
         self.wrong: list[str] = []
         self.before_conviction = 0
         self.answers = 0
         self.is_open = True
-        self.convicted_at: dict[Request, bool] = {}
+        self.convicted_at: dict[Pending, bool] = {}
         self.bus.port_opened(self.field.now)
         self.collect()
 
@@ -131,8 +133,9 @@ class Walk:
         """Of all that the walk did."""
         bus = self.bus
         left = {
-            "waiting": len(bus._queue), "sharing": len(bus._sharing.riders), "refusals": len(bus._refusals),
-            "lost": len(bus._wire.doubts.late.lost), "hopeless": len(bus._wire.hopeless), "alone": len(bus._outcomes.alone),
+            "waiting": len(bus._queue), "sharing": len(bus._coalescing.primary_of), "refusals": len(bus._refusals),
+            "lost": len(bus._wire.doubts.late.lost), "hopeless": len(bus._wire.hopeless),
+            "offers": max((len(one) for one in bus._coalescing._offers.values()), default=0) // 100,
         }
         self.wrong += [f"{count} left in {name}" for name, count in left.items() if count]
         if bus._wire.doubts.late.count > 60 or bus._wire.doubts.late.count != len(list(bus._wire.doubts.late)):
@@ -156,17 +159,17 @@ class Walk:
     def _patience(self) -> float:
         return self.chance.choice((0.15, 0.5, 2.0, 10.0))
 
-    def submit(self, frame: bytes, timeout: float) -> Request:
+    def submit(self, frame: bytes, timeout: float) -> Pending:
         chance = self.chance
         request = ask(
             chance.randrange(4), frame, self.settings.serial_for(frame[0]), self.field.now + timeout,
             retries=chance.choice((None, None, None, 0, 2)), lane=chance.choice((0, 1, 1, 2)),
             max_age=chance.choice((None, None, None, 0.0, 0.5)),
         )
-        self.requests.append(request)
-        self.bus.submit(request, self.field.now)
+        pending = self.pending[request] = self.bus.submit(request, self.field.now)
+        self.requests.append(pending)
         self.collect()
-        return request
+        return pending
 
     def burst(self) -> None:
         for _ in range(8):
@@ -274,16 +277,17 @@ class Walk:
                 self.note_conviction(live.request)
             self.field.carry(frame.data, is_ours=True, hit=self.is_noisy and self.chance.random() < 0.03)
         while event := self.bus.next_event():
-            self.on_event(event)
+            if isinstance(event, Reply | Failure):
+                self.on_event(event)
         self._renew()
 
-    def note_conviction(self, request: Request) -> None:
+    def note_conviction(self, request: Pending) -> None:
         known = self.bus._wire.doubts.surplus._units[request.unit]
-        for one in (request, *request.riders):
+        for one in (request, *request.followers):
             self.convicted_at.setdefault(one, known is not None and known.delay > 0)
 
-    def on_event(self, event: Event) -> None:
-        request = event.request
+    def on_event(self, event: Ending) -> None:
+        request = self.pending[event.request]
         if request in self.ended:
             self.wrong.append(f"{frame_of(request).hex()} ended twice")
         self.ended[request] = event
@@ -292,7 +296,8 @@ class Walk:
             return
         if isinstance(event, Reply):
             self.answers += 1
-            fault = self._fault_of_read(event, unit) if request.is_read else self._fault_of_write(request, unit)
+            is_read = request.is_read
+            fault = self._fault_of_read(event, request, unit) if is_read else self._fault_of_write(request, unit)
         elif isinstance(event.error, ModbusException):
             fault = self._fault_of_exception(request, event.error, unit)
         elif not request.is_read and request.attempts and not isinstance(event.error, OutcomeUnknown):
@@ -304,13 +309,13 @@ class Walk:
         elif fault:
             self.wrong.append(f"{self.field.now:.4f}: {frame_of(request).hex()}: {fault}")
 
-    def _since(self, request: Request, unit: Unit) -> list[Execution]:
-        oldest = request.arrived - (request.max_age or 0.0) - EPSILON
+    def _since(self, request: Pending, unit: Unit) -> list[Execution]:
+        oldest = request.arrived - (request.request.max_age or 0.0) - EPSILON
         return [one for one in reversed(unit.done[-400:]) if one.at >= oldest and one.frame[1] == frame_of(request)[1]]
 
-    def _fault_of_read(self, event: Reply, unit: Unit) -> str:
-        code, first, count = span(frame_of(event.request))
-        for one in self._since(event.request, unit):
+    def _fault_of_read(self, event: Reply, request: Pending, unit: Unit) -> str:
+        code, first, count = span(frame_of(request))
+        for one in self._since(request, unit):
             _, its_first, its_count = span(one.frame)
             if its_first <= first and first + count <= its_first + its_count and one.reply[1] == code:
                 told = part(one.reply, first - its_first, count)
@@ -318,11 +323,11 @@ class Walk:
                     return ""
         return f"was given {reply_frame(event).hex()}, which the unit never said since"
 
-    def _fault_of_write(self, request: Request, unit: Unit) -> str:
+    def _fault_of_write(self, request: Pending, unit: Unit) -> str:
         done = [one for one in self._since(request, unit) if one.frame == frame_of(request) and one.is_ours]
         return "" if any(one.reply[1] < 0x80 for one in done) else "was confirmed, and never carried out"
 
-    def _fault_of_exception(self, request: Request, error: ModbusException, unit: Unit) -> str:
+    def _fault_of_exception(self, request: Pending, error: ModbusException, unit: Unit) -> str:
         code, first, count = span(frame_of(request))
         for one in self._since(request, unit):
             _, its_first, its_count = span(one.frame)

@@ -8,7 +8,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Reply
-from lumina_twisted.bus.freshness import Freshness
+from lumina_twisted.bus.pending import Finished, Outcome, Pending
+from lumina_twisted.bus.reply_cache import ReplyCache
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import OutcomeUnknown, ServerDeviceBusy
 from lumina_twisted.framing.rtu import encode_adu
@@ -154,13 +155,14 @@ class Fresh(FreshCase):
 
     def test_bounds(self) -> None:
         """Who asks for everything fills no memory."""
-        kept = Freshness()
+        kept = ReplyCache()
         for unit in range(1, 200):
             for address in range(100):
-                request = ask("a", read(unit, address), BusSettings().serial, 1.0)
+                request = Pending(ask("a", read(unit, address), BusSettings().serial, 1.0))
+                request.attempts = 1
                 kept.answer(request, 1.0, 0.0)
-                kept.sent(request)
-                kept.keep(request, values(frame_of(request)), 0.0)
+                kept.began(request, 0.0, 0.0)
+                kept.finished(Finished(request, Outcome.REPLY, values(frame_of(request))[1:-2], 0.0, 0.0, 0.0))
         self.assertLessEqual(len(kept._groups), 64)
         self.assertLessEqual(max(map(len, kept._groups.values())), 64)
 

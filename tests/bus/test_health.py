@@ -6,9 +6,10 @@ from itertools import pairwise
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply, Request
-from lumina_twisted.bus.health import LONGEST_INTERVAL, UnitState
-from lumina_twisted.bus.refusals import MOST_PATIENCE, PATIENCE
+from lumina_twisted.bus.endings import MOST_PATIENCE, PATIENCE
+from lumina_twisted.bus.events import HealthChange, Reply, UnitState
+from lumina_twisted.bus.health import LONGEST_INTERVAL
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import OutcomeUnknown, PortClosed, ResponseTimeout, Stopping, UnitOffline
 from lumina_twisted.framing.rtu import encode_adu
@@ -31,7 +32,7 @@ class HealthCase(SynchronousTestCase):
     def tearDown(self) -> None:
         self.assertEqual(self.world.wrong, [])
 
-    def ask(self, unit: int = DEAD, client: object = "a", **how: object) -> Request:
+    def ask(self, unit: int = DEAD, client: object = "a", **how: object) -> Pending:
         """Asks, and waits until the answer is there; unit 9 has none."""
         world = self.world
         request = world.submit(read(unit, 0), client, **how)  # type: ignore[arg-type]
@@ -301,7 +302,7 @@ class Probing(HealthCase):
         self.assertTrue(self.answered(read(DEAD, 0)))
         self.assertIs(self.state, UnitState.ONLINE)
         self.assertTrue(self.answered(read(DEAD, 1)))
-        changes = [(change.unit, change.state) for change in self.world.bus.health.changes]
+        changes = [(change.unit, change.state) for change in self.world.others if isinstance(change, HealthChange)]
         self.assertEqual(changes, [(DEAD, UnitState.OFFLINE), (DEAD, UnitState.ONLINE)])
 
     def test_any_frame_of_it(self) -> None:
@@ -355,6 +356,6 @@ class Bounds(SynchronousTestCase):
         world = World(BusSettings(timeout=0.01, echo="off", retries=0, offline_after=1))
         health = world.bus.health
         for baudrate in range(1200, 4200):
-            request = ask("a", read(1, 0), SerialSettings(baudrate=baudrate), 1.0)
-            health.in_vain(request, 0.01, 0.0)
+            request = Pending(ask("a", read(1, 0), SerialSettings(baudrate=baudrate), 1.0))
+            health.unanswered(request, 0.01, 0.0)
         self.assertLessEqual(len(health.silent), 1024)

@@ -8,8 +8,9 @@ from typing import Literal
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply, Request
-from lumina_twisted.bus.latency import LONGEST, UNKNOWN, Latencies
+from lumina_twisted.bus.events import Reply
+from lumina_twisted.bus.pace import LONGEST, UNKNOWN, Latencies
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings, Timeout, UnitSettings
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.schema import setting, structure, structure_text
@@ -53,10 +54,10 @@ class Estimating(SynchronousTestCase):
         for _ in range(50):
             self.latencies.replied(1, 0.05, True)
         one = self.latencies.timeout(1)
-        self.latencies.in_vain(1)
+        self.latencies.unanswered(1)
         self.assertAlmostEqual(self.latencies.timeout(1), 2 * one)
         for _ in range(20):
-            self.latencies.in_vain(1)
+            self.latencies.unanswered(1)
         self.assertEqual(self.latencies.timeout(1), LONGEST)
         self.latencies.replied(1, 0.9, False)  # of whichever attempt
         self.assertAlmostEqual(self.latencies.timeout(1), one)
@@ -74,7 +75,7 @@ class OnABus(SynchronousTestCase):
     def tearDown(self) -> None:
         self.assertEqual(self.world.wrong, [])
 
-    def ask(self, unit: int = 1, address: int = 0, after: float | None = 0.01) -> Request:
+    def ask(self, unit: int = 1, address: int = 0, after: float | None = 0.01) -> Pending:
         """Asks, and the device answers after a while, or not."""
         request = self.world.submit(read(unit, address))
         while not self.world.bus.is_busy or self.world.is_canary(self.world.sent[-1]):

@@ -7,7 +7,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply, Request
+from lumina_twisted.bus.events import Reply
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import (
@@ -42,7 +43,7 @@ class MergeCase(SynchronousTestCase):
     def tearDown(self) -> None:
         self.assertEqual(self.world.wrong, [])
 
-    def ask(self, first: int, count: int = 1, client: object = None, unit: int = 1, **how: Any) -> Request:
+    def ask(self, first: int, count: int = 1, client: object = None, unit: int = 1, **how: Any) -> Pending:
         return self.world.submit(read(unit, first, count), first if client is None else client, **how)
 
     def step(self) -> None:
@@ -65,7 +66,7 @@ class MergeCase(SynchronousTestCase):
         sent = [one.frame for one in self.world.sent if one.frame[0] == 1]
         return [(int.from_bytes(one[2:4], "big"), int.from_bytes(one[4:6], "big")) for one in sent]
 
-    def assert_right(self, *requests: Request) -> None:
+    def assert_right(self, *requests: Pending) -> None:
         for one in requests:
             self.assertEqual(self.world.frame_of(one), values(frame_of(one), self.world.frame_of(one)[4]))
 
@@ -254,19 +255,19 @@ class Refused(MergeCase):
         self.finish()
         self.assertEqual(self.spans(), [(10, 2), (10, 2)])
         self.assert_right(*requests)
-        self.assertEqual(self.world.bus._joining.merging._cuts, {})
+        self.assertEqual(self.world.bus._coalescing.merging._cuts, {})
 
     def test_cuts_are_bounded(self) -> None:
         self.edges = set(range(1200))
         for first in range(0, 1200, 8):
             self.poll(3, range(first, first + 8))
-        self.assertLessEqual(len(self.world.bus._joining.merging._cuts), 256)
+        self.assertLessEqual(len(self.world.bus._coalescing.merging._cuts), 256)
 
 
 class Lost(MergeCase):
     """Blocks to which nothing comes."""
 
-    def go(self) -> list[Request]:
+    def go(self) -> list[Pending]:
         """A block of three is on the wire, that nobody answers."""
         requests = [self.ask(at, timeout=3.0) for at in (10, 11, 12)]
         self.step()
@@ -365,8 +366,8 @@ class AnythingGoes(SynchronousTestCase):
             timeout=0.1, echo="off", retries=chance.randrange(2), merge=True, merge_hole=chance.randrange(3),
             offline_after=chance.choice((0, 4)),
         ))
-        asked: dict[Request, int] = {}
-        cancelled: set[Request] = set()
+        asked: dict[Pending, int] = {}
+        cancelled: set[Pending] = set()
         kinds = ("read", "write", "cancel", "lose", "answer", "late", "pass")
         for step in chance.choices(kinds, (16, 1, 2, 0.2, 10, 1, 5), k=100):
             live = world.sent[-1] if world.sent and world.bus.is_busy and not world.sent[-1].answered else None

@@ -6,12 +6,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.estimates import FRESH
+from lumina_twisted.access.caller import Caller
+from lumina_twisted.bus.admission import FRESH
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.framing.timing import t3_5
 from lumina_twisted.statistics.tally import MOST_CLIENTS
 from tests.bus.test_sharing import SharedWorld
-from tests.bus.world import ask, read, write
+from tests.bus.world import ask, caller_of, read, write
 
 GAP = t3_5(9600)
 
@@ -25,10 +26,10 @@ class Used(SynchronousTestCase):
     def make(self, **settings: Any) -> None:
         base = {"timeout": 0.1, "echo": "off", "retries": 0, "baudrate": 9600, "turnaround": 0.2}
         self.world = SharedWorld(BusSettings(**{**base, **settings}))
-        self.world.bus.figures.meter("me")
+        self.world.bus.figures.meter(caller_of("me"))
 
     def used(self, client: str = "me") -> float:
-        return self.world.bus.figures.used_by(client, self.world.now)
+        return self.world.bus.figures.used_by(caller_of(client), self.world.now)
 
     def go_on(self) -> None:
         """What waits is asked and answered."""
@@ -93,14 +94,14 @@ class Used(SynchronousTestCase):
 
     def test_it_is_the_queues_account(self) -> None:
         """What a turn is charged is what was used."""
-        charged: list[tuple[object, float]] = []
+        charged: list[tuple[Caller, float]] = []
         self.patch(self.world.bus._queue, "charge", lambda client, cost, now: charged.append((client, cost)))
         for number in range(20):
             self.world.submit(read(1, number), ("me", "you")[number % 3 == 0])
         for _ in range(20):
             self.go_on()
         self.world.run_dry()
-        mine = sum(cost for client, cost in charged if client == "me")
+        mine = sum(cost for client, cost in charged if client.name == "me")
         self.assertAlmostEqual(self.used("me"), mine, delta=GAP * 20 / 1000)
 
     def test_however_many_come(self) -> None:
@@ -118,7 +119,7 @@ class Used(SynchronousTestCase):
     def test_many_that_are_metered(self) -> None:
         """The table stays bounded."""
         for number in range(2 * MOST_CLIENTS):
-            self.world.bus.figures.meter(number)
+            self.world.bus.figures.meter(caller_of(number))
         self.assertEqual(len(self.world.bus.figures.port.clients), MOST_CLIENTS)
 
 
@@ -127,7 +128,7 @@ class Cost(SynchronousTestCase):
 
     def cost_of(self, world: SharedWorld, frame: bytes) -> float:
         request = ask("me", frame, world.settings.serial, 0.0)
-        return world.bus.admission.cost_of(request, world.now)
+        return world.bus.cost_of(request, world.now)
 
     def test_known_for_a_while(self) -> None:
         world = SharedWorld(BusSettings(timeout=0.1, echo="off", retries=0, baudrate=9600))

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply, Request
+from lumina_twisted.bus.events import Reply
+from lumina_twisted.bus.pending import Pending, State
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import IllegalDataValue, LuminaError, ResponseTimeout, ServerDeviceBusy
 from lumina_twisted.framing.rtu import encode_adu
@@ -26,7 +27,7 @@ class Misanswering(SynchronousTestCase):
         """A bus that asks once, as the unit tests of a library want it."""
         self.world = World(ONCE, answers_canaries=True)
 
-    def short(self, number: int, address: int = 0x160) -> Request:
+    def short(self, number: int, address: int = 0x160) -> Pending:
         """Two registers are asked for, and one comes; the client waits for nothing then."""
         asked = self.world.submit(read(1, address, 2))
         self.world.advance(0.05)
@@ -106,7 +107,7 @@ class Misanswering(SynchronousTestCase):
         self.world.advance(0.05)
         self.world.hear(value(0x17))
         self.world.advance(0.65)
-        self.assertTrue(asked.is_given_up or asked.done)
+        self.assertTrue(asked.state is State.AWAITING_LATE_REPLY or asked.done)
         self.assertIn(asked.pattern.shape, self.world.bus._wire.doubts.late.in_doubt(1))
 
 

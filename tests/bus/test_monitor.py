@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.access.caller import Caller
 from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.settings import BusSettings
@@ -246,11 +247,7 @@ class OfABus(SynchronousTestCase):
         self.assertEqual(analytics.get_queue_statistics("boiler")["processing"]["count"], 1)
 
     def test_a_client_is_not_kept_alive(self) -> None:
-        class Client:
-            def __str__(self) -> str:
-                return "10.0.0.7:4001"
-
-        client = Client()
+        client = Caller("10.0.0.7:4001")
         gone = weakref.ref(client)
         self.world.submit(read(1, 0), client)
         self.answer()
@@ -260,6 +257,7 @@ class OfABus(SynchronousTestCase):
         self.report()
         self.world.ended.clear()
         self.world.order.clear()
+        self.world.pending.clear()
         del client
         gc.collect()
         self.assertIsNone(gone())

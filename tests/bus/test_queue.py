@@ -4,45 +4,55 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply, Request
+from lumina_twisted.bus.endings import PATIENCE
+from lumina_twisted.bus.events import Reply
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.queue import AGEING, Lane, RequestQueue
-from lumina_twisted.bus.refusals import PATIENCE
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import Expired, Overloaded, QueueFull
+from lumina_twisted.modbus.settings import SerialSettings
 from tests.bus.world import World, ask, read, write
+
+
+def waiting_for(client: object, frame: bytes, serial: SerialSettings, deadline: float, **options: Any) -> Pending:
+    """A request to put into a queue, which takes turns between whatever can be told apart."""
+    request = Pending(ask("anybody", frame, serial, deadline, **options))
+    request.caller = client  # type: ignore[assignment]
+    return request
 
 
 class QueueCase(SynchronousTestCase):
     """A queue whose requests may all go."""
 
     def setUp(self) -> None:
-        self.queue: RequestQueue[Request] = RequestQueue(1000, 100)
+        self.queue: RequestQueue[Pending] = RequestQueue(1000, 100)
         self.now = 0.0
         self.costs: dict[object, float] = {}
 
-    def put(self, client: object, lane: int = Lane.NORMAL, unit: int = 1, cost: float = 1.0) -> Request:
-        request = ask(client, read(unit, 0), BusSettings().serial, math.inf, lane=lane)
+    def put(self, client: object, lane: int = Lane.NORMAL, unit: int = 1, cost: float = 1.0) -> Pending:
+        request = waiting_for(client, read(unit, 0), BusSettings().serial, math.inf, lane=lane)
         request.cost, request.arrived = cost, self.now
         self.queue.put(request, self.now)
         return request
 
-    def serve(self, *blocked: int) -> Request:
+    def serve(self, *blocked: int) -> Pending:
         """One turn, of a request whose unit is not blocked."""
         request, _ = self.queue.first(self.now, lambda one: math.inf if one.unit in blocked else 0.0)
         assert request is not None
         self.queue.take(request)
-        cost = self.costs.get(request.client, 1.0)
+        cost = self.costs.get(request.caller, 1.0)
         self.now += cost / 1000
-        self.queue.charge(request.client, cost, self.now)
+        self.queue.charge(request.caller, cost, self.now)
         return request
 
     def clients(self, turns: int) -> list[object]:
-        return [self.serve().client for _ in range(turns)]
+        return [self.serve().caller for _ in range(turns)]
 
 
 class Lanes(QueueCase):
@@ -77,10 +87,10 @@ class Lanes(QueueCase):
             self.setUp()
             starving = self.put("a", lane)
             seen = []
-            while starving.is_waiting:
+            while starving in list(self.queue):
                 self.put("c", Lane.HIGH)
                 self.put("c", Lane.HIGH)
-                seen.append(self.serve().client)
+                seen.append(self.serve().caller)
                 self.now += AGEING / 4
             self.assertTrue(4 * lane <= len(seen) <= 4 * lane + 4, seen)
             self.assertEqual(seen[:-1], ["c"] * (len(seen) - 1))
@@ -104,7 +114,7 @@ class Lanes(QueueCase):
             self.serve()
             self.now += AGEING / 10
         self.put("w", Lane.HIGH)
-        self.assertEqual(self.serve().client, "w")
+        self.assertEqual(self.serve().caller, "w")
 
     def test_a_long_queue_of_ones_own_is_no_reason_to_be_first(self) -> None:
         for _ in range(100):
@@ -113,7 +123,7 @@ class Lanes(QueueCase):
             self.serve()
             self.now += AGEING / 10
         self.put("polite")
-        self.assertEqual(self.serve().client, "polite")
+        self.assertEqual(self.serve().caller, "polite")
 
     def test_lifting(self) -> None:
         first = self.put("a", Lane.LOW)
@@ -136,8 +146,8 @@ class Rounds(QueueCase):
         spent: Counter[object] = Counter()
         for _ in range(turns):
             request = self.serve()
-            spent[request.client] += costs[str(request.client)]  # type: ignore[assignment]
-            self.put(request.client)
+            spent[request.caller] += costs[str(request.caller)]  # type: ignore[assignment]
+            self.put(request.caller)
         return spent
 
     def test_equal_costs_are_equal_turns(self) -> None:
@@ -203,21 +213,21 @@ class Rounds(QueueCase):
     def test_a_debt_of_long_ago(self) -> None:
         """Others have waited all the time, and it does not count any more."""
         self.keep_busy(20, a=50.0, b=1.0)
-        for one in [one for one in self.queue if one.client == "a"]:
+        for one in [one for one in self.queue if one.caller == "a"]:
             self.queue.remove(one)
         self.put("a")
         self.assertLess(self.queue._clients["a"].balance, -1.0)
-        self.queue.remove(next(one for one in self.queue if one.client == "a"))
+        self.queue.remove(next(one for one in self.queue if one.caller == "a"))
         self.now += AGEING + 1.0
         self.put("a")
         self.assertEqual(self.queue._clients["a"].balance, 0.0)
 
     def test_who_left_in_debt_is_forgotten(self) -> None:
-        queue: RequestQueue[Request] = RequestQueue(10, 10)
-        keep = ask("stays", read(1, 0), BusSettings().serial, math.inf)
+        queue: RequestQueue[Pending] = RequestQueue(10, 10)
+        keep = waiting_for("stays", read(1, 0), BusSettings().serial, math.inf)
         queue.put(keep, 0.0)
         for number in range(200):
-            one = ask(number, read(1, 0), BusSettings().serial, math.inf)
+            one = waiting_for(number, read(1, 0), BusSettings().serial, math.inf)
             queue.put(one, 0.0)
             queue.take(one)
             queue.charge(number, 1.0 if number % 2 else 50.0, 0.0)
@@ -262,19 +272,19 @@ class AnythingGoes(SynchronousTestCase):
         st.integers(0, 3), st.integers(0, 2), st.integers(0, 2), st.floats(0.0, 3.0),
     ), max_size=60))
     def test_orders(self, steps: list[tuple[str, int, int, int, float]]) -> None:
-        queue: RequestQueue[Request] = RequestQueue(1000, 1000)
-        waiting: list[Request] = []
+        queue: RequestQueue[Pending] = RequestQueue(1000, 1000)
+        waiting: list[Pending] = []
         now, last = 0.0, None
         for step, client, unit, lane, cost in steps:
             if step == "put":
-                request = ask(client, write(unit, 0), BusSettings().serial, math.inf, lane=lane)
+                request = waiting_for(client, write(unit, 0), BusSettings().serial, math.inf, lane=lane)
                 request.cost = cost
                 queue.put(request, now)
                 waiting.append(request)
             elif step in ("serve", "pass") and waiting:
                 first, _ = queue.first(now, lambda one: 0.0)
                 assert first is not None
-                before = [one for one in waiting[: waiting.index(first)] if one.client == first.client]
+                before = [one for one in waiting[: waiting.index(first)] if one.caller == first.caller]
                 self.assertEqual([one for one in before if one.unit in (0, first.unit) or not first.unit], [])
                 if step == "serve":
                     queue.take(first)
@@ -282,7 +292,7 @@ class AnythingGoes(SynchronousTestCase):
                     last = first
                 else:
                     queue.pass_turn(first)
-                queue.charge(first.client, cost, now)
+                queue.charge(first.caller, cost, now)
             elif step == "back" and last is not None:
                 queue.put_back(last, now)
                 waiting.insert(0, last)

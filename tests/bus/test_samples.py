@@ -6,7 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply, Request, Sample
+from lumina_twisted.bus.events import Reply, Sample
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import OutcomeUnknown
 from lumina_twisted.framing.rtu import encode_adu
@@ -26,7 +27,7 @@ class SampleCase(SynchronousTestCase):
     def tearDown(self) -> None:
         self.assertEqual(self.world.wrong, [])
 
-    def ask(self, frame: bytes, client: object = "a", **how: Any) -> Request:
+    def ask(self, frame: bytes, client: object = "a", **how: Any) -> Pending:
         """It is on the wire."""
         request = self.world.submit(frame, client, **how)
         self.until_busy()
@@ -294,7 +295,7 @@ class Watching(SampleCase):
     """Nobody, somebody, nobody."""
 
     def test_nobody(self) -> None:
-        self.world.bus.samples.watch(False)
+        self.world.bus.watch_samples(False)
         for frame in (read(1, 10), write(1, 5)):
             self.ask(frame)
             self.world.reply()
@@ -307,9 +308,9 @@ class Watching(SampleCase):
         """It is not told, nor is the reply to its retry."""
         self.make(retries=1)
         for frame in (read(1, 10), write(1, 5)):
-            self.world.bus.samples.watch(False)
+            self.world.bus.watch_samples(False)
             self.ask(frame)
-            self.world.bus.samples.watch(True)
+            self.world.bus.watch_samples(True)
             self.time_out()
             if frame == read(1, 10):
                 self.until_busy()
@@ -321,13 +322,13 @@ class Watching(SampleCase):
         for frame, answers in ((read(1, 10), True), (write(1, 5), True), (write(1, 5), False), (write(0, 5), False)):
             self.make()
             self.ask(frame)
-            self.world.bus.samples.watch(False)
+            self.world.bus.watch_samples(False)
             self.world.reply() if answers else self.world.run_dry()
             self.assert_told()
 
     def test_what_nobody_took(self) -> None:
         self.ask(read(1, 10))
         self.world.bus.receive_data(reply_to(read(1, 10)), self.world.now + 0.05)
-        self.assertEqual(len(self.world.bus.samples.told), 1)
-        self.world.bus.samples.watch(False)
-        self.assertEqual(len(self.world.bus.samples.told), 0)
+        self.assertEqual([type(one) for one in self.world.bus._events], [Sample, Reply])
+        self.world.bus.watch_samples(False)
+        self.assertEqual([type(one) for one in self.world.bus._events], [Reply])

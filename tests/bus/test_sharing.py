@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Event, Reply, Request, Sample
+from lumina_twisted.bus.events import Ending, Reply, Sample
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
-from lumina_twisted.bus.sharing import covers, cut
 from lumina_twisted.errors import (
     Expired,
     IllegalDataAddress,
@@ -24,6 +24,7 @@ from lumina_twisted.errors import (
     UnitOffline,
 )
 from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.modbus.read_range import covers, cut
 from tests.bus.world import Sent, World, frame_of, read, reply_frame, write
 
 
@@ -64,13 +65,14 @@ class SharedWorld(World):
         if reply[:1] == b"\x03" and reply != values(asked, reply[3])[1:-2]:
             self.wrong.append(f"the sample of {sample.request.hex()} is {sample.reply.hex()}")
 
-    def _on_event(self, event: Event) -> None:
-        if event.request in self.ended:
-            self.wrong.append(f"second outcome of {frame_of(event.request).hex()}")
-        self.ended[event.request] = event
-        self.order.append(event.request)
+    def _on_event(self, event: Ending) -> None:
+        request = self.pending[event.request]
+        if request in self.ended:
+            self.wrong.append(f"second outcome of {frame_of(request).hex()}")
+        self.ended[request] = event
+        self.order.append(request)
 
-    def frame_of(self, request: Request) -> bytes:
+    def frame_of(self, request: Pending) -> bytes:
         """The reply that a request got."""
         event = self.ended[request]
         assert isinstance(event, Reply), event
@@ -205,7 +207,7 @@ class SharingTests(SynchronousTestCase):
         self.world.submit(read(1, 10), "a")
         late = self.world.submit(read(1, 10), "b")
         self.finish()
-        order = [frame_of(one) for one in self.world.order if one.client == "b"]
+        order = [frame_of(one) for one in self.world.order if one.caller.name == "b"]
         self.assertEqual(order, [write(1, 5), read(1, 10)])
         self.assertEqual(self.world.frame_of(late), values(read(1, 10), 1))
 
@@ -386,8 +388,8 @@ class AnythingGoes(SynchronousTestCase):
 
     def crowd(self, chance: random.Random) -> None:
         world = SharedWorld(BusSettings(timeout=0.1, echo="off", retries=chance.randrange(2)))
-        asked: dict[Request, int] = {}
-        cancelled: set[Request] = set()
+        asked: dict[Pending, int] = {}
+        cancelled: set[Pending] = set()
         for step in self.steps(chance):
             if step == "read":
                 frame = read(1, chance.randrange(5), chance.randrange(1, 5))

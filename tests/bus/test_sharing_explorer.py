@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply, Request
+from lumina_twisted.bus.events import Reply
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings
 from tests.bus.test_explorer import DEPTH, Playing, state_of
 from tests.bus.test_sharing import SharedWorld, values
@@ -28,8 +29,8 @@ class SharedWalk(Playing):
     def __init__(self, merge: bool, max_age: float | None) -> None:
         self.world = SharedWorld(BusSettings(timeout=0.1, echo="off", retries=1, merge=merge))
         self.max_age = max_age
-        self.requests: list[Request] = []
-        self.written_before: dict[Request, int] = {}
+        self.requests: list[Pending] = []
+        self.written_before: dict[Pending, int] = {}
 
     def steps(self) -> Iterator[str]:
         """What can happen next."""
@@ -98,15 +99,15 @@ class SharedWalk(Playing):
     def state(self) -> str:
         """All that the future depends on; see :func:`tests.bus.test_explorer.state_of`."""
         bus = self.world.bus
-        sharing, ages = bus._sharing, bus._freshness
+        coalescing, ages = bus._coalescing, bus._reply_cache
         now = self.world.now
         return repr((
             state_of(self),  # type: ignore[arg-type]
-            [(self.requests.index(one), frame_of(leader)) for one, leader in sharing.riders.items()],
-            [(one.epoch, one.is_given_up, self.written_before[one] == self.world.written) for one in self.requests],
+            [(self.requests.index(one), frame_of(leader)) for one, leader in coalescing.primary_of.items()],
+            [(one.epoch, one.state, self.written_before[one] == self.world.written) for one in self.requests],
             [(key, [(kept.reply, round(now - kept.sampled_after, 6), kept.epoch) for kept in group.values()])
              for key, group in ages._groups.items()],
-            ages._epoch_sent, list(ages._writes.items()), list(bus._joining.merging._cuts), self.world.written,
+            ages._epoch_sent, list(ages._writes.items()), list(coalescing.merging._cuts), self.world.written,
         ))
 
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Event, Frame, Sample
+from lumina_twisted.bus.events import Ending, Frame, Sample
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.framing.rtu import encode_adu
 from tests.bus.world import Sent, World, read, write
@@ -145,7 +145,7 @@ class Plant(World):
     def _on_sample(self, sample: Sample) -> None:
         self.mirror.take(sample)
 
-    def _on_event(self, event: Event) -> None:
+    def _on_event(self, event: Ending) -> None:
         pass
 
 

@@ -7,7 +7,8 @@ import random
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.bus import Bus
-from lumina_twisted.bus.events import Frame, Reply, Request
+from lumina_twisted.bus.events import Frame, Reply
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import ResponseTimeout
 from lumina_twisted.framing.rtu import RtuFraming
@@ -23,7 +24,7 @@ class Tunnel(World):
         settings = BusSettings(timeout=0.1, echo="off", frame_gap=0.0, retries=retries, share=False)
         super().__init__(settings, opened=False)
         self.bus = Bus(self.settings, "converter", framing=RtuFraming(has_wire_time=False))
-        self.bus.samples.watch(True)
+        self.bus.watch_samples(True)
         self.bus.port_opened(self.now)
 
     def _on_frame(self, frame: Frame) -> None:
@@ -122,7 +123,7 @@ class AnythingGoes(SynchronousTestCase):
 
     def play(self, chance: random.Random) -> int:
         world = Tunnel(retries=chance.randrange(2))
-        asked: list[Request] = []
+        asked: list[Pending] = []
         kinds = ("ask", "write", "hand over", "drop", "pass", "stall", "cancel")
         for step in chance.choices(kinds, (8, 1, 8, 1, 3, 1, 1), k=120):
             if step == "ask":

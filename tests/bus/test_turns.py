@@ -6,9 +6,10 @@ import math
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply, Request
+from lumina_twisted.bus.endings import PATIENCE
+from lumina_twisted.bus.events import Reply
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.queue import RequestQueue
-from lumina_twisted.bus.refusals import PATIENCE
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import (
     Expired,
@@ -22,7 +23,7 @@ from lumina_twisted.errors import (
     Stopping,
 )
 from lumina_twisted.framing.rtu import encode_adu
-from tests.bus.world import World, ask, frame_of, read, write
+from tests.bus.world import World, ask, caller_of, frame_of, read, write
 
 
 class TurnTests(SynchronousTestCase):
@@ -59,7 +60,7 @@ class TurnTests(SynchronousTestCase):
         waits = []
         for _ in range(250):
             for client in greedy:
-                while world.bus._queue.of(client)[0] < 5:
+                while world.bus._queue.of(caller_of(client))[0] < 5:
                     world.submit(read(2, 7), client, timeout=60)
             honest, before = world.submit(read(1, 5), "honest", timeout=60), len(world.sent)
             while not honest.done:
@@ -82,7 +83,7 @@ class TurnTests(SynchronousTestCase):
             if not world.sent[-1].answered:
                 world.reply()
             world.tick()
-        mine = [frame_of(one) for one in world.order if one.client == "a"]
+        mine = [frame_of(one) for one in world.order if one.caller.name == "a"]
         self.assertEqual(mine, [read(1, 3), read(1, 1), read(1, 2)])
 
     def test_waiting_retry_lets_others_pass(self) -> None:
@@ -295,8 +296,8 @@ class EndTests(SynchronousTestCase):
     def test_frame_refused(self) -> None:
         """Settings the device does not take fail their own request."""
         world = World()
-        request = ask("a", read(1, 0), world.settings.serial, world.now + 5)
-        world.bus.submit(request, world.now)
+        asked = ask("a", read(1, 0), world.settings.serial, world.now + 5)
+        request = world.pending[asked] = world.bus.submit(asked, world.now)
         world.bus.next_frame()
         world.bus.frame_refused("no such speed", world.now)
         world.collect()
@@ -315,9 +316,9 @@ class EndTests(SynchronousTestCase):
 class QueueTests(SynchronousTestCase):
     """The queue on its own."""
 
-    def request(self, client: str, unit: int = 1) -> Request:
+    def request(self, client: str, unit: int = 1) -> Pending:
         """A request."""
-        return ask(client, read(unit, 0), BusSettings().serial, math.inf)
+        return Pending(ask(client, read(unit, 0), BusSettings().serial, math.inf))
 
     def test_removing(self) -> None:
         """A removed request leaves no trace of its client."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from lumina_twisted.access.caller import Caller
 from lumina_twisted.bus.bus import Bus
-from lumina_twisted.bus.events import Event, Frame, Reply, Request, Sample
+from lumina_twisted.bus.events import Ending, Event, Failure, Frame, Reply, Request, Sample
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import ModbusException, OutcomeUnknown
@@ -33,6 +35,18 @@ def write(unit: int, address: int, value: int = 7) -> bytes:
     return encode_adu(unit, bytes((6, *address.to_bytes(2, "big"), *value.to_bytes(2, "big"))))
 
 
+_CALLERS: dict[object, Caller] = {}
+
+
+def caller_of(client: object) -> Caller:
+    """The caller that tests call so."""
+    if isinstance(client, Caller):
+        return client
+    if client not in _CALLERS:
+        _CALLERS[client] = Caller(str(client))
+    return _CALLERS[client]
+
+
 def ask(
     client: object, frame: bytes, serial: SerialSettings, deadline: float, *, response_length: int = 0, **options: Any
 ) -> Request:
@@ -41,10 +55,10 @@ def ask(
     :param response_length: bytes of the reply's RTU frame.
     """
     hint = max(0, response_length - OVERHEAD)
-    return Request(client, frame[0], frame[1:-2], serial, deadline, response_length=hint, **options)
+    return Request(caller_of(client), frame[0], frame[1:-2], serial, deadline, response_length=hint, **options)
 
 
-def frame_of(request: Request) -> bytes:
+def frame_of(request: Request | Pending) -> bytes:
     """The RTU frame of a request."""
     return encode_adu(request.unit, request.pdu)
 
@@ -106,12 +120,15 @@ class World:
         self.now = 100.0
         self.quiet_from = 100.0
         self.sent: list[Sent] = []
-        self.ended: dict[Request, Event] = {}
+        self.pending: dict[Request, Pending] = {}
+        self.ended: dict[Pending, Ending] = {}
+        self.others: list[Event] = []
+        """What came of it that is no ending and no sample."""
         self.wrong: list[str] = []
-        self.order: list[Request] = []
+        self.order: list[Pending] = []
         self.samples: list[Sample] = []
         self.looked = math.inf  # when the device that answers now did what it was asked
-        self.bus.samples.watch(True)
+        self.bus.watch_samples(True)
         if opened:
             self.bus.port_opened(self.now)
             self.now += 1
@@ -123,7 +140,7 @@ class World:
         self, frame: bytes, client: object = "client", *, timeout: float = 5.0, retries: int | None = None,
         response_length: int = 0, baudrate: int | None = None, lane: int = Lane.NORMAL,
         max_age: float | None = None,
-    ) -> Request:
+    ) -> Pending:
         """A request arrives."""
         serial = self.settings.serial if baudrate is None else BusSettings(baudrate=baudrate).serial
         request = ask(
@@ -131,11 +148,11 @@ class World:
             lane=lane, max_age=max_age,
         )
         self.asked.add(frame)
-        self.bus.submit(request, self.now)
+        pending = self.pending[request] = self.bus.submit(request, self.now)
         self.collect()
-        return request
+        return pending
 
-    def cancel(self, request: Request) -> None:
+    def cancel(self, request: Pending) -> None:
         """Its caller leaves."""
         self.bus.cancel(request, self.now)
         self.collect()
@@ -238,16 +255,19 @@ class World:
         """Takes frames and events out of the core and checks them."""
         while frame := self.bus.next_frame():
             self._on_frame(frame)
-        while self.bus.samples.told:
-            self._on_sample(self.bus.samples.told.popleft())
         while event := self.bus.next_event():
-            self._on_event(event)
+            if isinstance(event, Sample):
+                self._on_sample(event)
+            elif isinstance(event, Reply | Failure):
+                self._on_event(event)
+            else:
+                self.others.append(event)
 
-    def outcome(self, request: Request) -> Event | None:
+    def outcome(self, request: Pending) -> Ending | None:
         """How a request ended, if it did."""
         return self.ended.get(request)
 
-    def error(self, request: Request) -> type | None:
+    def error(self, request: Pending) -> type | None:
         """The class of the error it ended with, if it did."""
         event = self.ended.get(request)
         return None if event is None or isinstance(event, Reply) else type(event.error)
@@ -273,8 +293,8 @@ class World:
         if sample.is_read and sample.sampled_after > self.looked + BIT:
             self.wrong.append(f"a sample of {self.looked:.6f} counts from {sample.sampled_after:.6f}")
 
-    def _on_event(self, event: Event) -> None:
-        request = event.request
+    def _on_event(self, event: Ending) -> None:
+        request = self.pending[event.request]
         if request in self.ended:
             self.wrong.append(f"second outcome of {frame_of(request).hex()}")
         self.ended[request] = event
@@ -296,6 +316,6 @@ class World:
             self.wrong.append(f"{frame_of(request).hex()} was confirmed, and no device answered it")
 
 
-def _tells(event: Event) -> bool:
+def _tells(event: Ending) -> bool:
     error = getattr(event, "error", None)
     return isinstance(error, OutcomeUnknown) or getattr(error, "token", "") == "exception"

@@ -171,7 +171,7 @@ class ANoisyBus(SynchronousTestCase):
     def test_a16_what_begins_as_no_reply_is_told_and_no_unit(self) -> None:
         """A wrong baud rate looks like this."""
         status, out, err = self.scan(JUNK)
-        self.assertEqual((status, out, len(self.asked)), (1, "", scan.NOISE_TRIES + 1))
+        self.assertEqual((status, out, len(self.asked)), (1, "", scan.NOISE_SAMPLE + 1))
         self.assertIn("something came on bus when 3 was asked, but nothing that begins as a reply;", err)
 
     def test_a16_noise_over_a_good_unit(self) -> None:

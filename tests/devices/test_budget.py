@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.devices.poll.schedule import CREDIT, Budget
+from lumina_twisted.devices.poll.plan import CREDIT, Budget
 
 
 class Share(SynchronousTestCase):

@@ -14,7 +14,7 @@ from lumina_twisted.devices import changing as permission
 from lumina_twisted.devices.changing import fault_of_size, faults, split
 from lumina_twisted.devices.describe.description import Device
 from lumina_twisted.devices.describe.settings import DeviceSettings, PointSettings
-from lumina_twisted.devices.service import PlantService
+from lumina_twisted.devices.plant import PlantService
 from lumina_twisted.errors import ConfigError
 from tests.devices.test_service import DEVICES, ServiceCase
 

@@ -14,15 +14,13 @@ from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.access.rules import Rules
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.devices.describe.description import Device, Point
-from lumina_twisted.devices.poll.plan import Block
+from lumina_twisted.devices.poll.plan import CREDIT, Block, Task
 from lumina_twisted.devices.poll.poller import WHOLE_AGAIN, PortPoller
-from lumina_twisted.devices.poll.schedule import CREDIT, Task
 from lumina_twisted.errors import Expired, NotAllowed, ResponseTimeout
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.modbus.values.codec import ValueCodec
-from lumina_twisted.simulator.device import SimulatedDevice
-from lumina_twisted.simulator.tables import Range, Table
+from lumina_twisted.simulator.device import Range, SimulatedDevice, Table
 from tests.devices.timed_port import TimedPort
 
 CLIENT = Caller("client")

@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from lumina_twisted.devices.describe.document import read_devices, read_profiles
 from lumina_twisted.devices.describe.settings import ValuesSettings
-from lumina_twisted.devices.service import PlantService
+from lumina_twisted.devices.plant import PlantService
 from lumina_twisted.errors import ConfigError, Stopping, UnknownName
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.valueproto.reading import Quality

@@ -11,10 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from lumina_twisted.access.caller import Caller, Terms
-from lumina_twisted.bus.events import Sample
-from lumina_twisted.bus.health import HealthChange, UnitState
+from lumina_twisted.bus.events import HealthChange, Sample, UnitState
 from lumina_twisted.errors import Cancelled, UnitOffline, exception_from_code
-from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.functions import is_read
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.priority import lane_of
@@ -131,5 +129,5 @@ class TimedPort:
                 ended.errback(exception_from_code(reply[1], unit=unit, function_code=pdu[0]))
             else:
                 assert reply is not None
-                ended.callback(encode_adu(unit, reply))
+                ended.callback(reply)
         self._next()

@@ -197,13 +197,13 @@ class KeptReplies(BusCase):
         return reply
 
     async def test_the_device_ended_it(self) -> None:
-        self.assertEqual(await self.played(_nothing), rtu(1, value(0xBBBB)))
+        self.assertEqual(await self.played(_nothing), value(0xBBBB))
 
     async def test_a_while_later(self) -> None:
-        self.assertEqual(await self.played(_nothing, pause=0.5), rtu(1, value(0xBBBB)))
+        self.assertEqual(await self.played(_nothing, pause=0.5), value(0xBBBB))
 
     async def test_we_ended_it(self) -> None:
-        self.assertEqual(await self.played(PortService.close_device), rtu(1, value(0xBBBB)))
+        self.assertEqual(await self.played(PortService.close_device), value(0xBBBB))
 
 
 async def _nothing(port: PortService) -> None:
@@ -227,7 +227,7 @@ class OpenedByRequests(BusCase):
         self.addCleanup(ports.stopService)
         port: Any = ports.find("plc")
         for address in range(4):
-            self.assertEqual(await self.ask(port, read(address)), rtu(1, value(address)))
+            self.assertEqual(await self.ask(port, read(address)), value(address))
             await self.until(lambda: "closed until" in port.describe().state)
         self.assertEqual((len(device.connections), len(device.asked)), (4, 4))
 
@@ -281,7 +281,7 @@ class OddHeaders(BusCase):
             (_, came), (good, healthy) = await DeferredList(asking, consumeErrors=True)
             results.append(came)
             self.assertTrue(good, healthy)
-            self.assertEqual(healthy, rtu(2, value(address)))
+            self.assertEqual(healthy, value(address))
         self.assertEqual(len(device.connections), 1)
         return results, (time.monotonic() - began) / rounds
 
@@ -299,7 +299,7 @@ class OddHeaders(BusCase):
         told = self.log()
         for length in (6, 4, 254, 2):
             results, each = await self.played(lambda adu, length=length: [headed(adu, length, honest(adu)[7:])])
-            self.assertEqual(results, [rtu(1, value(address)) for address in range(20)], length)
+            self.assertEqual(results, [value(address) for address in range(20)], length)
             self.assertLess(each, 0.1)
         warnings = [line for line in told if "is read by its function code" in line]
         self.assertEqual(len(warnings), 4)  # once a port
@@ -320,7 +320,7 @@ class OddHeaders(BusCase):
         )
         port = self.port()
         for address in range(30):
-            self.assertEqual(await self.ask(port, read(address)), rtu(1, value(address)))
+            self.assertEqual(await self.ask(port, read(address)), value(address))
         self.assertEqual(len(device.connections), 1)
 
     async def test_half_a_reply_does_not_eat_the_next_one(self) -> None:
@@ -342,7 +342,7 @@ class Closes(BusCase):
             began = time.monotonic()
             if not retries:
                 await self.assertFailure(self.ask(port, read(7)), PortLost)
-            self.assertEqual(await self.ask(port, read(7)), rtu(1, value(7)))
+            self.assertEqual(await self.ask(port, read(7)), value(7))
             self.assertLess(time.monotonic() - began, 1.0)
 
     async def test_a7_after_each_reply(self) -> None:
@@ -350,12 +350,12 @@ class Closes(BusCase):
         device = self.device(lambda adu: [honest(adu), CLOSE])
         port = self.port()
         for address in range(10):
-            self.assertEqual(await self.ask(port, read(address)), rtu(1, value(address)))
+            self.assertEqual(await self.ask(port, read(address)), value(address))
             await deferLater(reactor, 0.05)
-            self.assertEqual(await self.ask(port, WRITE, unit=2), rtu(2, WRITE))
+            self.assertEqual(await self.ask(port, WRITE, unit=2), WRITE)
             await deferLater(reactor, 0.05)
         for address in range(30):
-            self.assertEqual(await self.ask(port, read(address)), rtu(1, value(address)))
+            self.assertEqual(await self.ask(port, read(address)), value(address))
         self.assertEqual(sum(adu.pdu == WRITE for adu in device.asked), 10)
 
     async def test_a7_idle(self) -> None:
@@ -363,11 +363,11 @@ class Closes(BusCase):
         device = self.device(lambda adu: [honest(adu)])
         port = self.port()
         for address in range(10):
-            self.assertEqual(await self.ask(port, read(address)), rtu(1, value(address)))
+            self.assertEqual(await self.ask(port, read(address)), value(address))
             before = len(device.connections)
             device.connections[-1].transport.loseConnection()
             await self.until(lambda before=before: not port.is_open or len(device.connections) > before)
-        self.assertEqual(await self.ask(port, read(99)), rtu(1, value(99)))
+        self.assertEqual(await self.ask(port, read(99)), value(99))
 
     async def test_a7_a_write_on_the_wire(self) -> None:
         """It ends as unknown, and is not sent again; a read that waits behind it is answered."""
@@ -377,13 +377,13 @@ class Closes(BusCase):
             write, reading = self.ask(port, WRITE), self.ask(port, read(3), unit=2)
             error = await self.assertFailure(write, OutcomeUnknown)
             self.assertIn("lost before its reply came", str(error))
-            self.assertEqual(await reading, rtu(2, value(3)))
+            self.assertEqual(await reading, value(3))
             await deferLater(reactor, 0.2)
             self.assertEqual([adu.pdu for adu in device.asked].count(WRITE), 1)
 
     async def test_a7_a_reset_with_a_read_on_the_wire(self) -> None:
         device = self.device(lambda adu: [RESET] if len(device.asked) < 3 else [honest(adu)])
-        self.assertEqual(await self.ask(self.port(), read(3)), rtu(1, value(3)))
+        self.assertEqual(await self.ask(self.port(), read(3)), value(3))
         self.assertEqual(len(device.asked), 3)  # twice more, as `retries` allows
 
     async def test_a7_rtu_over_tcp(self) -> None:
@@ -391,7 +391,7 @@ class Closes(BusCase):
         device.is_rtu = True
         port = self.port("rtu+tcp", timeout=0.5)
         for address in range(10):
-            self.assertEqual(await self.ask(port, read(address)), rtu(1, value(address)))
+            self.assertEqual(await self.ask(port, read(address)), value(address))
 
     async def test_a7_gone_for_good(self) -> None:
         """The first attempt to connect again fails: what waits is told, and what comes is refused at once."""
@@ -421,7 +421,7 @@ class NeverAnswers(BusCase):
         self.assertLessEqual(len(set(told)), 4)  # the log folds what is the same again
         device.greets = tuple
         await self.until(lambda: port.is_open)
-        self.assertEqual(await self.ask(port, read(3)), rtu(1, value(3)))
+        self.assertEqual(await self.ask(port, read(3)), value(3))
 
     def test_a8_how_long(self) -> None:
         """Twice as long each time, to a bound; a reply ends that; what closes because nobody asks never begins it."""
@@ -455,7 +455,7 @@ class NeverAnswers(BusCase):
             writes.append(asked)
             write = self.ask(port, b"\x06\0\0" + asked.to_bytes(2, "big"), unit=2)
             write.addErrback(lambda failure: failure.trap(OutcomeUnknown))
-            answered += await self.ask(port, read(asked)) == rtu(1, value(asked))
+            answered += await self.ask(port, read(asked)) == value(asked)
             await write
         await resetting
         self.assertEqual((answered, asked > 50), (asked, True))
@@ -505,8 +505,8 @@ class DialIn(BusCase):
 
         device, port = self.dials_in(answers)
         await self.until(lambda: port.is_open)
-        self.assertEqual(await self.ask(port, read(5)), rtu(1, value(5)))
-        self.assertEqual(await self.ask(port, read(6)), rtu(1, value(6)))
+        self.assertEqual(await self.ask(port, read(5)), value(5))
+        self.assertEqual(await self.ask(port, read(6)), value(6))
 
     async def test_a7_it_closes_after_each_reply(self) -> None:
         await self.closes_after_each_reply("modbus+tcp-listen", honest)
@@ -519,7 +519,7 @@ class DialIn(BusCase):
         device.is_rtu = scheme.startswith("rtu")
         await self.until(lambda: port.is_open)
         for address in range(10):
-            self.assertEqual(await self.ask(port, read(address)), rtu(1, value(address)))
+            self.assertEqual(await self.ask(port, read(address)), value(address))
         self.assertGreater(len(device.connections), 5)
 
     async def test_a3_an_exception_whose_length_is_too_great(self) -> None:
@@ -545,20 +545,20 @@ class UnitZero(BusCase):
     async def test_a9_read_and_written_like_any_other(self) -> None:
         device = self.device(lambda adu: [honest(adu)] if adu.unit == 0 else [])
         port = self.port(unit_0="device", timeout=0.3)
-        self.assertEqual(await self.ask(port, read(3), unit=0), rtu(0, value(3)))
+        self.assertEqual(await self.ask(port, read(3), unit=0), value(3))
         for gateway, unit in (
             (self.gateway(port, routes={"1": "plc@0"}), 1), (self.gateway(port, routes={"0-5": "plc"}), 0),
             (self.gateway(port), 0),
         ):
-            self.assertEqual(await gateway.request(ME, unit, read(4)), rtu(0, value(4)))
-            self.assertEqual(await gateway.request(ME, unit, WRITE), rtu(0, WRITE))
+            self.assertEqual(await gateway.request(ME, unit, read(4)), value(4))
+            self.assertEqual(await gateway.request(ME, unit, WRITE), WRITE)
         self.assertEqual({adu.unit for adu in device.asked}, {0})
 
     async def test_a9_a_write_without_an_answer_is_not_confirmed(self) -> None:
         self.device(lambda adu: [] if adu.pdu[0] == 6 else [honest(adu)])
         port = self.port(unit_0="device", timeout=0.1)
         await self.assertFailure(self.gateway(port).request(ME, 0, WRITE), OutcomeUnknown)
-        self.assertEqual(await self.gateway(port).request(ME, 0, read(4)), rtu(0, value(4)))
+        self.assertEqual(await self.gateway(port).request(ME, 0, read(4)), value(4))
 
     async def test_a9_else_it_is_every_device(self) -> None:
         """As before: a write is sent and not answered, a read is refused, and no route leads there."""
@@ -618,10 +618,10 @@ class OtherNumbers(BusCase):
         device = self.device(answers)
         port = self.port(zero_ids=True, timeout=0.1, retries=0)
         for address in range(10):
-            self.assertEqual(await self.ask(port, read(address)), rtu(1, value(address)))
+            self.assertEqual(await self.ask(port, read(address)), value(address))
         await self.assertFailure(self.ask(port, read(13), timeout=0.4), ResponseTimeout)
         for address in range(10):
-            self.assertEqual(await self.ask(port, read(address)), rtu(1, value(address)))
+            self.assertEqual(await self.ask(port, read(address)), value(address))
         self.assertEqual(len(device.connections), 2)
 
 

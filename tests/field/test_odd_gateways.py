@@ -10,7 +10,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.bus import Bus, Renewal
-from lumina_twisted.bus.events import Reply, Request
+from lumina_twisted.bus.events import Reply
+from lumina_twisted.bus.pending import Pending
 from lumina_twisted.errors import FrameError
 from lumina_twisted.framing.mbap import Adu, MbapDecoder
 from lumina_twisted.framing.mbap import encode_adu as mbap
@@ -34,7 +35,7 @@ class Walk:
         self.now = 0.0
         self.kept: list[tuple[float, list[bytes]]] = []
         self.carried_out: Counter[int] = Counter()
-        self.asked: list[Request] = []
+        self.asked: list[Pending] = []
         self.wrong: list[object] = []
         self.answered = 0
         self.connect()
@@ -58,8 +59,7 @@ class Walk:
         pdu = (b"\x03" if self.random.random() < 0.6 else b"\x06") + number.to_bytes(2, "big")
         frame = rtu(self.random.choice((1, 1, 2)), pdu + (b"\0\1" if pdu[0] == 3 else number.to_bytes(2, "big")))
         request = ask(self.random.choice("ab"), frame, SERIAL, self.now + self.random.choice((0.4, 2.0, 6.0)))
-        self.asked.append(request)
-        self.bus.submit(request, self.now)
+        self.asked.append(self.bus.submit(request, self.now))
         self.collect()
 
     def collect(self) -> None:

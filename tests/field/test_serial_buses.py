@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.bus.events import Reply
+from lumina_twisted.bus.events import Finding, Reply
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import IllegalDataAddress, ResponseTimeout
 from lumina_twisted.framing.rtu import encode_adu
@@ -29,7 +29,7 @@ class FieldCase(SynchronousTestCase):
 
     @property
     def found(self) -> list[tuple[int, str]]:
-        return [(one.unit, one.kind) for one in self.world.bus.findings.new]
+        return [(one.unit, one.kind) for one in self.world.others if isinstance(one, Finding)]
 
 
 class AnotherMaster(FieldCase):

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.errors import IllegalFunction, OutcomeUnknown, QueueFull, RequestError, ResponseTimeout
-from lumina_twisted.frontends.line import LineFactory, LineOptions, LineProtocol
+from lumina_twisted.frontends.line.client import LineFactory, LineOptions, LineProtocol
 from lumina_twisted.frontends.listener import LINGER
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.schema import structure, structure_text
@@ -55,7 +55,7 @@ class CommandTests(FrontCase):
     def test_reply(self) -> None:
         self.say(command(READ, 7))
         self.assertEqual(self.transport.writes, [])
-        self.asked().answer.callback(REPLY)
+        self.asked().end(REPLY)
         self.assertEqual(self.transport.writes, [ID + b":" + REPLY.hex().upper().encode() + b":1732467890.1234\n"])
 
     def test_what_the_port_is_asked(self) -> None:
@@ -127,7 +127,7 @@ class CommandTests(FrontCase):
 
     def test_answers_in_the_order_they_come(self) -> None:
         self.say(command(READ, command_id="a"), command(READ, command_id="b"))
-        self.port.asked[1].answer.callback(REPLY)
+        self.port.asked[1].end(REPLY)
         self.port.asked[0].answer.errback(ResponseTimeout("none"))
         self.assertEqual([one[:1] for one in self.transport.writes], [b"b", b"a"])
 
@@ -205,7 +205,7 @@ class OddLineTests(FrontCase):
         self.line.dataReceived(b"x" * 5000)
         self.assertFalse(self.transport.disconnecting)
         self.assertEqual(self.transport.producerState, "paused")
-        self.asked().answer.callback(REPLY)
+        self.asked().end(REPLY)
         self.assertEqual(len(self.transport.writes), 2)
         self.assertTrue(self.transport.disconnecting)
 
@@ -233,9 +233,9 @@ class OddLineTests(FrontCase):
 
     def test_spaced_hex(self) -> None:
         self.start(hex="spaced")
-        self.port.script.append(b"\x01\xab")
+        self.port.script.append(bytes.fromhex("018302C0F1"))
         self.say(command(READ, command_id="a"))
-        self.assertEqual(self.transport.writes, [b"a:01 AB:1732467890.1234\n"])
+        self.assertEqual(self.transport.writes, [b"a:01 83 02 C0 F1:1732467890.1234\n"])
 
     def test_words_for_people(self) -> None:
         port = MemoryPort("by:path", "/dev/serial/by-path/pci-0:1")
@@ -264,7 +264,7 @@ class LeavingTests(FrontCase):
 
     def test_late_answers_go_nowhere(self) -> None:
         self.port.request = lambda *_, **__: answer  # type: ignore[method-assign]
-        answer: Deferred[bytes] = Deferred(lambda _: answer.callback(REPLY))
+        answer: Deferred[bytes] = Deferred(lambda _: answer.callback(REPLY[1:-2]))
         self.say(command(READ))
         self.leave(self.line)
         self.assertEqual(self.transport.writes, [])
@@ -273,7 +273,7 @@ class LeavingTests(FrontCase):
     def test_half_closed_client_gets_its_answers(self) -> None:
         self.say(command(READ), command(READ))
         self.line.readConnectionLost()
-        self.port.asked[0].answer.callback(REPLY)
+        self.port.asked[0].end(REPLY)
         self.assertFalse(self.transport.disconnecting)
         self.port.asked[1].answer.errback(ResponseTimeout("x"))
         self.assertEqual(len(self.transport.writes), 2)
@@ -353,7 +353,7 @@ class NotReadingTests(FrontCase):
         self.say(command(READ, command_id="a" * 200))
         self.line.readConnectionLost()
         self.line.pauseProducing()
-        self.asked().answer.callback(REPLY)
+        self.asked().end(REPLY)
         self.assertTrue(self.transport.aborted)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -382,7 +382,7 @@ class DrainTests(FrontCase):
         self.say(b"", command(READ, command_id="b"), b"help")
         self.assertEqual([one[:17] for one in self.transport.writes], [b"b:ERROR:stopping ", b":ERROR:stopping t"])
         self.assertFalse(self.transport.disconnecting)
-        self.asked().answer.callback(REPLY)
+        self.asked().end(REPLY)
         self.assertEqual(self.transport.writes[-1][:3], b"a:0")
         self.assertTrue(self.transport.disconnecting)
         self.leave(self.line)
@@ -393,7 +393,7 @@ class DrainTests(FrontCase):
         self.line.readConnectionLost()
         self.listener.factory.drain()
         self.assertFalse(self.transport.disconnecting)
-        self.asked().answer.callback(REPLY)
+        self.asked().end(REPLY)
         self.assertTrue(self.transport.disconnecting)
 
     def test_newcomer_is_told(self) -> None:
@@ -473,7 +473,7 @@ class TcpTests(TestCase):
         line = await self.served
         while line.state.value != "finishing":
             await self.turn()
-        answer.callback(REPLY)
+        answer.callback(REPLY[1:-2])
         self.assertEqual(await client.ended, b"a:" + REPLY.hex().upper().encode() + b":1732467890.1234\n")
 
     async def test_no_delay_and_keepalive(self) -> None:

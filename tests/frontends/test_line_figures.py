@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.frontends.line_figures import MOST_BYTES
+from lumina_twisted.frontends.line.answers import MOST_BYTES
 from lumina_twisted.statistics.counters import Fault
 from lumina_twisted.testing import MemoryPort
 from tests.line_listener import Listener

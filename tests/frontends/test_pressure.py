@@ -14,16 +14,16 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.bus.admission import OWN_SHARE
-from lumina_twisted.bus.precedence import HELD_FOR, Precedence
+from lumina_twisted.bus.queue import HELD_FOR, Precedence
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.framing.crc import append_crc
 from lumina_twisted.framing.mbap import Adu, MbapDecoder, encode_adu
 from lumina_twisted.framing.rtu import encode_adu as rtu
 from lumina_twisted.frontends import pacing
-from lumina_twisted.frontends.holding import LOOK_EVERY
+from lumina_twisted.frontends.pacing import LOOK_EVERY
 from lumina_twisted.testing import MemoryPort, MemoryPorts, memory_context
-from tests.bus.world import World, read
+from tests.bus.world import World, caller_of, read
 from tests.gateway_case import GatewayCase
 from tests.line_listener import Listener
 
@@ -143,18 +143,18 @@ class Shares(SynchronousTestCase):
     def test_a_hundredth_of_its_time(self) -> None:
         """At 9600 baud a read of ten registers takes 47 ms: one may wait behind the one on the wire."""
         world = World(BusSettings(timeout=0.1, echo="off", share=False))
-        self.assertFalse(world.bus.is_full_for("a", 5.0, world.now))
+        self.assertFalse(world.bus.is_full_for(caller_of("a"), 5.0, world.now))
         self.submit(world, 2, "a")
-        self.assertTrue(world.bus.is_full_for("a", 4.5, world.now))
-        self.assertFalse(world.bus.is_full_for("a", 4.5 / OWN_SHARE, world.now))
-        self.assertFalse(world.bus.is_full_for("b", 4.5, world.now))
+        self.assertTrue(world.bus.is_full_for(caller_of("a"), 4.5, world.now))
+        self.assertFalse(world.bus.is_full_for(caller_of("a"), 4.5 / OWN_SHARE, world.now))
+        self.assertFalse(world.bus.is_full_for(caller_of("b"), 4.5, world.now))
 
     def test_a_full_queue_has_a_place_for_who_has_none(self) -> None:
         world = World(BusSettings(timeout=0.1, echo="off", share=False, queue=10, queue_per_client=10))
         for client in range(3):
             self.submit(world, 5, client)
         self.assertEqual(world.bus.waiting, 10)
-        self.assertTrue(world.bus.is_full_for(0, 1e6, world.now))
+        self.assertTrue(world.bus.is_full_for(caller_of(0), 1e6, world.now))
         honest = world.submit(read(1, 0), "honest")
         self.assertFalse(honest.done)
 
@@ -270,7 +270,7 @@ class RealSockets(TestCase):
     def answer(self) -> None:
         """Ten answers a turn."""
         for _ in range(min(10, len(self.waiting))):
-            self.waiting.pop(0).callback(rtu(1, REPLY))
+            self.waiting.pop(0).callback(REPLY)
         if self.waiting:
             reactor.callLater(0, self.answer)
 

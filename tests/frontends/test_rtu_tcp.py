@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lumina_twisted.errors import IllegalDataAddress, OutcomeUnknown, PortClosed, QueueFull, exception_from_code
 from lumina_twisted.framing.rtu import encode_adu
-from lumina_twisted.frontends.rtu import LONGEST_PAUSE, SILENCE
+from lumina_twisted.frontends.rtu.program import LONGEST_PAUSE, SILENCE
 from tests.gateway_case import GatewayCase
 
 READ = encode_adu(1, bytes.fromhex("0300000001"))

@@ -26,8 +26,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from lumina_twisted.config.protocols import front_ends, listener_class
 from lumina_twisted.errors import PortError
 from lumina_twisted.framing.rtu import encode_adu
-from lumina_twisted.frontends import rtu_pty
-from lumina_twisted.frontends.context import Context
+from lumina_twisted.frontends.plugin import Context
+from lumina_twisted.frontends.rtu import pty as rtu_pty
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.serial import BusTransport, is_pty
 from lumina_twisted.ports.settings import PortSettings

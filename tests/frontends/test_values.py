@@ -15,11 +15,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import ConfigError, IllegalDataAddress, NotTaken, ResponseTimeout
-from lumina_twisted.frontends import values_client
-from lumina_twisted.frontends.context import Context
-from lumina_twisted.frontends.values import ValuesFrontEnd
-from lumina_twisted.frontends.values_changes import ChangeLine
-from lumina_twisted.frontends.values_watched import Watched
+from lumina_twisted.frontends.plugin import Context
+from lumina_twisted.frontends.values import client as values_client
+from lumina_twisted.frontends.values.client import ValuesFrontEnd
+from lumina_twisted.frontends.values.watching import ChangeLine, Watched
 from lumina_twisted.testing import MemoryConnection, MemoryListener, MemoryValues
 from lumina_twisted.valueproto.answer import Change, NamedReading, Readings, parse_answer
 from lumina_twisted.valueproto.command import MAX_LINE, WORDS

@@ -19,8 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.log.folding import Folding
 from lumina_twisted.log.lines import as_json, as_text, for_journal
-from lumina_twisted.log.observer import LogObserver, make_observer
-from lumina_twisted.log.settings import LogSettings
+from lumina_twisted.log.observer import LogObserver, LogSettings, make_observer
 from lumina_twisted.log.writer import Writer
 from tests.twistd_process import ROOT
 

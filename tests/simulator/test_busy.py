@@ -10,14 +10,13 @@ from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.config.simulation import settings_from_data
-from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.rtu import decode_adu, encode_adu
 from lumina_twisted.framing.timing import t3_5, wire_time
-from lumina_twisted.simulator.build import masters_of
 from lumina_twisted.simulator.bus import OtherMaster, SimulatedBus
 from lumina_twisted.simulator.device import SimulatedDevice
-from lumina_twisted.simulator.exchange import Exchange, Units
-from lumina_twisted.simulator.faults import Fault, Faults
-from lumina_twisted.simulator.turns import Turns
+from lumina_twisted.simulator.faults import Exchange, Fault, Faults
+from lumina_twisted.simulator.simulation import masters_of
+from lumina_twisted.simulator.units import Turns, Units
 from tests.simulator.test_bus_faults import FaultyBusTestCase
 from tests.simulator.test_faults import ANSWER, BROADCAST, READ, START, WRITE, FaultTestCase, fault
 from tests.test_simulator import BusTestCase, Gateway
@@ -35,7 +34,7 @@ class BusyTests(FaultTestCase):
         return Units(self.devices, faults=Faults(faults))
 
     def made(self, units: Units, frame: bytes, now: float) -> Exchange:
-        made = units.exchange(frame, 1.0, now)
+        made = units.exchange(*decode_adu(frame), 1.0, now)
         assert made is not None
         return made
 
@@ -192,7 +191,7 @@ class MasterTests(BusTestCase):
     async def test_its_request_and_the_reply_are_heard(self) -> None:
         """A10: both come to the gateway, whole; the wire log says who asked."""
         told: list[Any] = []
-        bus = self.bus(masters=[OtherMaster(OTHER, 0.05)], on_wire=told.append)
+        bus = self.bus(masters=[OtherMaster(*decode_adu(OTHER), 0.05)], on_wire=told.append)
         gateway = self.gateway()
         self.assertEqual(await gateway.read(len(OTHER + OTHER_ANSWER)), OTHER + OTHER_ANSWER)
         self.assertEqual(told[0].what, "another master: unit 1: read holding registers, address 6, quantity 2")
@@ -202,20 +201,20 @@ class MasterTests(BusTestCase):
 
     async def test_between_a_request_and_its_reply(self) -> None:
         """It does not wait for what the gateway waits for; the device answers in order."""
-        self.bus(masters=[OtherMaster(OTHER, 0.2)], device_time=0.3)
+        self.bus(masters=[OtherMaster(*decode_adu(OTHER), 0.2)], device_time=0.3)
         got = await self.gateway().ask(READ, len(OTHER + ANSWER))
         self.assertEqual(got, OTHER + ANSWER)
 
     async def test_of_another_speed(self) -> None:
         """A program that has set one hears nothing of it."""
-        bus = self.bus(masters=[OtherMaster(OTHER, 0.02)])
+        bus = self.bus(masters=[OtherMaster(*decode_adu(OTHER), 0.02)])
         gateway = self.gateway(9600)
         await self.pause(0.1)
         self.assertEqual((bytes(gateway.received), bus.fault_counts), (b"", {}))
 
     async def test_nobody_reads(self) -> None:
         """It does not fill the terminal up: what a program finds that opens the bus is one exchange at most."""
-        bus = self.bus(masters=[OtherMaster(OTHER, 0.02)])
+        bus = self.bus(masters=[OtherMaster(*decode_adu(OTHER), 0.02)])
         self.gateway().close()
         await self.pause(0.3)
         self.assertLessEqual(bus.fault_counts["master"], 2)
@@ -225,14 +224,14 @@ class MasterTests(BusTestCase):
         ticks = itertools.count()
         bus = SimulatedBus(
             reactor, {1: self.device}, self.path, lambda: 0.01 * next(ticks), baudrate=19200,
-            masters=[OtherMaster(OTHER, 0.05)],
+            masters=[OtherMaster(*decode_adu(OTHER), 0.05)],
         )
         self.addCleanup(bus.stop)
         self.assertEqual(await self.gateway().read(len(OTHER + OTHER_ANSWER)), OTHER + OTHER_ANSWER)
 
     async def test_plugged_in_again(self) -> None:
         """It goes on asking, once each time."""
-        bus = self.bus(masters=[OtherMaster(OTHER, 0.05)])
+        bus = self.bus(masters=[OtherMaster(*decode_adu(OTHER), 0.05)])
         bus.unplug()
         bus.replug()
         gateway = Gateway(bus.path, 19200)
@@ -245,4 +244,4 @@ class MasterTests(BusTestCase):
         for code, table in enumerate(("coils", "discrete_inputs", "holding_registers", "input_registers"), 1):
             data = {"buses": {"b": {"masters": [{"unit": 7, "table": table, "address": 80, "count": 3}]}}}
             (master,) = masters_of(settings_from_data(data).buses["b"])
-            self.assertEqual(master, OtherMaster(encode_adu(7, bytes((code, 0, 80, 0, 3))), 1.0))
+            self.assertEqual(master, OtherMaster(7, bytes((code, 0, 80, 0, 3)), 1.0))

@@ -14,18 +14,18 @@ from lumina_twisted.config.simulation import settings_from_toml
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu import decode_reply
-from lumina_twisted.simulator.build import devices_of
 from lumina_twisted.simulator.device import SimulatedDevice
-from lumina_twisted.simulator.document import simulation_settings
 from lumina_twisted.simulator.faults import KINDS
 from lumina_twisted.simulator.settings import (
-    Constant,
     IdentitySettings,
     SimulatedBusSettings,
     SimulatedUnitSettings,
     SimulationSettings,
     TableSettings,
+    simulation_settings,
 )
+from lumina_twisted.simulator.simulation import devices_of
+from lumina_twisted.simulator.values import Constant
 
 UNIT = "[buses.b.units.1]\n"
 HOLDING = "[buses.b.units.1.holding_registers]\n"

@@ -8,14 +8,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.framing.crc import crc16
-from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.rtu import decode_adu, encode_adu
 from lumina_twisted.framing.timing import t3_5, wire_time
 from lumina_twisted.schema import structure
 from lumina_twisted.simulator.device import SimulatedDevice
-from lumina_twisted.simulator.exchange import Exchange, Units
-from lumina_twisted.simulator.faults import KINDS, Fault, Faults
+from lumina_twisted.simulator.faults import KINDS, Exchange, Fault, Faults
+from lumina_twisted.simulator.units import Units
 
-READ = encode_adu(1, bytes.fromhex("03 0005 0002"))
+READ_PDU = bytes.fromhex("03 0005 0002")
+READ = encode_adu(1, READ_PDU)
 ANSWER = encode_adu(1, bytes.fromhex("03 04 0007 0008"))
 WRITE = encode_adu(1, bytes.fromhex("06 0005 0063"))
 BROADCAST = encode_adu(0, bytes.fromhex("06 0005 0063"))
@@ -39,7 +40,7 @@ class FaultTestCase(SynchronousTestCase):
 
     def exchange(self, *faults: Fault, frame: bytes = READ, quiet: float = 1.0, seed: int = 0) -> Exchange:
         """What comes of one request."""
-        made = Units(self.devices, faults=Faults(faults, seed=seed)).exchange(frame, quiet, 0.0)
+        made = Units(self.devices, faults=Faults(faults, seed=seed)).exchange(*decode_adu(frame), quiet, 0.0)
         assert made is not None
         return made
 
@@ -169,7 +170,7 @@ class DiceTests(FaultTestCase):
     def befallen(self, *faults: Fault, seed: object = 0, count: int = 1000) -> list[list[str]]:
         """The faults of so many exchanges."""
         units = Units(self.devices, faults=Faults(faults, seed=seed))
-        return [made.faults for _ in range(count) if (made := units.exchange(READ, 1.0, 0.0))]
+        return [made.faults for _ in range(count) if (made := units.exchange(1, READ_PDU, 1.0, 0.0))]
 
     def test_rate(self) -> None:
         """As often as said, give or take four standard deviations; never, and always."""
@@ -182,7 +183,7 @@ class DiceTests(FaultTestCase):
         def run(seed: int) -> list[Any]:
             faults = [fault(kind, 0.3) for kind in KINDS if kind != "gap"]
             units = Units(self.devices, faults=Faults(faults, {1: [fault("delay", 0.5)]}, seed))
-            return [made.sent(9600, 0.001) for _ in range(200) if (made := units.exchange(READ, 1.0, 0.0))]
+            return [made.sent(9600, 0.001) for _ in range(200) if (made := units.exchange(1, READ_PDU, 1.0, 0.0))]
 
         self.assertEqual(run(7), run(7))
         self.assertNotEqual(run(7), run(8))
@@ -203,13 +204,13 @@ class DiceTests(FaultTestCase):
 
     def test_of_one_unit_only(self) -> None:
         units = Units(self.devices, faults=Faults([fault("delay")], {2: [fault("silence")]}))
-        befallen = [units.exchange(encode_adu(unit, READ[1:-2]), 1.0, 0.0) for unit in (1, 2)]
+        befallen = [units.exchange(unit, READ_PDU, 1.0, 0.0) for unit in (1, 2)]
         self.assertEqual([made.faults for made in befallen if made], [["delay"], ["delay", "silence"]])
 
     def test_nobody_there(self) -> None:
         """Faults do not befall a unit that does not exist."""
         units = Units(self.devices, faults=Faults([fault("echo")]))
-        self.assertIsNone(units.exchange(encode_adu(9, READ[1:-2]), 1.0, 0.0))
+        self.assertIsNone(units.exchange(9, READ_PDU, 1.0, 0.0))
 
 
 class SettingsTests(SynchronousTestCase):

@@ -17,9 +17,10 @@ from lumina_twisted.config.simulation import settings_from_toml
 from lumina_twisted.framing.rtu import decode_adu, encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu import decode_reply
-from lumina_twisted.simulator import document, settings
-from lumina_twisted.simulator.document import simulation_settings
+from lumina_twisted.simulator import settings, values
+from lumina_twisted.simulator.device import Range
 from lumina_twisted.simulator.faults import KINDS
+from lumina_twisted.simulator.settings import simulation_settings
 from lumina_twisted.simulator.simulation import Simulation
 from tests.test_simulator import Gateway
 
@@ -27,14 +28,14 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 FILE = ROOT / "etc" / "simulation.toml"
 TABLES = {
     "buses", "log", "units", "faults", "masters", "identity", "values", "files", "fifo_queues", "bits",
-    *document.TABLES,
+    *settings.TABLES,
 }
 """Keys that are tables of their own."""
 CLASSES = (
     settings.SimulationSettings, settings.WireLogSettings, settings.SimulatedBusSettings,
     settings.OtherMasterSettings, settings.SimulatedUnitSettings, settings.IdentitySettings, settings.TableSettings,
-    settings.RangeSettings,
-    *settings.VALUE_KINDS.values(), *KINDS.values(),
+    Range,
+    *values.VALUE_KINDS.values(), *KINDS.values(),
 )
 
 
@@ -59,14 +60,14 @@ class ReferenceTests(TestCase):
                     continue
                 unit = one.metadata["unit"]
                 comment = one.metadata["doc"] + (f" [{unit}]" if unit else "")
-                values = [value for name, text, value in told if (name, text) == (one.name, comment)]
-                self.assertTrue(values, f"{cls.__name__}.{one.name}: {comment}")
+                found = [value for name, text, value in told if (name, text) == (one.name, comment)]
+                self.assertTrue(found, f"{cls.__name__}.{one.name}: {comment}")
                 default = list(one.default) if isinstance(one.default, tuple) else one.default
-                self.assertLessEqual({repr(value) for value in values} - {"()"}, {repr((default,))}, one.name)
+                self.assertLessEqual({repr(value) for value in found} - {"()"}, {repr((default,))}, one.name)
 
     def test_every_kind(self) -> None:
         text = FILE.read_text()
-        for kind in (*KINDS, *settings.VALUE_KINDS):
+        for kind in (*KINDS, *values.VALUE_KINDS):
             self.assertTrue(f'kind = "{kind}"' in text or kind == "constant", kind)
 
     def test_defaults_are_accepted(self) -> None:

@@ -18,13 +18,13 @@ from twisted.trial.unittest import TestCase
 from lumina_twisted.access.caller import Terms, caller_of
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.errors import ConfigError, LuminaError, PortError
-from lumina_twisted.framing.rtu import decode_adu, encode_adu
+from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.pdu import ReadHoldingRegistersReply, ReadHoldingRegistersRequest, decode_reply
 from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.schema import UnitId
-from lumina_twisted.simulator.document import simulation_settings
+from lumina_twisted.simulator.settings import simulation_settings
 from lumina_twisted.simulator.simulation import Simulation
 from lumina_twisted.simulator.wire_log import OnWire
 from tests.test_simulator import Gateway
@@ -261,10 +261,10 @@ class FaultyBusTests(SimulationTestCase):
             unit, address, quantity = drawn.choice((1, 2)), drawn.randrange(98), drawn.choice((1, 1, 2))
             request = ReadHoldingRegistersRequest(address, quantity)
             try:
-                frame = yield port.request(caller_of(f"client {number}"), unit, request.encode(), Terms(20))
+                reply = yield port.request(caller_of(f"client {number}"), unit, request.encode(), Terms(20))
             except LuminaError as error:
                 self.ended[type(error).__name__] += 1
                 continue
             expected = ReadHoldingRegistersReply(VALUES[unit][address : address + quantity])
-            right = decode_adu(frame)[0] == unit and decode_reply(decode_adu(frame)[1]) == expected
+            right = decode_reply(reply) == expected
             self.ended["right" if right else "wrong"] += 1

@@ -9,13 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.errors import IllegalDataAddress, ModbusException
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu import decode_reply
-from lumina_twisted.simulator.device import SimulatedDevice
-from lumina_twisted.simulator.tables import Bit, Cell, Range, Table
-from lumina_twisted.simulator.values import Number
-from lumina_twisted.simulator.waves import Counter, wave
+from lumina_twisted.simulator.device import Range, SimulatedDevice, Table
+from lumina_twisted.simulator.values import Bit, Cell, Counter, Value
+from tests.simulator.test_waves import wave
 
-U16 = Number("u16", "big", "big")
-U32 = Number("u32", "big", "big")
+U16 = Value(type="u16")
+U32 = Value(type="u32")
 
 
 class TableTestCase(SynchronousTestCase):
@@ -86,7 +85,7 @@ class CellTests(TableTestCase):
         self.assertEqual([table.read(0, 1, now) for now in (0.0, 30.0, 60.0, 90.0)], [[215], [230], [215], [200]])
 
     def test_below_zero(self) -> None:
-        self.assertEqual(Number("i16", "big", "big").encode(-5), (0xFFFB,))
+        self.assertEqual(Value(type="i16").encode(-5), (0xFFFB,))
         self.assertEqual(U16.encode(-5), (0xFFFB,))
 
     def test_bits(self) -> None:
@@ -98,7 +97,7 @@ class CellTests(TableTestCase):
         self.assertEqual([table.read(0, 1, now)[0] for now in (1.0, 2.0, 3.0)], [0xFFFF, 0, 1])
 
     def test_signed_wraps(self) -> None:
-        table = Table(cells=[Cell(0, Counter(1, 0x7FFF), Number("i16", "big", "big"))])
+        table = Table(cells=[Cell(0, Counter(1, 0x7FFF), Value(type="i16"))])
         self.assertEqual([table.read(0, 1, now)[0] for now in (0.0, 1.0)], [0x7FFF, 0x8000])
 
     def test_never_torn(self) -> None:
@@ -111,7 +110,7 @@ class CellTests(TableTestCase):
         self.assertEqual((table.read(5, 1, 0.0), table.read(4, 1, 0.0), table.read(3, 2, 1.0)), ([3], [2], [0, 2]))
 
     def test_word_order(self) -> None:
-        table = Table(cells=[Cell(0, Counter(1, 0x20003), Number("u32", "little", "big"))])
+        table = Table(cells=[Cell(0, Counter(1, 0x20003), Value(type="u32", word_order="little"))])
         self.assertEqual(table.read(0, 2, 0.0), [3, 2])
 
     def test_a_counter_goes_on_from_what_is_written(self) -> None:

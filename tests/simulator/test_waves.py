@@ -8,10 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.simulator.waves import MOST_STEPS, Counter, Shape, Walk, ramp, wave
+from lumina_twisted.simulator.values import MOST_STEPS, Counter, Motion, Ramp, Shape, Walk, Wave
 from tests.strategies import QUICK
 
 SHAPES: tuple[Shape, ...] = ("sine", "square", "saw", "triangle")
+
+
+def wave(shape: Shape, low: float, high: float, period: float, phase: float = 0.0) -> Motion:
+    """How a wave of these settings moves."""
+    return Wave(shape=shape, low=low, high=high, period=period, phase=phase).motion(random.Random())
+
+
+def ramp(start: float, end: float, seconds: float) -> Motion:
+    """How a ramp of these settings moves."""
+    return Ramp(start=start, end=end, seconds=seconds).motion(random.Random())
 
 
 class WaveTests(SynchronousTestCase):

@@ -9,15 +9,14 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.simulator.wire_log import (
     FLUSH_AFTER,
     LINES_AT_ONCE,
     NEXT_AFTER,
     OnWire,
     WireLog,
-    told_reply,
-    told_request,
+    reply_text,
+    request_text,
 )
 
 
@@ -34,7 +33,7 @@ class WordsTests(SynchronousTestCase):
     """Frames in words, events as lines."""
 
     def told(self, text: str) -> str:
-        return told_request(encode_adu(1, bytes.fromhex(text)))
+        return request_text(1, bytes.fromhex(text))
 
     def test_requests(self) -> None:
         self.assertEqual(self.told("03 0005 0002"), "unit 1: read holding registers, address 5, quantity 2")
@@ -48,11 +47,11 @@ class WordsTests(SynchronousTestCase):
 
     def test_replies(self) -> None:
         self.assertEqual(
-            told_reply(encode_adu(1, bytes.fromhex("03 04 0007 0008"))), "unit 1: read holding registers, values 7 8"
+            reply_text(1, bytes.fromhex("03 04 0007 0008")), "unit 1: read holding registers, values 7 8"
         )
-        self.assertEqual(told_reply(encode_adu(1, b"\x83\x02")), "unit 1: exception 2 illegal data address")
+        self.assertEqual(reply_text(1, b"\x83\x02"), "unit 1: exception 2 illegal data address")
         self.assertEqual(
-            told_reply(encode_adu(1, bytes.fromhex("01 01 05"))), "unit 1: read coils, values 1 0 1 0 0 0 0 0"
+            reply_text(1, bytes.fromhex("01 01 05")), "unit 1: read coils, values 1 0 1 0 0 0 0 0"
         )
 
     def test_lines(self) -> None:

@@ -72,7 +72,7 @@ class PointReader(DocumentReader):
         point = take_over(Point, made, name=name, table=table, address=address, codec=codec, poll=poll)
         self.faults += [f"{where}.{key}: {sentence}" for key, sentence in _faults(point)]
         if made.simulate is not None and not any(codec.faults()):
-            from lumina_twisted.simulator.points import point_value  # few need a simulator
+            from lumina_twisted.simulator.values import point_value  # few need a simulator
 
             point_value(made.simulate, codec, f"{where}.simulate", self.faults)
         return point if len(self.faults) == before else None

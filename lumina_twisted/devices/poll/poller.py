@@ -2,7 +2,7 @@
 
 It asks in the low lane, so that a client's read or write goes before everything that waits there, and never takes more
 than its share of the bus. Blocks of one interval are spread over it. At most one block of a unit is under way, and a
-few in all, so that a unit that does not answer delays the others little. See ``schedule.py``.
+few in all, so that a unit that does not answer delays the others little. See ``plan.py``.
 
 The replies reach the state by way of the samples of the port, whoever asked; so a block that a client has just read is
 not read again before its interval is over. From here the state learns only what went wrong.
@@ -21,10 +21,18 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from lumina_twisted.access.caller import Caller, Terms
-from lumina_twisted.bus.health import HealthChange, UnitState
+from lumina_twisted.bus.events import HealthChange, UnitState
 from lumina_twisted.devices.describe.description import Device, read_request
-from lumina_twisted.devices.poll.plan import Block, blocks_of
-from lumina_twisted.devices.poll.schedule import LONGEST_WAIT, OTHERS_REPLIES, Budget, Congestion, Schedule, Task
+from lumina_twisted.devices.poll.plan import (
+    LONGEST_WAIT,
+    OTHERS_REPLIES,
+    Block,
+    Budget,
+    Congestion,
+    Schedule,
+    Task,
+    blocks_of,
+)
 from lumina_twisted.errors import (
     Cancelled,
     Expired,

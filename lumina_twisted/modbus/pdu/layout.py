@@ -1,7 +1,7 @@
 """What all PDUs are made of: a base class that packs and unpacks, and the kinds of fields with their limits. Floor 0.
 
-A PDU class names its fields; each has a kind as its validator, such as ``field(validator=Word(1, 125))``. A kind knows
-how its value lies in the data, and which values are allowed. Data is, in this order: what :attr:`PDU.prefix` or
+A PDU class names its fields; the validator of each is its kind, as in ``field(validator=Word(1, 125))``. A kind knows
+how a value lies in the data, and which values are allowed. The data is, in this order: what :attr:`PDU.prefix` or
 :attr:`PDU.is_counted` says, numbers of one or two bytes, and at most one field that takes all the rest.
 
 Words are big-endian; coils fill bytes from the lowest bit on (Modbus Application Protocol V1.1b3, section 4.2).
@@ -19,11 +19,8 @@ from lumina_twisted.errors import FrameError, RequestError
 
 
 class PDU:
-    """Function code and data.
-
-    What breaks the specification's limits is refused when it is made, with
-    :class:`~lumina_twisted.errors.RequestError`.
-    """
+    """Function code and data. Making one that breaks the specification's limits raises
+    :class:`~lumina_twisted.errors.RequestError`."""
 
     __slots__ = ()
     function_code: int
@@ -322,11 +319,15 @@ def unpack_words(data: bytes) -> tuple[int, ...]:
     return struct.unpack(f">{len(data) // 2}H", data)
 
 
+def _fields(cls: type[Any]) -> tuple[attrs.Attribute[Any], ...]:
+    return attrs.fields(cls) if attrs.has(cls) else ()
+
+
 class _Layout:
     """How the fields of a class lie in its data: the numbers at the head, and the field that takes the rest."""
 
     def __init__(self, cls: type[Any]) -> None:
-        kinds: list[tuple[str, Any]] = [(one.name, one.validator) for one in attrs.fields(cls)]
+        kinds: list[tuple[str, Any]] = [(one.name, one.validator) for one in _fields(cls)]
         numbers = [(name, kind) for name, kind in kinds if isinstance(kind, Word)]
         self._names = [name for name, _ in numbers]
         self._head = struct.Struct(">" + "".join(kind.format for _, kind in numbers))

@@ -1,0 +1,201 @@
+"""What a person who types at a line listener is told.
+
+Every line begins with ``# ``, which no id does, so that no client's parser takes it for a reply; what is told of
+ports has no colon either. A line that is only ``#`` ends an answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from lumina_twisted.ports.interfaces import Ports
+from lumina_twisted.statistics.counters import NAMES, Fault
+
+MOST_FIGURES: Final = 100_000
+"""Bytes of figures in an answer; of more ports only the counts are told."""
+HELP: Final = (
+    "A command is one line, and gets one line as its answer",
+    "  id:device type:port:baudrate:hex:response length[:timeout[:key=value]]",
+    "  a1:meter:boiler:9600:010300000001840A:7:5",
+    "id              any ASCII text; the answer begins with it",
+    "device type     any text; it is not looked at",
+    "port            name or path of a port, see ports; empty for this listener's own",
+    "hex             the whole RTU frame with its CRC, low byte first",
+    "response length bytes of the reply's frame, 0 if not known",
+    "timeout         seconds that you wait, 0.05 to 60; the answer comes at 0.9 of it at the latest",
+    "key=value       parity=N|E|O|M|S, bytesize=7|8, stopbits=1|2, retries=0 to 100",
+    "                priority=high|normal|low, what goes first",
+    "                max_age=SECONDS, 0 to 3600: how old a value may be that answers a read",
+    "Words           help, ports, stats; stats json, for programs",
+)
+
+
+def ports_told(ports: Ports) -> list[str]:
+    """The ports, each with its settings and state."""
+    told = []
+    for port in ports:
+        one = port.describe()
+        offline = f", offline units {' '.join(map(str, one.offline))}" if one.offline else ""
+        told.append(_plain(f"{one.name}  {one.path}  {one.serial}  {one.state}{offline}  {one.waiting} waiting"))
+    return told or ["no port is configured"]
+
+
+def stats_told(ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """What this listener, the others and each port have counted; what was never seen is left out.
+
+    After the counts of a port come its figures, each line with its name and a word.
+    """
+    told = ["listener  " + _counts(listener)]
+    told += [_plain(f"{name}  ") + _counts(counts) for name, counts in others.items()]
+    room = MOST_FIGURES
+    for port in ports:
+        one = port.describe()
+        told.append(_plain(f"{port.name}  ") + _counts(attrs.asdict(one.counters)))
+        figures = [_plain(line) for line in figures_told(port.name, one.report())]
+        room -= sum(map(len, figures))
+        told += figures if room > 0 else []
+    return told
+
+
+def commented(lines: Iterable[str]) -> bytes:
+    """Lines as no client takes them for a reply."""
+    told = [b"# %b\n" % " ".join(line.splitlines()).encode("ascii", "replace") for line in lines]
+    return b"".join(told) + b"#\n"
+
+
+def _plain(text: str) -> str:
+    """Without colons: one in a path becomes ``%3A``, for such a port is asked by its name."""
+    return text.replace(":", "%3A")
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if count) or "nothing yet"
+
+
+MOST_BYTES: Final = 200_000
+"""Of one answer; a client that does not read holds no more than ``max_buffered``, 262,144 bytes by default."""
+MOST_TOLD: Final = 8
+"""Units, and clients, that a person is told of, for each port."""
+_LABELS: Final = {
+    **{name: name.replace("_", " ") for name in NAMES[: Fault.RETRIED]}, "wrong_crc": "wrong CRC",
+    "exception": "refused", "foreign": "not asked for",
+}
+"""What a person reads for each kind of fault."""
+Row = dict[str, Any]
+
+
+def figures_told(name: str, report: Row) -> list[str]:
+    """A port's figures in lines that each begin with its name and a word; none before its first transaction."""
+    if not report["transactions"] and not report["ended"]:
+        return []
+    used, waiting = report["utilisation"], report["waiting"]
+    told = [
+        f"{name} wire  used {_percent(used['last_minute'])} of the last minute, {_percent(used['overall'])} in all,"
+        f" {report['transactions']} transactions, {report['requests_per_transaction']:.2f} requests each",
+        f"{name} waiting  now {waiting['now']}, highest {waiting['highest']}, mean {waiting['mean']:.2f}",
+        f"{name} queue time  {_times(report['queue'])}",
+        f"{name} bus time  {_times(report['bus'])}",
+    ]
+    told += _faults(name, report)
+    return told + _greatest(name, "unit", report["units"]) + _greatest(name, "client", report["clients"])
+
+
+def _faults(name: str, report: Row) -> list[str]:
+    """What went wrong, by unit, the worst first; nothing of those to which nothing did."""
+    rows = [row for row in report["units"] if any(row["faults"][kind] for kind in NAMES)]
+    rows.sort(key=lambda row: -sum(row["faults"][kind] for kind in NAMES))
+    told = [f"{name} faults  unit {row['unit']}  {faults_of(row['faults'])}" for row in rows[:MOST_TOLD]]
+    if (more := len(rows) - MOST_TOLD) > 0:
+        told.append(f"{name} faults  {more} units more; stats json tells of all")
+    return told
+
+
+def faults_of(counts: Mapping[str, int]) -> str:
+    """The faults of one unit, or of all, in words."""
+    kinds = ", ".join(f"{counts[kind]} {_LABELS[kind]}" for kind in NAMES if counts[kind] and kind in _LABELS)
+    retries = f"; {counts['retried']} retries healed {counts['healed']}" if counts["retried"] else ""
+    return f"{kinds or 'none'} in {counts['attempts']} attempts{retries}"
+
+
+def _greatest(name: str, what: str, rows: list[Row]) -> list[str]:
+    """Those that used the wire most."""
+    rows = sorted(rows, key=lambda row: -float(row["wire_share"]))
+    told = [f"{name} {what} {row[what]}  {_tally(row)}" for row in rows[:MOST_TOLD]]
+    if (more := len(rows) - MOST_TOLD) > 0:
+        told.append(f"{name} {what}s  {more} more, which used the wire less; stats json tells of all")
+    return told
+
+
+def rows_told(
+    ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]], most: int
+) -> list[str]:
+    """Everything as JSON, an object a line.
+
+    :param most: bytes that an answer may have.
+    """
+    told: list[str] = []
+    size, left_off, most = 0, 0, min(most, MOST_BYTES)
+    for row in _rows(ports, listener, others):
+        line = json.dumps(_rounded(row), separators=(",", ":"))
+        size += len(line) + 3
+        if size <= most - 100:
+            told.append(line)
+        else:
+            left_off += 1
+    return [*told, json.dumps({"what": "left_off", "rows": left_off})] if left_off else told
+
+
+def _rows(ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]]) -> Iterator[Row]:
+    for name, counts in {"listener": listener, **others}.items():
+        yield {"what": "listener", "name": name, **counts}
+    parts: dict[str, list[Row]] = {"unit": [], "client": []}
+    for port in ports:
+        one = port.describe()
+        report = one.report()
+        for what, rows in parts.items():
+            rows += [{"what": what, "port": one.name, **row} for row in report.pop(f"{what}s")]
+        place = {"path": one.path, "serial": one.serial, "state": one.state, "waiting_now": one.waiting}
+        yield {"what": "port", "name": one.name, **place, **attrs.asdict(one.counters), **report}
+    yield from parts["unit"]
+    yield from parts["client"]
+
+
+def _rounded(value: Any) -> Any:
+    """Microseconds are enough, and half as long."""
+    if isinstance(value, float):
+        return round(value, 6)
+    return {key: _rounded(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
+def _tally(one: Row) -> str:
+    ended = ", ".join(f"{outcome.replace('_', ' ')} {count}" for outcome, count in one["ended"].items())
+    shared = f", {one['shared']} shared" if one["shared"] else ""
+    return (
+        f"{ended or 'nothing ended yet'}{shared}; wire {_percent(one['wire_share'])};"
+        f" queue {_short_times(one['queue'])}; bus {_short_times(one['bus'])}"
+    )
+
+
+def _times(one: Row) -> str:
+    if not one["count"]:
+        return "none"
+    return ", ".join(f"{which} {_duration(one[which])}" for which in ("mean", "p50", "p99", "max"))
+
+
+def _short_times(one: Row) -> str:
+    """The 99th of a hundred means something where there are a hundred."""
+    if not one["count"]:
+        return "none"
+    return ", ".join(f"{which} {_duration(one[which])}" for which in ("mean", "p99" if one["count"] >= 100 else "max"))
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g} %"

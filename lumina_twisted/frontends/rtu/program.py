@@ -1,0 +1,269 @@
+"""RTU towards programs, floor 4: what the front-ends that speak RTU have in common. A program that only knows serial
+Modbus asks here as if it had the bus to itself.
+
+RTU numbers no replies: whatever comes first is taken for the reply to what was asked last. So a program is only ever
+sent the reply to its latest request, in that request's time, and never behind its back when it has begun the next.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from attrs import frozen
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from lumina_twisted.access.caller import Caller
+from lumina_twisted.errors import ModbusException
+from lumina_twisted.framing.rtu import Decoder, encode_adu
+from lumina_twisted.frontends.endpoints import Place
+from lumina_twisted.frontends.gateway import (
+    BUSY,
+    NO_PATH,
+    NO_REPLY,
+    Gateway,
+    GatewayOptions,
+    exception_code,
+    exception_pdu,
+)
+from lumina_twisted.frontends.listener import OpenRequests
+from lumina_twisted.frontends.plugin import Context, IFrontEnd
+from lumina_twisted.frontends.strangers import LOOKED_AT, in_rtu
+from lumina_twisted.modbus.functions import request_length
+from lumina_twisted.schema import Between, setting
+
+SILENCE: Final = 0.02
+"""Seconds after the last byte when a request ends whose length its function does not tell."""
+LONGEST_PAUSE: Final = 0.05
+"""Seconds without a byte after which the rest of a request does not come any more: USB adapters pause for 16 ms."""
+_NOBODY: Final[tuple[Any, ...]] = ()
+_OURS: Final = frozenset({BUSY, NO_PATH, NO_REPLY})
+
+
+@frozen(kw_only=True, slots=False)
+class RtuOptions(GatewayOptions):
+    """How a program that speaks RTU is answered."""
+
+    timeout: Annotated[float, Between(0.01, 3600)] = setting(
+        0.45, "how long a request may take, waiting for its turn included; a reply that takes longer is not sent. Give"
+        " a little less than the program itself waits", unit="s",
+    )
+    gateway_exceptions: bool = setting(
+        False, "tell by exceptions 06, 0A and 0B that a request could not be carried out or got no reply; else there is"
+        " silence, as on a wire",
+    )
+
+
+class Program:
+    """One program that asks. Its requests come as bytes, and the reply to the latest goes back.
+
+    :param caller: who it is.
+    :param send: sends a frame to it.
+    :param begins_anew: whether bytes of it wait that have not been read yet.
+    :param pending: holds its request that is being carried out, if one is.
+    :param turn_away: told what it speaks, if that is not RTU; where it is not given, that is logged.
+    """
+
+    def __init__(
+        self, caller: Caller, gateway: Gateway, options: RtuOptions, clock: IReactorTime, log: Logger, *,
+        send: Callable[[bytes], None], begins_anew: Callable[[], bool], pending: OpenRequests,
+        turn_away: Callable[[str], None] | None = None,
+    ) -> None:
+        self._caller = caller
+        self.requests = 0
+        self.errors = 0
+        self.withheld = 0
+        self._gateway = gateway
+        self._exceptions = options.gateway_exceptions
+        self._clock = clock
+        self._log = log
+        self._send = send
+        self._begins_anew = begins_anew
+        self._pending = pending
+        self._decoder = Decoder(request_length)
+        self._turn_away = turn_away
+        self._first = b""  # what came until the first request
+        self._silence: IDelayedCall | None = None
+
+    def receive(self, data: bytes) -> None:
+        """Takes bytes of the program's, and asks what they say."""
+        self.feed(data)
+        while self.take_next():
+            pass
+
+    def feed(self, data: bytes) -> None:
+        """Takes bytes of the program's, for :meth:`take_next`."""
+        self._stop_waiting()
+        self._decoder.receive(data)
+        if not self.requests:
+            self._first = (self._first + data)[:LOOKED_AT]
+
+    def take_next(self) -> bool:
+        """Asks the next whole request; whether there was one."""
+        if found := self._decoder.next_frame(_NOBODY):
+            self._ask(found.unit, found.pdu)
+            return True
+        if self._has_junk and self._silence is None:
+            self._silence = self._clock.callLater(SILENCE, self._on_silence)
+        return False
+
+    def close(self) -> None:
+        """It is gone: what it asked for is taken back."""
+        self._stop_waiting()
+        self._decoder.clear()
+        self.withdraw()
+
+    def withdraw(self) -> None:
+        """The reply to its latest request is not wanted any more."""
+        for deferred in list(self._pending):
+            self._pending.discard(deferred)
+            self.withheld += 1
+            deferred.cancel()
+
+    def _on_silence(self) -> None:
+        self._silence = None
+        if found := self._decoder.end_of_burst(_NOBODY):
+            self._ask(found.unit, found.pdu)
+        if self._has_junk:
+            self._silence = self._clock.callLater(LONGEST_PAUSE - SILENCE, self._forget)
+
+    @property
+    def _has_junk(self) -> bool:
+        """Whether something has come that is no request yet."""
+        return len(self._decoder) > 0 or (not self.requests and bool(self._first))
+
+    def _forget(self) -> None:
+        """What has come is no request, and will be none."""
+        self._silence = None
+        self.errors += 1
+        junk = self._decoder.clear()
+        first, self._first = self._first, b""
+        if (stranger := in_rtu(first)) and self._turn_away is not None:
+            self._turn_away(stranger)
+            return
+        if stranger:
+            self._log.warn("{stranger}", stranger=stranger, fold=stranger)
+        self._log.info("{junk} bytes that are no request were dropped", junk=junk, fold="junk")
+
+    def _stop_waiting(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+    def _ask(self, unit: int, pdu: bytes) -> None:
+        self.requests += 1
+        self._first = b""
+        self.withdraw()
+        self._pending.ask(self._gateway.request(self._caller, unit, pdu), self._on_reply, self._on_error, unit, pdu)
+
+    def _on_reply(self, reply: bytes, unit: int, pdu: bytes) -> None:
+        if reply:
+            self._answer(encode_adu(unit, reply))
+
+    def _on_error(self, error: BaseException, unit: int, pdu: bytes) -> None:
+        self.errors += 1
+        if self._exceptions or exception_code(error) not in _OURS or _of_device(error):
+            self._answer(encode_adu(unit, exception_pdu(pdu[0], error)))
+
+    def _answer(self, frame: bytes) -> None:
+        """A program that has begun its next request would take this reply for the reply to that."""
+        if len(self._decoder) or self._begins_anew():
+            self.withheld += 1
+        else:
+            self._send(frame)
+
+
+def _of_device(error: BaseException | None) -> bool:
+    """Whether a device said so, and not this gateway."""
+    return isinstance(error, ModbusException) and bool(error.frame)
+
+
+def has_unread(descriptor: int) -> bool:
+    """Whether bytes wait at a descriptor, now."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+
+class RtuService(Service):
+    """One program behind a terminal. To derive from: how it is sent a frame, and whether bytes of it wait."""
+
+    def __init__(self, options: Any, context: Context) -> None:
+        self.path: str = options.endpoint
+        self.log = context.log
+        self.clock = context.reactor
+        self.is_stopping = False
+        self._pending = OpenRequests(self.log, self._ended)
+        self._waiting_for_end: list[Deferred[None]] = []
+        self.program = Program(
+            Caller(f"the program at {self.path}", listener=context.name),
+            Gateway(options, options.timeout, context.buses), options, self.clock, self.log, send=self.send,
+            begins_anew=self.begins_anew, pending=self._pending,
+        )
+
+    def send(self, frame: bytes) -> None:
+        """A frame for the program."""
+        raise NotImplementedError
+
+    def begins_anew(self) -> bool:
+        """Whether bytes of the program's wait that have not been read yet."""
+        raise NotImplementedError
+
+    def counts(self) -> dict[str, int]:
+        """What ``stats`` tells about it."""
+        program = self.program
+        return {"requests": program.requests, "errors": program.errors, "withheld": program.withheld}
+
+    def last_answered(self) -> Deferred[None]:
+        """Takes no request any more; fires with None when the last one has ended."""
+        self.is_stopping = True
+        if not self._pending:
+            return succeed(None)
+        ended: Deferred[None] = Deferred()
+        self._waiting_for_end.append(ended)
+        return ended
+
+    def close_program(self) -> None:
+        """Takes back what the program asked for."""
+        self.program.close()
+        self._ended()
+
+    def _ended(self) -> None:
+        if not self._pending:
+            waiting, self._waiting_for_end = self._waiting_for_end, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+
+@implementer(IFrontEnd)
+class TerminalFrontEnd:
+    """A front-end whose endpoint is a path. To derive from: a name, a summary, an example, options, and the rest."""
+
+    name = ""
+    summary = ""
+    endpoint = ""
+    options: type[Any]
+    what = ""
+    """What the path is of."""
+    service: type[RtuService]
+
+    def fault(self, endpoint: str) -> str | None:
+        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        if not endpoint.startswith("/"):
+            return f"expected the path of {self.what}, as {self.endpoint}, got {endpoint!r}"
+        return None
+
+    def place(self, endpoint: str) -> Place | None:
+        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        return Place(os.path.realpath(endpoint))
+
+    def make(self, options: Any, context: Context) -> IService:
+        """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
+        return self.service(options, context)

@@ -1,0 +1,407 @@
+"""One client of a value listener, floor 4: lines in, answers out, and changes as they come.
+
+How its connection lives and ends: :mod:`lumina_twisted.frontends.listener`. Besides:
+
+- An answer without a tag waits for those of the lines before it, and is made when its turn comes, so that ``read`` says
+  what the ``write`` before it has set. Devices are asked at once.
+- While a client reads more slowly than it is written to, no further line of its is taken, and of the changes that it
+  is to be told only the last of each value is kept: it sees every last value, and holds one line a value at most.
+- A client that has not taken what was written for ``stalled_after`` is dropped; so is one for which more than
+  ``max_buffered`` waits, such as late answers of devices.
+- A client that has ended its side and watches (``echo 'watch *.*' | nc``) is told until it leaves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.protocols.basic import LineOnlyReceiver
+
+from lumina_twisted.awaiting import Semaphore
+from lumina_twisted.errors import LineError, LuminaError, Overloaded, Stopping
+from lumina_twisted.frontends.listener import DRAINING, FINISHING, GONE, TALKING, Connection, Listener
+from lumina_twisted.frontends.pacing import Stall
+from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
+from lumina_twisted.frontends.strangers import FirstLine, fault, hint, in_lines
+from lumina_twisted.frontends.values.commands import ValuesOptions, Words, check_patterns, one_or_many
+from lumina_twisted.frontends.values.watching import ChangeLine, Watched, Watchers
+from lumina_twisted.valueproto import answer as answers
+from lumina_twisted.valueproto import command as commands
+from lumina_twisted.valueproto.answer import Answer, NamedReading, json_body, refused, tag_json
+from lumina_twisted.valueproto.command import MAX_LINE, Command, Format, parse_command, tag_of
+from lumina_twisted.valueproto.text_lines import tag_text, text_body
+
+MAX_ANSWER: Final = 1_048_576
+"""Bytes of the longest answer; a client may bound its lines at this. Four thousand values have room."""
+MOST_WAITING: Final = 200
+"""Lines of a client that may wait for their answers; further ones are not taken meanwhile."""
+MOST_TO_ASK: Final = 10_000
+"""Values of a client that may wait until they are asked for; no line is taken meanwhile."""
+_TOO_LONG: Final = f"the line is longer than {MAX_LINE} bytes, and the connection ends; ask in several lines"
+Make = Callable[[], Answer | bytes]
+"""Makes an answer when its turn has come."""
+
+
+@define(eq=False)
+class _Turn:
+    """The answer to a line without a tag, in its place; None until it can be made."""
+
+    make: Make | None = None
+
+
+class ValuesProtocol(Connection, LineOnlyReceiver):
+    """One client."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_LINE
+    listener: ValuesListener
+
+    def __init__(self, listener: ValuesListener) -> None:
+        super().__init__(listener)
+        self._format: Format = "text"
+        self._lines: deque[bytes] = deque()  # that are not taken yet
+        self._turns: deque[_Turn] = deque()
+        self._asking = Semaphore(listener.options.max_asked)
+        self._watched = Watched(listener.watchers, listener.options.max_watched)
+        self._goodbye: Make | None = None
+        self._is_advancing = False
+        self._is_stepping = False
+        self._is_new = True
+        self._stall = Stall(listener, listener.options.stalled_after, self._give_up)
+        self._first_line = FirstLine(listener.clock, lambda: self.write(hint(self._buffer)))
+
+    # -- the connection
+
+    def refused(self, reason: str) -> None:
+        """Says why it is not taken in."""
+        self.write(self._made(lambda: answers.Refused(*reason.split(" ", 1)), ""))
+
+    def dataReceived(self, data: bytes) -> None:
+        """See :class:`twisted.protocols.basic.LineOnlyReceiver`."""
+        self.heard()
+        if self._is_new and (stranger := in_lines(data)):
+            self.turn_away(stranger)
+            return
+        self._is_new = False
+        super().dataReceived(data)
+        self.serve()
+        if self._buffer.strip() and self.state is TALKING:
+            self._first_line.begun()
+
+    def lineReceived(self, line: bytes) -> None:
+        """It is taken in its turn."""
+        self._first_line.over()
+        if self.state not in {TALKING, DRAINING}:
+            return
+        self._lines.append(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Where such a line ends nobody knows, so the connection ends with it."""
+        if self.state in {TALKING, DRAINING}:
+            self.transport.pauseProducing()
+            self._lines.append(line[: MAX_LINE + 1])
+            self.state = FINISHING
+
+    def readConnectionLost(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`; what was no whole line is not carried out."""
+        if self._buffer.strip() and self.state in {TALKING, DRAINING}:
+            self._first_line.over()
+            told = refused(LineError(fault(self._buffer)))
+            self._enqueue("", lambda: told)
+            self._advance()
+        super().readConnectionLost()
+
+    @property
+    def has_input(self) -> bool:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        return bool(self._lines)
+
+    def drop_input(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        self._lines.clear()
+
+    @property
+    def is_waiting(self) -> bool:
+        """See :class:`lumina_twisted.frontends.listener.Connection`; a watcher waits for the next change."""
+        return bool(self.pending or self._turns or self._lines or self._watched)
+
+    def drain(self) -> None:
+        """Answers what was asked, whether the client reads or not, and closes."""
+        if self.state in {TALKING, FINISHING}:
+            self.state = DRAINING
+            self._tell()
+            self._unwatch_all()
+            self.serve()
+            self._advance()
+
+    def close_if_done(self) -> None:
+        """``bye`` is answered when all else is."""
+        if self._goodbye is not None and self.state is not GONE and not self.is_waiting:
+            self.write(self._made(self._goodbye, ""))
+        super().close_if_done()
+
+    def let_go(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        self._asking.cancel()  # first: what is taken back would let the next one begin
+        super().let_go()
+        self._unwatch_all()
+        self._lines.clear()
+        self._turns.clear()
+        self._stall.stop()
+        self._first_line.over()
+
+    # -- as fast as the client reads
+
+    @property
+    def _is_unread(self) -> bool:
+        """Whether it has enough to read. Who stops waits for nobody; ``max_buffered`` is the bound then."""
+        return self.is_full and self.state is not DRAINING
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether it has asked enough."""
+        return len(self._turns) + len(self.pending) >= MOST_WAITING or len(self._asking) >= MOST_TO_ASK
+
+    def pauseProducing(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        if not self.is_full:
+            self._stall.begin()
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        super().resumeProducing()
+        self._stall.end()
+        self._advance()
+
+    def _give_up(self) -> None:
+        self.log.warn("dropped {peer}: it does not read what it is sent", peer=self.caller.name, fold="unread")
+        self.cut()
+
+    def step(self) -> bool:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        if self.state is not GONE and self._can_take:
+            self._is_stepping = True
+            try:
+                self._tell()
+                self._take(self._lines.popleft())
+                self._advance()
+            finally:
+                self._is_stepping = False
+        if self._can_take:
+            return True
+        self._pace_reading()
+        return False
+
+    @property
+    def _can_take(self) -> bool:
+        return bool(self._lines) and not self._is_unread and not self._is_busy
+
+    def _advance(self) -> None:
+        """Writes what waits, as far as the client follows, and has the lines that wait taken."""
+        if self._is_advancing:  # what is asked in there may be answered before it returns
+            return
+        self._is_advancing = True
+        try:
+            self._tell()
+            self._answer()
+        finally:
+            self._is_advancing = False
+        if self._can_take and not self._is_stepping:
+            self.listener.pacer.enqueue(self)
+        if self.state is not TALKING:
+            self.close_if_done()
+
+    # -- lines in
+
+    def _take(self, line: bytes) -> None:
+        try:
+            if len(line) > MAX_LINE:
+                self._unwatch_all()
+                raise LineError(_TOO_LONG)
+            command = parse_command(line)
+        except LineError as error:
+            told = refused(error)
+            self._enqueue(tag_of(line), lambda: told)
+            return
+        if command is None:
+            return
+        self.listener.lines += 1
+        if self.state is DRAINING:
+            self._enqueue(command.tag, lambda: refused(Stopping("the service is stopping")))
+        elif isinstance(command, commands.Bye):
+            self._leave(command)
+        elif (asked := self.listener.words.ask(self.caller, self._asking, command)) is not None:
+            self._await(command.tag, asked)
+        else:
+            self._enqueue(command.tag, partial(_AT_ONCE.get(type(command), ValuesProtocol._other), self, command))
+
+    def _leave(self, command: commands.Bye) -> None:
+        """Nothing is heard any more; what was asked before is answered, and what it watches is told until then."""
+        self._lines.clear()
+        self._goodbye = partial(self._say_goodbye, command.tag)
+        self._turns.append(_Turn(self._end))
+        self.state = FINISHING
+
+    def _end(self) -> bytes:
+        self._unwatch_all()
+        return b""
+
+    def _say_goodbye(self, tag: str) -> bytes:
+        self._goodbye = None
+        return self._encoded(answers.Goodbye(), tag)
+
+    # -- answers out, in their order
+
+    def _enqueue(self, tag: str, make: Make) -> None:
+        """Has an answer made and written: in its turn, or at once if it has a tag."""
+        if tag:
+            self.write(self._made(make, tag))
+        else:
+            self._turns.append(_Turn(make))
+
+    def _await(self, tag: str, asked: Deferred[Answer]) -> None:
+        turn = _Turn()
+        if not tag:
+            self._turns.append(turn)
+        self.pending.ask(asked, self._ready, self._ready, tag, turn)
+
+    def _ready(self, answer: Answer, tag: str, turn: _Turn) -> None:
+        """A device has answered; the errors of commands are answers too."""
+        if tag:
+            self.write(self._made(lambda: answer, tag))
+        else:
+            turn.make = lambda: answer
+
+    def answered(self) -> None:
+        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        self._advance()
+
+    def _answer(self) -> None:
+        """Writes the answers whose turn has come."""
+        while self._turns and not self._is_unread and (make := self._turns[0].make) is not None:
+            self._turns.popleft()
+            self.write(self._made(make, ""))
+
+    def _made(self, make: Make, tag: str) -> bytes:
+        """Whatever goes wrong on the way, the line gets its answer."""
+        try:
+            made = make()
+            return made if isinstance(made, bytes) else self._encoded(made, tag)
+        except LuminaError as error:
+            return self._encoded(refused(error), tag)
+        except Exception as error:
+            self.log.failure("a value line failed within Lumina")
+            sentence = f"{type(error).__name__} within Lumina, its log says more"
+            return self._encoded(answers.Refused(LuminaError.token, sentence), tag)
+
+    def _encoded(self, answer: Answer, tag: str) -> bytes:
+        """The lines of an answer, in the client's format.
+
+        :raises Overloaded: if they are too long.
+        """
+        if isinstance(answer, answers.Refused):
+            self.listener.errors += 1
+        if self._format == "json":
+            line = tag_json(json_body(answer), tag)
+        else:
+            line = tag_text(text_body(answer, self.listener.words.text), tag)
+        if len(line) > MAX_ANSWER:
+            told = f"the answer would have {len(line)} bytes, and {MAX_ANSWER} is the most"
+            raise Overloaded(f"{told}; ask for fewer values, as with boiler.*")
+        return line
+
+    # -- what it says of itself
+
+    def _other(self, command: Command) -> Answer:
+        return self.listener.words.answer(command)
+
+    def _speak(self, command: commands.Speak) -> Answer:
+        self._format = command.format
+        return answers.Speaking(command.format)
+
+    def _watch(self, command: commands.Watch) -> Answer | bytes:
+        """What is known, and from then on what changes."""
+        answer = one_or_many(self.listener.words.readings(command.names))
+        if not isinstance(answer, answers.Readings):
+            return answer
+        names = [one.name for one in answer.values if isinstance(one, NamedReading)]
+        self._watched.check(names)
+        told = self._encoded(answer, command.tag)  # before anything is watched: it may be too long
+        self._watched.add(self, names, command.tag)
+        return told
+
+    def _unwatch(self, command: commands.Unwatch) -> Answer:
+        """No more of these, or of any."""
+        check_patterns(command.names)
+        self._watched.remove(self, command.names or ("*",))
+        return answers.Watching(len(self._watched))
+
+    def _unwatch_all(self) -> None:
+        self._watched.remove(self, ("*",))
+
+    # -- changes out
+
+    def changed(self, name: str, change: ChangeLine) -> None:
+        """See :class:`lumina_twisted.frontends.values.watching.Watcher`."""
+        if self.is_full or self._watched.has_untold:
+            self._watched.keep(name, change)
+        else:
+            self.write(self._watched.line(name, change, self._format))
+
+    def _tell(self) -> None:
+        """Writes the changes that had to wait."""
+        while self._watched.has_untold and not self._is_unread:
+            self.write(self._watched.mouthful(self._format))
+
+
+_AT_ONCE: Final[dict[type[Command], Callable[[ValuesProtocol, Any], Answer | bytes]]] = {
+    commands.Speak: ValuesProtocol._speak,
+    commands.Watch: ValuesProtocol._watch,
+    commands.Unwatch: ValuesProtocol._unwatch,
+}
+"""What is not asked of the values alone."""
+
+
+
+
+class ValuesListener(Listener):
+    """A listener and its clients."""
+
+    protocol = ValuesProtocol
+    options: ValuesOptions
+
+    def __init__(self, options: ValuesOptions, context: Context) -> None:
+        super().__init__(options, context)
+        self.stalled_after = options.stalled_after
+        self.words = Words(context.values, options, context.now, self._stats, context.log)
+        self.watchers = Watchers(self.words)
+        self.lines = 0
+
+    def counts(self) -> dict[str, int]:
+        """What ``stats`` tells about this listener."""
+        return {
+            **super().counts(), "lines": self.lines, "errors": self.errors, "watched": len(self.watchers),
+            "changes": self.watchers.changes,
+        }
+
+    def _stats(self) -> dict[str, Any]:
+        return {"listener": self.counts(), **self.others()}
+
+
+class ValuesFrontEnd(StreamFrontEnd):
+    """Named values."""
+
+    name = "values"
+    summary = "values of devices by name: read, write and watch them in lines of text or JSON"
+    endpoint = "tcp:5000:interface=127.0.0.1"
+    options = ValuesOptions
+
+    def build(self, options: Any, context: Context) -> ValuesListener:
+        """See :class:`lumina_twisted.frontends.plugin.StreamFrontEnd`."""
+        return ValuesListener(options, context)

@@ -1,0 +1,47 @@
+"""Plain reads: the PDUs of functions 1 to 4, which ask for a range of one table and do nothing else. Floor 0."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BITS: Final = frozenset({1, 2})
+"""Functions that read bits; the others read registers."""
+_READS: Final = frozenset({1, 2, 3, 4})
+_LENGTH: Final = 5
+
+
+def is_plain_read(pdu: bytes) -> bool:
+    """Whether a request asks for a range and does nothing else: a whole PDU of functions 1 to 4."""
+    return len(pdu) == _LENGTH and pdu[0] in _READS
+
+
+def span(pdu: bytes) -> tuple[int, int]:
+    """First entry, and one behind the last, of a plain read."""
+    first = pdu[1] << 8 | pdu[2]
+    return first, first + (pdu[3] << 8 | pdu[4])
+
+
+def covers(whole: bytes, part: bytes) -> bool:
+    """Whether one plain read asks for all that another of the same unit and function does."""
+    if whole == part:
+        return True
+    (first, end), (inner, inner_end) = span(whole), span(part)
+    return first <= inner < inner_end <= end
+
+
+def cut(reply: bytes, whole: bytes, part: bytes) -> bytes:
+    """What of a normal reply answers a part of what was asked.
+
+    :param reply: the PDU that answers ``whole``.
+    :return: the PDU that answers ``part``.
+    """
+    if whole == part:
+        return reply
+    (first, _), (inner, inner_end) = span(whole), span(part)
+    data, skipped, wanted = reply[2:], inner - first, inner_end - inner
+    if reply[0] in BITS:
+        bits = int.from_bytes(data, "little") >> skipped & (1 << wanted) - 1
+        data = bits.to_bytes((wanted + 7) // 8, "little")
+    else:
+        data = data[2 * skipped : 2 * (skipped + wanted)]
+    return bytes((reply[0], len(data))) + data
