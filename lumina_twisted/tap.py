@@ -61,10 +61,10 @@ class Options(usage.Options):
         near = close_to(name, [one.rstrip("=") for one in self.longOpt])
         return f"; did you mean --{near}?" if near else ""
 
-    def parseArgs(self, *words: str) -> None:
+    def parseArgs(self, *args: str) -> None:
         """Refuses arguments that belong to no option."""
-        if words:
-            raise usage.UsageError(f"{words[0]!r} belongs to no option")
+        if args:
+            raise usage.UsageError(f"{args[0]!r} belongs to no option")
 
     def opt_version(self) -> None:
         """print Lumina's version, and exit"""
@@ -151,5 +151,5 @@ def _where(configuration: Configuration, protocol: str) -> tuple[str, int] | Non
 
 
 def _logs_itself(options: Options) -> bool:
-    """Whether twistd was told where to log; ours is then not asked."""
+    """Whether twistd has a log of its own, by an option; Lumina's is then not used."""
     return options.parent is not None and any(options.parent.get(one) for one in ("logfile", "syslog", "logger"))

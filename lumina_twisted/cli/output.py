@@ -27,9 +27,9 @@ class _Closed(io.StringIO):
         raise OSError(errno.EBADF, "standard output is closed")
 
 
-def wants_json(words: Sequence[str]) -> bool:
+def wants_json(args: Sequence[str]) -> bool:
     """Whether ``--json`` is among the options; behind ``--`` it is a value."""
-    return "--json" in words[: words.index("--") if "--" in words else len(words)]
+    return "--json" in args[: args.index("--") if "--" in args else len(args)]
 
 
 class Output:
@@ -42,14 +42,14 @@ class Output:
     def __init__(self, as_json: bool = False, out: Any = None, err: Any = None, source: Any = None) -> None:
         self.as_json = as_json
         self.out = out or sys.stdout or _Closed()
-        self.err = err or sys.stderr or io.StringIO()  # nobody reads it
+        self.err = err or sys.stderr or io.StringIO()
         self.source = source or sys.stdin or io.StringIO()
 
     def result(self, text: str, **data: Any) -> None:
         """Prints one result: a line for people, or its data.
 
         :raises WriteFailed: if it cannot be written.
-        :raises BrokenPipeError: if nobody reads any more.
+        :raises BrokenPipeError: if the reader has gone.
         """
         self.line(json.dumps(data) if self.as_json else text)
 

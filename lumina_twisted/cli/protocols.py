@@ -43,12 +43,13 @@ def _show(name: str, front_end: Any, output: Output) -> None:
     from lumina_twisted.config.reference import options_told
 
     described = options_told(front_end.options)
-    lines = [f"{name}: {front_end.summary}", f"  --listen {name}={front_end.endpoint}"]
+    endpoint = getattr(front_end, "endpoint", "")
+    lines = [f"{name}: {front_end.summary}", *([f"  --listen {name}={endpoint}"] if endpoint else [])]
     for one in described:
         unit = f" [{one['unit']}]" if one["unit"] else ""
         lines += [f"  {one['name']} = {one['default']}{unit}", *_wrapped(one["meaning"])]
     output.result(
-        "\n".join(lines), protocol=name, summary=front_end.summary, endpoint=front_end.endpoint, options=described
+        "\n".join(lines), protocol=name, summary=front_end.summary, endpoint=endpoint, options=described
     )
 
 

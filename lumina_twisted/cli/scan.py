@@ -368,7 +368,7 @@ class Scan:
         self._foreign = foreign or 0
 
     async def _others(self) -> int | None:
-        """How many requests of others the port has had; None if nobody can tell."""
+        """How many requests of others the port has had; None if that is unknown."""
         if isinstance(self._client, ModbusTcpClient):
             return None
         for line in await text_command(self._client, "stats", self._options.timeout):

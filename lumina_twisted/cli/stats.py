@@ -22,7 +22,7 @@ EXAMPLES: Final = """\
 """
 COMMAND: Final = "stats json"
 PAUSE: Final = 2.0
-"""Seconds between two looks, unless told otherwise."""
+"""Seconds between two looks by default."""
 _CLEAR: Final = "\x1b[H\x1b[2J"
 
 

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from lumina_twisted.client.base import Client, wait_before_attempt
 from lumina_twisted.client.command import DEFAULT_TIMEOUT, CommandFailure, CommandReply, CommandSettings, check_name
-from lumina_twisted.client.command_methods import ClientUnit, CommandClient, LineClient
+from lumina_twisted.client.command_methods import ClientUnit, CommandClient, LineClient, TcpClient
 from lumina_twisted.client.command_sessions import TRANSACTIONS, LineSession, ModbusTcpSession, check_word, no_answer
 from lumina_twisted.client.methods import GivesCoroutines, Operation
 from lumina_twisted.client.session import Session
@@ -306,7 +306,7 @@ class LuminaModbusClient(LineClient, AsyncioClient):
             raise no_answer(self._server, word, self.timeout) from None
 
 
-class ModbusTcpClient(CommandClient, AsyncioClient):
+class ModbusTcpClient(TcpClient, AsyncioClient):
     """A client of a device or a gateway that speaks Modbus TCP, for one event loop; see
     :class:`lumina_twisted.client.ModbusTcpClient`."""
 
@@ -315,12 +315,6 @@ class ModbusTcpClient(CommandClient, AsyncioClient):
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         super().__init__(host, port, lambda server: ModbusTcpSession(server, transactions), timeout=timeout)
-
-    @property
-    def late_replies(self) -> int:
-        """How many replies came for which no request was open: late, repeated or unrequested. They were dropped."""
-        late: int = self._session.late
-        return late
 
     def unit(self, unit: int, timeout: float | None = None) -> Unit:
         """The device with that unit identifier; see :meth:`lumina_twisted.client.ModbusTcpClient.unit`."""

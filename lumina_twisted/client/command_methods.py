@@ -126,6 +126,16 @@ class LineClient(CommandClient):
         return self._command(*parse_request(command), port, how, name, response_length)
 
 
+class TcpClient(CommandClient):
+    """A client of whatever speaks Modbus TCP."""
+
+    @property
+    def late_replies(self) -> int:
+        """How many replies came for which no request was open: late, repeated or unrequested. They were dropped."""
+        late: int = self._session.late
+        return late
+
+
 class ClientUnit(UnitMethods):
     """A unit behind a client's port, for :class:`~lumina_twisted.client.methods.UnitMethods`."""
 

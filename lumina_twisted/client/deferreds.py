@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from lumina_twisted.client.base import Client, wait_before_attempt
 from lumina_twisted.client.command import DEFAULT_TIMEOUT, CommandSettings, check_name
-from lumina_twisted.client.command_methods import ClientUnit, CommandClient, LineClient
+from lumina_twisted.client.command_methods import ClientUnit, CommandClient, LineClient, TcpClient
 from lumina_twisted.client.command_sessions import TRANSACTIONS, LineSession, ModbusTcpSession, check_word, no_answer
 from lumina_twisted.client.methods import GivesDeferreds, Operation
 from lumina_twisted.client.session import Session
@@ -303,7 +303,7 @@ class LuminaModbusClient(LineClient, DeferredClient):
         return self.connect().addCallback(send).addTimeout(self.timeout, self._reactor, too_late)
 
 
-class ModbusTcpClient(CommandClient, DeferredClient):
+class ModbusTcpClient(TcpClient, DeferredClient):
     """A client of a device or a gateway that speaks Modbus TCP. Its units have the same functions as those of a Lumina
     server's ports.
 
@@ -322,12 +322,6 @@ class ModbusTcpClient(CommandClient, DeferredClient):
             host, port, lambda server: ModbusTcpSession(server, transactions), timeout=timeout, endpoint=endpoint,
             reactor=reactor, now=now,
         )
-
-    @property
-    def late_replies(self) -> int:
-        """How many replies came for which no request was open: late, repeated or unrequested. They were dropped."""
-        late: int = self._session.late
-        return late
 
     def unit(self, unit: int, timeout: float | None = None) -> Unit:
         """The device with that unit identifier; for one that has no units behind it, 255 or 1.

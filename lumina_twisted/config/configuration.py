@@ -21,6 +21,7 @@ from lumina_twisted.config.protocols import (
     front_ends,
     listener_class,
     named_ports,
+    place_of,
     unit_0_routes,
 )
 from lumina_twisted.devices.describe.description import Device, Profile
@@ -77,7 +78,7 @@ class Configuration:
 
     @property
     def unasked(self) -> str:
-        """A sentence if devices are described whose values nobody can ask for; it may be meant so."""
+        """A warning if devices are described and no listener gives their values; this may be intended."""
         if not self.devices or any(one.protocol == VALUES for one in self.listeners):
             return ""
         return f'nobody can ask for values by name, for no [[listen]] has protocol = "{VALUES}"'
@@ -86,7 +87,7 @@ class Configuration:
 class Draft:
     """Collects ports, listeners and faults; each has a ``where``, which begins the path of its faults.
 
-    :param reserved: names of ports that somebody else will add.
+    :param reserved: names of ports that are added later, such as those of the demo.
     """
 
     def __init__(self, reserved: Iterable[str] = ()) -> None:
@@ -168,8 +169,8 @@ class Draft:
 
     def _split_path(self, data: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], dict[str, Any]]:
         """The table with the bare path, and the settings that stood behind the path."""
-        bare, words = parted(data["path"])
-        table = table_of(words, f"{where}.path", self.faults, path=bare)
+        bare, texts = parted(data["path"])
+        table = table_of(texts, f"{where}.path", self.faults, path=bare)
         keys = table.keys() - {"path"}
         self.faults += [f"{where}.{key}: this key is given twice" for key in sorted(keys) if key in data]
         typed = self._structured(table, PortSettings, f"{where}.path", structure_text) if keys else None
@@ -196,7 +197,7 @@ class Draft:
         taken = list(self._dial_ins())
         for where, one in self.listeners:
             faults = [f"{where}.{key}: {sentence}" for key, sentence in faults_of(one)]
-            place = None if faults else front_ends()[one.protocol].place(one.endpoint)
+            place = None if faults else place_of(one)
             if place is not None:
                 faults += (f"{where}.endpoint: {sentence}" for sentence in self._place_faults(place, taken))
                 taken.append((place, where, one.endpoint))
@@ -247,16 +248,16 @@ class Draft:
         return did_you_mean(text, [*self._names, *self._paths], exist)
 
 
-def table_of(words: Iterable[str], where: str, faults: list[str], **first: str) -> dict[str, Any]:
+def table_of(texts: Iterable[str], where: str, faults: list[str], **first: str) -> dict[str, Any]:
     """``key=value`` arguments added to a table that begins with ``first``; a key with dots makes a table within it.
 
     :param where: begins the path of what is added to ``faults``.
     """
     table: dict[str, Any] = dict(first)
-    for word in words:
-        key, found, value = word.partition("=")
+    for text in texts:
+        key, found, value = text.partition("=")
         if not found or not all(key.split(".")):
-            faults.append(f"{where}: expected key=value, got {word!r}; a colon in a path is written \\:")
+            faults.append(f"{where}: expected key=value, got {text!r}; a colon in a path is written \\:")
         elif not _put(table, key.split("."), value):
             faults.append(f"{where}.{key}: this key is given twice")
     return table

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import IService, Service
@@ -15,11 +14,11 @@ from twisted.python.failure import Failure
 
 from lumina_twisted.config import process
 from lumina_twisted.config.configuration import Configuration
-from lumina_twisted.config.protocols import front_ends, why_not_listening
+from lumina_twisted.config.protocols import front_ends, label, why_not_listening
 from lumina_twisted.config.reporting import DaemonLog, Notifier, Operator, Report
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.listener import LINGER
-from lumina_twisted.frontends.plugin import Context
+from lumina_twisted.frontends.plugin import Context, Figures
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.text import counted
 
@@ -55,6 +54,7 @@ class Daemon(Service):
         self._pool = PortPool(configuration.ports, reactor, now, configuration.limits.open_ports)
         self._plant = self._make_plant(now) if configuration.devices else None
         self._report = Report(Notifier(os.environ), reactor, self._pool.told, self._pool.stuck)
+        self._figures = Figures(self._pool)
         self._fronts = [(one, self._front(one, now)) for one in configuration.listeners]
         self._starting: list[Deferred[Any]] = []
 
@@ -66,16 +66,13 @@ class Daemon(Service):
 
     def _front(self, one: Any, now: Callable[[], float]) -> IService:
         context = Context(
-            buses=self._pool, reactor=self._reactor, now=now, stamp=time.time, others=partial(self._counts, one),
-            log=Logger(namespace=f"lumina.{one.protocol}"), name=f"{one.protocol} {one.endpoint}",
+            buses=self._pool, reactor=self._reactor, now=now, stamp=time.time, figures=self._figures,
+            log=Logger(namespace=f"lumina.{one.protocol}"), name=label(one),
             values=None if self._plant is None else self._plant.plant,
         )
-        return front_ends()[one.protocol].make(one, context)
-
-    def _counts(self, asking: Any) -> dict[str, dict[str, int]]:
-        """What the listeners but the one that asks have counted."""
-        others = ((one, front) for one, front in self._fronts if one is not asking)
-        return {f"{one.protocol} {one.endpoint}": getattr(front, "counts", dict)() for one, front in others}
+        front = front_ends()[one.protocol].make(one, context)
+        self._figures.add(context, getattr(front, "counts", dict))
+        return front
 
     def setServiceParent(self, parent: Any) -> None:
         """twistd asks its application for an observer before it makes one itself."""
@@ -181,7 +178,8 @@ class Daemon(Service):
         if unasked := self._configuration.unasked:
             _log.warn("{sentence}", sentence=unasked)
         for one, _ in self._fronts:
-            _log.info("{protocol} on {endpoint}", protocol=one.protocol, endpoint=one.endpoint)
+            where = f" on {one.endpoint}" if one.endpoint else ""
+            _log.info("{protocol}{where}", protocol=one.protocol, endpoint=one.endpoint, where=where)
         if self._hints:
             _log.info("{hints}", hints=self._hints, log_lines=True)
         self._operator.leave_alone()

@@ -54,14 +54,14 @@ def note_signals() -> None:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
         signal.signal(signal.SIGHUP, _pass_over)
     for number in MEANINGLESS:
-        if signal.getsignal(number) is signal.SIG_DFL:  # else somebody knows what it means
+        if signal.getsignal(number) is signal.SIG_DFL:  # else a library uses it
             signal.signal(number, _pass_over)
 
 
 def write_stacks_to(stream: TextIO | None) -> None:
     """Sets where the stacks of all threads are written, after a crash and on request."""
     if stream is None:
-        return  # whoever started us has closed it
+        return  # the parent process has closed it
     with contextlib.suppress(OSError, ValueError, RuntimeError):  # it is no file, as in some tests
         faulthandler.enable(stream)
         faulthandler.register(signal.SIGUSR1, stream)
@@ -124,7 +124,7 @@ def _stop(reactor: Any, number: int) -> None:
 
 
 def _log_meaningless(number: int) -> None:
-    """Whoever sent it may wait for an effect."""
+    """Logs the signal, because its sender may wait for an effect."""
     name = signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
     _log("{signal} means nothing to Lumina, which goes on", signal=name, fold=number)
 

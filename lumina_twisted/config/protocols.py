@@ -15,7 +15,8 @@ from twisted.internet.error import CannotListenError
 from twisted.plugin import getPlugins
 
 from lumina_twisted.errors import LuminaError
-from lumina_twisted.frontends.plugin import IFrontEnd
+from lumina_twisted.frontends.endpoints import Place
+from lumina_twisted.frontends.plugin import IFrontEnd, listens
 
 DEFAULT_PROTOCOL: Final = "line"
 _ANOTHER: Final = "give another endpoint, with --listen or in the configuration"
@@ -44,13 +45,16 @@ def _ours_first(front_end: IFrontEnd) -> tuple[bool, str]:
 @lru_cache(maxsize=256)
 def listener_class(name: str) -> type[Any]:
     """The settings class of a whole ``[[listen]]`` table: what every listener has, and the protocol's own options."""
-    front_end = front_ends()[name]
-    common = {
-        "protocol": attrs.field(default=name, type=str, metadata=_doc("what it speaks")),
-        "endpoint": attrs.field(type=str, metadata=_doc(f"where it listens, as {front_end.endpoint}")),
-    }
-    made = f"{front_end.options.__name__}Listener"
-    return attrs.make_class(made, common, bases=(front_end.options,), frozen=True, kw_only=True, slots=False)
+    front_end: Any = front_ends()[name]
+    common = {"protocol": attrs.field(default=name, type=str, metadata=_doc("what it speaks"))}
+    if listens(front_end):
+        common["endpoint"] = attrs.field(type=str, metadata=_doc(f"where it listens, as {front_end.endpoint}"))
+    name = f"{front_end.options.__name__}Listener"
+    made: Any = attrs.make_class(name, common, bases=(front_end.options,), frozen=True, kw_only=True, slots=False)
+    if not listens(front_end):
+        made.endpoint = ""
+    listener: type[Any] = made
+    return listener
 
 
 def _doc(text: str) -> dict[str, str]:
@@ -60,8 +64,20 @@ def _doc(text: str) -> dict[str, str]:
 def faults_of(listener: Any) -> Iterator[tuple[str, str]]:
     """What is wrong with a listener though each of its keys can be: pairs of a key and a sentence."""
     yield from _pairs(listener, "faults")
-    if fault := front_ends()[listener.protocol].fault(listener.endpoint):
+    front_end: Any = front_ends()[listener.protocol]
+    if listens(front_end) and (fault := front_end.fault(listener.endpoint)):
         yield "endpoint", fault
+
+
+def place_of(listener: Any) -> Place | None:
+    """Where a listener without faults listens; None if nobody knows, or if it is a publisher."""
+    front_end: Any = front_ends()[listener.protocol]
+    return front_end.place(listener.endpoint) if listens(front_end) else None
+
+
+def label(listener: Any) -> str:
+    """A listener as ``stats`` calls it: its protocol and its endpoint, if it has one."""
+    return f"{listener.protocol} {listener.endpoint}".rstrip()
 
 
 def named_ports(listener: Any) -> Iterator[tuple[str, str]]:
@@ -84,7 +100,7 @@ def _pairs(listener: Any, method: str) -> Iterator[tuple[str, str]]:
 
 def why_not_listening(endpoint: str, error: BaseException | None) -> str:
     """The sentence for an error that listening on ``endpoint`` raised; it says what to do."""
-    if isinstance(error, LuminaError):
+    if isinstance(error, LuminaError) or not endpoint:
         return str(error)
     if isinstance(error, CannotListenError):
         error = error.socketError

@@ -142,7 +142,8 @@ def _key(cls: type[Any], one: attrs.Attribute[Any]) -> Iterator[str]:
 
 def _example(cls: type[Any], one: attrs.Attribute[Any]) -> Any:
     if one.name == "endpoint":
-        return front_ends()[attrs.fields(cls).protocol.default].endpoint
+        front_end: Any = front_ends()[attrs.fields(cls).protocol.default]
+        return front_end.endpoint
     keys = (one.name, f"{cls.__name__}.{one.name}", f"UnitSettings.{one.name}")
     return next((_EXAMPLES[key] for key in keys if key in _EXAMPLES), None)
 

@@ -33,7 +33,7 @@ _log: Final = Logger(namespace="lumina")
 
 
 class Operator:
-    """The stderr of whoever started Lumina, as long as somebody reads it.
+    """The operator's stderr, until Lumina serves.
 
     :param foreground: whether stderr stays the operator's. In the background twistd puts nothing in its place and
         passes on a hundred bytes of an error, so the descriptor is kept until we serve.
@@ -52,7 +52,7 @@ class Operator:
                 os.write(self._fd, f"lumina: {shown(sentence)}\n".encode("utf-8", "replace"))
 
     def leave_alone(self) -> None:
-        """Closes the descriptor in the background: Lumina serves, and nobody waits for the end of its output."""
+        """In the background, closes stderr once Lumina serves, so that no reader waits for its end."""
         if not self.foreground and self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -109,7 +109,7 @@ class Notifier:
         return bool(self._address)
 
     def tell(self, **states: str) -> None:
-        """Sends assignments such as ``READY="1"``; a systemd that does not take them holds nobody up."""
+        """Sends assignments such as ``READY="1"``; if systemd does not take them, Lumina goes on."""
         if not self._address:
             return
         text = "\n".join(f"{name}={shown(' '.join(value.split()))}" for name, value in states.items())

@@ -93,11 +93,11 @@ def simulated_unit(points: Iterable[Point], identity: IdentitySettings = _NAMELE
 
 
 def identity_of(profile: Profile) -> IdentitySettings:
-    """What such a device tells of itself."""
-    told = {
+    """The identity of a device of this profile."""
+    texts = {
         "vendor_name": profile.maker, "product_code": profile.model or profile.name, "product_name": profile.summary
     }
-    return IdentitySettings(**{key: _cut(text) for key, text in told.items() if text})
+    return IdentitySettings(**{key: _cut(text) for key, text in texts.items() if text})
 
 
 def _cut(text: str) -> str:

@@ -137,7 +137,7 @@ def add_port_argument(draft: Draft, text: str) -> None:
     name, found, rest = text.partition("=")
     is_named = found and "/" not in name and ":" not in name
     place = rest if is_named else text
-    path, words = _path_and_settings(place)
+    path, settings = _path_and_settings(place)
     if not is_named:
         name = _name_of(path)
     where = f"--port {name or repr(text)}"
@@ -147,7 +147,7 @@ def add_port_argument(draft: Draft, text: str) -> None:
     elif not path or not name:
         draft.faults.append(f"{where}: expected [NAME=]PATH[:key=value…], got {text!r}")
     else:
-        draft.add_port(name, table_of(words, where, draft.faults, path=path), where, structure_text)
+        draft.add_port(name, table_of(settings, where, draft.faults, path=path), where, structure_text)
 
 
 def _name_of(path: str) -> str:
@@ -159,8 +159,8 @@ def _name_of(path: str) -> str:
 def _path_and_settings(text: str) -> tuple[str, list[str]]:
     if is_place(text.partition(":")[0]) or is_unknown_place(text):
         return parted(text)
-    path, *words = (one.replace("\\:", ":") for one in _COLON.split(text))
-    return path, words
+    path, *settings = (one.replace("\\:", ":") for one in _COLON.split(text))
+    return path, settings
 
 
 def add_listen_argument(draft: Draft, text: str) -> None:
@@ -169,8 +169,8 @@ def add_listen_argument(draft: Draft, text: str) -> None:
     if not (parts := _LISTEN.fullmatch(text)):
         draft.faults.append(f"{where}: expected {_LISTEN_FORM}")
         return
-    words = parts["options"].split(",")[1:]
-    data = table_of(words, where, draft.faults, protocol=parts["protocol"], endpoint=parts["endpoint"])
+    options = parts["options"].split(",")[1:]
+    data = table_of(options, where, draft.faults, protocol=parts["protocol"], endpoint=parts["endpoint"])
     draft.add_listener(data, where, structure_text)
 
 

@@ -33,7 +33,7 @@ from lumina_twisted.frontends.gateway import (
     exception_pdu,
 )
 from lumina_twisted.frontends.listener import OpenRequests
-from lumina_twisted.frontends.plugin import Context, IFrontEnd
+from lumina_twisted.frontends.plugin import Context, IListeningFrontEnd
 from lumina_twisted.frontends.strangers import LOOKED_AT, in_rtu
 from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.schema import Between, setting
@@ -242,7 +242,7 @@ class RtuService(Service):
                 deferred.callback(None)
 
 
-@implementer(IFrontEnd)
+@implementer(IListeningFrontEnd)
 class TerminalFrontEnd:
     """A front-end whose endpoint is a path. To derive from: a name, a summary, an example, options, and the rest."""
 
