@@ -33,6 +33,7 @@ from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.helpers import ConnectionPool
 from lumina_twisted.modbus import pdu
 from lumina_twisted.ports.pool import PortPool
+from lumina_twisted.ports.service import State
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.timer import FineTimer
 from lumina_twisted.simulator.bus import SimulatedBus
@@ -239,7 +240,7 @@ class Programs:
             test.assertTrue(port.is_supervised, "the time begins when it is given back")
             now[0] += 61
             ports._close_idle()
-            test.assertTrue(port._closing or not port.is_supervised)
+            test.assertTrue(port._state is State.CLOSING or not port.is_supervised)
             again = await pool.get_connection(self.path("a"))
             test.assertEqual(len(await again.request(1, READ)), 9)
 

@@ -43,8 +43,8 @@ from lumina_twisted.errors import (
 from lumina_twisted.framing.crc import append_crc
 from lumina_twisted.framing.rtu import decode_adu
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.ports.diagnosis import why_lost, why_not_open
 from lumina_twisted.ports.pool import PortPool
+from lumina_twisted.ports.serial import why_lost, why_not_open
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.timer import CallLaterTimer, FineTimer, make_timer
@@ -150,8 +150,7 @@ class OpeningTests(PortTestCase):
         device = self.device()
         port = self.pool(a={}).find("a")
         told: list[str] = []
-        self.patch(port, "_on_state", told.append)
-        port._protocol._tell = told.append
+        port._protocol._closed = told.append
         device.unplug()
         await self.until(lambda: told)
         self.assertRegex(told[0], r"^it was lost \([^:]+\) and is opened again as soon as it is back$")

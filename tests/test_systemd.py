@@ -19,6 +19,7 @@ from lumina_twisted.config.reporting import Notifier, Report
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.ports.pool import STUCK_AFTER, PortPool
 from lumina_twisted.ports.protocol import RTUProtocol
+from lumina_twisted.ports.service import State
 from lumina_twisted.ports.settings import PortSettings
 from tests.twistd_process import PATIENCE, ROOT, TestDevice, Twistd
 
@@ -185,11 +186,11 @@ class PoolTests(SynchronousTestCase):
         settings = {name: PortSettings(path=f"/nonexistent/{name}") for name in "abc"}
         pool = PortPool(settings, MemoryReactorClock(), lambda: now)
         ports = list(pool)
-        ports[1]._state = "open"
-        self.assertEqual(pool.told(), "1 of 3 ports open; not open: a, c")
+        ports[1]._state = State.OPEN
+        self.assertEqual(pool.status(), "1 of 3 ports open; not open: a, c")
         for port in ports:
-            port._state = "open"
-        self.assertEqual(pool.told(), "3 of 3 ports open")
+            port._state = State.OPEN
+        self.assertEqual(pool.status(), "3 of 3 ports open")
         protocol: RTUProtocol = ports[2]._protocol
         protocol._bus.port_opened(now)
         protocol.request(Caller("me"), 1, READ[1:-2], ports[2].serial, Terms(2.0)).addErrback(lambda failure: None)

@@ -22,7 +22,7 @@ from lumina_twisted.bus.failures import LAST_OF_THE_REQUEST
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.pending import Kind, Pending, State
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.modbus.functions import MAX_READ_BITS, MAX_READ_REGISTERS
+from lumina_twisted.modbus.functions import FUNCTIONS
 from lumina_twisted.modbus.read_range import BITS, is_plain_read, span
 
 OVERHEAD: Final = 20
@@ -114,7 +114,7 @@ class Merging:
             return None
         grown = _Span(min(whole.first, first), max(whole.end, end))
         is_bits = one.pdu[0] in BITS
-        if grown.end - grown.first > (MAX_READ_BITS if is_bits else MAX_READ_REGISTERS):
+        if grown.end - grown.first > FUNCTIONS[one.pdu[0]].most:
             return None
         if (first > whole.end or end < whole.first) and not self._may_read(one, grown):
             return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Annotated, Final, Literal, NamedTuple
 
 from attrs import Factory, field, frozen
@@ -77,14 +78,14 @@ class GatewayOptions(TurnOptions):
         if self.port:
             yield "port", self.port
         for units, target in self.routes.items():
-            with contextlib.suppress(ValueError):  # faults() tells
+            with contextlib.suppress(ValueError):  # faults() reports it
                 yield f"routes.{units}", parse_route(units, target).port
 
 
     def unit_0_routes(self) -> Iterator[tuple[str, str]]:
         """The ports to whose unit 0 a route leads, each with its key."""
         for units, target in self.routes.items():
-            with contextlib.suppress(ValueError):  # faults() tells
+            with contextlib.suppress(ValueError):  # faults() reports it
                 if (route := parse_route(units, target)).to == BROADCAST:
                     yield f"routes.{units}", route.port
 
@@ -154,7 +155,7 @@ class Gateway:
 
 
 def exception_code(error: BaseException | None) -> int:
-    """The exception code that tells a Modbus client how its request ended. 0B leaves a write in doubt: one that was not
+    """The exception code for how a request ended. 0B leaves a write in doubt: one that was not
     sent is answered otherwise."""
     if isinstance(error, ModbusException):
         return error.code
@@ -176,6 +177,7 @@ def exception_pdu(function_code: int, error: BaseException | None) -> bytes:
     return bytes((function_code | EXCEPTION_FLAG, exception_code(error)))
 
 
+@lru_cache(maxsize=1024)  # clients ask the same again and again
 def _unframeable(pdu: bytes) -> str:
     """Why no RTU frame can carry the request, or its reply; empty if one can."""
     code = pdu[0]

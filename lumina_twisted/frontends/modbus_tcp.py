@@ -54,7 +54,8 @@ class ModbusTcpProtocol(Connection):
 
     def dataReceived(self, data: bytes) -> None:
         """Requests, or parts of them."""
-        self.heard()
+        if self._idle is not None:
+            self.heard()
         if self.state is TALKING or self.state is DRAINING:
             self._decoder.feed(data)
             self._has_come = True
@@ -78,7 +79,8 @@ class ModbusTcpProtocol(Connection):
             if self._rest is None and len(self._decoder) and self.state is TALKING:
                 self._rest = self.listener.clock.callLater(LOOK_AFTER, self._look)
             return False
-        self._forget_rest()
+        if self._rest is not None:
+            self._forget_rest()
         if self.pending and self.must_wait(partial(self.listener.gateway.is_full_for, self.caller, adu.unit)):
             self._held = adu
             return False
@@ -100,7 +102,7 @@ class ModbusTcpProtocol(Connection):
             return None
 
     def _stranger(self) -> str:
-        """What it speaks, if it has not asked anything and its first bytes tell."""
+        """What it speaks, if it has not asked anything and its first bytes show that."""
         return "" if self._has_asked else in_modbus_tcp(self._decoder.unfinished[:LOOKED_AT])
 
     def _look(self) -> None:
@@ -151,7 +153,7 @@ class ModbusTcpListener(Listener):
         self.requests = 0
 
     def counts(self) -> dict[str, int]:
-        """What ``stats`` tells about this listener."""
+        """The figures of this listener for ``stats``."""
         return {**super().counts(), "requests": self.requests, "errors": self.errors}
 
 

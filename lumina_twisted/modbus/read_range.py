@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-BITS: Final = frozenset({1, 2})
+from lumina_twisted.modbus.functions import READS_OF
+
+BITS: Final = frozenset(int(row.code) for row in READS_OF.values() if row.is_bits)
 """Functions that read bits; the others read registers."""
-_READS: Final = frozenset({1, 2, 3, 4})
+_READS: Final = frozenset(int(row.code) for row in READS_OF.values())
 _LENGTH: Final = 5
 
 

@@ -19,7 +19,7 @@ from lumina_twisted.bus.events import Event, Failure, Finding, Frame, HealthChan
 from lumina_twisted.bus.pending import Pending
 from lumina_twisted.errors import Cancelled, FrameError, ModbusError, OutcomeUnknown, PortError
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.ports.diagnosis import why_lost
+from lumina_twisted.ports.serial import why_lost
 from lumina_twisted.ports.timer import make_timer
 from lumina_twisted.priority import lane_of
 from lumina_twisted.reconnecting import Connections
@@ -30,17 +30,19 @@ class RTUProtocol(Protocol):
 
     :param reactor: for the timer.
     :param now: a clock that never goes back, in seconds.
-    :param tell: told each change of the port's state, as a word or a sentence.
-    :param failed: told each request that ends without a normal reply, and its error.
-    :param health: told which unit is offline, or online again.
-    :param sample: receives each sample of the bus, if that is watched, before the ending that it came with.
+    :param opened: called when the port is open.
+    :param closed: called with a sentence that says why it is not.
+    :param failed: called with each request that ends without a normal reply, and its error.
+    :param health: called when a unit is offline, or online again.
+    :param sample: called with each sample of the bus, if that is watched, before the ending that it came with.
     :param connections: decides whether requests wait for the next connection when this one ends.
     :param finding: receives what the bus finds out about its devices.
-    :param lost: told why a connection ended for whose successor requests wait.
+    :param lost: called with why a connection ended for whose successor requests wait.
     """
 
     def __init__(
-        self, bus: Bus, reactor: Any, now: Callable[[], float], tell: Callable[[str], None] = lambda state: None,
+        self, bus: Bus, reactor: Any, now: Callable[[], float], opened: Callable[[], None] = lambda: None,
+        closed: Callable[[str], None] = lambda why: None,
         failed: Callable[[Request, ModbusError], None] = lambda request, error: None,
         health: Callable[[HealthChange], None] = lambda change: None,
         sample: Callable[[Sample], None] = lambda sample: None, *, connections: Connections | None = None,
@@ -48,7 +50,8 @@ class RTUProtocol(Protocol):
     ) -> None:
         self._bus = bus
         self._now = now
-        self._tell = tell
+        self._opened = opened
+        self._closed = closed
         self._failed = failed
         self._health = health
         self._sample = sample
@@ -68,7 +71,7 @@ class RTUProtocol(Protocol):
         """The port is open."""
         self._connections.began(self._now(), *self._traffic)
         self._bus.port_opened(self._now())
-        self._tell("open")  # who is told may ask at once
+        self._opened()  # a callback may send a request at once
         self._pump()
 
     def dataReceived(self, data: bytes) -> None:
@@ -154,7 +157,7 @@ class RTUProtocol(Protocol):
     def unavailable(self, why: str) -> None:
         """The port is not open, and this sentence says why."""
         self._bus.port_lost(self._now(), why)
-        self._tell(why)
+        self._closed(why)
         self._pump()
 
     def stop(self) -> Deferred[None]:

@@ -1,13 +1,14 @@
 """One port of the daemon, floor 2: opened, watched and reopened for as long as it takes.
 
 Twisted's ClientService supervises the connection, here to a device: it opens, waits, opens again. What is ours is how
-long it waits, what a request is told meanwhile, and that a port may be opened by its first request and closed when
+long it waits, what happens to a request meanwhile, and that a port may be opened by its first request and closed when
 it has been idle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
 from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
 from lumina_twisted.framing.rtu import check_adu
+from lumina_twisted.modbus.functions import is_read
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.interfaces import HealthObserver, PortDescription, SampleObserver
@@ -38,8 +40,24 @@ from lumina_twisted.statistics.queue import QueueAnalytics
 _NOBODY: Final = Caller("nobody")
 """Whose request it is that is only thought of."""
 _CLOSED: Final = "it is closed"
-_AGAIN: Final = "it connects again"
 _GIVEN_UP: Final = "the service stops and does not wait for it any longer"
+
+
+class State(Enum):
+    """Of a port.
+
+    CLOSED: nobody needs it; a request opens it. OPENING: the first attempt is under way, and requests wait for what
+    comes of it. OPEN: its device is there. RECONNECTING: its connection ended a moment ago, and requests wait for the
+    next one. UNAVAILABLE: its device is away, and is tried again and again. CLOSING: it becomes CLOSED whatever
+    happens to its connection meanwhile; a request that comes now waits, and opens it again.
+    """
+
+    CLOSED = "closed"
+    OPENING = "opening"
+    OPEN = "open"
+    RECONNECTING = "reconnecting"
+    UNAVAILABLE = "unavailable"
+    CLOSING = "closing"
 
 
 class PortService(Service):
@@ -68,25 +86,25 @@ class PortService(Service):
         self._now = now
         self._admit = admit
         self._reactor = reactor
-        self._tell = PortLog(name)
+        self._log = PortLog(name)
         self._writes = WriteLog(name)
         self._framing = framing_of(self._address, settings.zero_ids)
         self._bus = Bus(
             settings, name, framing=self._framing,
             renews_after_silence=settings.zero_ids, monitor=monitor, analytics=analytics,
         )
-        self._state = "it has not been opened yet"
-        self._closing = False
+        self._state = State.CLOSED
+        self._why = "it has not been opened yet"  # as people read it
         self._waiting_for_close: list[Deferred[None]] = []
         self._waiting_for_open: list[Deferred[None]] = []
         self._holders = 0
-        tell = self._tell
+        log = self._log
         self._connections = connections = Connections(is_socket=self._address is not None)
         self._protocol = RTUProtocol(
-            self._bus, reactor, now, self._on_state, tell.failed, tell.health, tell.sample, connections=connections,
-            lost=self._on_lost, finding=tell.finding,
+            self._bus, reactor, now, self._on_opened, self._on_unavailable, log.failed, log.health, log.sample,
+            connections=connections, lost=self._on_lost, finding=log.finding,
         )
-        self._noise = NoiseTimer(self._bus.noise, reactor, now, tell.noise)
+        self._noise = NoiseTimer(self._bus.noise, reactor, now, log.noise)
         self._endpoint = self._make_endpoint(partial(twin, self))
         self._supervisor = Reconnecting(
             self._endpoint, _SameProtocol(self._protocol), connections.wait, self._protocol.unavailable, reactor
@@ -113,7 +131,7 @@ class PortService(Service):
     @property
     def is_open(self) -> bool:
         """Whether its device is open."""
-        return self._state == "open"
+        return self._state is State.OPEN
 
     @property
     def overdue(self) -> float:
@@ -149,24 +167,25 @@ class PortService(Service):
             the next attempt fails (further ones follow all the same), if too many others are open, or if the service
             does not run.
         """
-        if self.is_open and not self._closing:
+        if self.is_open:
             return succeed(None)
         if not self.running:
             return fail(PortClosed(f"{self.name} cannot be opened, for its service does not run"))
-        if self._closing:
+        if self._state is State.CLOSING:
             return self._when_closed().addCallback(lambda _: self.open())
         opened: Deferred[None] = Deferred(self._waiting_for_open.remove)
         self._waiting_for_open.append(opened)
         if not self._supervisor.running and (refused := self._open_for_request()):
-            self._tell_openers(refused)
+            self._end_waiting(refused)
         return opened
 
     def request(self, caller: Caller, unit: int, pdu: bytes, terms: Terms) -> Deferred[bytes]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
-        return self._writes.follow(caller, unit, pdu, terms.note, self._request(caller, unit, pdu, terms))
+        asked = self._request(caller, unit, pdu, terms)
+        return asked if pdu and is_read(pdu) else self._writes.follow(caller, unit, pdu, terms.note, asked)
 
     def _request(self, caller: Caller, unit: int, pdu: bytes, terms: Terms) -> Deferred[bytes]:
-        if self._closing and self.running:
+        if self._state is State.CLOSING and self.running:
             return self._when_closed().addCallback(lambda _: self._request(caller, unit, pdu, terms))
         try:
             check_adu(unit, pdu)
@@ -196,25 +215,25 @@ class PortService(Service):
     def describe(self) -> PortDescription:
         """See :meth:`lumina_twisted.ports.interfaces.Port.describe`."""
         return PortDescription(
-            self.name, self.path, self._serial_told(), self._state, self._bus.waiting, self._bus.counters,
+            self.name, self.path, self._serial_text(), self._why, self._bus.waiting, self._bus.counters,
             lambda: self._bus.figures.report(self._now()), self._bus.health.offline_units(),
             lambda: self._bus.noise.cause(self._now()),
         )
 
     def watch(self, observer: HealthObserver) -> Callable[[], None]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.watch`."""
-        self._tell.health_observers.append(observer)
-        return partial(self._tell.health_observers.remove, observer)
+        self._log.health_observers.append(observer)
+        return partial(self._log.health_observers.remove, observer)
 
     def listen(self, observer: SampleObserver) -> Callable[[], None]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.listen`."""
-        self._tell.sample_observers.append(observer)
+        self._log.sample_observers.append(observer)
         self._bus.watch_samples(True)
         return partial(self._unlisten, observer)
 
     def _unlisten(self, observer: SampleObserver) -> None:
-        self._tell.sample_observers.remove(observer)
-        self._bus.watch_samples(bool(self._tell.sample_observers))
+        self._log.sample_observers.remove(observer)
+        self._bus.watch_samples(bool(self._log.sample_observers))
 
     def meter(self, caller: Caller) -> None:
         """See :meth:`lumina_twisted.ports.interfaces.Port.meter`."""
@@ -230,14 +249,14 @@ class PortService(Service):
         request = Request(_NOBODY, unit, pdu, self.serial_for(unit), 0.0)
         return self._bus.cost_of(request, self._now())
 
-    def _serial_told(self) -> str:
+    def _serial_text(self) -> str:
         if self._address is None:
             return str(self.serial)
         return "Modbus TCP" if self._address.framing == "modbus" else f"RTU at {self.serial.baudrate}"
 
     def _not_allowed(self, caller: Caller, fault: str, unit: int, pdu: bytes) -> NotAllowed:
         error = NotAllowed(f"not on {self.name}, {fault}", unit=unit, function_code=pdu[0], frame=pdu)
-        self._tell.refused(caller.name, fault, error)
+        self._log.refused(caller.name, fault, error)
         return error
 
     def _refused_baudrate(self, baudrate: int) -> str:
@@ -264,13 +283,13 @@ class PortService(Service):
         """Closes the device; the next request opens it again. Fires with None when it is closed."""
         if not self._supervisor.running:
             return succeed(None)
-        self._closing = True
+        self._state = State.CLOSING
         closed = maybeDeferred(self._supervisor.stopService)
         # In a turn of its own: its state machine must have come to rest before it is started again.
         return closed.addCallback(lambda _: deferLater(self._reactor, 0, self._on_closed))
 
     def _on_closed(self) -> None:
-        self._closing = False
+        self._state = State.CLOSED
         self._protocol.unavailable(f"{_CLOSED} until somebody needs it" if self.running else _CLOSED)
         waiting, self._waiting_for_close = self._waiting_for_close, []
         for deferred in waiting:
@@ -290,35 +309,46 @@ class PortService(Service):
 
     def _open(self) -> None:
         """Begins to open it. A socket takes a moment: what is asked meanwhile waits for it."""
+        self._state = State.OPENING
         self._protocol.opening()
         self._supervisor.startService()
 
-    def _on_state(self, state: str) -> None:
-        """Tells the log about changes only: a device may be away for a night."""
-        was, self._state = self._state, state
-        is_back = self.is_open and was.startswith(_AGAIN)
-        if state != was and not is_back:
-            is_in_order = self.is_open or state.startswith(_CLOSED)
-            self._tell.state(state, is_in_order, folds=self._connections.is_fruitless)
-        self._tell_openers(state)
+    def _on_opened(self) -> None:
+        is_back = self._state is State.RECONNECTING
+        self._enter(State.OPEN, "open", is_logged=not is_back)
+
+    def _on_unavailable(self, why: str) -> None:
+        is_meant = self._state in (State.CLOSED, State.CLOSING)
+        self._enter(self._state if is_meant else State.UNAVAILABLE, why)
+
+    def _enter(self, state: State, why: str, is_logged: bool = True) -> None:
+        """Only changes are logged: a device may be away for a night."""
+        was, self._state, self._why = self._why, state, why
+        if why != was and is_logged:
+            is_in_order = state in (State.OPEN, State.CLOSED)
+            self._log.state(why, is_in_order, folds=self._connections.is_fruitless)
+        self._end_waiting(why)
 
     def _on_lost(self, why: str) -> None:
         """The connection ended, and requests wait for the next one: a device may do that all day."""
-        self._state = f"{_AGAIN}, {why}"
-        self._tell.lost(why)
+        if self._state is not State.CLOSING:
+            self._state = State.RECONNECTING
+        self._why = f"it connects again, {why}"
+        self._log.lost(why)
 
-    def _tell_openers(self, state: str) -> None:
+    def _end_waiting(self, why: str) -> None:
+        """Ends the waiting of those who opened it."""
         waiting, self._waiting_for_open = self._waiting_for_open, []
-        while waiting:  # one that is told may cancel another
+        while waiting:  # a callback may cancel another
             opened = waiting.pop(0)
             if self.is_open:
                 opened.callback(None)
             else:
-                opened.errback(PortClosed(f"{self.name} is not open, {state}"))
+                opened.errback(PortClosed(f"{self.name} is not open, {why}"))
 
     def trace_frames(self, wanted: bool) -> None:
         """Logs each frame in hex at debug, or does not: that costs more than all else that is done for a frame."""
-        self._protocol.trace = self._tell.frame if wanted else None
+        self._protocol.trace = self._log.frame if wanted else None
 
     def _let_go(self, _: object) -> Deferred[None] | None:
         self._noise.stop()
