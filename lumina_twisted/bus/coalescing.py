@@ -183,13 +183,13 @@ class Coalescing:
 
     def first(self, now: float) -> tuple[Pending | None, float]:
         """The request whose turn it is, or None and when to ask again."""
-        return self._queue.first(now, self.ready_at if self.primary_of else self._wire.ready_at)
+        return self._queue.first(now, self.ready_at if self.primary_of else self._wire.doubts.ready_at)
 
     def ready_at(self, request: Pending) -> float:
         """When it may go, but for the silence before it. What its client asked that unit before, and follows another's
         read, comes first."""
         waits = request.kind is not Kind.BLOCK and self._follows(request.caller, request.unit)
-        return math.inf if waits else self._wire.ready_at(request)
+        return math.inf if waits else self._wire.doubts.ready_at(request)
 
     def _follows(self, caller: Caller, unit: int) -> bool:
         """Whether a read of that caller's to that unit follows another's; a broadcast is to every unit."""
@@ -232,7 +232,7 @@ class Coalescing:
         offers = self._offers.get((primary.unit, primary.pdu[0]), ())
         waiting = [read for _, _, read in offers if read.state is State.WAITING and read is not primary]
         block = self.merging.block_for(primary, waiting, self._may_join, now)
-        if block is None or self._wire.ready_at(block) > now or self._wire.needs_canary(block):
+        if block is None or self._wire.doubts.ready_at(block) > now or self._wire.doubts.needs_canary(block):
             return None  # another reply could be taken for the block's
         self._counters.blocks += 1
         for member in block.members:
