@@ -187,10 +187,10 @@ class PoolTests(SynchronousTestCase):
         pool = PortPool(settings, MemoryReactorClock(), lambda: now)
         ports = list(pool)
         ports[1]._state = State.OPEN
-        self.assertEqual(pool.told(), "1 of 3 ports open; not open: a, c")
+        self.assertEqual(pool.status(), "1 of 3 ports open; not open: a, c")
         for port in ports:
             port._state = State.OPEN
-        self.assertEqual(pool.told(), "3 of 3 ports open")
+        self.assertEqual(pool.status(), "3 of 3 ports open")
         protocol: RTUProtocol = ports[2]._protocol
         protocol._bus.port_opened(now)
         protocol.request(Caller("me"), 1, READ[1:-2], ports[2].serial, Terms(2.0)).addErrback(lambda failure: None)

@@ -148,7 +148,7 @@ class Fronts(LogCase):
         self.addCleanup(self.port._protocol.close)
 
     def send_frame(self, data: bytes, serial: SerialSettings) -> None:
-        """See :meth:`lumina_twisted.ports.serial.SerialTransport.send_frame`."""
+        """See :meth:`lumina_twisted.ports.serial.BusTransport.send_frame`."""
         reply = encode_adu(data[0], self.device.answer(data[1:-2], 0.0) or b"")
         self.clock.callLater(0.1, self.port._protocol.dataReceived, reply)
 

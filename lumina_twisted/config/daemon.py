@@ -53,7 +53,7 @@ class Daemon(Service):
         self._refused: list[str] = []
         self._pool = PortPool(configuration.ports, reactor, now, configuration.limits.open_ports)
         self._plant = self._make_plant(now) if configuration.devices else None
-        self._report = Report(Notifier(os.environ), reactor, self._pool.told, self._pool.stuck)
+        self._report = Report(Notifier(os.environ), reactor, self._pool.status, self._pool.stuck)
         self._figures = Figures(self._pool)
         self._fronts = [(one, self._front(one, now)) for one in configuration.listeners]
         self._starting: list[Deferred[Any]] = []

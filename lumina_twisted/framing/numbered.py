@@ -20,7 +20,7 @@ from typing import Final
 from lumina_twisted.errors import FrameError
 from lumina_twisted.framing.base import Decoded, Rejected
 from lumina_twisted.framing.mbap import HEADER, LONGEST, encode_adu
-from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_PDU, UNKNOWN, reply_length
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_PDU, UNKNOWN, FunctionCode, reply_length
 from lumina_twisted.modbus.reply import Pattern, ReplyPattern, reply_pattern
 
 _IDS: Final = 1 << 16
@@ -91,7 +91,7 @@ class _Asked:
         if buffer[HEADER] & EXCEPTION_FLAG:
             return _EXCEPTION_PDU
         expected = self.pattern.length
-        counted = expected if buffer[HEADER] == 8 else reply_length(buffer, HEADER)
+        counted = expected if buffer[HEADER] == FunctionCode.DIAGNOSTICS else reply_length(buffer, HEADER)
         if counted == UNKNOWN:
             return said
         if not counted:

@@ -1,6 +1,6 @@
 """The protocol ``echo``, floor 4 (S4): every chunk comes back with ``Echo: `` before it. It asks no port; it is what
 the client stub of the original Lumina Server talks to, and the smallest front-end to learn from. That stub asks port
-5000 if it is told none, which is the place of ``values`` by default."""
+5000 if no other is given, which is the place of ``values`` by default."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 
 BACKLOG: Final = 1024
 """Connections that the kernel keeps until they are accepted, unless the endpoint says otherwise. With Twisted's own 50
-a thousand clients that come at once are told to try again, which takes them seconds."""
+a thousand clients that come at once have to try again, which takes them seconds."""
 
 _COLON: Final = re.compile(r"(?<!\\):")
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -33,7 +33,7 @@ _EXAMPLE: Final = "a Twisted server endpoint looks like tcp:8888:interface=127.0
 def make_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     """The endpoint that ``text`` describes, with a backlog for many clients.
 
-    :raises Exception: whatever its parser raises; :func:`endpoint_fault` has told before.
+    :raises Exception: whatever its parser raises; :func:`endpoint_fault` finds it before.
     """
     made: IStreamServerEndpoint
     if _kind(text) in _FIELDS and ":backlog=" not in text:

@@ -78,14 +78,14 @@ class GatewayOptions(TurnOptions):
         if self.port:
             yield "port", self.port
         for units, target in self.routes.items():
-            with contextlib.suppress(ValueError):  # faults() tells
+            with contextlib.suppress(ValueError):  # faults() reports it
                 yield f"routes.{units}", parse_route(units, target).port
 
 
     def unit_0_routes(self) -> Iterator[tuple[str, str]]:
         """The ports to whose unit 0 a route leads, each with its key."""
         for units, target in self.routes.items():
-            with contextlib.suppress(ValueError):  # faults() tells
+            with contextlib.suppress(ValueError):  # faults() reports it
                 if (route := parse_route(units, target)).to == BROADCAST:
                     yield f"routes.{units}", route.port
 
@@ -155,7 +155,7 @@ class Gateway:
 
 
 def exception_code(error: BaseException | None) -> int:
-    """The exception code that tells a Modbus client how its request ended. 0B leaves a write in doubt: one that was not
+    """The exception code for how a request ended. 0B leaves a write in doubt: one that was not
     sent is answered otherwise."""
     if isinstance(error, ModbusException):
         return error.code

@@ -7,7 +7,7 @@ A connection is in one of four states; what happens in each:
 state      a request comes             a request ends            its last one ended
 =========  ==========================  ========================  ==================
 TALKING    it is asked of its port     its answer is written
-DRAINING   it is told `stopping`       its answer is written     the connection closes
+DRAINING   it fails with `stopping`    its answer is written     the connection closes
 FINISHING  nobody looks at it          its answer is written     the connection closes
 GONE       nobody looks at it          nothing
 =========  ==========================  ========================  ==================
@@ -21,8 +21,8 @@ be read, or while the port that the request is for has enough of this client's
 ten thousand answers, and what it has sent waits in the system's buffers, and in the client. No more than one piece of
 :data:`BITE` bytes waits here. A request's time begins when it is asked of its port. A held client always has requests
 under way or answers to read, so that it goes on when one of them ends. Meanwhile
-:class:`lumina_twisted.frontends.pacing.Holding` looks whether it is still there. A stop holds nobody: what is read is
-told ``stopping``.
+:class:`lumina_twisted.frontends.pacing.Holding` looks whether it is still there. A stop holds nobody: requests that are
+read then fail with ``stopping``.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Listener(Factory):
                 deferred.callback(None)
 
     def counts(self) -> dict[str, int]:
-        """What ``stats`` tells about this listener."""
+        """The figures of this listener for ``stats``."""
         return {"clients": len(self._clients)}
 
     def drain(self) -> Deferred[None]:
@@ -434,7 +434,7 @@ class Connection(Protocol):
         )
         self.cut()
 
-    # -- what the transport tells its producer
+    # -- what the transport calls
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full; it says so at every write until it is empty."""

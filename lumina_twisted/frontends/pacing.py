@@ -160,7 +160,7 @@ def is_lost(transport: Any) -> bool:
     if descriptor < 0:
         return False
     poll = select.poll()
-    poll.register(descriptor, 0)  # what is broken is told all the same
+    poll.register(descriptor, 0)  # errors are reported all the same
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 

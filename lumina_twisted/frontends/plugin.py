@@ -40,7 +40,7 @@ class Context:
     :param reactor: for what Twisted does with one: listening, delayed calls.
     :param now: a clock that never goes back, in seconds.
     :param stamp: the time of day, in seconds since 1970.
-    :param log: its logger; what it tells is about this listener.
+    :param log: its logger, for what concerns this listener.
     :param figures: those of all ports, listeners and publishers.
     :param values: those of all devices; None where no device is described.
     """
@@ -211,7 +211,7 @@ class StreamService(Service):
 
     :param endpoint: a Twisted server endpoint, as text.
     :param factory: what speaks there. If it has ``drain``, that is called at the stop, and its Deferred waited for; if
-        it has ``counts``, that is told by ``stats``.
+        it has ``counts``, ``stats`` shows them.
     """
 
     def __init__(self, endpoint: str, factory: IProtocolFactory, reactor: Any) -> None:
@@ -245,7 +245,7 @@ class StreamService(Service):
         return gatherResults(ended).addCallback(lambda _: None)
 
     def counts(self) -> dict[str, int]:
-        """What ``stats`` tells about it."""
+        """Its figures for ``stats``."""
         counts: dict[str, int] = getattr(self.factory, "counts", dict)()
         return counts
 

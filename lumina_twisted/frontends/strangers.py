@@ -1,8 +1,11 @@
-"""Clients that speak another protocol, floor 4: told by their first bytes, so that a person finds the sentence in the
-log, and not a connection that is silent for ever.
+"""Clients that speak another protocol, floor 4: recognised by their first bytes, so that a person finds a sentence in
+the log instead of a silent connection; and first lines that do not end.
 
-Only what cannot be meant otherwise is told: an RTU frame has its CRC, a Modbus TCP request its zeros and its length,
+Only what cannot be meant otherwise counts: an RTU frame has its CRC, a Modbus TCP request its zeros and its length,
 TLS its handshake, HTTP its word. It also keeps a web page from having a browser send commands.
+
+A program that does not know of lines, such as the client stub of the original Lumina Server, sends a text and waits. It
+gets a hint what is missing, which a person sees, too.
 """
 
 from __future__ import annotations
@@ -93,11 +96,11 @@ def _is_text(data: bytes) -> bool:
 
 
 PATIENCE: Final = 3.0
-"""Seconds that a client's first line may take. Who has sent one knows of lines, and is told nothing."""
+"""Seconds that a client's first line may take. A client that has sent one knows of lines, and gets no hint."""
 
 
 def hint(text: bytes) -> bytes:
-    """What is told when the first line does not end."""
+    """The hint for a client whose first line does not end."""
     return (
         f"# a line ends with a newline, and {_shown(text)} has none yet; what is sent without one, as by the client"
         " stub of the original Lumina Server, is for a listener of the protocol `echo`\n"

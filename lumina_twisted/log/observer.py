@@ -49,8 +49,8 @@ class LogSettings:
         metadata={"doc": 'other levels by part, as "port.boiler" = "debug", which logs its frames', "unit": ""},
     )
     fold: Annotated[float, Between(0, 3600)] = setting(
-        60.0, "an event that repeats itself is told again only after so long, with the number of repetitions; while it"
-        " goes on, up to an hour; 0: each is told", unit="s",
+        60.0, "an event that repeats itself is written again only after so long, with the number of repetitions; while"
+        " it goes on, up to an hour; 0: each is written", unit="s",
     )
     buffer: Annotated[int, Between(100, 10_000_000)] = setting(
         10_000, "lines that may wait for a slow disk or terminal; what exceeds them is dropped and counted"

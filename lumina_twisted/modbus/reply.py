@@ -15,6 +15,7 @@ from lumina_twisted.modbus.functions import (
     MAX_PDU,
     UNKNOWN,
     Buffer,
+    FunctionCode,
     expected_reply,
     reply_length,
 )
@@ -97,7 +98,7 @@ class ReplyPattern:
         length, head = expected_reply(pdu)
         self.length = length
         self.head = None if head is None else bytes((unit,)) + head
-        returned = head[1:] if pdu[0] == 8 and head is not None else b""
+        returned = head[1:] if pdu[0] == FunctionCode.DIAGNOSTICS and head is not None else b""
         self.shape = Shape(unit, pdu[0], max(length, 0), returned)
         self.can_equal_request = length == UNKNOWN or (
             length == len(pdu) and head is not None and pdu.startswith(head)

@@ -1,4 +1,4 @@
-"""Where the bus of a port is, floor 2: a serial device, or a socket with RTU or Modbus TCP on it, told by one text.
+"""Where the bus of a port is, floor 2: a serial device, or a socket with RTU or Modbus TCP on it, in one text.
 
 ``/dev/ttyUSB0``, ``serial:/dev/ttyUSB0:baudrate=19200``, ``rtu+tcp:HOST:PORT``, ``modbus+tcp:HOST[:PORT]``, and for
 converters that dial in, ``rtu+tcp-listen:PORT[:interface=ADDRESS]`` and ``modbus+tcp-listen:PORT[:interface=…]``.
@@ -64,7 +64,7 @@ class SocketAddress:
 
 
 def is_place(word: str) -> bool:
-    """Whether a text that begins with ``word:`` tells of more than a device's path, or was meant to."""
+    """Whether a text that begins with ``word:`` says more than a device's path, or was meant to."""
     return _is_scheme(word) or bool(_scheme_meant(word))
 
 
@@ -179,7 +179,7 @@ def host_of(transport: Any) -> str:
 
 
 def peer_of(transport: Any) -> str:
-    """``192.168.1.5:4001``, or whatever else tells who it is."""
+    """``192.168.1.5:4001``, or whatever else says who it is."""
     address = transport.getPeer()
     if isinstance(address, IPv6Address):
         return f"[{address.host}]:{address.port}"

@@ -23,9 +23,9 @@ class PortDescription:
     :param state: ``open``, or a sentence that says why it is not.
     :param waiting: requests that wait for their turn.
     :param offline: units that do not answer.
-    :param slow_because: tells, when it is called, which unit's failed attempts take much of the bus; an empty text if
+    :param slow_because: gives, when it is called, which unit's failed attempts take much of the bus; an empty text if
         none does.
-    :param report: tells its figures as they are when it is called.
+    :param report: gives its figures as they are when it is called.
     """
 
     name: str
@@ -40,9 +40,9 @@ class PortDescription:
 
 
 HealthObserver = Callable[[HealthChange], None]
-"""Told that a unit is offline, or online again."""
+"""Called when a unit is offline, or online again."""
 SampleObserver = Callable[[Sample], None]
-"""Told what a reply says of a device."""
+"""Called with what a reply says of a device."""
 
 
 class Port(Protocol):
@@ -100,16 +100,16 @@ class Port(Protocol):
         ...
 
     def watch(self, observer: HealthObserver) -> Callable[[], None]:
-        """Has ``observer`` told of each unit that goes offline or comes back.
+        """Calls ``observer`` for each unit that goes offline or comes back.
 
         :return: ends that.
         """
         ...
 
     def listen(self, observer: SampleObserver) -> Callable[[], None]:
-        """Has ``observer`` told what the wire tells of the devices, whoever asked: each normal reply, once for each
+        """Calls ``observer`` with what the wire shows of the devices, whoever asked: each normal reply, once for each
         transaction, and each write that is proven or may have been carried out. See
-        :mod:`lumina_twisted.bus.samples`. It is told before the Deferred of the request fires; times are those of the
+        :mod:`lumina_twisted.bus.samples`. It is called before the Deferred of the request fires; times are those of the
         port's clock. What it raises is logged and harms nobody.
 
         :return: ends that.

@@ -86,11 +86,11 @@ class PortPool(MultiService):
             raise RequestError(f"there is no port {text!r}; {meant}configured are {known}")
         return port
 
-    def told(self) -> str:
+    def status(self) -> str:
         """How many ports are open, and which are not."""
         closed = [port.name for port in self._ports if not port.is_open]
-        told = f"{len(self._ports) - len(closed)} of {len(self._ports)} ports open"
-        return f"{told}; not open: {', '.join(closed)}" if closed else told
+        summary = f"{len(self._ports) - len(closed)} of {len(self._ports)} ports open"
+        return f"{summary}; not open: {', '.join(closed)}" if closed else summary
 
     def stuck(self) -> list[str]:
         """The ports that have not done what was due for a while; a fault of ours, if not of the machine's."""

@@ -32,12 +32,12 @@ class RTUProtocol(Protocol):
     :param now: a clock that never goes back, in seconds.
     :param opened: called when the port is open.
     :param closed: called with a sentence that says why it is not.
-    :param failed: told each request that ends without a normal reply, and its error.
-    :param health: told which unit is offline, or online again.
-    :param sample: receives each sample of the bus, if that is watched, before the ending that it came with.
+    :param failed: called with each request that ends without a normal reply, and its error.
+    :param health: called when a unit is offline, or online again.
+    :param sample: called with each sample of the bus, if that is watched, before the ending that it came with.
     :param connections: decides whether requests wait for the next connection when this one ends.
     :param finding: receives what the bus finds out about its devices.
-    :param lost: told why a connection ended for whose successor requests wait.
+    :param lost: called with why a connection ended for whose successor requests wait.
     """
 
     def __init__(

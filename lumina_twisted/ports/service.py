@@ -1,7 +1,7 @@
 """One port of the daemon, floor 2: opened, watched and reopened for as long as it takes.
 
 Twisted's ClientService supervises the connection, here to a device: it opens, waits, opens again. What is ours is how
-long it waits, what a request is told meanwhile, and that a port may be opened by its first request and closed when
+long it waits, what happens to a request meanwhile, and that a port may be opened by its first request and closed when
 it has been idle.
 """
 
@@ -196,7 +196,7 @@ class PortService(Service):
             return fail(self._not_allowed(caller, fault, unit, pdu))
         serial = terms.serial
         if serial is None or self._address is not None:  # the speed behind a socket is not ours to set
-            serial = self.serial_for(unit)
+            serial = self.settings.serial_for(unit)
         elif not self.settings.takes_baudrate(serial.baudrate):
             return fail(RequestError(self._refused_baudrate(serial.baudrate), unit=unit, function_code=pdu[0]))
         self.last_request = self._now()

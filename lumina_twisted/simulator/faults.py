@@ -1,7 +1,7 @@
 """What goes wrong on a simulated bus, floor 2: by kind and rate, and the same in every run with the same seed.
 
 Each :class:`Fault` is one kind: its settings, and what it does to an :class:`Exchange`, which is one request and its
-reply. Every fault has dice of its own, thrown once for each request that it could befall. So the same requests meet the
+reply. Every fault has dice of its own, thrown once for each request that it could hit. So the same requests meet the
 same faults, and one more fault changes nothing for the others.
 """
 
@@ -92,15 +92,15 @@ class Fault:
     """Whether it needs a reply, which a broadcast has not."""
 
     rate: Annotated[float, Between(0, 1)] | None = setting(
-        None, "how many of the requests it befalls: 0 none, 1 all; not given: those that every says"
+        None, "how many of the requests it hits: 0 none, 1 all; not given: those that every says"
     )
-    every: Count | None = setting(None, "instead of rate: 40 befalls the 40th request, the 80th and so on")
+    every: Count | None = setting(None, "instead of rate: 40 hits the 40th request, the 80th and so on")
 
     def __attrs_post_init__(self) -> None:
         if (self.rate is None) == (self.every is None):
             raise ValueError("give either rate, from 0 to 1, or every, as in every = 40")
 
-    def befalls(self, exchange: Exchange, dice: Dice) -> bool:
+    def hits(self, exchange: Exchange, dice: Dice) -> bool:
         """Whether it happens this time."""
         dice.throws += 1
         if self.every is not None:
@@ -154,8 +154,8 @@ class Gap(Fault):
 
     seconds: Seconds = setting(0.01, "the silence that is needed", unit="s")
 
-    def befalls(self, exchange: Exchange, dice: Dice) -> bool:
-        return super().befalls(exchange, dice) and exchange.quiet < self.seconds  # the dice are thrown in any case
+    def hits(self, exchange: Exchange, dice: Dice) -> bool:
+        return super().hits(exchange, dice) and exchange.quiet < self.seconds  # the dice are thrown in any case
 
     def on_request(self, exchange: Exchange, random: Random) -> None:
         exchange.is_understood = exchange.is_answered = False
@@ -322,7 +322,7 @@ class Faults:
         """The faults of this request, each with the random numbers that it uses."""
         drawn = [
             (fault, dice.random) for fault, dice in (*self._whole, *self._units.get(exchange.unit, ()))
-            if (exchange.unit != BROADCAST or not fault.is_of_replies) and fault.befalls(exchange, dice)
+            if (exchange.unit != BROADCAST or not fault.is_of_replies) and fault.hits(exchange, dice)
         ]
         exchange.faults.extend(fault.kind for fault, _ in drawn)
         return drawn

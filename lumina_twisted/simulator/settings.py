@@ -45,7 +45,7 @@ class TableSettings:
 
 @frozen(kw_only=True, slots=False)
 class IdentitySettings:
-    """What a device tells of itself by functions 17 and 43/14; what is empty it does not tell."""
+    """What a device says of itself by functions 17 and 43/14, except empty texts."""
 
     vendor_name: str = setting("Lumina", "object 0")
     product_code: str = setting("simulated device", "object 1, and the server id")
@@ -71,7 +71,7 @@ class SimulatedUnitSettings:
         None, "the silence it needs before a request; not given: that of its bus", unit="s",
     )
     identity: IdentitySettings = field(
-        default=IdentitySettings(), metadata={"doc": "what it tells of itself", "unit": ""}
+        default=IdentitySettings(), metadata={"doc": "what it says of itself", "unit": ""}
     )
     coils: TableSettings = setting(TableSettings(), "bits that can be read and written")
     discrete_inputs: TableSettings = setting(TableSettings(), "bits that can be read")

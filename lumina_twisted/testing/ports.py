@@ -41,7 +41,7 @@ class Device(Protocol):
 
 
 class ScriptedDevice:
-    """Answers as it is told: first what :meth:`then` lines up, then what ``replies`` has for the request; anything
+    """Answers as a test says: first what :meth:`then` lines up, then what ``replies`` has for the request; anything
     else with exception 01, illegal function.
 
     :param replies: by request.
@@ -79,7 +79,7 @@ class Asked:
     terms: Terms
     cancelled: bool = False
     tell: Callable[[Asked, bytes | None], None] = field(default=lambda asked, reply: None, repr=False)
-    """Told the reply's PDU, or None if none comes."""
+    """Called with the reply's PDU, or None if none comes."""
     answer: Deferred[bytes] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -174,17 +174,17 @@ class MemoryPort:
         self.closed = ""
         """Why it is not open; empty while it is."""
         self.counters = Counters()
-        """What :meth:`describe` tells; its requests are counted, the rest is the test's to say."""
+        """What :meth:`describe` gives; its requests are counted, a test sets the rest."""
         self.observers: list[HealthObserver] = []
         """Those who watch; a test calls them with a :class:`~lumina_twisted.bus.health.HealthChange`."""
         self.listeners: list[SampleObserver] = []
-        """Those who are told of each reply."""
+        """Observers of each reply."""
         self.used: dict[Caller, float] = {}
-        """What :meth:`used_by` tells; 0 of anybody else."""
+        """What :meth:`used_by` gives; 0 for anybody else."""
         self.cost = 0.0
-        """What :meth:`cost_of` tells of any request."""
+        """What :meth:`cost_of` gives for any request."""
         self.figures = BusFigures(name, self.counters)
-        """The rest of what it tells; nothing records into them but the test."""
+        """The rest of its figures; nothing records into them but the test."""
         self.most_per_client = 0
         """How many requests of one client may wait until :meth:`is_full_for` says so; 0: any number."""
         self._now = now
@@ -226,7 +226,7 @@ class MemoryPort:
         return lambda: self.observers.remove(observer)
 
     def listen(self, observer: SampleObserver) -> Callable[[], None]:
-        """See :meth:`lumina_twisted.ports.interfaces.Port.listen`. What it raises is the test's to see."""
+        """See :meth:`lumina_twisted.ports.interfaces.Port.listen`. What it raises reaches the test."""
         self.listeners.append(observer)
         return lambda: self.listeners.remove(observer)
 

@@ -103,7 +103,7 @@ class Wire:
         self.port = PortService(name, world.settings(name), world.clock, world.clock.seconds)
 
     def send_frame(self, data: bytes, serial: SerialSettings) -> None:
-        """See :meth:`lumina_twisted.ports.serial.SerialTransport.send_frame`."""
+        """See :meth:`lumina_twisted.ports.serial.BusTransport.send_frame`."""
         if serial == self.port.serial:
             seconds = timing.wire_time(serial.baudrate, len(data))
             self._world.clock.callLater(seconds, self._arrive, data, self.plugged)

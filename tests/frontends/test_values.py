@@ -548,7 +548,7 @@ class Slow(ValuesCase):
         self.values.tell("boiler.flow", 1.0)
         self.assertEqual(len(self.told()), 1)
 
-    def test_in_mouthfuls(self) -> None:
+    def test_in_next_bytess(self) -> None:
         """Each that it takes shows that it reads, so no time runs out."""
         self.start(MemoryValues({f"a.p{number}": "x" * 100 for number in range(1000)}))
         self.say("watch *")
@@ -668,8 +668,8 @@ class WatchedTests(ValuesCase):
             change = ChangeLine(NamedReading(name, self.values.reading(name)), self.values.text)
             watched.keep(name, change)
         watched.remove(client, ["boiler.f*"])
-        self.assertEqual((len(watched), watched.mouthful("text").decode()), (1, f"{PUMP}\n"))
-        self.assertFalse(watched.has_untold)
+        self.assertEqual((len(watched), watched.next_bytes("text").decode()), (1, f"{PUMP}\n"))
+        self.assertFalse(watched.has_waiting)
         watched.remove(client, ["*"])
 
 

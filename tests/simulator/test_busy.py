@@ -45,16 +45,16 @@ class BusyTests(FaultTestCase):
 
     def test_every_third(self) -> None:
         units = self.units(fault("busy", None, every=3))
-        befallen = [bool(self.made(units, READ, number).faults) for number in range(9)]
-        self.assertEqual(befallen, [False, False, True] * 3)
+        drawn = [bool(self.made(units, READ, number).faults) for number in range(9)]
+        self.assertEqual(drawn, [False, False, True] * 3)
 
     def test_every_of_a_bus_and_of_a_unit(self) -> None:
-        """Each counts the requests that it could befall: those of all units, or its own."""
+        """Each counts the requests that it could hit: those of all units, or its own."""
         whole, own = fault("silence", None, every=2), fault("delay", None, every=2)
         units = Units(self.devices, faults=Faults([whole], {2: [own]}))
         second = encode_adu(2, READ[1:-2])
-        befallen = [self.made(units, frame, 0.0).faults for frame in (READ, second, READ, second, second, second)]
-        self.assertEqual(befallen, [[], ["silence"], [], ["silence", "delay"], [], ["silence", "delay"]])
+        drawn = [self.made(units, frame, 0.0).faults for frame in (READ, second, READ, second, second, second)]
+        self.assertEqual(drawn, [[], ["silence"], [], ["silence", "delay"], [], ["silence", "delay"]])
 
     def test_deaf(self) -> None:
         """What comes meanwhile is neither done nor answered; what comes afterwards is both."""
@@ -201,7 +201,7 @@ class MasterTests(BusTestCase):
 
     async def test_between_a_request_and_its_reply(self) -> None:
         """It does not wait for what the gateway waits for; the device answers in order."""
-        self.bus(masters=[OtherMaster(*decode_adu(OTHER), 0.2)], device_time=0.3)
+        self.bus(masters=[OtherMaster(*decode_adu(OTHER), 0.6)], device_time=0.9)
         got = await self.gateway().ask(READ, len(OTHER + ANSWER))
         self.assertEqual(got, OTHER + ANSWER)
 

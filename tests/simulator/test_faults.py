@@ -21,7 +21,7 @@ ANSWER = encode_adu(1, bytes.fromhex("03 04 0007 0008"))
 WRITE = encode_adu(1, bytes.fromhex("06 0005 0063"))
 BROADCAST = encode_adu(0, bytes.fromhex("06 0005 0063"))
 HAPPENED = [0, 3, 7, 21, 25, 26, 42, 49]
-"""Which of sixty exchanges a tenth of silence befalls with seed 1."""
+"""Which of sixty exchanges a tenth of silence hits with seed 1."""
 START = t3_5(9600) + 0.001
 """When an undisturbed reply begins."""
 
@@ -167,7 +167,7 @@ class BroadcastTests(FaultTestCase):
 class DiceTests(FaultTestCase):
     """How often, and whom."""
 
-    def befallen(self, *faults: Fault, seed: object = 0, count: int = 1000) -> list[list[str]]:
+    def drawn(self, *faults: Fault, seed: object = 0, count: int = 1000) -> list[list[str]]:
         """The faults of so many exchanges."""
         units = Units(self.devices, faults=Faults(faults, seed=seed))
         return [made.faults for _ in range(count) if (made := units.exchange(1, READ_PDU, 1.0, 0.0))]
@@ -175,7 +175,7 @@ class DiceTests(FaultTestCase):
     def test_rate(self) -> None:
         """As often as said, give or take four standard deviations; never, and always."""
         for rate, spread in ((0.0, 0), (0.1, 40), (0.5, 64), (1.0, 0)):
-            happened = sum(map(len, self.befallen(fault("silence", rate))))
+            happened = sum(map(len, self.drawn(fault("silence", rate))))
             self.assertTrue(abs(happened - 1000 * rate) <= spread, (rate, happened))
 
     def test_same_seed(self) -> None:
@@ -190,25 +190,25 @@ class DiceTests(FaultTestCase):
 
     def test_numbers_are_those_of_every_python(self) -> None:
         """Else a seed noted in one place means nothing in another."""
-        happened = [number for number, one in enumerate(self.befallen(fault("silence", 0.1), seed=1, count=60)) if one]
+        happened = [number for number, one in enumerate(self.drawn(fault("silence", 0.1), seed=1, count=60)) if one]
         self.assertEqual(happened, HAPPENED)
 
     def test_one_more_fault_changes_nothing_for_the_others(self) -> None:
-        alone = self.befallen(fault("silence", 0.2))
-        beside = self.befallen(fault("delay", 0.5), fault("silence", 0.2))
+        alone = self.drawn(fault("silence", 0.2))
+        beside = self.drawn(fault("delay", 0.5), fault("silence", 0.2))
         self.assertEqual([[kind for kind in one if kind == "silence"] for one in beside], alone)
 
     def test_two_of_a_kind_are_two(self) -> None:
-        together = self.befallen(fault("silence", 0.5), fault("silence", 0.5))
+        together = self.drawn(fault("silence", 0.5), fault("silence", 0.5))
         self.assertEqual({len(one) for one in together}, {0, 1, 2})
 
     def test_of_one_unit_only(self) -> None:
         units = Units(self.devices, faults=Faults([fault("delay")], {2: [fault("silence")]}))
-        befallen = [units.exchange(unit, READ_PDU, 1.0, 0.0) for unit in (1, 2)]
-        self.assertEqual([made.faults for made in befallen if made], [["delay"], ["delay", "silence"]])
+        drawn = [units.exchange(unit, READ_PDU, 1.0, 0.0) for unit in (1, 2)]
+        self.assertEqual([made.faults for made in drawn if made], [["delay"], ["delay", "silence"]])
 
     def test_nobody_there(self) -> None:
-        """Faults do not befall a unit that does not exist."""
+        """Faults do not hit a unit that does not exist."""
         units = Units(self.devices, faults=Faults([fault("echo")]))
         self.assertIsNone(units.exchange(9, READ_PDU, 1.0, 0.0))
 

@@ -1,6 +1,6 @@
-"""What a person who types at a line listener is told.
+"""What a person who types at a line listener is lines.
 
-Every line begins with ``# ``, which no id does, so that no client's parser takes it for a reply; what is told of
+Every line begins with ``# ``, which no id does, so that no client's parser takes it for a reply; the list of
 ports has no colon either. A line that is only ``#`` ends an answer.
 """
 
@@ -16,7 +16,7 @@ from lumina_twisted.ports.interfaces import Ports
 from lumina_twisted.statistics.counters import NAMES, Fault
 
 MOST_FIGURES: Final = 100_000
-"""Bytes of figures in an answer; of more ports only the counts are told."""
+"""Bytes of figures in an answer; of more ports only the counts are lines."""
 HELP: Final = (
     "A command is one line, and gets one line as its answer",
     "  id:device type:port:baudrate:hex:response length[:timeout[:key=value]]",
@@ -34,37 +34,37 @@ HELP: Final = (
 )
 
 
-def ports_told(ports: Ports) -> list[str]:
+def port_lines(ports: Ports) -> list[str]:
     """The ports, each with its settings and state."""
-    told = []
+    lines = []
     for port in ports:
         one = port.describe()
         offline = f", offline units {' '.join(map(str, one.offline))}" if one.offline else ""
-        told.append(_plain(f"{one.name}  {one.path}  {one.serial}  {one.state}{offline}  {one.waiting} waiting"))
-    return told or ["no port is configured"]
+        lines.append(_plain(f"{one.name}  {one.path}  {one.serial}  {one.state}{offline}  {one.waiting} waiting"))
+    return lines or ["no port is configured"]
 
 
-def stats_told(ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]]) -> list[str]:
+def stats_lines(ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]]) -> list[str]:
     """What this listener, the others and each port have counted; what was never seen is left out.
 
     After the counts of a port come its figures, each line with its name and a word.
     """
-    told = ["listener  " + _counts(listener)]
-    told += [_plain(f"{name}  ") + _counts(counts) for name, counts in others.items()]
+    lines = ["listener  " + _counts(listener)]
+    lines += [_plain(f"{name}  ") + _counts(counts) for name, counts in others.items()]
     room = MOST_FIGURES
     for port in ports:
         one = port.describe()
-        told.append(_plain(f"{port.name}  ") + _counts(attrs.asdict(one.counters)))
-        figures = [_plain(line) for line in figures_told(port.name, one.report())]
+        lines.append(_plain(f"{port.name}  ") + _counts(attrs.asdict(one.counters)))
+        figures = [_plain(line) for line in figure_lines(port.name, one.report())]
         room -= sum(map(len, figures))
-        told += figures if room > 0 else []
-    return told
+        lines += figures if room > 0 else []
+    return lines
 
 
 def commented(lines: Iterable[str]) -> bytes:
     """Lines as no client takes them for a reply."""
-    told = [b"# %b\n" % " ".join(line.splitlines()).encode("ascii", "replace") for line in lines]
-    return b"".join(told) + b"#\n"
+    written = [b"# %b\n" % " ".join(line.splitlines()).encode("ascii", "replace") for line in lines]
+    return b"".join(written) + b"#\n"
 
 
 def _plain(text: str) -> str:
@@ -78,8 +78,8 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 MOST_BYTES: Final = 200_000
 """Of one answer; a client that does not read holds no more than ``max_buffered``, 262,144 bytes by default."""
-MOST_TOLD: Final = 8
-"""Units, and clients, that a person is told of, for each port."""
+MOST_SHOWN: Final = 8
+"""Units, and clients, that are shown to a person, for each port."""
 _LABELS: Final = {
     **{name: name.replace("_", " ") for name in NAMES[: Fault.RETRIED]}, "wrong_crc": "wrong CRC",
     "exception": "refused", "foreign": "not asked for",
@@ -88,30 +88,30 @@ _LABELS: Final = {
 Row = dict[str, Any]
 
 
-def figures_told(name: str, report: Row) -> list[str]:
+def figure_lines(name: str, report: Row) -> list[str]:
     """A port's figures in lines that each begin with its name and a word; none before its first transaction."""
     if not report["transactions"] and not report["ended"]:
         return []
     used, waiting = report["utilisation"], report["waiting"]
-    told = [
+    lines = [
         f"{name} wire  used {_percent(used['last_minute'])} of the last minute, {_percent(used['overall'])} in all,"
         f" {report['transactions']} transactions, {report['requests_per_transaction']:.2f} requests each",
         f"{name} waiting  now {waiting['now']}, highest {waiting['highest']}, mean {waiting['mean']:.2f}",
         f"{name} queue time  {_times(report['queue'])}",
         f"{name} bus time  {_times(report['bus'])}",
     ]
-    told += _faults(name, report)
-    return told + _greatest(name, "unit", report["units"]) + _greatest(name, "client", report["clients"])
+    lines += _faults(name, report)
+    return lines + _greatest(name, "unit", report["units"]) + _greatest(name, "client", report["clients"])
 
 
 def _faults(name: str, report: Row) -> list[str]:
     """What went wrong, by unit, the worst first; nothing of those to which nothing did."""
     rows = [row for row in report["units"] if any(row["faults"][kind] for kind in NAMES)]
     rows.sort(key=lambda row: -sum(row["faults"][kind] for kind in NAMES))
-    told = [f"{name} faults  unit {row['unit']}  {faults_of(row['faults'])}" for row in rows[:MOST_TOLD]]
-    if (more := len(rows) - MOST_TOLD) > 0:
-        told.append(f"{name} faults  {more} units more; stats json tells of all")
-    return told
+    lines = [f"{name} faults  unit {row['unit']}  {faults_of(row['faults'])}" for row in rows[:MOST_SHOWN]]
+    if (more := len(rows) - MOST_SHOWN) > 0:
+        lines.append(f"{name} faults  {more} units more; stats json tells of all")
+    return lines
 
 
 def faults_of(counts: Mapping[str, int]) -> str:
@@ -124,29 +124,29 @@ def faults_of(counts: Mapping[str, int]) -> str:
 def _greatest(name: str, what: str, rows: list[Row]) -> list[str]:
     """Those that used the wire most."""
     rows = sorted(rows, key=lambda row: -float(row["wire_share"]))
-    told = [f"{name} {what} {row[what]}  {_tally(row)}" for row in rows[:MOST_TOLD]]
-    if (more := len(rows) - MOST_TOLD) > 0:
-        told.append(f"{name} {what}s  {more} more, which used the wire less; stats json tells of all")
-    return told
+    lines = [f"{name} {what} {row[what]}  {_tally(row)}" for row in rows[:MOST_SHOWN]]
+    if (more := len(rows) - MOST_SHOWN) > 0:
+        lines.append(f"{name} {what}s  {more} more, which used the wire less; stats json tells of all")
+    return lines
 
 
-def rows_told(
+def json_rows(
     ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]], most: int
 ) -> list[str]:
     """Everything as JSON, an object a line.
 
     :param most: bytes that an answer may have.
     """
-    told: list[str] = []
+    lines: list[str] = []
     size, left_off, most = 0, 0, min(most, MOST_BYTES)
     for row in _rows(ports, listener, others):
         line = json.dumps(_rounded(row), separators=(",", ":"))
         size += len(line) + 3
         if size <= most - 100:
-            told.append(line)
+            lines.append(line)
         else:
             left_off += 1
-    return [*told, json.dumps({"what": "left_off", "rows": left_off})] if left_off else told
+    return [*lines, json.dumps({"what": "left_off", "rows": left_off})] if left_off else lines
 
 
 def _rows(ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]]) -> Iterator[Row]:

@@ -20,7 +20,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from lumina_twisted.access.caller import Terms
 from lumina_twisted.errors import LineError, LuminaError, RequestError
 from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
-from lumina_twisted.frontends.line.answers import HELP, commented, ports_told, rows_told, stats_told
+from lumina_twisted.frontends.line.answers import HELP, commented, json_rows, port_lines, stats_lines
 from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions, TurnOptions
 from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
 from lumina_twisted.frontends.strangers import in_lines
@@ -186,15 +186,15 @@ class LineProtocol(Connection, LineOnlyReceiver):
         self.write(commented(HELP))
 
     def _ports(self) -> None:
-        self.write(commented(ports_told(self.listener.buses)))
+        self.write(commented(port_lines(self.listener.buses)))
 
     def _stats(self) -> None:
-        self.write(commented(stats_told(self.listener.buses, self.listener.counts(), self.listener.others())))
+        self.write(commented(stats_lines(self.listener.buses, self.listener.counts(), self.listener.others())))
 
     def _stats_json(self) -> None:
         listener = self.listener
         most = listener.options.max_buffered
-        self.write(commented(rows_told(listener.buses, listener.counts(), listener.others(), most)))
+        self.write(commented(json_rows(listener.buses, listener.counts(), listener.others(), most)))
 
     # -- answers out
 
@@ -280,7 +280,7 @@ class LineFactory(Listener):
         raise RequestError("no port is configured")
 
     def counts(self) -> dict[str, int]:
-        """What ``stats`` tells about this listener."""
+        """The figures of this listener for ``stats``."""
         return {**super().counts(), "lines": self.lines, "errors": self.errors}
 
 

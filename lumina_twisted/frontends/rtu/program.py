@@ -39,7 +39,7 @@ from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.schema import Between, setting
 
 SILENCE: Final = 0.02
-"""Seconds after the last byte when a request ends whose length its function does not tell."""
+"""Seconds after the last byte when a request ends whose length its function does not determine."""
 LONGEST_PAUSE: Final = 0.05
 """Seconds without a byte after which the rest of a request does not come any more: USB adapters pause for 16 ms."""
 _NOBODY: Final[tuple[Any, ...]] = ()
@@ -67,7 +67,7 @@ class Program:
     :param send: sends a frame to it.
     :param begins_anew: whether bytes of it wait that have not been read yet.
     :param pending: holds its request that is being carried out, if one is.
-    :param turn_away: told what it speaks, if that is not RTU; where it is not given, that is logged.
+    :param turn_away: called with what it speaks, if that is not RTU; where it is not given, that is logged.
     """
 
     def __init__(
@@ -217,7 +217,7 @@ class RtuService(Service):
         raise NotImplementedError
 
     def counts(self) -> dict[str, int]:
-        """What ``stats`` tells about it."""
+        """Its figures for ``stats``."""
         program = self.program
         return {"requests": program.requests, "errors": program.errors, "withheld": program.withheld}
 

@@ -65,7 +65,7 @@ class RtuPtyService(RtuService):
         super().__init__(options, context)
         self._check: IDelayedCall | None = None
         self._trouble: int | None = 0
-        """The error for which the link could not be made again, which is told once."""
+        """The error for which the link could not be made again, which is logged once."""
 
     def privilegedStartService(self) -> None:
         """Makes the port.

@@ -77,7 +77,7 @@ class RtuSerialService(RtuService):
             return None
         return maybeDeferred(self._supervisor.stopService).addCallback(lambda _: None)
 
-    # -- what the device's protocol tells
+    # -- what the device's protocol calls
 
     def opened(self, transport: Any) -> None:
         """The device is open."""

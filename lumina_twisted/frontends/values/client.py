@@ -5,10 +5,10 @@ How its connection lives and ends: :mod:`lumina_twisted.frontends.listener`. Bes
 - An answer without a tag waits for those of the lines before it, and is made when its turn comes, so that ``read`` says
   what the ``write`` before it has set. Devices are asked at once.
 - While a client reads more slowly than it is written to, no further line of its is taken, and of the changes that it
-  is to be told only the last of each value is kept: it sees every last value, and holds one line a value at most.
+  is to get only the last of each value is kept: it gets every last value, and holds one line a value at most.
 - A client that has not taken what was written for ``stalled_after`` is dropped; so is one for which more than
   ``max_buffered`` waits, such as late answers of devices.
-- A client that has ended its side and watches (``echo 'watch *.*' | nc``) is told until it leaves.
+- A client that has ended its side and watches (``echo 'watch *.*' | nc``) gets changes until it leaves.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lumina_twisted.frontends.listener import DRAINING, FINISHING, GONE, TALKING
 from lumina_twisted.frontends.pacing import Stall
 from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
 from lumina_twisted.frontends.strangers import FirstLine, fault, hint, in_lines
-from lumina_twisted.frontends.values.commands import ValuesOptions, Words, check_patterns, one_or_many
+from lumina_twisted.frontends.values.commands import ValueCommands, ValuesOptions, check_patterns, one_or_many
 from lumina_twisted.frontends.values.watching import ChangeLine, Watched, Watchers
 from lumina_twisted.valueproto import answer as answers
 from lumina_twisted.valueproto import command as commands
@@ -66,7 +66,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self._format: Format = "text"
         self._lines: deque[bytes] = deque()  # that are not taken yet
         self._turns: deque[_Turn] = deque()
-        self._asking = Semaphore(listener.options.max_asked)
+        self._semaphore = Semaphore(listener.options.max_asked)
         self._watched = Watched(listener.watchers, listener.options.max_watched)
         self._goodbye: Make | None = None
         self._is_advancing = False
@@ -111,8 +111,8 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         """See :class:`lumina_twisted.frontends.listener.Connection`; what was no whole line is not carried out."""
         if self._buffer.strip() and self.state in {TALKING, DRAINING}:
             self._first_line.over()
-            told = refused(LineError(fault(self._buffer)))
-            self._enqueue("", lambda: told)
+            answer = refused(LineError(fault(self._buffer)))
+            self._enqueue("", lambda: answer)
             self._advance()
         super().readConnectionLost()
 
@@ -134,7 +134,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         """Answers what was asked, whether the client reads or not, and closes."""
         if self.state in {TALKING, FINISHING}:
             self.state = DRAINING
-            self._tell()
+            self._write_changes()
             self._unwatch_all()
             self.serve()
             self._advance()
@@ -147,7 +147,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     def let_go(self) -> None:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""
-        self._asking.cancel()  # first: what is taken back would let the next one begin
+        self._semaphore.cancel()  # first: what is taken back would let the next one begin
         super().let_go()
         self._unwatch_all()
         self._lines.clear()
@@ -165,7 +165,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
     @property
     def _is_busy(self) -> bool:
         """Whether it has asked enough."""
-        return len(self._turns) + len(self.pending) >= MOST_WAITING or len(self._asking) >= MOST_TO_ASK
+        return len(self._turns) + len(self.pending) >= MOST_WAITING or len(self._semaphore) >= MOST_TO_ASK
 
     def pauseProducing(self) -> None:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""
@@ -188,7 +188,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         if self.state is not GONE and self._can_take:
             self._is_stepping = True
             try:
-                self._tell()
+                self._write_changes()
                 self._take(self._lines.popleft())
                 self._advance()
             finally:
@@ -208,7 +208,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             return
         self._is_advancing = True
         try:
-            self._tell()
+            self._write_changes()
             self._answer()
         finally:
             self._is_advancing = False
@@ -226,8 +226,8 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
                 raise LineError(_TOO_LONG)
             command = parse_command(line)
         except LineError as error:
-            told = refused(error)
-            self._enqueue(tag_of(line), lambda: told)
+            answer = refused(error)
+            self._enqueue(tag_of(line), lambda: answer)
             return
         if command is None:
             return
@@ -236,13 +236,13 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             self._enqueue(command.tag, lambda: refused(Stopping("the service is stopping")))
         elif isinstance(command, commands.Bye):
             self._leave(command)
-        elif (asked := self.listener.words.ask(self.caller, self._asking, command)) is not None:
+        elif (asked := self.listener.commands.ask(self.caller, self._semaphore, command)) is not None:
             self._await(command.tag, asked)
         else:
             self._enqueue(command.tag, partial(_AT_ONCE.get(type(command), ValuesProtocol._other), self, command))
 
     def _leave(self, command: commands.Bye) -> None:
-        """Nothing is heard any more; what was asked before is answered, and what it watches is told until then."""
+        """Reads no further line; open requests are answered, and changes are sent until then."""
         self._lines.clear()
         self._goodbye = partial(self._say_goodbye, command.tag)
         self._turns.append(_Turn(self._end))
@@ -310,16 +310,16 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         if self._format == "json":
             line = tag_json(json_body(answer), tag)
         else:
-            line = tag_text(text_body(answer, self.listener.words.text), tag)
+            line = tag_text(text_body(answer, self.listener.commands.text), tag)
         if len(line) > MAX_ANSWER:
-            told = f"the answer would have {len(line)} bytes, and {MAX_ANSWER} is the most"
-            raise Overloaded(f"{told}; ask for fewer values, as with boiler.*")
+            why = f"the answer would have {len(line)} bytes, and {MAX_ANSWER} is the most"
+            raise Overloaded(f"{why}; ask for fewer values, as with boiler.*")
         return line
 
     # -- what it says of itself
 
     def _other(self, command: Command) -> Answer:
-        return self.listener.words.answer(command)
+        return self.listener.commands.answer(command)
 
     def _speak(self, command: commands.Speak) -> Answer:
         self._format = command.format
@@ -327,14 +327,14 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     def _watch(self, command: commands.Watch) -> Answer | bytes:
         """What is known, and from then on what changes."""
-        answer = one_or_many(self.listener.words.readings(command.names))
+        answer = one_or_many(self.listener.commands.readings(command.names))
         if not isinstance(answer, answers.Readings):
             return answer
         names = [one.name for one in answer.values if isinstance(one, NamedReading)]
         self._watched.check(names)
-        told = self._encoded(answer, command.tag)  # before anything is watched: it may be too long
+        line = self._encoded(answer, command.tag)  # before anything is watched: it may be too long
         self._watched.add(self, names, command.tag)
-        return told
+        return line
 
     def _unwatch(self, command: commands.Unwatch) -> Answer:
         """No more of these, or of any."""
@@ -349,15 +349,15 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     def changed(self, name: str, change: ChangeLine) -> None:
         """See :class:`lumina_twisted.frontends.values.watching.Watcher`."""
-        if self.is_full or self._watched.has_untold:
+        if self.is_full or self._watched.has_waiting:
             self._watched.keep(name, change)
         else:
             self.write(self._watched.line(name, change, self._format))
 
-    def _tell(self) -> None:
+    def _write_changes(self) -> None:
         """Writes the changes that had to wait."""
-        while self._watched.has_untold and not self._is_unread:
-            self.write(self._watched.mouthful(self._format))
+        while self._watched.has_waiting and not self._is_unread:
+            self.write(self._watched.next_bytes(self._format))
 
 
 _AT_ONCE: Final[dict[type[Command], Callable[[ValuesProtocol, Any], Answer | bytes]]] = {
@@ -379,12 +379,12 @@ class ValuesListener(Listener):
     def __init__(self, options: ValuesOptions, context: Context) -> None:
         super().__init__(options, context)
         self.stalled_after = options.stalled_after
-        self.words = Words(context.values, options, context.now, self._stats, context.log)
-        self.watchers = Watchers(self.words)
+        self.commands = ValueCommands(context.values, options, context.now, self._stats, context.log)
+        self.watchers = Watchers(self.commands)
         self.lines = 0
 
     def counts(self) -> dict[str, int]:
-        """What ``stats`` tells about this listener."""
+        """The figures of this listener for ``stats``."""
         return {
             **super().counts(), "lines": self.lines, "errors": self.errors, "watched": len(self.watchers),
             "changes": self.watchers.changes,

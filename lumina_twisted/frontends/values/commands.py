@@ -1,4 +1,4 @@
-"""What each word of the value lines does, floor 4: it asks the values, and makes an answer of what they say."""
+"""The commands of the value lines, floor 4: each asks the values, and makes an answer of what they give."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ HELP: Final = (
 
 
 @define(eq=False)
-class Words:
-    """All that a client can say about values.
+class ValueCommands:
+    """The commands about values.
 
     :param values: None where no device is described.
     :param now: a clock that never goes back, in seconds.
-    :param stats: what ``stats`` tells besides the values.
+    :param stats: the figures of ``stats`` besides those of the values.
     """
 
     values: Values | None
@@ -248,14 +248,14 @@ class Words:
         return LuminaError.token, f"{type(failure.value).__name__} within Lumina, its log says more"
 
 
-_AT_ONCE: Final[dict[type[Command], Callable[[Words, Any], Answer]]] = {
-    commands.List: Words._list,
-    commands.Read: Words._read,
-    commands.History: Words._history,
-    commands.Describe: Words._describe,
-    commands.Config: Words._config,
-    commands.Stats: Words._stats,
-    commands.Help: Words._help,
+_AT_ONCE: Final[dict[type[Command], Callable[[ValueCommands, Any], Answer]]] = {
+    commands.List: ValueCommands._list,
+    commands.Read: ValueCommands._read,
+    commands.History: ValueCommands._history,
+    commands.Describe: ValueCommands._describe,
+    commands.Config: ValueCommands._config,
+    commands.Stats: ValueCommands._stats,
+    commands.Help: ValueCommands._help,
 }
 
 

@@ -1,4 +1,4 @@
-"""Who watches which value, floor 4. However many watch a value, the values tell a listener of each change once, and it
+"""Who watches which value, floor 4. However many watch a value, a listener gets each change once, and it
 is written once for all who speak the same format."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Final, Protocol
 
 from lumina_twisted.errors import Overloaded
-from lumina_twisted.frontends.values.commands import Words, is_pattern
+from lumina_twisted.frontends.values.commands import ValueCommands, is_pattern
 from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.answer import Change, NamedReading, json_body, tag_json
 from lumina_twisted.valueproto.command import Format
@@ -37,7 +37,7 @@ class ChangeLine:
 
 
 class Watcher(Protocol):
-    """Whom changes are told."""
+    """Who gets changes."""
 
     def changed(self, name: str, change: ChangeLine) -> None:
         """A value it watches is another now."""
@@ -46,8 +46,8 @@ class Watcher(Protocol):
 class Watchers:
     """The watchers of one listener's values."""
 
-    def __init__(self, words: Words) -> None:
-        self._words = words
+    def __init__(self, commands: ValueCommands) -> None:
+        self._commands = commands
         self._by_name: dict[str, dict[Watcher, None]] = {}
         self._ends: dict[str, Callable[[], None]] = {}
         self.changes = 0
@@ -57,18 +57,18 @@ class Watchers:
         return sum(map(len, self._by_name.values()))
 
     def add(self, watcher: Watcher, names: Iterable[str]) -> None:
-        """Tells ``watcher`` of each change of these from now on.
+        """Calls ``watcher`` with each change of these from now on.
 
         :raises UnknownName: if there is none of such a name.
         """
         for name in names:
             if name not in self._ends:
-                self._ends[name] = self._words.known().watch(self._changed, [name])
+                self._ends[name] = self._commands.known().watch(self._changed, [name])
                 self._by_name[name] = {}
             self._by_name[name][watcher] = None
 
     def remove(self, watcher: Watcher, names: Iterable[str]) -> None:
-        """Tells it no more of these."""
+        """Calls it with no more changes of these."""
         for name in names:
             watchers = self._by_name.get(name, {})
             watchers.pop(watcher, None)
@@ -78,14 +78,14 @@ class Watchers:
 
     def _changed(self, name: str, reading: Reading) -> None:
         self.changes += 1
-        change = ChangeLine(NamedReading(name, reading, self._words.unit_of_measure(name)), self._words.text)
+        change = ChangeLine(NamedReading(name, reading, self._commands.unit_of_measure(name)), self._commands.text)
         watchers = self._by_name.get(name, {})
         for watcher in tuple(watchers):
-            if watcher in watchers:  # else it went while others were told
+            if watcher in watchers:  # else it has left meanwhile
                 watcher.changed(name, change)
 
 
-MOUTHFUL: Final = 16_384
+MOST_AT_ONCE: Final = 16_384
 """Bytes of changes that are written at once to a client that was slow. Each that it has taken shows that it reads."""
 
 
@@ -100,16 +100,16 @@ class Watched:
         self._watchers = watchers
         self._most = most
         self._tags: dict[str, str] = {}
-        self._untold: dict[str, ChangeLine] = {}
+        self._waiting: dict[str, ChangeLine] = {}
 
     def __len__(self) -> int:
         """How many they are."""
         return len(self._tags)
 
     @property
-    def has_untold(self) -> bool:
+    def has_waiting(self) -> bool:
         """Whether changes wait."""
-        return bool(self._untold)
+        return bool(self._waiting)
 
     def check(self, names: Iterable[str]) -> None:
         """Whether it may watch these too.
@@ -122,37 +122,37 @@ class Watched:
             )
 
     def add(self, client: Watcher, names: Iterable[str], tag: str) -> None:
-        """Has ``client`` told of these, under ``tag``, whatever their tag was."""
+        """Sends changes of these to ``client`` under ``tag``, whatever their tag was."""
         self._watchers.add(client, names)
         self._tags.update(dict.fromkeys(names, tag))
 
     def remove(self, client: Watcher, patterns: Iterable[str]) -> None:
-        """Has it told of these no more, nor of what waits."""
+        """Sends no more changes of these, waiting ones included."""
         exact = set(patterns)
         wild = [one.replace("[", "[[]") for one in exact if is_pattern(one)]
         names = [name for name in self._tags if name in exact or any(fnmatchcase(name, one) for one in wild)]
         self._watchers.remove(client, names)
         for name in names:
             del self._tags[name]
-            self._untold.pop(name, None)
+            self._waiting.pop(name, None)
 
     def line(self, name: str, change: ChangeLine, form: Format) -> bytes:
-        """A change as it is told."""
+        """The line of a change."""
         return change.line(form, self._tags[name])
 
     def keep(self, name: str, change: ChangeLine) -> None:
         """A change waits, in the place of an older one of the same value."""
-        self._untold[name] = change
+        self._waiting[name] = change
 
-    def mouthful(self, form: Format) -> bytes:
+    def next_bytes(self, form: Format) -> bytes:
         """The next of those that wait."""
         taken: dict[str, bytes] = {}
         size = 0
-        for name, change in self._untold.items():
+        for name, change in self._waiting.items():
             line = taken[name] = self.line(name, change, form)
             size += len(line)
-            if size >= MOUTHFUL:
+            if size >= MOST_AT_ONCE:
                 break
         for name in taken:
-            del self._untold[name]
+            del self._waiting[name]
         return b"".join(taken.values())
