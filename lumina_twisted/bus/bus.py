@@ -41,8 +41,8 @@ from lumina_twisted.bus.reply_cache import ReplyCache
 from lumina_twisted.bus.retry import Retries
 from lumina_twisted.bus.samples import Samples
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.bus.transaction import Attempt
-from lumina_twisted.bus.wire import Answered, Unanswered, Wire
+from lumina_twisted.bus.transaction import Answered, Attempt, Unanswered
+from lumina_twisted.bus.wire import Wire
 from lumina_twisted.errors import ModbusError, QueueFull
 from lumina_twisted.framing.base import Framing
 from lumina_twisted.framing.rtu import RtuFraming
@@ -222,11 +222,14 @@ class Bus:
 
     def get_timer(self) -> float | None:
         """When :meth:`handle_timer` is due, or None if nothing is waited for."""
-        attempt = self._wire.attempt
-        step = self._wake if attempt is None else attempt.next_step
-        when = min(self._earliest_end, self._wire.silence_at, step)
-        if self._refusals:
-            when = min(when, self._refusals.due)
+        attempt, silence_at = self._wire.attempt, self._wire.silence_at
+        when = self._wake if attempt is None else attempt.next_step
+        if self._earliest_end < when:
+            when = self._earliest_end
+        if silence_at < when:
+            when = silence_at
+        if self._refusals and self._refusals.due < when:
+            when = self._refusals.due
         return None if when == math.inf else when
 
     def next_frame(self) -> Frame | None:
@@ -386,7 +389,7 @@ class Bus:
         if self.health.silent and self.health.refuses(pending, now):
             self._remove_for_offline_unit(pending, now)
             return False
-        needs_canary = wire.needs_canary(pending)
+        needs_canary = wire.doubts.needs_canary(pending)
         if needs_canary and (other := self._instead_of_a_canary(pending, now)) is not None:
             pending, needs_canary = other, False
         silent_from = wire.quiet_from + self._pace.gap(pending)
@@ -400,7 +403,7 @@ class Bus:
             return True
         if needs_canary:
             self._queue.pass_turn(pending)
-            self._begin(wire.canary_for(pending), silent_from, now)
+            self._begin(wire.doubts.canary_for(pending), silent_from, now)
         elif needs_probe:
             pending.is_probed = True
             self._queue.pass_turn(pending)
@@ -435,7 +438,7 @@ class Bus:
         return next((
             one for one in self._queue
             if one.unit == pending.unit and one.serial == pending.serial
-            and self._coalescing.ready_at(one) <= now and not self._wire.needs_canary(one)
+            and self._coalescing.ready_at(one) <= now and not self._wire.doubts.needs_canary(one)
             and not self._wire.echo.needs_probe(one) and self._queue.is_next_of_its_own(one, ())
         ), None)
 
@@ -575,9 +578,9 @@ class Bus:
         waiting = canary.ahead_of
         assert waiting is not None, "a canary goes ahead of something"
         waiting.canaries += 1
-        self._wire.canary_failed(canary, now, self._retries.backoff.delay(waiting.canaries))
-        too_often = self._retries.is_unanswered_too_often(waiting) and self._wire.needs_canary(waiting)
-        if too_often and not waiting.attempts and now >= self._wire.may_be_late_until(waiting):
+        self._wire.doubts.canary_failed(canary, now, self._retries.backoff.delay(waiting.canaries))
+        too_often = self._retries.is_unanswered_too_often(waiting) and self._wire.doubts.needs_canary(waiting)
+        if too_often and not waiting.attempts and now >= self._wire.doubts.may_be_late_until(waiting):
             self._fail_queued(waiting, failures.silent(waiting, self._name), now)
 
     def _end_hopeless(self, now: float) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Final
 
 from lumina_twisted.bus.events import Request
-from lumina_twisted.bus.late_replies import LateReply
+from lumina_twisted.bus.late_reply import LateReply
 from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.modbus.functions import FunctionCode

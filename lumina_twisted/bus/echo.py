@@ -10,16 +10,22 @@ from __future__ import annotations
 from lumina_twisted.bus.events import Request
 from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.bus.settings import EchoMode
+from lumina_twisted.bus.transaction import Attempt
 from lumina_twisted.modbus.functions import FunctionCode
 from lumina_twisted.modbus.pdu import ReadHoldingRegistersRequest
 from lumina_twisted.modbus.reply import Shape
+from lumina_twisted.statistics.counters import Counters
 
 
 class Echo:
-    """What is known of a port's echo; ``known`` is None until it is."""
+    """What is known of a port's echo; ``known`` is None until it is.
 
-    def __init__(self, mode: EchoMode) -> None:
+    :param counters: counts echoes, and those that were hit by something.
+    """
+
+    def __init__(self, mode: EchoMode, counters: Counters) -> None:
         self._mode = mode
+        self._counters = counters
         self.known: bool | None = None
         self.reset()
 
@@ -42,6 +48,36 @@ class Echo:
     def is_learned(self) -> bool:
         """Whether observations count."""
         return self._mode == "auto"
+
+    def came(self, attempt: Attempt, junk: int) -> None:
+        """The echo of the frame on the wire came.
+
+        :param junk: bytes so far that belonged to no frame.
+        """
+        self._counters.echoes += 1
+        if attempt.echo and junk > attempt.junk:
+            self._counters.collisions += 1
+        attempt.echoed = attempt.echo = True
+        if attempt.echo_pattern is not None:
+            self.learn(True)
+
+    def excludes_echo(self, attempt: Attempt, pdu: bytes, junk: int) -> bool:
+        """Whether there is no doubt that a message of the form of the reply is more than an echo.
+
+        :param junk: bytes so far that belonged to no frame.
+        """
+        request = attempt.request
+        if attempt.lacks_echo and not request.pattern.is_exception(pdu):
+            if pdu == request.pdu:
+                self.came(attempt, junk)
+                return False
+            if request.pattern.can_equal_request or not self.is_learned:
+                self._counters.foreign += 1
+                return False
+        is_only_reply = request.attempts == 1  # one to an earlier attempt may come before the echo
+        if request.pattern.echo and is_only_reply and not attempt.echoed and junk == attempt.junk:
+            self.learn(False)
+        return True
 
     def needs_probe(self, request: Pending) -> bool:
         """Whether a read must first tell if the port echoes: its own echo would pass for this request's reply."""

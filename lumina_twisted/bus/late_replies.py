@@ -27,9 +27,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from lumina_twisted.bus.late_reply import LateReply, key_of_other
 from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG
-from lumina_twisted.modbus.reply import EXCEPTION_PDU, ReplyPattern, Shape
+from lumina_twisted.modbus.reply import ReplyPattern, Shape
 
 LONGEST_WINDOW: Final = 5.0
 GROWTH: Final = 1.5
@@ -46,76 +47,8 @@ _TENDS: Final = 0.4
 """A unit whose mean is above this is taken for one whose missing replies come late."""
 _MOST_OF_A_UNIT: Final = 1024
 """Shapes in doubt that are kept for one unit; there are hardly more."""
-_MOST_NUMBERS: Final = 32
-"""Attempts of one request, or canaries of one shape, that are told apart."""
 _SEARCHED: Final = 8
 """Late replies of one unit, and of others, that are searched for behind noise too."""
-
-
-class LateReply:
-    """What one request is still to be answered, by the device's order: ``numbers`` of its attempts, oldest first."""
-
-    __slots__ = (
-        "awaits_echo", "expired_at", "held", "held_took", "is_damaged", "is_misanswered", "lapses", "more", "numbers",
-        "request",
-    )
-
-    def __init__(self, request: Pending, expired_at: float) -> None:
-        self.request = request
-        self.numbers: list[int] = []
-        self.more = 0  # so many others, which count as the oldest: what they prove is never too much
-        self.expired_at = self.lapses = expired_at
-        self.is_damaged = False  # the reply seems to have come, in a state that proves nothing
-        self.is_misanswered = False  # something else came, which may have been an earlier reply's copy
-        self.awaits_echo = False  # not even the echo came yet, so the first copy that comes is the echo
-        self.held: bytes | None = None  # a reply that came too soon; it counts if nothing else comes
-        self.held_took = 0.0  # seconds
-
-    @property
-    def pattern(self) -> ReplyPattern:
-        """What the late reply looks like."""
-        return self.request.pattern
-
-    @property
-    def key(self) -> Shape:
-        """Its shape; another master's may be in doubt beside one of ours of the same shape."""
-        shape = self.request.pattern.shape
-        return _of_other(shape) if self.request.kind is Kind.FOREIGN else shape
-
-    @property
-    def teaches(self) -> bool:
-        """Whether it says something of the unit that it comes late, or not at all."""
-        return self.held is None and self.request.kind is not Kind.CANARY and self.request.kind is not Kind.FOREIGN
-
-    def add(self, number: int) -> None:
-        """One more attempt was not answered."""
-        self.numbers.append(number)
-        if len(self.numbers) > _MOST_NUMBERS:
-            del self.numbers[1]
-            self.more += 1
-
-    def take(self) -> int:
-        """One reply came: that to the oldest attempt, for all that anybody knows; its number."""
-        if not self.more:
-            return self.numbers.pop(0)
-        self.more -= 1
-        return self.numbers[0]
-
-    def forget_before(self, number: int) -> None:
-        """Attempts before this one are not answered any more."""
-        if self.more and self.numbers[0] < number and (len(self.numbers) == 1 or self.numbers[1] >= number):
-            self.numbers[0] = number  # some of those that count as the oldest may be younger
-            return
-        if self.numbers[0] < number:
-            self.more = 0
-        self.numbers = [one for one in self.numbers if one >= number]
-
-    def fits(self, pdu: bytes) -> bool:
-        """Whether a PDU has the form of this reply."""
-        if self.request.kind is Kind.FOREIGN:  # several of another master's share this, whatever they asked for
-            length = self.pattern.shape.length
-            return len(pdu) in (length, EXCEPTION_PDU) or not length
-        return self.pattern.fits(pdu)
 
 
 class _Unit:
@@ -184,10 +117,10 @@ class LateReplies:
         :param number: one more than that of our last attempt.
         """
         unit = self._unit(request.unit)
-        late = unit.of.get(_of_other(request.pattern.shape)) or self._keep(unit, LateReply(request, now))
+        late = unit.of.get(key_of_other(request.pattern.shape)) or self._keep(unit, LateReply(request, now))
         late.add(number)
 
-    def came(self, late: LateReply, now: float) -> None:
+    def late_reply_came(self, late: LateReply, now: float) -> None:
         """A late reply came: it counts as that to its oldest attempt."""
         unit = self._unit(late.request.unit)
         lateness = max(0.0, now - late.expired_at)
@@ -200,7 +133,7 @@ class LateReplies:
         if late.request.kind is not Kind.FOREIGN:  # it may have been on the wire before ours that left meanwhile
             self._proven(unit, number)
 
-    def answered(self, request: Pending, number: int, expires: float, window: float) -> None:
+    def replied_in_time(self, request: Pending, number: int, expires: float, window: float) -> None:
         """Attempt ``number`` of a request was answered in time; if others of its attempts were not, nobody can tell
         which was."""
         unit = self._units.get(request.unit)
@@ -215,7 +148,7 @@ class LateReplies:
         unit.canary_at = 0.0
         self._proven(unit, number, 0 if self._proves[request.unit] else request.pdu[0])
 
-    def seen(self, late: LateReply) -> None:
+    def ambiguous_reply_came(self, late: LateReply) -> None:
         """A frame came that belongs to the oldest attempt of ``late`` or to a later one. Either way that attempt is not
         answered any more, so a unit that answers everything by exceptions, which look alike, is not in doubt for ever.
         """
@@ -226,7 +159,7 @@ class LateReplies:
                 self.lost.append(self._drop(unit, late.key))
         self._proven(unit, number)
 
-    def in_time(self, unit_id: int) -> None:
+    def reply_in_time_from(self, unit_id: int) -> None:
         """A reply of a unit came in time."""
         unit = self._units.get(unit_id)
         if unit is None or not unit.lateness:
@@ -354,7 +287,7 @@ class LateReplies:
             return None
         late = unit.of.get(shape)
         if late is None or late.request is request:
-            return unit.of.get(_of_other(shape))
+            return unit.of.get(key_of_other(shape))
         return late
 
     def _keep(self, unit: _Unit, late: LateReply) -> LateReply:
@@ -382,8 +315,3 @@ class LateReplies:
                 self.lost.append(self._drop(unit, shape))
                 if late.teaches and not late.is_damaged:
                     unit.tends_to_be_late -= unit.tends_to_be_late * _WEIGHT
-
-
-def _of_other(shape: Shape) -> Shape:
-    """The key of another master's."""
-    return shape._replace(data=b"other master's" + shape.data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lumina_twisted.bus.late_replies import LateReply
+from lumina_twisted.bus.late_reply import LateReply
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.pending import Pending, State
 from lumina_twisted.bus.queue import RequestQueue
@@ -87,7 +87,7 @@ class Retries:
         """When it is worth it to ask again, if the caller can wait for that: a second request while the first reply is
         only late costs the bus a transaction, and leaves in doubt which of the two a reply answers."""
         pause = self.backoff.delay(request.attempts)
-        when = now if late is None else max(now, self._wire.look_at(late))
+        when = now if late is None else max(now, self._wire.doubts.look_at(late))
         if when + pause + self._pace.least_time(request) < request.deadline:
             return when + pause
         return now + pause

@@ -1,65 +1,41 @@
-"""One transaction on a bus: the client state diagram of Modbus over Serial Line V1.02, section 2.4.1, as a table.
+"""One transaction on a bus: a request's frame on the wire, and what has been received since. Floor 1.
 
-Two rules are stricter than the diagram, for on a real bus foreign frames and junk are common:
+The client state diagram of Modbus over Serial Line V1.02, section 2.4.1, is followed with two rules that are stricter,
+for on a real bus foreign frames and junk are common:
 
 * a frame that is not the reply is dropped and the response timeout goes on (the diagram gives up on a bad frame);
 * sending and waiting are one state: the response timeout counts from the end of our last byte on the wire.
-
-Processing takes no time here: those two states are left in the call that entered them. (The enumerations are of
-integers because those are looked up faster.)
 """
 
 from __future__ import annotations
 
 import math
-from enum import IntEnum, auto
-from typing import Final
+from typing import NamedTuple
 
+from lumina_twisted.bus.late_reply import LateReply
 from lumina_twisted.bus.pending import Pending
 from lumina_twisted.modbus.functions import UNKNOWN
 from lumina_twisted.modbus.reply import Pattern, WholeMessage
 
 
-class State(IntEnum):
-    """Where a bus is."""
+class Answered(NamedTuple):
+    """The PDU that is the reply to ``request``; ``is_late`` if its response timeout was over."""
 
-    IDLE = auto()
-    WAITING_FOR_REPLY = auto()
-    WAITING_TURNAROUND_DELAY = auto()
-    PROCESSING_REPLY = auto()
-    PROCESSING_ERROR = auto()
+    request: Pending
+    pdu: bytes
+    is_late: bool
 
 
-class Signal(IntEnum):
-    """What can happen to it."""
+class Unanswered(NamedTuple):
+    """A transaction that ended without a reply.
 
-    REQUEST_SENT = auto()
-    BROADCAST_SENT = auto()
-    FRAME_RECEIVED = auto()
-    REPLY_ACCEPTED = auto()
-    FRAME_REFUSED = auto()
-    RESPONSE_TIMEOUT = auto()
-    TURNAROUND_OVER = auto()
-    ERROR_PROCESSED = auto()
-    SEND_FAILED = auto()
-    PORT_LOST = auto()
+    :param late: the reply that may still come; None if what came instead ends the matter.
+    :param is_damaged: whether something came, in a state that proves nothing: there is no point in waiting for more.
+    """
 
-
-TABLE: Final[dict[tuple[State, Signal], State]] = {
-    (State.IDLE, Signal.REQUEST_SENT): State.WAITING_FOR_REPLY,
-    (State.IDLE, Signal.BROADCAST_SENT): State.WAITING_TURNAROUND_DELAY,
-    (State.WAITING_FOR_REPLY, Signal.FRAME_RECEIVED): State.PROCESSING_REPLY,
-    (State.WAITING_FOR_REPLY, Signal.RESPONSE_TIMEOUT): State.PROCESSING_ERROR,
-    (State.WAITING_TURNAROUND_DELAY, Signal.TURNAROUND_OVER): State.IDLE,
-    (State.PROCESSING_REPLY, Signal.REPLY_ACCEPTED): State.IDLE,
-    (State.PROCESSING_REPLY, Signal.FRAME_REFUSED): State.WAITING_FOR_REPLY,
-    (State.PROCESSING_ERROR, Signal.ERROR_PROCESSED): State.IDLE,
-    (State.WAITING_FOR_REPLY, Signal.SEND_FAILED): State.IDLE,
-    (State.WAITING_TURNAROUND_DELAY, Signal.SEND_FAILED): State.IDLE,
-    (State.IDLE, Signal.PORT_LOST): State.IDLE,
-    (State.WAITING_FOR_REPLY, Signal.PORT_LOST): State.IDLE,
-    (State.WAITING_TURNAROUND_DELAY, Signal.PORT_LOST): State.IDLE,
-}
+    request: Pending
+    late: LateReply | None
+    is_damaged: bool
 
 
 class Attempt:
@@ -69,7 +45,7 @@ class Attempt:
     :param sent_until: when its last byte leaves the wire.
     :param expires: when the bus stops waiting for its reply, or its turnaround delay ends.
     :param echo: whether the port echoes; None while nobody knows.
-    :param junk: what the decoder had counted as junk before.
+    :param junk: bytes that belonged to no frame before.
     :param number: how many frames had left before.
     """
 
@@ -118,6 +94,11 @@ class Attempt:
         """When time alone does something with it."""
         is_unsent_broadcast = self.request.is_broadcast and not self.request.done
         return self.sent_until if is_unsent_broadcast else min(self.expires, self.look_at)
+
+    @property
+    def may_be_echo(self) -> bool:
+        """Whether what is received may be the echo of our own frame."""
+        return self.echo is not False and not self.echoed
 
     @property
     def lacks_echo(self) -> bool:

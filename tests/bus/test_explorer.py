@@ -172,9 +172,9 @@ def state_of(walk: Walk) -> str:
         return max(0.0, rel(time))
 
     wire = bus._wire
-    live, ear, unanswered = wire.attempt, wire._ear, [id(one) for one in walk.unanswered]
-    doubts = sorted(wire._late, key=lambda one: one.numbers)
-    canaries, surplus = wire._canaries._units.values(), [one for one in wire._surplus._units if one]
+    live, ear, unanswered = wire.attempt, wire._receiver, [id(one) for one in walk.unanswered]
+    doubts = sorted(wire.doubts.late, key=lambda one: one.numbers)
+    canaries, surplus = wire.doubts.canaries._units.values(), [one for one in wire.doubts.surplus._units if one]
     return repr((
         live and (
             live.request.unit, live.request.pdu, live.echo, live.echoed, live.held, rel(live.expires),
@@ -185,15 +185,16 @@ def state_of(walk: Walk) -> str:
         [(frame_of(one.request), one.request.done, len(one.numbers), one.more, one.awaits_echo, one.held,
           rel(one.expired_at), [one.numbers < other.numbers for other in doubts],
           live and one.numbers[-1] < live.number) for one in doubts],
-        [(ahead(one.canary_at), one.tends_to_be_late, one.lateness) for one in wire._late._units.values()],
+        [(ahead(one.canary_at), one.tends_to_be_late, one.lateness) for one in wire.doubts.late._units.values()],
         [(one.sent % 12, one.returns, one.silent) for one in canaries],
         [(one.shape, one.delay, [(reply, ahead(at + 2)) for reply, at in one.recent], ahead(one.at + 2))
          for one in surplus],
         [[one.name for one in ring] for ring in bus._queue._rings], bus._queue._served and bus._queue._served.key.name,
         {key.name: round(one.balance, 6) for key, one in bus._queue._clients.items()},
         [round(one.value, 6) for one in bus._queue._usual],
-        wire.echo.known, bytes(ear._decoder._buffer),
-        rel(wire.quiet_from), rel(ear._heard_at), rel(world.quiet_from), wire._last_sent, len(walk.requests),
+        wire.echo.known, bytes(ear._framing._buffer),
+        rel(wire.quiet_from), rel(ear._received_at), rel(world.quiet_from),
+        wire._unexpected._last_sent, len(walk.requests),
         [(one.frame, one.echoed, rel(one.until)) for one in world.sent if id(one) in unanswered or one is walk.live],
         {(one.frame, one.refused) for one in world.sent if one.answered},
         [(one.done, one.is_probed) for one in walk.requests],

@@ -13,6 +13,7 @@ from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.surplus import Surplus
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.modbus.functions import is_request
+from lumina_twisted.statistics.counters import Counters
 from tests.bus.test_streams import Tunnel
 from tests.bus.world import World, ask, frame_of, read, reply_to, write
 
@@ -53,7 +54,7 @@ class Canary(SynchronousTestCase):
         late = late_reads(range(1, 3))
         for _ in range(20):
             if fitting := late.fitting(1, EXCEPTION):
-                late.seen(fitting[0])
+                late.ambiguous_reply_came(fitting[0])
         self.assertEqual([one for one in late if frame_of(one.request)[1] == 3], [])
 
 
@@ -114,7 +115,7 @@ class AnotherMaster(SynchronousTestCase):
 
     def test_its_broadcast_leaves_nothing(self) -> None:
         self.world.hear(encode_adu(0, bytes((16, 0, 0, 0, 1, 2, 0, 1))))
-        self.assertEqual(self.world.bus._wire._late.count, 0)
+        self.assertEqual(self.world.bus._wire.doubts.late.count, 0)
 
 
 class EchoInDoubt(SynchronousTestCase):
@@ -123,7 +124,7 @@ class EchoInDoubt(SynchronousTestCase):
     def test_silence_of_a_stream_says_nothing(self) -> None:
         """The link stalls: the echo of the probe comes later, and that of the write is no proof."""
         world = Tunnel()
-        world.bus._wire.echo = Echo("auto")
+        world.bus._wire.echo = Echo("auto", world.bus.counters)
         request = world.submit(write(1, 5))
         world.advance(0.3)
         self.assertEqual(world.sent[-1].frame, write(1, 5))
@@ -131,7 +132,7 @@ class EchoInDoubt(SynchronousTestCase):
         self.assertNotIsInstance(world.outcome(request), Reply)
 
     def test_one_reply_without_an_echo(self) -> None:
-        echo = Echo("auto")
+        echo = Echo("auto", Counters())
         echo.learn(True)
         echo.learn(False)
         self.assertIsNone(echo.known)

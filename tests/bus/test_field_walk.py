@@ -134,12 +134,12 @@ class Walk:
         bus = self.bus
         left = {
             "waiting": len(bus._queue), "sharing": len(bus._coalescing.primary_of), "refusals": len(bus._refusals),
-            "lost": len(bus._wire._late.lost), "hopeless": len(bus._wire.hopeless),
+            "lost": len(bus._wire.doubts.late.lost), "hopeless": len(bus._wire.hopeless),
             "offers": max((len(one) for one in bus._coalescing._offers.values()), default=0) // 100,
         }
         self.wrong += [f"{count} left in {name}" for name, count in left.items() if count]
-        if bus._wire._late.count > 60 or bus._wire._late.count != len(list(bus._wire._late)):
-            self.wrong.append(f"{bus._wire._late.count} late replies left")
+        if bus._wire.doubts.late.count > 60 or bus._wire.doubts.late.count != len(list(bus._wire.doubts.late)):
+            self.wrong.append(f"{bus._wire.doubts.late.count} late replies left")
 
     def read(self) -> None:
         chance = self.chance
@@ -282,7 +282,7 @@ class Walk:
         self._renew()
 
     def note_conviction(self, request: Pending) -> None:
-        known = self.bus._wire._surplus._units[request.unit]
+        known = self.bus._wire.doubts.surplus._units[request.unit]
         for one in (request, *request.followers):
             self.convicted_at.setdefault(one, known is not None and known.delay > 0)
 

@@ -108,7 +108,7 @@ class Misanswering(SynchronousTestCase):
         self.world.hear(value(0x17))
         self.world.advance(0.65)
         self.assertTrue(asked.state is State.AWAITING_LATE_REPLY or asked.done)
-        self.assertIn(asked.pattern.shape, self.world.bus._wire._late.in_doubt(1))
+        self.assertIn(asked.pattern.shape, self.world.bus._wire.doubts.late.in_doubt(1))
 
 
 class Copies(SynchronousTestCase):

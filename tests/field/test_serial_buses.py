@@ -146,12 +146,12 @@ class TwiceAnswered(FieldCase):
 
     def test_a11_it_is_forgiven(self) -> None:
         self.doubled(1, 0.0)
-        self.assertEqual(self.world.bus._wire._surplus.convicted, 1)
+        self.assertEqual(self.world.bus._wire.doubts.surplus.convicted, 1)
         for address in range(300):
             self.world.submit(read(1, address, 2))
             self.until_asked(read(1, address, 2), 1)
             self.world.reply()
-        self.assertEqual(self.world.bus._wire._surplus.convicted, 0)
+        self.assertEqual(self.world.bus._wire.doubts.surplus.convicted, 0)
 
 
 class WrongLength(FieldCase):

@@ -1,0 +1,111 @@
+"""Messages that answer nothing that was asked, and what they say of the bus. Floor 1.
+
+An own frame is an echo, or another master asks the same. A request is another master's: the reply to it is not ours.
+A reply is a copy of its unit's last one, or a stranger's. A message of the unit and function that is asked now, and of
+another length than the reply, is judged when it is known whether the reply comes, too.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lumina_twisted.access.caller import Caller
+from lumina_twisted.bus.doubts import Doubts
+from lumina_twisted.bus.echo import Echo
+from lumina_twisted.bus.events import Finding, Findings, Request
+from lumina_twisted.bus.health import Health
+from lumina_twisted.bus.pending import Kind, Pending
+from lumina_twisted.bus.transaction import Attempt
+from lumina_twisted.framing.rtu import OVERHEAD
+from lumina_twisted.modbus.functions import BROADCAST, EXCEPTION_FLAG, is_request
+from lumina_twisted.modbus.settings import SerialSettings
+from lumina_twisted.statistics.counters import Counters, Fault, Faults
+
+_NOBODY: Final = Caller("another master")
+
+
+class Unexpected:
+    """Judges such messages on one bus.
+
+    :param serial: the settings of the last frame.
+    :param is_numbered: whether only replies come that carry the number of an open request.
+    """
+
+    def __init__(
+        self, doubts: Doubts, echo: Echo, counters: Counters, health: Health, findings: Findings, faults: Faults,
+        serial: SerialSettings, is_numbered: bool,
+    ) -> None:
+        self._doubts = doubts
+        self._echo = echo
+        self._counters = counters
+        self._health = health
+        self._findings = findings
+        self._faults = faults
+        self._serial = serial
+        self._is_numbered = is_numbered
+        self._last_sent = 0, b""  # unit and PDU
+        self._number = 0  # of the last frame that left
+        self.echo_is_due = False
+        """Whether the echo of the last frame may still come, whose transaction is over."""
+
+    def sent(self, request: Pending, number: int) -> None:
+        """A frame leaves, the bus's ``number``-th."""
+        self._last_sent, self._serial, self._number = (request.unit, request.pdu), request.serial, number
+
+    def message(self, attempt: Attempt | None, unit: int, pdu: bytes, now: float) -> None:
+        """A message that answers nothing: an echo, another master's request, a surplus reply, one of a wrong length, or
+        a stranger's.
+
+        :param attempt: the one that runs, if any.
+        """
+        is_own = (unit, pdu) == self._last_sent
+        is_echo, self.echo_is_due = is_own and self.echo_is_due, self.echo_is_due and not is_own
+        if is_own:
+            self._echo.doubt()
+        if not is_echo and not self._is_numbered and is_request(pdu):
+            self.other_master(unit, pdu, now, is_certain=not is_own)
+            return
+        if is_own:
+            self._counters.foreign += 1
+            return
+        self._health.heard(unit, self._serial, now)
+        if attempt is not None and (attempt.request.unit, attempt.request.pdu[0]) == (
+            unit, pdu[0] & ~EXCEPTION_FLAG
+        ):
+            if attempt.misfit is not None:
+                self.surplus(unit, attempt.misfit, attempt.misfit_at)
+            attempt.misfit, attempt.misfit_at = pdu, now
+            length = len(pdu) + OVERHEAD
+            attempt.request.remark = f"a frame of {length} bytes came, which does not answer what was asked"
+        else:
+            self.surplus(unit, pdu, now)
+
+    def surplus(self, unit: int, pdu: bytes, now: float) -> None:
+        """A frame that answers nothing: a copy of its unit's last reply, or a stranger's. One that came instead of a
+        reply is judged when it is known whether the reply comes, too."""
+        if not self._is_numbered and self._doubts.surplus.convicts(unit, pdu, now):
+            self.doubled(unit)
+            return
+        self._counters.foreign += 1
+        self._faults.note(unit, Fault.FOREIGN)
+
+    def other_master(self, unit: int, pdu: bytes, now: float, *, is_certain: bool) -> None:
+        """Somebody else asks on this wire: what has the form of the reply to that is not ours.
+
+        :param is_certain: whether it cannot be an echo.
+        """
+        if is_certain:
+            self._counters.other_master += 1
+            self._faults.note(unit, Fault.OTHER_MASTER)
+            self._findings.add(Finding(unit, "other_master"))
+        else:
+            self._counters.foreign += 1
+        if unit != BROADCAST:  # nobody answers that
+            asked = Pending(Request(_NOBODY, unit, pdu, self._serial, now), Kind.FOREIGN)
+            self._doubts.late.other_asked(asked, self._number + 1, now)
+
+    def doubled(self, unit: int) -> None:
+        """A unit answered a request twice."""
+        self._counters.doubled += 1
+        self._faults.note(unit, Fault.DOUBLED)
+        self._findings.add(Finding(unit, "doubled"))
