@@ -1,10 +1,10 @@
-"""The floors hold: imports point down, absolutely, and only a few outermost modules know the global reactor."""
+"""The floors hold: imports point down, absolutely, without a circle, and only a few modules know the global reactor."""
 
 from __future__ import annotations
 
 import ast
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -86,11 +86,49 @@ def _judged_own(part: str, target: str) -> Iterator[str]:
         yield f"the client imports floor 0 only, not {target}"
 
 
+def circles(root: pathlib.Path) -> list[set[str]]:
+    """Modules that import each other, directly or by way of others. An import for type checkers only counts, too."""
+    modules = {_module(path, root): path for path in root.rglob("*.py")}
+    imports = {name: set(_own_imports(path, modules)) for name, path in modules.items()}
+    found = []
+    while _drop_free(imports):
+        way = [next(iter(imports))]
+        while way.count(way[-1]) < 2:  # each of these imports another of them, so the way comes back to itself
+            way.append(min(imports[way[-1]] & imports.keys()))
+        found.append(set(way[way.index(way[-1]):]))
+        for name in found[-1]:
+            del imports[name]
+    return found
+
+
+def _drop_free(imports: dict[str, set[str]]) -> bool:
+    """Takes out, again and again, what imports nothing that is left; whether something stays."""
+    while free := [name for name, needs in imports.items() if not needs & imports.keys()]:
+        for name in free:
+            del imports[name]
+    return bool(imports)
+
+
+def _module(path: pathlib.Path, root: pathlib.Path) -> str:
+    return ".".join((PACKAGE, *path.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def _own_imports(path: pathlib.Path, modules: Mapping[str, pathlib.Path]) -> Iterator[str]:
+    """A name that is imported from a package is the package's, unless it is a module of that name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and not getattr(node, "level", 0):
+            for name in _imported(node):
+                yield from {name if name in modules else name.rpartition(".")[0]} & modules.keys()
+
+
 class TheHouse(SynchronousTestCase):
     """The package as it is."""
 
     def test_no_violation(self) -> None:
         self.assertEqual(violations(ROOT), [])
+
+    def test_no_circle(self) -> None:
+        self.assertEqual(circles(ROOT), [])
 
     def test_every_folder_is_a_package(self) -> None:
         """A folder without ``__init__.py`` would be left out of type checks."""
@@ -135,6 +173,22 @@ class Planted(SynchronousTestCase):
     def test_relative(self) -> None:
         for source in ("from . import queue", "from .queue import Queue", "from ..modbus import pdu"):
             self.assertEqual(self.found("bus/bus.py", source), ["a relative import"], source)
+
+    def test_circle(self) -> None:
+        root = pathlib.Path(self.mktemp())
+        for path, source in (
+            ("bus/queue.py", "from lumina_twisted.bus.wire import Wire"),
+            ("bus/wire.py", "if TYPE_CHECKING:\n    from lumina_twisted.bus import pace"),
+            ("bus/pace.py", "def late():\n    import lumina_twisted.bus.queue"),
+            ("bus/echo.py", "from lumina_twisted.bus.queue import Queue"),
+            ("modbus/crc.py", ""),
+        ):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(source)
+        names = {f"{PACKAGE}.bus.{one}" for one in ("queue", "wire", "pace")}
+        self.assertEqual(circles(root), [names])
+        (root / "bus/pace.py").write_text("")
+        self.assertEqual(circles(root), [])
 
     def test_global_reactor(self) -> None:
         for source in (

@@ -10,6 +10,7 @@ never be found to be quick again.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from lumina_twisted.access.caller import Caller
@@ -38,14 +39,30 @@ _MOST_KEPT: Final = 4096
 """Shapes that are remembered; a client that asks for all of them must not fill the memory."""
 
 
-class _Known:
-    """A mean, and when the last value came to it."""
+class _Mean:
+    """A mean of the latest values, and when the last one came to it."""
 
-    __slots__ = ("at", "mean")
+    __slots__ = ("at", "value")
 
-    def __init__(self, mean: float, at: float) -> None:
-        self.mean = mean
-        self.at = at
+    def __init__(self) -> None:
+        self.value = 0.0
+        self.at = -math.inf
+
+    def learn(self, value: float, now: float) -> None:
+        """One more; what is old counts no more."""
+        self.value = value if now > self.at + FRESH else self.value + (value - self.value) * _WEIGHT
+        self.at = now
+
+
+class Estimate:
+    """What is known of the transactions of one shape, in seconds: what they ``cost``, answered or not, with the silence
+    before each; and how long after its first byte one is ``answered``, if it is."""
+
+    __slots__ = ("answered", "cost")
+
+    def __init__(self) -> None:
+        self.cost = _Mean()
+        self.answered = _Mean()
 
 
 class Estimates:
@@ -56,40 +73,28 @@ class Estimates:
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
-        self._costs: dict[Shape, _Known] = {}
-        self._answers: dict[Shape, _Known] = {}
+        self._known: dict[Shape, Estimate] = {}
 
-    def answer_time(self, request: Pending, now: float) -> float:
+    def of(self, request: Pending) -> Estimate:
+        """What is known of its shape, and what is learned from now on."""
+        shape = request.pattern.shape
+        known = self._known.get(shape)
+        if known is None:
+            if len(self._known) >= _MOST_KEPT:
+                self._known.clear()
+            known = self._known[shape] = Estimate()
+        return known
+
+    def answer_time(self, request: Pending, known: Estimate, now: float) -> float:
         """Seconds from its first byte until it will be answered, if it is."""
-        least = self._pace.least_time(request)
-        known = self._answers.get(request.pattern.shape)
-        return least if known is None or now > known.at + FRESH else max(least, known.mean + _MARGIN)
+        least, answered = self._pace.least_time(request), known.answered
+        return least if now > answered.at + FRESH else max(least, answered.value + _MARGIN)
 
-    def cost(self, request: Pending, now: float) -> float:
+    def cost(self, request: Pending, known: Estimate, now: float) -> float:
         """Seconds for which it will probably hold the bus, with the silence before it."""
-        known = self._costs.get(request.pattern.shape)
-        if known is None or now > known.at + FRESH:
+        if now > known.cost.at + FRESH:
             return self._pace.least_time(request) + self._pace.gap(request)
-        return known.mean
-
-    def cost_was(self, request: Pending, cost: float, now: float) -> None:
-        """A transaction took ``cost`` seconds, whether it was answered or not."""
-        _learn(self._costs, request.pattern.shape, cost, now)
-
-    def answered(self, request: Pending, duration: float, now: float) -> None:
-        """A reply in time came so many seconds after the request's first byte."""
-        _learn(self._answers, request.pattern.shape, duration, now)
-
-
-def _learn(known: dict[Shape, _Known], shape: Shape, value: float, now: float) -> None:
-    one = known.get(shape)
-    if one is None:
-        if len(known) >= _MOST_KEPT:
-            known.clear()
-        known[shape] = _Known(value, now)
-        return
-    one.mean = value if now > one.at + FRESH else one.mean + (value - one.mean) * _WEIGHT
-    one.at = now
+        return known.cost.value
 
 
 class Admission:
@@ -116,9 +121,10 @@ class Admission:
         :return: seconds until its turn, if that will be too late for it; else 0. Who is alone is never too late: the
             unit may be faster today.
         """
-        request.cost = cost = self._estimates.cost(request, now)
+        known = self._estimates.of(request)
+        request.cost = cost = self._estimates.cost(request, known, now)
         wait = self._wait(request.caller, request.lane, cost, now, request.deadline)
-        needed = max(cost, self._estimates.answer_time(request, now))
+        needed = max(cost, self._estimates.answer_time(request, known, now))
         if self._settings.merges and self._will_be_merged(request):
             request.cost = self._pace.data_time(request)
         return wait if now + wait + needed > request.deadline else 0.0
@@ -126,13 +132,13 @@ class Admission:
     def time_for(self, request: Pending, needs_probe: bool, now: float) -> float:
         """Seconds that a request needs at least; where others wait, as long as it will probably take."""
         if len(self._queue) > 1:
-            return self._estimates.answer_time(request, now)
+            return self._estimates.answer_time(request, self._estimates.of(request), now)
         return self._pace.least_time(request, needs_probe)
 
     def cost_of(self, request: Pending, now: float) -> float:
         """Seconds for which a request would probably hold the bus, with the silence before it: as those of its shape
         did a moment ago; the least that it can take if there were none."""
-        return self._estimates.cost(request, now)
+        return self._estimates.cost(request, self._estimates.of(request), now)
 
     def is_full_for(self, caller: Caller, timeout: float, now: float) -> bool:
         """Whether a caller has asked enough: its next request would be refused or come too late, only for what it has
@@ -185,18 +191,17 @@ class Admission:
 
     def finished(self, transaction: Finished) -> None:
         """A transaction has ended."""
-        request, outcome, _, began, _, ended = transaction
-        if outcome is Outcome.REPLY:
-            self._estimates.answered(request, ended - began, ended)
-        if outcome not in _COST_NOBODY:
+        if transaction.outcome not in _COST_NOBODY:
             self.unpaid = transaction
 
     def pay(self, transaction: Finished, now: float) -> None:
         """Charges its turn to its client."""
         self.unpaid = None
-        request = transaction.request
-        cost = now - transaction.began + self._pace.gap(request)
-        self._estimates.cost_was(request, cost, now)
+        request, outcome, _, began, _, ended = transaction
+        known, cost = self._estimates.of(request), now - began + self._pace.gap(request)
+        known.cost.learn(cost, now)
+        if outcome is Outcome.REPLY:
+            known.answered.learn(ended - began, ended)
         self._queue.charge(request.caller, cost, now)
 
 

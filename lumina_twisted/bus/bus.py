@@ -222,11 +222,14 @@ class Bus:
 
     def get_timer(self) -> float | None:
         """When :meth:`handle_timer` is due, or None if nothing is waited for."""
-        attempt = self._wire.attempt
-        step = self._wake if attempt is None else attempt.next_step
-        when = min(self._earliest_end, self._wire.silence_at, step)
-        if self._refusals:
-            when = min(when, self._refusals.due)
+        attempt, silence_at = self._wire.attempt, self._wire.silence_at
+        when = self._wake if attempt is None else attempt.next_step
+        if self._earliest_end < when:
+            when = self._earliest_end
+        if silence_at < when:
+            when = silence_at
+        if self._refusals and self._refusals.due < when:
+            when = self._refusals.due
         return None if when == math.inf else when
 
     def next_frame(self) -> Frame | None:

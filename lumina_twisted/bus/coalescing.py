@@ -24,7 +24,6 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from lumina_twisted.access.caller import Caller
 from lumina_twisted.bus.merging import Block, Merging
@@ -37,13 +36,8 @@ from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.read_range import is_plain_read, span
 from lumina_twisted.statistics.counters import Counters
 
-
-class _Offer(NamedTuple):
-    """A read that others may follow, and its range."""
-
-    first: int
-    end: int
-    read: Pending
+_Offer = tuple[int, int, Pending]
+"""A read that others may follow, after the first entry of its range and the one behind the last."""
 
 
 class Coalescing:
@@ -88,18 +82,23 @@ class Coalescing:
         """A request waits for its own turn: others may follow it, and what its client asked that unit before, and
         follows another's read, is as urgent."""
         if self._is_shareable(request):
-            offers = self._offers.setdefault((request.unit, request.pdu[0]), deque())
-            while offers and offers[0].read.state is not State.WAITING:
-                offers.popleft()
-            if len(offers) > 2 * len(self._queue) + 8:  # some in the middle are over
-                offers = self._offers[request.unit, request.pdu[0]] = deque(
-                    one for one in offers if one.read.state is State.WAITING
-                )
-            first, end = span(request.pdu)
-            offers.append(_Offer(first, end, request))
+            self._offer(request)
         if self.primary_of:
             for primary in self._primaries_of(request.caller, request.unit):
                 self._lift(primary, request.lane)
+
+    def _offer(self, request: Pending) -> None:
+        key = request.unit, request.pdu[0]
+        offers = self._offers.get(key)
+        if offers is None:
+            offers = self._offers[key] = deque()
+        while offers and offers[0][2].state is not State.WAITING:
+            offers.popleft()
+        if len(offers) > 2 * len(self._queue) + 8:  # some in the middle are over
+            waiting = [one for one in offers if one[2].state is State.WAITING]
+            offers.clear()
+            offers.extend(waiting)
+        offers.append((*span(request.pdu), request))
 
     def leave(self, follower: Pending) -> Pending | None:
         """It follows nobody any more.
@@ -224,14 +223,14 @@ class Coalescing:
 
     def has_waiting(self, unit: int, function_code: int) -> bool:
         """Whether a read of a unit and function waits for a turn of its own."""
-        return any(one.read.state is State.WAITING for one in self._offers.get((unit, function_code), ()))
+        return any(read.state is State.WAITING for _, _, read in self._offers.get((unit, function_code), ()))
 
     def block_of(self, primary: Pending, now: float) -> Block | None:
         """The block of neighbouring reads that wait and the one whose turn it is, which has left the queue."""
         if self._settings.merge_hole_for(primary.unit) is None:
             return None
         offers = self._offers.get((primary.unit, primary.pdu[0]), ())
-        waiting = [one.read for one in offers if one.read.state is State.WAITING and one.read is not primary]
+        waiting = [read for _, _, read in offers if read.state is State.WAITING and read is not primary]
         block = self.merging.block_for(primary, waiting, self._may_join, now)
         if block is None or self._wire.doubts.ready_at(block) > now or self._wire.doubts.needs_canary(block):
             return None  # another reply could be taken for the block's

@@ -374,10 +374,10 @@ class RequestQueue(Generic[Item]):
 
     def _clients_in(self, level: int) -> Iterator[_Client[Item]]:
         """Those who may have something in a lane, in turn."""
-        rings, single = self._rings[: level + 1], self._single[: level + 1]
+        single = [ring for ring in self._single[: level + 1] if ring]
+        rings = [ring for ring in self._rings[: level + 1] if ring]
         first, then = single, rings
-        is_mixed = any(single) and any(rings)
-        if is_mixed and not self._precedence.go_first(sum(map(len, single)), sum(map(len, rings))):
+        if single and rings and not self._precedence.go_first(sum(map(len, single)), sum(map(len, rings))):
             first, then = rings, single
         for ring in (*first, *then):
             yield from ring.values()

@@ -43,11 +43,11 @@ class ModbusTcpProtocol(Connection):
     """One client."""
 
     listener: ModbusTcpListener
+    has_input = False  # whether bytes have come that may be a whole request
 
     def __init__(self, listener: ModbusTcpListener) -> None:
         super().__init__(listener)
         self._decoder = MbapDecoder()
-        self._has_come = False  # bytes that may be a whole request
         self._held: Adu | None = None  # taken before them, and not asked yet
         self._has_asked = False
         self._rest: IDelayedCall | None = None  # looks whether the rest of a request has come
@@ -58,24 +58,19 @@ class ModbusTcpProtocol(Connection):
             self.heard()
         if self.state is TALKING or self.state is DRAINING:
             self._decoder.feed(data)
-            self._has_come = True
+            self.has_input = True
             self.serve()
-
-    @property
-    def has_input(self) -> bool:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
-        return self._has_come
 
     def drop_input(self) -> None:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""
-        self._held, self._has_come = None, False
+        self._held, self.has_input = None, False
         self._forget_rest()
 
     def take_next(self) -> bool:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""
         adu, self._held = self._held or self._next(), None
         if adu is None:
-            self._has_come = False
+            self.has_input = False
             if self._rest is None and len(self._decoder) and self.state is TALKING:
                 self._rest = self.listener.clock.callLater(LOOK_AFTER, self._look)
             return False
@@ -85,8 +80,8 @@ class ModbusTcpProtocol(Connection):
             self._held = adu
             return False
         self._ask(adu)
-        self._has_come = len(self._decoder) > 0
-        return self._has_come
+        self.has_input = len(self._decoder) > 0
+        return self.has_input
 
     def _next(self) -> Adu | None:
         """The next whole request. After a header that is none, nobody knows where the next one begins."""

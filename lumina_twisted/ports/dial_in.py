@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lumina_twisted.errors import PortError
-from lumina_twisted.ports.address import SocketAddress, peer_of
+from lumina_twisted.ports.settings import SocketAddress, peer_of
 from lumina_twisted.ports.socket import BusSocket, Link
 
 COMES_AGAIN: Final = 2.0

@@ -196,7 +196,7 @@ class PortService(Service):
             return fail(self._not_allowed(caller, fault, unit, pdu))
         serial = terms.serial
         if serial is None or self._address is not None:  # the speed behind a socket is not ours to set
-            serial = self.serial_for(unit)
+            serial = self.settings.serial_for(unit)
         elif not self.settings.takes_baudrate(serial.baudrate):
             return fail(RequestError(self._refused_baudrate(serial.baudrate), unit=unit, function_code=pdu[0]))
         self.last_request = self._now()

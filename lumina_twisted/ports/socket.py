@@ -37,7 +37,7 @@ from lumina_twisted.framing.base import Framing
 from lumina_twisted.framing.numbered import MbapFraming
 from lumina_twisted.framing.rtu import RtuFraming
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.ports.address import SocketAddress, peer_of, socket_address
+from lumina_twisted.ports.settings import SocketAddress, peer_of, socket_address
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds until an attempt to connect is given up."""

@@ -201,7 +201,7 @@ class MasterTests(BusTestCase):
 
     async def test_between_a_request_and_its_reply(self) -> None:
         """It does not wait for what the gateway waits for; the device answers in order."""
-        self.bus(masters=[OtherMaster(*decode_adu(OTHER), 0.2)], device_time=0.3)
+        self.bus(masters=[OtherMaster(*decode_adu(OTHER), 0.6)], device_time=0.9)
         got = await self.gateway().ask(READ, len(OTHER + ANSWER))
         self.assertEqual(got, OTHER + ANSWER)
 

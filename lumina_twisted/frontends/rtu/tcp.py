@@ -20,10 +20,10 @@ class RtuTcpProtocol(Connection):
     """One client."""
 
     listener: RtuTcpListener
+    has_input = False  # whether bytes have come that may be a whole request
 
     def __init__(self, listener: RtuTcpListener) -> None:
         super().__init__(listener)
-        self._has_come = False  # bytes that may be a whole request
 
     def connectionMade(self) -> None:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""
@@ -39,23 +39,18 @@ class RtuTcpProtocol(Connection):
         self.heard()
         if self.state is TALKING:
             self.program.feed(data)
-            self._has_come = True
+            self.has_input = True
             self.serve()
-
-    @property
-    def has_input(self) -> bool:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
-        return self._has_come
 
     def drop_input(self) -> None:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""
-        self._has_come = False
+        self.has_input = False
 
     def take_next(self) -> bool:
         """See :class:`lumina_twisted.frontends.listener.Connection`. A request withdraws the one before, so none
         waits."""
-        self._has_come = self.state is TALKING and self.program.take_next()
-        return self._has_come
+        self.has_input = self.state is TALKING and self.program.take_next()
+        return self.has_input
 
     def let_go(self) -> None:
         """Takes back what was asked."""
