@@ -49,11 +49,10 @@ from lumina_twisted.framing.numbered import MbapFraming
 from lumina_twisted.framing.rtu import encode_adu as rtu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports import dial_in
-from lumina_twisted.ports.address import SocketAddress, parted, same_place, socket_address
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.serial import why_lost
 from lumina_twisted.ports.service import PortService
-from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.ports.settings import PortSettings, SocketAddress, parted, same_place, socket_address
 from lumina_twisted.ports.socket import CONNECT_TIMEOUT, BusSocket, Link, SocketEndpoint, why_no_connection
 from lumina_twisted.simulator.device import SimulatedDevice
 from tests.twistd_process import free_tcp_port

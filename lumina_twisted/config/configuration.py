@@ -31,8 +31,7 @@ from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.endpoints import Place
 from lumina_twisted.frontends.gateway import unit_0_fault
 from lumina_twisted.log.observer import LogSettings
-from lumina_twisted.ports.address import parted, same_place
-from lumina_twisted.ports.settings import Limits, PortSettings
+from lumina_twisted.ports.settings import Limits, PortSettings, parted, same_place
 from lumina_twisted.schema import structure_text
 from lumina_twisted.text import counted, did_you_mean
 

@@ -19,8 +19,7 @@ import attrs
 from lumina_twisted.config.configuration import SETTINGS, Draft, table_of
 from lumina_twisted.config.descriptions import TABLES
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.ports.address import is_place, is_unknown_place, parted
-from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.ports.settings import PortSettings, is_place, is_unknown_place, parted
 from lumina_twisted.schema import structure, structure_text
 from lumina_twisted.text import close_to
 

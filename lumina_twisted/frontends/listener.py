@@ -51,7 +51,7 @@ from lumina_twisted.access.caller import Caller
 from lumina_twisted.errors import LuminaError
 from lumina_twisted.frontends.pacing import STALLED_AFTER, Holding, Pacer
 from lumina_twisted.frontends.plugin import Context
-from lumina_twisted.ports.address import host_of, peer_of
+from lumina_twisted.ports.settings import host_of, peer_of
 from lumina_twisted.priority import DEFAULT, MAX_AGE, Priority
 from lumina_twisted.schema import Between, setting
 

@@ -24,10 +24,9 @@ from lumina_twisted.errors import ConfigError, LuminaError, PortClosed, RequestE
 from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
 from lumina_twisted.modbus.calls import Call
 from lumina_twisted.modbus.settings import SerialSettings
-from lumina_twisted.ports.address import parted, same_place
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.ports.service import PortService
-from lumina_twisted.ports.settings import PortSettings
+from lumina_twisted.ports.settings import PortSettings, parted, same_place
 from lumina_twisted.priority import Priority
 from lumina_twisted.schema import Between, structure
 

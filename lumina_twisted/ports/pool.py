@@ -10,10 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from lumina_twisted.errors import RequestError
-from lumina_twisted.ports.address import same_place
 from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.ports.service import PortService
-from lumina_twisted.ports.settings import Limits, PortSettings
+from lumina_twisted.ports.settings import Limits, PortSettings, same_place
 from lumina_twisted.statistics.monitor import MOST_PORTS, PerformanceMonitor
 from lumina_twisted.statistics.queue import QueueAnalytics
 from lumina_twisted.text import close_to

@@ -1,4 +1,5 @@
-"""A serial device for a bus, floor 2: the endpoint that opens it, and the transport.
+"""A serial device for a bus, floor 2: the endpoint that opens it, the transport, and why it cannot be opened, as a
+sentence that says what to do.
 
 The device is opened exclusively. Its settings change between frames on the one descriptor, and frames are written
 straight to it.

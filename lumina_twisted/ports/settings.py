@@ -1,19 +1,28 @@
-"""Settings of a port, floor 2: one section of the configuration."""
+"""Settings of a port, floor 2: one section of the configuration; and where its bus is, in one text.
+
+``/dev/ttyUSB0``, ``serial:/dev/ttyUSB0:baudrate=19200``, ``rtu+tcp:HOST:PORT``, ``modbus+tcp:HOST[:PORT]``, and for
+converters that dial in, ``rtu+tcp-listen:PORT[:interface=ADDRESS]`` and ``modbus+tcp-listen:PORT[:interface=…]``.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import os
+import re
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import attrs
 from attrs import frozen
+from twisted.internet.address import IPv4Address, IPv6Address
 
 from lumina_twisted.access.rules import rule_faults
 from lumina_twisted.bus.settings import BusSettings, Seconds
+from lumina_twisted.framing.mbap import MODBUS_TCP_PORT
 from lumina_twisted.modbus.settings import Baudrate
-from lumina_twisted.ports.address import SocketAddress, socket_address
 from lumina_twisted.schema import Between, required, setting
+from lumina_twisted.text import close_to
 
 LOWEST_BAUDRATE: Final = 1200
 """The lowest speed that a request may ask for unless a port says otherwise: at it the longest reply holds the bus for
@@ -144,3 +153,172 @@ class Limits:
         64, "ports that are open at a time, each with two descriptors; to open one more at a request, the one that has"
         ' been idle longest is closed if it has open = "request"',
     )
+
+
+Framing = Literal["rtu", "modbus"]
+
+COLON: Final = re.compile(r"(?<!\\):(?![^\[\]]*\])")
+"""What parts the fields; neither one behind a backslash nor those of an IPv6 address in brackets."""
+_SCHEMES: Final[dict[str, tuple[Framing, bool]]] = {
+    "rtu+tcp": ("rtu", False), "modbus+tcp": ("modbus", False),
+    "rtu+tcp-listen": ("rtu", True), "modbus+tcp-listen": ("modbus", True),
+}
+_SERIAL: Final = "serial"
+_INTERFACE: Final = "interface="
+_SHORT: Final = {"tcp": "rtu+tcp", "rtu": "rtu+tcp", "modbus": "modbus+tcp"}
+_NO_HOST: Final = re.compile(r"[\s/\\@=\0]")
+_EXAMPLES: Final = {
+    "rtu+tcp": "rtu+tcp:192.168.1.5:4001", "modbus+tcp": "modbus+tcp:192.168.1.5:502",
+    "rtu+tcp-listen": "rtu+tcp-listen:4001", "modbus+tcp-listen": "modbus+tcp-listen:1502",
+    _SERIAL: "serial:/dev/ttyUSB0",
+}
+
+
+@frozen
+class SocketAddress:
+    """A bus behind a socket.
+
+    :param framing: what goes over it.
+    :param listens: whether the other side dials in.
+    :param host: its name or address; if it dials in, the interface where it does.
+    :param tcp_port: 1 to 65535.
+    """
+
+    framing: Framing
+    listens: bool
+    host: str
+    tcp_port: int
+
+    @property
+    def place(self) -> str:
+        """What no two ports may share; empty for a Modbus TCP server, which takes many clients."""
+        if self.listens:
+            return f"listen {self.tcp_port}"
+        return str(self) if self.framing == "rtu" else ""
+
+    def __str__(self) -> str:
+        host = self.host or "*"
+        return f"[{host}]:{self.tcp_port}" if ":" in host else f"{host}:{self.tcp_port}"
+
+
+def is_place(word: str) -> bool:
+    """Whether a text that begins with ``word:`` says more than a device's path, or was meant to."""
+    return _is_scheme(word) or bool(_scheme_meant(word))
+
+
+def is_unknown_place(text: str) -> bool:
+    """Whether a text is like ``ascii+tcp:HOST:PORT`` or ``HOST:PORT``: no path of a device with its settings, and of no
+    kind that there is."""
+    scheme, *fields = COLON.split(text)
+    path = text.replace("\\:", ":")
+    return bool(fields) and not is_place(scheme) and "=" not in fields[0] and not _may_be_device(path, scheme)
+
+
+def _is_scheme(word: str) -> bool:
+    return word == _SERIAL or word in _SCHEMES
+
+
+def _scheme_meant(word: str) -> str:
+    """Of which scheme ``word`` is a slip; empty if it is one, or of none."""
+    if _is_scheme(word) or "/" in word:
+        return ""
+    return close_to(word, [*_SCHEMES, _SERIAL], 0.8) or _SHORT.get(word.lower(), "")
+
+
+def unknown_kind(scheme: str) -> str:
+    """The sentence for a place of a bus that begins with a word of none."""
+    known = ", ".join((_SERIAL, *_SCHEMES))
+    return (
+        f"there is no kind of bus {scheme!r}; known are {known}, as {_EXAMPLES['modbus+tcp']}; a device whose own path"
+        f" has a colon is written with its folder, as ./{scheme}:1"
+    )
+
+
+def _may_be_device(path: str, scheme: str) -> bool:
+    """Whether a text with a colon in it is a path: with its folder before the colon, or of something that is there."""
+    return "/" in scheme or scheme == _SERIAL or os.path.lexists(path)
+
+
+def parted(text: str) -> tuple[str, list[str]]:
+    """Where the bus is, and the settings that stand behind that: ``rtu+tcp:host:4001:timeout=1`` is
+    ``rtu+tcp:host:4001`` and ``timeout=1``. The prefix ``serial:`` is left out.
+    """
+    scheme, *fields = COLON.split(text)
+    if not fields or not (is_place(scheme) or is_unknown_place(text)):
+        return text, []
+    settings = next((at for at, one in enumerate(fields) if "=" in one and not one.startswith(_INTERFACE)), len(fields))
+    where, words = fields[:settings], fields[settings:]
+    if scheme == _SERIAL:
+        return ":".join(where).replace("\\:", ":"), words
+    return ":".join([scheme, *where]), words
+
+
+def socket_address(path: str) -> SocketAddress | None:
+    """What ``path`` says; None if it is the path of a device.
+
+    :raises ValueError: with a sentence, if it is neither.
+    """
+    scheme, found, rest = path.partition(":")
+    if found and (meant := _scheme_meant(scheme)):
+        raise ValueError(f"{path!r} is no place of a bus; one looks like {_EXAMPLES[meant]}")
+    if found and scheme not in _SCHEMES and not _may_be_device(path, scheme):
+        raise ValueError(unknown_kind(scheme))
+    if not found or scheme not in _SCHEMES:
+        return None
+    framing, listens = _SCHEMES[scheme]
+    fields = COLON.split(rest)
+    interface = fields.pop().removeprefix(_INTERFACE) if fields[-1].startswith(_INTERFACE) else ""
+    if listens and len(fields) == 1:
+        host, tcp_port = interface, fields[0]
+    elif not listens and not interface and len(fields) == 2:
+        host, tcp_port = fields
+    elif scheme == "modbus+tcp" and not interface and len(fields) == 1:
+        host, tcp_port = fields[0], str(MODBUS_TCP_PORT)
+    else:
+        hint = ", an IPv6 address stands in brackets" if len(fields) > 3 else ""
+        raise ValueError(f"{path!r} is no place of a bus; one looks like {_EXAMPLES[scheme]}{hint}")
+    if listens and host and not _is_address(host):
+        raise ValueError(f"{host!r} is no address of this machine; say {_INTERFACE}192.168.1.1, or leave it out")
+    if not listens and not host:
+        raise ValueError(f"{path!r} names no host; a place looks like {_EXAMPLES[scheme]}")
+    if not (tcp_port.isascii() and tcp_port.isdigit() and len(tcp_port) < 6 and 0 < int(tcp_port) < 65536):
+        raise ValueError(f"{tcp_port[:20]!r} is no TCP port from 1 to 65535; a place looks like {_EXAMPLES[scheme]}")
+    if not _is_host(host):
+        raise ValueError(f"{host!r} is no name or address of a host; a place looks like {_EXAMPLES[scheme]}")
+    return SocketAddress(framing, listens, host.strip("[]"), int(tcp_port))
+
+
+def _is_host(text: str) -> bool:
+    return not _NO_HOST.search(text) and ("[" not in text or _is_address(text))
+
+
+def _is_address(text: str) -> bool:
+    """In brackets if it is one of IPv6."""
+    try:
+        version = ipaddress.ip_address(text.removeprefix("[").removesuffix("]")).version
+    except ValueError:
+        return False
+    return version == (6 if text.startswith("[") and text.endswith("]") else 4)
+
+
+def same_place(path: str) -> str:
+    """What two paths have in common that lead to one bus; empty if several ports may lead there.
+
+    :raises ValueError: if it leads nowhere.
+    """
+    address = socket_address(path)
+    return os.path.realpath(path) if address is None else address.place
+
+
+def host_of(transport: Any) -> str:
+    """The address of its peer, without a port number."""
+    address = transport.getPeer()
+    return str(address.host) if isinstance(address, IPv4Address | IPv6Address) else str(address)
+
+
+def peer_of(transport: Any) -> str:
+    """``192.168.1.5:4001``, or whatever else says who it is."""
+    address = transport.getPeer()
+    if isinstance(address, IPv6Address):
+        return f"[{address.host}]:{address.port}"
+    return f"{address.host}:{address.port}" if isinstance(address, IPv4Address) else str(address)
