@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Compiled once, not again by each of the hundred daemons that the tests start.
+export PYTHONDONTWRITEBYTECODE =
 OLDEST = twisted==24.11.0 pyserial==3.5 attrs==23.2.0 cattrs==24.1.0
 
 .PHONY: run test test-deep test-trial test-oldest interop bench install-service uninstall-service clean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import pathlib
 import re
 import shlex
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lumina_twisted.cli.main import main
 from lumina_twisted.config.compose import DEMO_LISTENER
 from lumina_twisted.config.configuration import Draft
 from lumina_twisted.config.simulation import settings_from_data
@@ -26,7 +28,6 @@ ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LUMINA = re.compile(r"(?:echo '.*' \| )?(\.venv/bin/)?lumina (\S+)")
-MAIN = "import sys; from lumina_twisted.cli.main import main; sys.exit(main())"
 PRINTF = re.compile(r"printf '(.*)' \| nc -q1 127\.0\.0\.1 (8888|5000)")
 
 
@@ -76,21 +77,21 @@ class DocumentationTests(SynchronousTestCase):
         self.assertGreater(len(shown), 15)
         with Twistd("--demo", *self.values(), *self.modbus_tcp()) as twistd:
             self.wait_for_values()
-            variables = {
-                **environment(), "LUMINA_SERVER": f"127.0.0.1:{twistd.tcp_port}",
+            self.patch(os, "environ", {
+                **os.environ, "LUMINA_SERVER": f"127.0.0.1:{twistd.tcp_port}",
                 "LUMINA_VALUES": f"127.0.0.1:{self.values_port}",
-            }
+            })
+            self.addCleanup(os.chdir, os.getcwd())
+            os.chdir(ROOT)
             for page, command, lines in shown:
                 typed, _, words = command.replace(":1502", f":{self.modbus_port}").rpartition("| ")
-                done = subprocess.run(
-                    [sys.executable, "-c", MAIN, *shlex.split(words)[1:]], env=variables, cwd=ROOT, text=True,
-                    input=shlex.split(typed)[1] + "\n" if typed else "", timeout=60, check=False,
-                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                )
+                typed = shlex.split(typed)[1] + "\n" if typed else ""
+                printed = io.StringIO()
+                main(shlex.split(words)[1:], io.StringIO(typed), printed, printed)
                 parts = ("\n" + ".*".join(map(re.escape, line.split("…"))) for line in lines)
                 pattern = "".join(r"(\n.*)*?" if part == "\n.*" else part for part in parts)
                 pattern = pattern.replace(r".*\ ms", r".*\ m?s")  # a slow machine waits for seconds
-                said = re.sub(r"\n\d units found$", "", done.stdout.rstrip("\n"))
+                said = re.sub(r"\n\d units found$", "", printed.getvalue().rstrip("\n"))
                 self.assertRegex("\n" + said, rf"\A{pattern}\Z", f"{page}: {command}")
 
     def values(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.modbus.reply import EXCEPTION_PDU, ReplyPattern, Shape
 
 _MOST_NUMBERS: Final = 32
-"""Attempts of one request, or canaries of one shape, that are told apart."""
+"""Attempts of one request, or canaries of one shape, whose numbers are kept."""
 
 
 class LateReply:

@@ -98,11 +98,11 @@ class Receiver:
 
     def anything_since(self, attempt: Attempt) -> bool:
         """Whether anything was received since the attempt began that is no message."""
-        return self.junk + self.unread > attempt.junk
+        return self._framing.junk + len(self._framing) > attempt.junk
 
     def new_junk(self) -> bool:
         """Whether bytes came since the last call that belong to no frame."""
-        before, self._known_junk = self._known_junk, self.junk
+        before, self._known_junk = self._known_junk, self._framing.junk
         return before != self._known_junk
 
     def how_it_failed(self, attempt: Attempt, now: float) -> Fault:

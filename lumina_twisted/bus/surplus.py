@@ -54,7 +54,7 @@ _SHORTEST: Final = 0.005
 _MARGIN: Final = 0.02
 """Seconds that a look-out is longer than that: what a USB adapter may keep bytes for."""
 _RECENT: Final = 8
-"""Last replies of a unit whose copies are told."""
+"""Last replies of a unit whose copies are recognised."""
 LONGEST_LOOKOUT: Final = 2.0
 """Seconds; what comes later than that is no copy."""
 _MOST_KEPT: Final = 2048

@@ -39,7 +39,7 @@ class Unanswered(NamedTuple):
 
 
 class Attempt:
-    """A request's frame on the wire, and what has been heard since.
+    """A request's frame on the wire, and what has been received since.
 
     :param began: when its first byte left.
     :param sent_until: when its last byte leaves the wire.

@@ -96,11 +96,11 @@ class Wire:
         """Whether the transaction that runs is this request's."""
         return self.attempt is not None and self.attempt.request is request
 
-    # -- what is heard -------------------------------------------------------------------------------------------
+    # -- what is received ----------------------------------------------------------------------------------------
 
     @property
     def silence_at(self) -> float:
-        """When silence, if it lasts until then, may end what has been heard."""
+        """When silence, if it lasts until then, may end what was received."""
         return self._receiver.silence_at
 
     def receive(self, data: bytes, now: float) -> Iterator[Answered]:
@@ -115,8 +115,8 @@ class Wire:
             self._receiver.silence_at = math.inf
 
     def is_spoiled(self, attempt: Attempt, now: float) -> bool:
-        """Whether the reply came, damaged, and nothing has come for so long that nothing more will: to wait for the
-        response timeout would be in vain. What comes all the same is a late reply."""
+        """Whether the reply came damaged, and the wire has been silent for so long that nothing more comes: there is no
+        point in waiting for the response timeout. What comes nevertheless is a late reply."""
         if now < attempt.look_at:
             return False
         attempt.look_at = math.inf
@@ -267,8 +267,8 @@ class Wire:
             self._health.heard(request.unit, request.serial, now)
 
     def _on_own_frame(self, attempt: Attempt, now: float) -> None:
-        """The frame that is on the wire is heard: an echo; or, where none is expected any more, another master asks the
-        same, or the port has begun to echo."""
+        """Our own frame is received. It is an echo; or, where none is expected any more, another master asks the same,
+        or the port has begun to echo."""
         if attempt.may_be_echo:
             self.echo.came(attempt, self._receiver.junk)
             return
@@ -342,10 +342,10 @@ class Wire:
         else:
             self._health.unanswered(request, now - attempt.began, now)
             self._pace.unanswered(request)
-        heard = self._receiver.anything_since(attempt)
+        was_silent = not self._receiver.anything_since(attempt)
         self._close()
         self._wait_for_frames()
-        if request.ahead_of is not None and self.echo.known is None and not heard and self._framing.has_wire_time:
+        if request.ahead_of is not None and self.echo.known is None and was_silent and self._framing.has_wire_time:
             self.echo.learn(False)  # neither an echo nor anything else: nothing echoes, where nothing delays an echo
         return Unanswered(request, late, is_damaged)
 
@@ -373,7 +373,7 @@ class Wire:
         return Answered(request, held, is_late=False)
 
     def opened(self, now: float, quiet_from: float) -> None:
-        """The port is open; whatever was heard before means nothing."""
+        """The port is open; what was received before means nothing."""
         self._receiver.reset()
         if self._is_numbered:
             self._late.forget()
@@ -435,8 +435,7 @@ class Wire:
         """The transaction is over; an echo that never came whole was hit by something."""
         attempt, self.attempt = self.attempt, None
         assert attempt is not None, "a transaction runs"
-        heard = self._receiver.anything_since(attempt)
-        if attempt.echo and not attempt.echoed and heard:
+        if attempt.echo and not attempt.echoed and self._receiver.anything_since(attempt):
             self._counters.collisions += 1
         self._unexpected.echo_is_due = attempt.may_be_echo
         self._counters.junk_bytes = self._receiver.junk

@@ -1,8 +1,8 @@
 """The Modbus TCP frame: MBAP header and PDU (Modbus Messaging on TCP/IP Implementation Guide V1.0b, section 3.1.3), and
 a strict decoder for a stream of them. Floor 0. Replies of devices are found by :mod:`lumina_twisted.framing.numbered`.
 
-Unlike RTU each request has a number, its transaction identifier, which its reply repeats: a late reply can be told
-from the one that is waited for.
+Unlike RTU each request has a number, its transaction identifier, which its reply repeats: a late reply differs
+from the one that is awaited.
 """
 
 from __future__ import annotations

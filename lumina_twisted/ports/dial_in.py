@@ -19,7 +19,7 @@ from lumina_twisted.ports.settings import SocketAddress, peer_of
 from lumina_twisted.ports.socket import BusSocket, Link
 
 COMES_AGAIN: Final = 2.0
-"""Seconds in which a converter that was connected may dial in again before what waits is told that nobody has."""
+"""Seconds in which a converter that was connected may dial in again before the requests that wait fail."""
 _log: Final = Logger(namespace="lumina.port")
 _REMEDIES: Final = {
     errno.EADDRINUSE: "another program listens there, or a listener of ours; stop it, or take another TCP port",
@@ -32,7 +32,7 @@ class DialInEndpoint(Factory):
     """Waits for the other side to connect; the one that came last is the bus, for a converter that comes again has
     forgotten the connection before.
 
-    :param tell: told why there is no bus.
+    :param tell: called with a sentence that says why there is no bus.
     """
 
     noisy = False

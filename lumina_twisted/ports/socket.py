@@ -70,7 +70,7 @@ class Link:
         self.address = address
         self.framing = framing_of(address) if framing is None else framing
         self.warned: set[str] = set()
-        """What the log was told once."""
+        """Sentences that the log has already."""
 
     def socket(self, bus: IProtocol, lost: Callable[[BusSocket], None] = lambda it: None) -> BusSocket:
         """A new connection's.
@@ -117,7 +117,7 @@ class BusSocket(Protocol):
         self.transport.abortConnection()
 
     def cut(self, why: str) -> None:
-        """Cuts it for a reason, which the bus is told."""
+        """Cuts it; the bus gets the reason."""
         self._why_cut = why
         self.transport.abortConnection()
 
@@ -228,7 +228,7 @@ class _Wrapping(Factory):
 
 
 def _endpoint(reactor: Any, host: str, tcp_port: int) -> IStreamClientEndpoint:
-    """An address that is refused is told at once, a name only when all its addresses had their turn."""
+    """The endpoint of an address or a name. A refused address fails at once, a name when all its addresses did."""
     made: IStreamClientEndpoint
     if isIPAddress(host):
         made = TCP4ClientEndpoint(reactor, host, tcp_port, CONNECT_TIMEOUT)

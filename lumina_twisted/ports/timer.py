@@ -73,7 +73,7 @@ class FineTimer:
         self._now = now
         self._callback = callback
         self._armed = math.inf  # what its owner wants
-        self._expiry = 0.0  # what the kernel was told
+        self._expiry = 0.0  # what the kernel has
         self.anticipation = 0.0
         reactor.addReader(self)
 
