@@ -132,7 +132,8 @@ class Walk:
         """Of all that the walk did."""
         bus = self.bus
         left = {
-            "waiting": len(bus._queue), "sharing": len(bus._coalescing.primary_of), "refusals": len(bus._refusals),
+            "waiting": len(bus._queue), "sharing": len(bus._coalescing.primary_of),
+            "refusals": len(bus._endings.refusals),
             "lost": len(bus._wire.doubts.late.lost), "hopeless": len(bus._wire.hopeless),
             "offers": max((len(one) for one in bus._coalescing._offers.values()), default=0) // 100,
         }
