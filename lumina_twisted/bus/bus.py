@@ -28,7 +28,7 @@ from lumina_twisted.bus import failures
 from lumina_twisted.bus.admission import Admission
 from lumina_twisted.bus.coalescing import Coalescing
 from lumina_twisted.bus.echo import probe_for
-from lumina_twisted.bus.endings import Endings, Refusals
+from lumina_twisted.bus.endings import Endings
 from lumina_twisted.bus.events import Event, Events, Findings, Frame, RenewalWanted, Request, Sample
 from lumina_twisted.bus.figures import BusFigures
 from lumina_twisted.bus.health import Health
@@ -108,15 +108,15 @@ class Bus:
         self._samples: Samples | None = None  # while anybody watches
         self._admission = Admission(settings, self._pace, self._queue, self._coalescing, self._wire)
         self._learners: list[Learner] = [self.figures, self._admission]
-        self._endings = Endings(name, self.figures, self._coalescing, self._reply_cache, self._events)
-        self._refusals = Refusals(settings.queue)
+        self._endings = Endings(
+            name, settings.queue, self.figures, self._queue, self._coalescing, self.health, self._reply_cache,
+            self._events,
+        )
         self._closed: str | None = "it has not been opened yet"
-        self._stopping = False
         self._renewal = Renewal.NONE
         self._unheard = 0  # attempts in a row during which not one byte came
         self._running: Attempt | None = None  # until its learners have it
         self._wake = math.inf  # when a waiting request may be able to go
-        self._earliest_end = math.inf  # no request ends before
 
     # -- what a port's owner calls -------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class Bus:
         pending = Pending(request, is_broadcast=self._settings.is_broadcast(request.unit))
         pending.arrived, pending.number = now, number
         if error := self._refusal(pending):
-            self._refuse(pending, error, now)
+            self._endings.refused(pending, error, now)
         elif not self._is_answered_by_cache(pending, now):
             self._admit(pending, now)
         return pending
@@ -138,7 +138,7 @@ class Bus:
     def _admit(self, pending: Pending, now: float) -> None:
         """It waits, or follows what waits, if there is room and time for it."""
         if self.health.silent and self.health.refuses(pending, now):
-            self._refuse(pending, failures.unit_offline(pending, self._name), now)
+            self._endings.refused(pending, failures.unit_offline(pending, self._name), now)
             return
         if not pending.is_read and self._settings.writes_first and pending.lane:
             pending.lane -= 1
@@ -146,7 +146,7 @@ class Bus:
         if not self._coalescing.follow(pending) and not self._is_queued(pending, now):
             return
         self.figures.queued(pending)
-        self._earliest_end = min(self._earliest_end, pending.ends_at)
+        self._endings.earliest = min(self._endings.earliest, pending.ends_at)
         self._advance(now)
 
     def _is_answered_by_cache(self, pending: Pending, now: float) -> bool:
@@ -168,7 +168,7 @@ class Bus:
 
     def _is_queued(self, pending: Pending, now: float) -> bool:
         if wait := self._admission.wait_if_too_late(pending, now):
-            self._refuse(pending, failures.overloaded(pending, self._name, wait, self.noise.cause(now)), now)
+            self._endings.refused(pending, failures.overloaded(pending, self._name, wait, self.noise.cause(now)), now)
             return False
         try:
             self._queue.put(pending, now)
@@ -192,7 +192,7 @@ class Bus:
                 self._coalescing.left(primary)
         elif before in QUEUED:
             self._queue.remove(pending)
-            self._ask_alone(self._coalescing.release(pending), now)
+            self._endings.ask_alone(self._coalescing.release(pending), now)
             self._advance(now)
 
     def receive_data(self, data: bytes, now: float) -> None:
@@ -210,12 +210,13 @@ class Bus:
     def handle_timer(self, now: float) -> None:
         """Does what is due by now."""
         self.figures.now = now
-        for pending, error in self._refusals.take_due(now) if self._refusals else ():
-            self._endings.ended(pending, error)
+        if self._endings.refusals:
+            self._endings.refusals_due(now)
         if now >= self._wire.silence_at:
             self._take_answers(self._wire.end_of_burst(now), now)
-        if now >= self._earliest_end:
-            self._end_overdue(now)
+        if now >= self._endings.earliest:
+            attempt = self._wire.attempt
+            self._endings.overdue(None if attempt is None else attempt.request, now)
         if (attempt := self._wire.attempt) is not None:
             self._look_at(attempt, now)
         self._advance(now)
@@ -224,12 +225,12 @@ class Bus:
         """When :meth:`handle_timer` is due, or None if nothing is waited for."""
         attempt, silence_at = self._wire.attempt, self._wire.silence_at
         when = self._wake if attempt is None else attempt.next_step
-        if self._earliest_end < when:
-            when = self._earliest_end
+        if self._endings.earliest < when:
+            when = self._endings.earliest
         if silence_at < when:
             when = silence_at
-        if self._refusals and self._refusals.due < when:
-            when = self._refusals.due
+        if self._endings.refusals and self._endings.refusals.due < when:
+            when = self._endings.refusals.due
         return None if when == math.inf else when
 
     def next_frame(self) -> Frame | None:
@@ -276,7 +277,7 @@ class Bus:
         self._wake = math.inf
         if self._is_numbered:  # late replies end with their connection
             for pending in [one for one in self._queue if one.state is State.AWAITING_LATE_REPLY]:
-                self._fail_queued(pending, failures.no_reply(pending, self._name), now)
+                self._endings.failed_in_queue(pending, failures.no_reply(pending, self._name), now)
         if live is not None:
             self._ask_again_or_end(live, why, now)
         self._advance(now)
@@ -293,11 +294,11 @@ class Bus:
 
     def _ask_again_or_end(self, live: Pending, why: str, now: float) -> None:
         if live.done:  # those who follow it are asked for by themselves
-            self._fail(live, failures.no_reply(live, self._name), now)
-        elif not self._stopping and self._retries.may_be_sent_again(live):
+            self._endings.failed(live, failures.no_reply(live, self._name), now)
+        elif not self._endings.is_stopping and self._retries.may_be_sent_again(live):
             self._retries.after_loss(live, now)
         else:
-            self._fail(live, failures.port_lost(live, self._name, why), now)
+            self._endings.failed(live, failures.port_lost(live, self._name, why), now)
 
     def port_lost(self, now: float, why: str = "it was lost") -> None:
         """No more bytes; every request ends with an error that says why, and so do those to come. The one loss that a
@@ -307,10 +308,9 @@ class Bus:
             return
         self._closed, self._renewal = why, Renewal.NONE
         if live := self._interrupted(now):
-            self._endings.failed(live, failures.port_lost(live, self._name, why))
-        for pending in list(self._queue):
-            self._fail_queued(pending, failures.port_lost(pending, self._name, why), now)
-        self._wake = self._earliest_end = math.inf
+            self._endings.failed(live, failures.port_lost(live, self._name, why), now)
+        self._endings.all_in_queue(lambda one: failures.port_lost(one, self._name, why), now)
+        self._wake = self._endings.earliest = math.inf
 
     def frame_refused(self, why: str, now: float) -> None:
         """The frame just taken could not be sent, for the reason that ``why`` says: its request ends, the next one's
@@ -321,7 +321,7 @@ class Bus:
             if pending.state in QUEUED:  # it was a frame of the bus's own, ahead of that request
                 self._queue.remove(pending)
             unsent = pending.is_read or not pending.attempts
-            self._fail(
+            self._endings.failed(
                 pending, failures.not_sent(pending, why) if unsent else failures.no_reply(pending, self._name), now
             )
         self._advance(now)
@@ -329,11 +329,9 @@ class Bus:
     def stop(self, now: float) -> None:
         """Starts nothing new: what waits ends as stopping; what is on the wire ends as it would."""
         self.figures.now = now
-        self._stopping = True
-        for pending, error in self._refusals.take_due(math.inf):
-            self._endings.ended(pending, error)
-        for pending in list(self._queue):
-            self._fail_queued(pending, failures.stopping(pending), now)
+        self._endings.is_stopping = True
+        self._endings.refusals_due(math.inf)
+        self._endings.all_in_queue(failures.stopping, now)
         self._advance(now)
 
     @property
@@ -387,7 +385,7 @@ class Bus:
         """Sends the request whose turn it is, or waits for the silence before it; False if it does neither."""
         wire = self._wire
         if self.health.silent and self.health.refuses(pending, now):
-            self._remove_for_offline_unit(pending, now)
+            self._endings.remove_for_offline_unit(pending, now)
             return False
         needs_canary = wire.doubts.needs_canary(pending)
         if needs_canary and (other := self._instead_of_a_canary(pending, now)) is not None:
@@ -412,7 +410,7 @@ class Bus:
             self._queue.take(pending)
             if self._settings.merges and (block := self._coalescing.block_of(pending, now)) is not None:
                 pending = block
-                self._earliest_end = min(self._earliest_end, block.ends_at)
+                self._endings.earliest = min(self._endings.earliest, block.ends_at)
             self._begin(pending, silent_from, now)
         return True
 
@@ -431,7 +429,7 @@ class Bus:
         if pending.attempts:
             pending.not_before = math.inf
         else:
-            self._fail_queued(pending, failures.expired(pending, self._name), now)
+            self._endings.failed_in_queue(pending, failures.expired(pending, self._name), now)
 
     def _instead_of_a_canary(self, pending: Pending, now: float) -> Pending | None:
         """A request of somebody's to the same unit that proves as much as a canary."""
@@ -442,52 +440,14 @@ class Bus:
             and not self._wire.echo.needs_probe(one) and self._queue.is_next_of_its_own(one, ())
         ), None)
 
-    # -- what is refused, and what comes to nothing --------------------------------------------------------------
-
     def _refusal(self, pending: Pending) -> ModbusError | None:
-        if self._stopping:
+        if self._endings.is_stopping:
             return failures.stopping(pending)
         if pending.is_broadcast and pending.is_read:
             return failures.broadcast_read(pending)
         if self._closed is not None:
             return failures.port_closed(pending, self._name, self._closed)
         return None
-
-    def _refuse(self, pending: Pending, error: ModbusError, now: float) -> None:
-        """Ends a request, a moment later if its client would only ask again at once."""
-        if self._refusals.put(pending, error, now):
-            pending.step(State.REFUSED)
-        else:
-            self._endings.ended(pending, error)
-
-    def _remove_for_offline_unit(self, pending: Pending, now: float) -> None:
-        self._queue.remove(pending)
-        for one in [pending, *self._coalescing.release(pending)]:
-            if one.attempts:
-                self._endings.ended(one, failures.no_reply(one, self._name))
-            else:
-                self._refuse(one, failures.unit_offline(one, self._name), now)
-
-    def _fail(self, pending: Pending, error: ModbusError, now: float, *, for_all: bool = False) -> None:
-        """It ends; those that follow it are asked for by themselves, unless its failure is theirs too."""
-        self._ask_alone(self._endings.failed(pending, error, for_all=for_all), now)
-
-    def _fail_queued(self, pending: Pending, error: ModbusError, now: float) -> None:
-        if pending.state in QUEUED:  # or the end of another has ended it
-            self._queue.remove(pending)
-            self._fail(pending, error, now)
-
-    def _ask_alone(self, requests: Iterable[Pending], now: float) -> None:
-        """Those that followed a read which came to nothing are asked for by themselves, unless the service stops."""
-        if not requests:
-            return
-        if self._stopping:
-            for pending in requests:
-                self._endings.ended(pending, failures.stopping(pending))
-            return
-        for pending in requests:
-            self._earliest_end = min(self._earliest_end, pending.ends_at)
-        self._coalescing.ask_alone(requests, now)
 
     # -- how transactions end ------------------------------------------------------------------------------------
 
@@ -511,14 +471,15 @@ class Bus:
             else:
                 self._finish(Outcome.REPLY, now, pdu)
             if pending.pattern.is_exception(pdu):
-                if not is_late and not self._stopping and self._retries.if_busy(pending, pdu[1], now):
+                if not is_late and not self._endings.is_stopping and self._retries.if_busy(pending, pdu[1], now):
                     continue
                 if isinstance(pending, Block):
                     self._coalescing.merging.refused(pending, pdu[1], now)
-            if alone := self._endings.answered(pending, pdu):
-                self._ask_alone(alone, now)
-        if self._wire.hopeless:
-            self._end_hopeless(now)
+            self._endings.answered(pending, pdu, now)
+        if self._wire.hopeless:  # proven not to be answered any more, and asked for as often as they may be
+            hopeless, self._wire.hopeless = self._wire.hopeless, []
+            for pending in hopeless:
+                self._endings.failed_in_queue(pending, failures.no_reply(pending, self._name), now)
 
     def _look_at(self, attempt: Attempt, now: float) -> None:
         """What time alone does with the transaction that runs."""
@@ -558,11 +519,11 @@ class Bus:
         if pending.kind is Kind.CANARY:
             self._canary_failed(pending, now)
         if pending.done:
-            self._fail(pending, failures.no_reply(pending, self._name), now)
+            self._endings.failed(pending, failures.no_reply(pending, self._name), now)
         else:
             self._retry_or_end(unanswered, now, is_offline)
         if is_offline:
-            self._refuse_offline(pending.unit, now)
+            self._endings.unit_offline(pending.unit, now)
 
     def _note_unheard(self) -> None:
         self._unheard += 1
@@ -581,65 +542,19 @@ class Bus:
         self._wire.doubts.canary_failed(canary, now, self._retries.backoff.delay(waiting.canaries))
         too_often = self._retries.is_unanswered_too_often(waiting) and self._wire.doubts.needs_canary(waiting)
         if too_often and not waiting.attempts and now >= self._wire.doubts.may_be_late_until(waiting):
-            self._fail_queued(waiting, failures.silent(waiting, self._name), now)
-
-    def _end_hopeless(self, now: float) -> None:
-        """Their replies are proven not to come, and they were asked for as often as they may be."""
-        hopeless, self._wire.hopeless = self._wire.hopeless, []
-        for pending in hopeless:
-            self._fail_queued(pending, failures.no_reply(pending, self._name), now)
+            self._endings.failed_in_queue(waiting, failures.silent(waiting, self._name), now)
 
     def _retry_or_end(self, unanswered: Unanswered, now: float, is_offline: bool) -> None:
         """Asks again if that is allowed; else waits for the late reply as long as one is reckoned with."""
         pending, late, is_damaged = unanswered
-        if not self._stopping and not is_offline and self._retries.may_be_sent_again(pending):
+        if not self._endings.is_stopping and not is_offline and self._retries.may_be_sent_again(pending):
             self._retries.after_no_reply(pending, late, now)
-        elif self._stopping or is_damaged or late is None:
-            self._fail(pending, failures.no_reply(pending, self._name), now, for_all=True)
+        elif self._endings.is_stopping or is_damaged or late is None:
+            self._endings.failed(pending, failures.no_reply(pending, self._name), now, for_all=True)
         else:
             pending.step(State.AWAITING_LATE_REPLY)
             pending.not_before = math.inf
             pending.ends_at = min(pending.deadline, late.lapses)
             pending.cost = 0.0  # it takes nobody's time
-            self._earliest_end = min(self._earliest_end, pending.ends_at)
+            self._endings.earliest = min(self._endings.earliest, pending.ends_at)
             self._queue.put_back(pending, now)
-
-    def _refuse_offline(self, unit: int, now: float) -> None:
-        """What waits for a unit that is offline now waits no longer, but for late replies."""
-        for pending in [one for one in self._queue if one.unit == unit]:
-            if pending.state is not State.AWAITING_LATE_REPLY and self.health.refuses(pending, now):
-                self._remove_for_offline_unit(pending, now)
-
-    # -- what is overdue -----------------------------------------------------------------------------------------
-
-    def _end_overdue(self, now: float) -> None:
-        """Ends what is past its time, and notes when the next one is."""
-        self._earliest_end = math.inf
-        attempt = self._wire.attempt
-        if attempt is not None and not attempt.request.is_broadcast and not attempt.request.done:
-            live = attempt.request
-            if not self._ends_later(live, now):  # those who follow it may still be answered
-                self._endings.ended(live, failures.expired(live, self._name), State.ABANDONED)
-        alone: list[Pending] = []
-        for pending in list(self._queue):
-            if not self._ends_later(pending, now):
-                self._queue.remove(pending)
-                alone.extend(self._endings.failed(pending, failures.expired(pending, self._name)))
-        for follower in list(self._coalescing.primary_of):
-            if not self._ends_later(follower, now):
-                self._end_follower(follower)
-        self._ask_alone(alone, now)
-
-    def _ends_later(self, pending: Pending, now: float) -> bool:
-        if pending.ends_at <= now:
-            return False
-        self._earliest_end = min(self._earliest_end, pending.ends_at)
-        return True
-
-    def _end_follower(self, follower: Pending) -> None:
-        """It shares what its primary got."""
-        primary = self._coalescing.leave(follower)
-        assert primary is not None, "it followed one"
-        follower.attempts, follower.busy = primary.attempts, primary.busy
-        self._endings.ended(follower, failures.expired(follower, self._name))
-        self._coalescing.left(primary)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from typing import Final
 
@@ -17,7 +17,9 @@ from lumina_twisted.bus import failures
 from lumina_twisted.bus.coalescing import Coalescing
 from lumina_twisted.bus.events import Events, Failure, Reply
 from lumina_twisted.bus.figures import BusFigures
-from lumina_twisted.bus.pending import WITHOUT_CALLER, Kind, Pending, State
+from lumina_twisted.bus.health import Health
+from lumina_twisted.bus.pending import QUEUED, WITHOUT_CALLER, Kind, Pending, State
+from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.bus.reply_cache import ReplyCache
 from lumina_twisted.errors import ModbusError, Overloaded, PortClosed, PortLost, Stopping, UnitOffline
 from lumina_twisted.modbus.read_range import cut
@@ -76,33 +78,44 @@ class Refusals:
 
 
 class Endings:
-    """Ends the requests of one bus. Each method returns the reads that followed one which came to nothing for a reason
-    of its own: those have to be asked for by themselves.
+    """Ends the requests of one bus. Reads that followed one which came to nothing for a reason of its own are asked for
+    by themselves, unless the service stops.
 
     :param port: what sentences call the bus.
+    :param limit: how many refusals may wait.
     :param events: where the endings go.
     """
 
     def __init__(
-        self, port: str, figures: BusFigures, coalescing: Coalescing, reply_cache: ReplyCache, events: Events
+        self, port: str, limit: int, figures: BusFigures, queue: RequestQueue[Pending], coalescing: Coalescing,
+        health: Health, reply_cache: ReplyCache, events: Events,
     ) -> None:
         self._port = port
         self._figures = figures
         self._counters = figures.counters
+        self._queue = queue
         self._coalescing = coalescing
+        self._health = health
         self._reply_cache = reply_cache
         self._events = events
+        self.refusals = Refusals(limit)
+        self.is_stopping = False
+        """Nothing new is started."""
+        self.earliest = math.inf
+        """No request is overdue before."""
 
-    def answered(self, request: Pending, pdu: bytes) -> Sequence[Pending]:
+    # -- one request ---------------------------------------------------------------------------------------------
+
+    def answered(self, request: Pending, pdu: bytes, now: float) -> None:
         """The device replied, normally or with an exception."""
-        alone = self._answer_followers(request, pdu) if request.followers else ()
+        if request.followers:
+            self._answer_followers(request, pdu, now)
         if request.state in WITHOUT_CALLER or request.kind is Kind.BLOCK:
             self._over(request)
         elif request.pattern.is_exception(pdu):
             self.ended(request, failures.exception(request, pdu[1], self._port))
         else:
             self._replied(request, pdu)
-        return alone
 
     def from_cache(self, request: Pending, pdu: bytes) -> None:
         """It is answered by a reply of a moment ago."""
@@ -115,14 +128,32 @@ class Endings:
             self._counters.broadcasts += 1
             self._end(request, Reply(request.request, b""), OK, State.ABANDONED)
 
-    def failed(self, request: Pending, error: ModbusError, *, for_all: bool = False) -> Sequence[Pending]:
+    def failed(self, request: Pending, error: ModbusError, now: float, *, for_all: bool = False) -> None:
         """There is no normal reply, and there will be none.
 
         :param for_all: whether those that follow it fail as well.
         """
-        alone = self._fail_followers(request, error, for_all) if request.followers else ()
+        followers = self._coalescing.release(request) if request.followers else ()
+        # what failed by the port or the device fails for all; the primary's own deadline is not the followers'
+        for_all = for_all or request.state is State.AWAITING_LATE_REPLY or isinstance(error, _FOR_ALL)
+        for follower in followers if for_all else ():
+            self.ended(follower, copy(error))
         self.ended(request, error)
-        return alone
+        if not for_all:
+            self.ask_alone(followers, now)
+
+    def failed_in_queue(self, request: Pending, error: ModbusError, now: float) -> None:
+        """The same of one that is in the queue; nothing if the end of another has ended it."""
+        if request.state in QUEUED:
+            self._queue.remove(request)
+            self.failed(request, error, now)
+
+    def refused(self, request: Pending, error: ModbusError, now: float) -> None:
+        """It ends, a moment later if its client would only ask again at once."""
+        if self.refusals.put(request, error, now):
+            request.step(State.REFUSED)
+        else:
+            self.ended(request, error)
 
     def ended(self, request: Pending, error: ModbusError, state: State = State.DONE) -> None:
         """Its caller waits no longer; who follows it does.
@@ -135,11 +166,84 @@ class Endings:
         failures.count(self._counters, error)
         self._end(request, Failure(request.request, error), error.token, state)
 
+    def ask_alone(self, requests: Sequence[Pending], now: float) -> None:
+        """Those that followed a read which came to nothing are asked for by themselves."""
+        if self.is_stopping:
+            for request in requests:
+                self.ended(request, failures.stopping(request))
+        elif requests:
+            for request in requests:
+                self.earliest = min(self.earliest, request.ends_at)
+            self._coalescing.ask_alone(requests, now)
+
+    # -- many ----------------------------------------------------------------------------------------------------
+
+    def all_in_queue(self, error_of: Callable[[Pending], ModbusError], now: float) -> None:
+        """Whatever waits ends."""
+        for request in list(self._queue):
+            self.failed_in_queue(request, error_of(request), now)
+
+    def refusals_due(self, now: float) -> None:
+        """Those whose moment has come."""
+        for request, error in self.refusals.take_due(now):
+            self.ended(request, error)
+
+    def unit_offline(self, unit: int, now: float) -> None:
+        """What waits for a unit that is offline now waits no longer, but for late replies."""
+        for request in [one for one in self._queue if one.unit == unit]:
+            if request.state is not State.AWAITING_LATE_REPLY and self._health.refuses(request, now):
+                self.remove_for_offline_unit(request, now)
+
+    def remove_for_offline_unit(self, request: Pending, now: float) -> None:
+        """It leaves the queue, and so does what follows it."""
+        self._queue.remove(request)
+        for one in [request, *self._coalescing.release(request)]:
+            if one.attempts:
+                self.ended(one, failures.no_reply(one, self._port))
+            else:
+                self.refused(one, failures.unit_offline(one, self._port), now)
+
+    def overdue(self, live: Pending | None, now: float) -> None:
+        """Ends what is past its time, and notes when the next one is.
+
+        :param live: what is on the wire; those that follow it may still be answered.
+        """
+        self.earliest = math.inf
+        if live is not None and not live.is_broadcast and not live.done and not self._ends_later(live, now):
+            self.ended(live, failures.expired(live, self._port), State.ABANDONED)
+        alone: list[Pending] = []
+        for request in list(self._queue):
+            if not self._ends_later(request, now):
+                self._queue.remove(request)
+                if request.state is not State.AWAITING_LATE_REPLY:
+                    alone += self._coalescing.release(request)
+                self.failed(request, failures.expired(request, self._port), now)
+        for follower in list(self._coalescing.primary_of):
+            if not self._ends_later(follower, now):
+                self._end_follower(follower)
+        self.ask_alone(alone, now)
+
+    def _ends_later(self, request: Pending, now: float) -> bool:
+        if request.ends_at <= now:
+            return False
+        self.earliest = min(self.earliest, request.ends_at)
+        return True
+
+    def _end_follower(self, follower: Pending) -> None:
+        """It ends as its primary would."""
+        primary = self._coalescing.leave(follower)
+        assert primary is not None, "it followed one"
+        follower.attempts, follower.busy = primary.attempts, primary.busy
+        self.ended(follower, failures.expired(follower, self._port))
+        self._coalescing.left(primary)
+
+    # -- within --------------------------------------------------------------------------------------------------
+
     def _replied(self, request: Pending, pdu: bytes) -> None:
         self._counters.replies += 1
         self._end(request, Reply(request.request, pdu), OK, State.DONE)
 
-    def _answer_followers(self, primary: Pending, pdu: bytes) -> list[Pending]:
+    def _answer_followers(self, primary: Pending, pdu: bytes, now: float) -> None:
         """An exception may be about what the primary asked for beyond a follower's range: then that is asked alone."""
         alone: list[Pending] = []
         is_exception = primary.pattern.is_exception(pdu)
@@ -151,16 +255,7 @@ class Endings:
                 self.ended(follower, failures.exception(follower, pdu[1], self._port))
             else:
                 alone.append(follower)
-        return alone
-
-    def _fail_followers(self, primary: Pending, error: ModbusError, for_all: bool) -> list[Pending]:
-        """What failed by the port or the device fails for all; the primary's own deadline is not the followers'."""
-        followers = self._coalescing.release(primary)
-        if not (for_all or primary.state is State.AWAITING_LATE_REPLY or isinstance(error, _FOR_ALL)):
-            return followers
-        for follower in followers:
-            self.ended(follower, copy(error))
-        return []
+        self.ask_alone(alone, now)
 
     def _end(self, request: Pending, event: Reply | Failure, outcome: str, state: State) -> None:
         request.step(state)

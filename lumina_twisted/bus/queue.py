@@ -16,8 +16,8 @@
   client whose request cost many times the usual, for it asked a dead unit or for a long block, is passed over as often.
   Whoever is alone pays nothing; when nobody waits, or who asked nothing for :data:`AGEING`, that is forgiven.
 * The requests of one client to one unit keep their order; one in a high lane lifts those before it. One that cannot
-  go yet (its shape is owed a reply, its retry waits) lets the same client's requests to other units pass. A broadcast
-  is to every unit: nothing passes it.
+  go yet (a reply of its shape may still come, its retry waits) lets the same client's requests to other units pass. A
+  broadcast is to every unit: nothing passes it.
 * Both bounds refuse: a full queue holds no promise worth making. But a client that has nothing in a full queue may put
   one request into it: those who fill it shall not shut out the others. :meth:`RequestQueue.is_full_for` tells a front
   beforehand, which then reads no more of that client.
@@ -97,7 +97,7 @@ class Cheapest:
         self._count = 0
 
     def note(self, number: float) -> float:
-        """Takes one more into account, and tells the least."""
+        """Takes one more into account; the least then."""
         self._lately = min(self._lately, number)
         self._count += 1
         self.value = min(self._lately, self._before)
