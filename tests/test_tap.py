@@ -146,7 +146,7 @@ class StubPool(Recording):
     def __iter__(self) -> Iterator[Any]:
         return iter(())
 
-    def told(self) -> str:
+    def status(self) -> str:
         """As the pool's."""
         return "0 of 0 ports open"
 
