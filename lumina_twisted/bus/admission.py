@@ -168,7 +168,7 @@ class Admission:
 
     def _will_be_merged(self, request: Pending) -> bool:
         """Whether it will probably be one block with a read that waits."""
-        merges = self._settings.merge_hole_for(request.unit) is not None
+        merges = self._settings.for_unit(request.unit).merge
         return merges and request.is_read and self._coalescing.has_waiting(request.unit, request.pdu[0])
 
     def _wait(self, caller: Caller, lane: int, cost: float, now: float, until: float) -> float:

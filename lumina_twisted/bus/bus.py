@@ -156,7 +156,7 @@ class Bus:
         of the same caller's to that unit comes before it."""
         max_age = pending.request.max_age
         if max_age is None:
-            max_age = self._settings.max_age_for(pending.unit) if self._settings.answers_from_old else 0.0
+            max_age = self._settings.for_unit(pending.unit).max_age if self._settings.answers_from_old else 0.0
         if not max_age or not pending.is_read:
             return False
         if not self._reply_cache.is_used:

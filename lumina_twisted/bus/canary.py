@@ -73,7 +73,7 @@ class Canaries:
         unit = self._units.setdefault(request.unit, _Unit())
         unit.sent += 1
         unanswered = sum(shape.function_code == FunctionCode.DIAGNOSTICS for shape in in_doubt)
-        asks_diagnostics = self._settings.canary_for(request.unit) == "diagnostics" and echoes is False and (
+        asks_diagnostics = self._settings.for_unit(request.unit).canary == "diagnostics" and echoes is False and (
             unanswered < _MOST_UNANSWERED if unit.returns
             else not unanswered and unit.silent < _SILENT and unit.sent % _THIRD != 0
         )

@@ -172,7 +172,7 @@ class Coalescing:
         return None
 
     def _is_shareable(self, request: Pending) -> bool:
-        return (self._shares_all or self._settings.shares(request.unit)) and is_plain_read(request.pdu)
+        return (self._shares_all or self._settings.for_unit(request.unit).share) and is_plain_read(request.pdu)
 
     # -- the order of a client's requests ------------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class Coalescing:
 
     def block_of(self, primary: Pending, now: float) -> Block | None:
         """The block of neighbouring reads that wait and the one whose turn it is, which has left the queue."""
-        if self._settings.merge_hole_for(primary.unit) is None:
+        if not self._settings.for_unit(primary.unit).merge:
             return None
         offers = self._offers.get((primary.unit, primary.pdu[0]), ())
         waiting = [read for _, _, read in offers if read.state is State.WAITING and read is not primary]

@@ -35,7 +35,7 @@ class Doubts:
         self._counters = counters
         self._echo = echo
         self._is_numbered = is_numbered = framing.is_numbered
-        self.proves = tuple(not is_numbered and settings.canary_for(unit) != "off" for unit in range(256))
+        self.proves = tuple(not is_numbered and settings.for_unit(unit).canary != "off" for unit in range(256))
         """By unit, whether a doubt ends by evidence; else by time."""
         self.late = LateReplies(self.proves, is_numbered)
         self.canaries = Canaries(settings)

@@ -117,7 +117,7 @@ class Health:
 
     def unanswered(self, request: Pending, cost: float, now: float) -> None:
         """Nothing came in time, and the bus was held for ``cost`` seconds."""
-        needed = self._settings.offline_after_for(request.unit)
+        needed = self._settings.for_unit(request.unit).offline_after
         if not needed or request.is_broadcast:
             return
         key = request.unit, request.serial

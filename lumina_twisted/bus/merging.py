@@ -77,8 +77,9 @@ class Merging:
         :param waiting: reads of its unit and function that wait too.
         :param may_go: whether a read may join those that go, as far as its client's other requests are concerned.
         """
-        hole = self._settings.merge_hole_for(primary.unit)
-        if hole is None or not _is_mergeable(primary):
+        policy = self._settings.for_unit(primary.unit)
+        hole = policy.merge_hole
+        if not policy.merge or not _is_mergeable(primary):
             return None
         others = [one for one in waiting if one is not primary and _is_mergeable(one) and _go_together(one, primary)]
         if not others:

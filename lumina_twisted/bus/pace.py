@@ -166,7 +166,7 @@ class Pace:
             self._latencies.unanswered(request.unit)
 
     def _is_auto(self, unit: int) -> bool:
-        return not self._settings.is_broadcast(unit) and self._settings.timeout_for(unit) == "auto"
+        return not self._settings.is_broadcast(unit) and self._settings.for_unit(unit).timeout == "auto"
 
     def _shortest(self, key: tuple[int, int, int]) -> float:
         _, length, baudrate = key
@@ -177,7 +177,7 @@ class Pace:
         if self._settings.is_broadcast(unit):
             timeout = self._settings.turnaround
         else:
-            configured = self._settings.timeout_for(unit)
+            configured = self._settings.for_unit(unit).timeout
             timeout = max(UNKNOWN if configured == "auto" else configured, self._shortest(key))
         if len(self._timeouts) >= _KEPT:
             self._timeouts.clear()

@@ -131,7 +131,7 @@ class Retries:
         if request.request.retries is not None:
             return request.request.retries
         if request.is_read:
-            return self._settings.for_unit(request.unit).retries or 0
+            return self._settings.for_unit(request.unit).retries
         return self._settings.retry_writes
 
     def _allowed_if_busy(self, request: Pending) -> int:
@@ -147,4 +147,4 @@ class Retries:
         """Whether as many canaries ahead of a request went unanswered as it has retries, and one more; a write has as
         many as reads are given."""
         own = request.request.retries if request.is_read else None
-        return request.canaries > ((self._settings.for_unit(request.unit).retries or 0) if own is None else own)
+        return request.canaries > (self._settings.for_unit(request.unit).retries if own is None else own)

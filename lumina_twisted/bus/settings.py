@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Final, Literal
 
 import attrs
 from attrs import Factory, field, frozen
@@ -60,6 +60,21 @@ class UnitSettings(UnitWireSettings):
     merge: bool | None = setting(None, "whether neighbouring reads of this unit are one block")
     merge_hole: Entries | None = setting(None, "what nobody asked for and may lie between two reads of a block of it")
     share: bool | None = setting(None, "whether equal reads of different clients are one transaction")
+
+
+@frozen(kw_only=True)
+class UnitPolicy:
+    """What holds for one unit; see :class:`UnitSettings`, and :class:`BusSettings` for what each means."""
+
+    timeout: Timeout
+    frame_gap: float | None
+    retries: int
+    max_age: float
+    canary: CanaryMode
+    offline_after: int
+    merge: bool
+    merge_hole: int
+    share: bool
 
 
 @frozen(kw_only=True, slots=False)
@@ -171,51 +186,27 @@ class BusSettings(SerialSettings):
         """The serial settings that a request to ``unit`` leaves with unless it brings its own."""
         return self._serials.get(unit, self.serial)
 
-    def shares(self, unit: int) -> bool:
-        """Whether reads of that unit are shared."""
-        if not self.units:
-            return self.share
-        shares: bool = self._of(unit, "share")
-        return shares
+    def for_unit(self, unit: int) -> UnitPolicy:
+        """What holds for one unit: its own settings, and the port's where it has none."""
+        own = self.units.get(UnitId(unit))
+        key = unit if own is not None else _OTHERS
+        policy = self._policies.get(key)
+        if policy is None:
+            policy = self._policies[key] = self._policy(own or _NOTHING_OWN)
+        return policy
 
-    def offline_after_for(self, unit: int) -> int:
-        """After how many attempts in vain that unit is offline; 0 for never."""
-        attempts: int = self._of(unit, "offline_after")
-        return attempts
+    @cached_property
+    def _policies(self) -> dict[int, UnitPolicy]:
+        return {}
 
-    def canary_for(self, unit: int) -> CanaryMode:
-        """What the bus itself asks that unit."""
-        mode: CanaryMode = self._of(unit, "canary")
-        return mode
-
-    def merge_hole_for(self, unit: int) -> int | None:
-        """How large a hole may be in a block of that unit's; None if its reads are not merged."""
-        if not self.units:
-            return self.merge_hole if self.merge else None
-        hole: int | None = self._of(unit, "merge_hole") if self._of(unit, "merge") else None
-        return hole
-
-    def max_age_for(self, unit: int) -> float:
-        """How old a value of that unit may be, in seconds."""
-        if not self.units:
-            return self.max_age
-        seconds: float = self._of(unit, "max_age")
-        return seconds
-
-    def timeout_for(self, unit: int) -> Timeout:
-        """The response timeout of that unit."""
-        timeout: Timeout = self._of(unit, "timeout")
-        return timeout
-
-    def _of(self, unit: int, key: str) -> Any:
-        """A unit's own setting, or the port's where it has none."""
-        own = getattr(self.units.get(UnitId(unit), _NOTHING_OWN), key)
-        return getattr(self, key) if own is None else own
-
-    def for_unit(self, unit: int) -> UnitSettings:
-        """The settings of one unit, with the port's where it has none of its own."""
-        return UnitSettings(**{key: self._of(unit, key) for key in ("timeout", "frame_gap", "retries")})
+    def _policy(self, own: UnitSettings) -> UnitPolicy:
+        names = [one.name for one in attrs.fields(UnitPolicy)]
+        return UnitPolicy(**{
+            name: getattr(self, name) if getattr(own, name) is None else getattr(own, name) for name in names
+        })
 
 
+_OTHERS: Final = -1
+"""Instead of a unit that has no settings of its own."""
 _NOTHING_OWN = UnitSettings()
 _SERIAL_KEYS = tuple(one.name for one in attrs.fields(SerialSettings))
