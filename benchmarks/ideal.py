@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lumina_twisted.framing.timing import t3_5, wire_time
+from lumina_twisted.framing.rtu import t3_5, wire_time
 
 DEVICE = 0.001
 """Seconds that busim's devices take to answer in all parts; ``TURNAROUND`` is its option for that."""

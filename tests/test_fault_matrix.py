@@ -13,8 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.bus.events import Reply
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import Cancelled, IllegalDataAddress, OutcomeUnknown, ResponseTimeout
-from lumina_twisted.framing.rtu import encode_adu
-from lumina_twisted.framing.timing import character_time
+from lumina_twisted.framing.rtu import character_time, encode_adu
 from lumina_twisted.modbus.functions import FunctionCode
 from tests.bus.world import World, frame_of, read, reply_frame, reply_to, write
 

@@ -20,8 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from lumina_twisted.config.demo import BAUDRATES, DemoService, hints
-from lumina_twisted.framing.rtu import decode_adu, encode_adu
-from lumina_twisted.framing.timing import t3_5, wire_time
+from lumina_twisted.framing.rtu import decode_adu, encode_adu, t3_5, wire_time
 from lumina_twisted.lineproto import parse_command
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu import decode_reply

@@ -15,8 +15,7 @@ from twisted.trial.unittest import TestCase
 from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.config.demo import DemoService, hints
 from lumina_twisted.errors import IllegalDataAddress, OutcomeUnknown, PortClosed, ResponseTimeout
-from lumina_twisted.framing.rtu import encode_adu
-from lumina_twisted.framing.timing import t3_5, wire_time
+from lumina_twisted.framing.rtu import encode_adu, t3_5, wire_time
 from lumina_twisted.lineproto import parse_command
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.interfaces import Port

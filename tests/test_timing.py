@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.framing.timing import character_time, shortest_response_timeout, t1_5, t3_5, wire_time
+from lumina_twisted.framing.rtu import character_time, shortest_response_timeout, t1_5, t3_5, wire_time
 
 
 class TimingTests(SynchronousTestCase):

@@ -41,7 +41,7 @@ from lumina_twisted.bus.reply_cache import ReplyCache
 from lumina_twisted.bus.retry import Retries
 from lumina_twisted.bus.samples import Samples
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.bus.transaction import Answered, Attempt, Unanswered
+from lumina_twisted.bus.transaction import Answered, Attempt
 from lumina_twisted.bus.wire import Wire
 from lumina_twisted.errors import ModbusError, QueueFull
 from lumina_twisted.framing.base import Framing
@@ -103,7 +103,6 @@ class Bus:
             settings.queue, settings.queue_per_client, extra=settings.queue, singles_first=True
         )
         self._coalescing = Coalescing(settings, self._pace, self._queue, self._wire, self.counters)
-        self._retries = Retries(settings, self._pace, self._queue, self._wire, self.counters, self.faults)
         self._reply_cache = ReplyCache()
         self._samples: Samples | None = None  # while anybody watches
         self._admission = Admission(settings, self._pace, self._queue, self._coalescing, self._wire)
@@ -111,6 +110,9 @@ class Bus:
         self._endings = Endings(
             name, settings.queue, self.figures, self._queue, self._coalescing, self.health, self._reply_cache,
             self._events,
+        )
+        self._retries = Retries(
+            name, settings, self._pace, self._queue, self._wire, self._endings, self.counters, self.faults
         )
         self._closed: str | None = "it has not been opened yet"
         self._renewal = Renewal.NONE
@@ -279,7 +281,7 @@ class Bus:
             for pending in [one for one in self._queue if one.state is State.AWAITING_LATE_REPLY]:
                 self._endings.failed_in_queue(pending, failures.no_reply(pending, self._name), now)
         if live is not None:
-            self._ask_again_or_end(live, why, now)
+            self._retries.after_loss(live, why, now)
         self._advance(now)
 
     def _interrupted(self, now: float) -> Pending | None:
@@ -291,14 +293,6 @@ class Bus:
         self._reply_cache.forget()
         self.figures.interrupted()
         return live
-
-    def _ask_again_or_end(self, live: Pending, why: str, now: float) -> None:
-        if live.done:  # those who follow it are asked for by themselves
-            self._endings.failed(live, failures.no_reply(live, self._name), now)
-        elif not self._endings.is_stopping and self._retries.may_be_sent_again(live):
-            self._retries.after_loss(live, now)
-        else:
-            self._endings.failed(live, failures.port_lost(live, self._name, why), now)
 
     def port_lost(self, now: float, why: str = "it was lost") -> None:
         """No more bytes; every request ends with an error that says why, and so do those to come. The one loss that a
@@ -471,7 +465,7 @@ class Bus:
             else:
                 self._finish(Outcome.REPLY, now, pdu)
             if pending.pattern.is_exception(pdu):
-                if not is_late and not self._endings.is_stopping and self._retries.if_busy(pending, pdu[1], now):
+                if not is_late and self._retries.if_busy(pending, pdu[1], now):
                     continue
                 if isinstance(pending, Block):
                     self._coalescing.merging.refused(pending, pdu[1], now)
@@ -517,11 +511,11 @@ class Bus:
         self._finish(Outcome.NO_REPLY, now)
         self._note_unheard()
         if pending.kind is Kind.CANARY:
-            self._canary_failed(pending, now)
+            self._retries.canary_failed(pending, now)
         if pending.done:
             self._endings.failed(pending, failures.no_reply(pending, self._name), now)
         else:
-            self._retry_or_end(unanswered, now, is_offline)
+            self._retries.after_no_reply(unanswered, now, is_offline)
         if is_offline:
             self._endings.unit_offline(pending.unit, now)
 
@@ -532,29 +526,3 @@ class Bus:
             self._renewal = Renewal.WANTED
             self.counters.renewals += 1
             self._events.append(RenewalWanted(self._unheard))
-
-    def _canary_failed(self, canary: Pending, now: float) -> None:
-        """Ends the waiting request after as many unanswered canaries as it has retries, unless the reply in doubt may
-        just be late."""
-        waiting = canary.ahead_of
-        assert waiting is not None, "a canary goes ahead of something"
-        waiting.canaries += 1
-        self._wire.doubts.canary_failed(canary, now, self._retries.backoff.delay(waiting.canaries))
-        too_often = self._retries.is_unanswered_too_often(waiting) and self._wire.doubts.needs_canary(waiting)
-        if too_often and not waiting.attempts and now >= self._wire.doubts.may_be_late_until(waiting):
-            self._endings.failed_in_queue(waiting, failures.silent(waiting, self._name), now)
-
-    def _retry_or_end(self, unanswered: Unanswered, now: float, is_offline: bool) -> None:
-        """Asks again if that is allowed; else waits for the late reply as long as one is reckoned with."""
-        pending, late, is_damaged = unanswered
-        if not self._endings.is_stopping and not is_offline and self._retries.may_be_sent_again(pending):
-            self._retries.after_no_reply(pending, late, now)
-        elif self._endings.is_stopping or is_damaged or late is None:
-            self._endings.failed(pending, failures.no_reply(pending, self._name), now, for_all=True)
-        else:
-            pending.step(State.AWAITING_LATE_REPLY)
-            pending.not_before = math.inf
-            pending.ends_at = min(pending.deadline, late.lapses)
-            pending.cost = 0.0  # it takes nobody's time
-            self._endings.earliest = min(self._endings.earliest, pending.ends_at)
-            self._queue.put_back(pending, now)

@@ -18,8 +18,7 @@ from typing import Final
 
 from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.framing import timing
-from lumina_twisted.framing.rtu import OVERHEAD
+from lumina_twisted.framing.rtu import OVERHEAD, shortest_response_timeout, t3_5, wire_time
 from lumina_twisted.modbus.reply import EXCEPTION_PDU
 from lumina_twisted.modbus.settings import SerialSettings
 
@@ -100,7 +99,7 @@ class Pace:
         self._baudrate = settings.baudrate  # of the last frame
         self._gaps: dict[tuple[int, int, int], float] = {}
         self._timeouts: dict[tuple[int, int, int], float] = {}
-        self.t3_5 = timing.t3_5(self._baudrate, self._bits)
+        self.t3_5 = t3_5(self._baudrate, self._bits)
         timeouts = [settings.timeout, *(one.timeout for one in settings.units.values())]
         self._learns = self._is_auto if "auto" in timeouts else None
         self._latencies = Latencies()
@@ -109,7 +108,7 @@ class Pace:
         """Notes the settings of the frame that is on the wire now."""
         if serial.baudrate != self._baudrate:
             self._baudrate = serial.baudrate
-            self.t3_5 = timing.t3_5(serial.baudrate, self._bits)
+            self.t3_5 = t3_5(serial.baudrate, self._bits)
 
     def gap(self, request: Pending) -> float:
         """The silence before a request's frame. Where the speed changes, the slower one's T3.5 holds."""
@@ -124,7 +123,7 @@ class Pace:
     def reply_time(self, request: Pending) -> float:
         """How long the reply is on the wire, with the silence that a device keeps before it."""
         baudrate, length = request.serial.baudrate, request.pattern.expected_length + OVERHEAD
-        return timing.wire_time(baudrate, length, self._bits) + timing.t3_5(baudrate, self._bits)
+        return wire_time(baudrate, length, self._bits) + t3_5(baudrate, self._bits)
 
     def least_time(self, request: Pending, probe: bool = False) -> float:
         """The shortest time in which a request can be sent and answered, with a read ahead of it if ``probe``."""
@@ -171,7 +170,7 @@ class Pace:
 
     def _shortest(self, key: tuple[int, int, int]) -> float:
         _, length, baudrate = key
-        return timing.shortest_response_timeout(baudrate, length + OVERHEAD, self._bits)
+        return shortest_response_timeout(baudrate, length + OVERHEAD, self._bits)
 
     def _timeout(self, key: tuple[int, int, int]) -> float:
         unit, _, _ = key
@@ -189,7 +188,7 @@ class Pace:
         unit, baudrate, before = key
         gap = self._settings.for_unit(unit).frame_gap
         if gap is None:
-            gap = timing.t3_5(min(baudrate, before), self._bits)
+            gap = t3_5(min(baudrate, before), self._bits)
         if len(self._gaps) >= _KEPT:
             self._gaps.clear()
         self._gaps[key] = gap

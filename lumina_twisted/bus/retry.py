@@ -6,13 +6,17 @@ the configuration says otherwise. The first retry follows at once, the further o
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
+from lumina_twisted.bus import failures
+from lumina_twisted.bus.endings import Endings
 from lumina_twisted.bus.late_reply import LateReply
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.pending import Pending, State
 from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.bus.settings import Backoff, BusSettings
+from lumina_twisted.bus.transaction import Unanswered
 from lumina_twisted.bus.wire import Wire
 from lumina_twisted.errors import Acknowledge, ServerDeviceBusy
 from lumina_twisted.statistics.counters import Counters, Fault, Faults
@@ -24,44 +28,79 @@ BUSY_RETRIES: Final = 3
 
 
 class Retries:
-    """Decides for one bus, and puts back into the queue what is sent again."""
+    """Decides for one bus, and puts back into the queue what is sent again.
+
+    :param port: what sentences call the bus.
+    """
 
     def __init__(
-        self, settings: BusSettings, pace: Pace, queue: RequestQueue[Pending], wire: Wire, counters: Counters,
-        faults: Faults,
+        self, port: str, settings: BusSettings, pace: Pace, queue: RequestQueue[Pending], wire: Wire,
+        endings: Endings, counters: Counters, faults: Faults,
     ) -> None:
+        self._port = port
         self._settings = settings
+        self._endings = endings
         self._pace = pace
         self._queue = queue
         self._wire = wire
         self._counters = counters
         self._faults = faults
-        self.backoff = Backoff(settings.backoff, settings.backoff_factor)
+        self._backoff = Backoff(settings.backoff, settings.backoff_factor)
 
     def may_be_sent_again(self, request: Pending) -> bool:
         """Whether it has not been sent as often as its caller said, else as its class is given."""
         return request.attempts <= self._allowed(request)
 
-    def after_no_reply(self, request: Pending, late: LateReply | None, now: float) -> None:
-        """Sends it again.
+    def after_no_reply(self, unanswered: Unanswered, now: float, is_offline: bool) -> None:
+        """Asks again if that is allowed; else waits for the late reply as long as one is reckoned with.
 
-        :param late: the reply that may still come.
+        :param is_offline: whether its unit is, which is asked once.
         """
-        self._put_back(request, State.RETRY_LATER, self._time_after(request, late, now), now)
-        self._faults.note(request.unit, Fault.RETRIED)
+        request, late, is_damaged = unanswered
+        if not self._endings.is_stopping and not is_offline and self.may_be_sent_again(request):
+            self._put_back(request, State.RETRY_LATER, self._time_after(request, late, now), now)
+            self._faults.note(request.unit, Fault.RETRIED)
+        elif self._endings.is_stopping or is_damaged or late is None:
+            self._endings.failed(request, failures.no_reply(request, self._port), now, for_all=True)
+        else:
+            request.step(State.AWAITING_LATE_REPLY)
+            request.not_before = math.inf
+            request.ends_at = min(request.deadline, late.lapses)
+            request.cost = 0.0  # it takes nobody's time
+            self._endings.earliest = min(self._endings.earliest, request.ends_at)
+            self._queue.put_back(request, now)
 
-    def after_loss(self, request: Pending, now: float) -> None:
-        """Sends it again: the connection was lost, and a new one is being made."""
-        self._put_back(request, State.RETRY_LATER, now, now)
+    def after_loss(self, request: Pending, why: str, now: float) -> None:
+        """The connection was lost while it was on the wire, and a new one is being made.
+
+        :param why: as the rest of a sentence.
+        """
+        if request.done:  # those who follow it are asked for by themselves
+            self._endings.failed(request, failures.no_reply(request, self._port), now)
+        elif not self._endings.is_stopping and self.may_be_sent_again(request):
+            self._put_back(request, State.RETRY_LATER, now, now)
+        else:
+            self._endings.failed(request, failures.port_lost(request, self._port, why), now)
+
+    def canary_failed(self, canary: Pending, now: float) -> None:
+        """Ends the waiting request after as many unanswered canaries as it has retries, unless the reply in doubt may
+        just be late."""
+        waiting, doubts = canary.ahead_of, self._wire.doubts
+        assert waiting is not None, "a canary goes ahead of something"
+        waiting.canaries += 1
+        doubts.canary_failed(canary, now, self._backoff.delay(waiting.canaries))
+        too_often = self._is_unanswered_too_often(waiting) and doubts.needs_canary(waiting)
+        if too_often and not waiting.attempts and now >= doubts.may_be_late_until(waiting):
+            self._endings.failed_in_queue(waiting, failures.silent(waiting, self._port), now)
 
     def if_busy(self, request: Pending, code: int, now: float) -> bool:
         """Sends it again if its exception says that the device is only busy, and there is time for that.
 
         :return: whether it does.
         """
-        if code not in BUSY or (request.done and not request.followers):
+        if self._endings.is_stopping or code not in BUSY or (request.done and not request.followers):
             return False
-        pause = self.backoff.delay(1 + request.attempts)
+        pause = self._backoff.delay(1 + request.attempts)
         in_time = now + pause + self._pace.least_time(request) < request.deadline
         if not in_time or request.attempts > self._allowed_if_busy(request):
             return False
@@ -70,12 +109,6 @@ class Retries:
         self._put_back(request, state, now + pause, now)
         self._faults.note(request.unit, Fault.RETRIED)
         return True
-
-    def is_unanswered_too_often(self, request: Pending) -> bool:
-        """Whether as many canaries ahead of a request went unanswered as it has retries, and one more; a write has as
-        many as reads are given."""
-        own = request.request.retries if request.is_read else None
-        return request.canaries > ((self._settings.for_unit(request.unit).retries or 0) if own is None else own)
 
     def _put_back(self, request: Pending, state: State, not_before: float, now: float) -> None:
         self._counters.retries += 1
@@ -86,7 +119,7 @@ class Retries:
     def _time_after(self, request: Pending, late: LateReply | None, now: float) -> float:
         """When it is worth it to ask again, if the caller can wait for that: a second request while the first reply is
         only late costs the bus a transaction, and leaves in doubt which of the two a reply answers."""
-        pause = self.backoff.delay(request.attempts)
+        pause = self._backoff.delay(request.attempts)
         when = now if late is None else max(now, self._wire.doubts.look_at(late))
         if when + pause + self._pace.least_time(request) < request.deadline:
             return when + pause
@@ -109,3 +142,9 @@ class Retries:
         if self._settings.busy_retries is not None:
             return self._settings.busy_retries
         return BUSY_RETRIES if self._settings.for_unit(request.unit).retries else 0
+
+    def _is_unanswered_too_often(self, request: Pending) -> bool:
+        """Whether as many canaries ahead of a request went unanswered as it has retries, and one more; a write has as
+        many as reads are given."""
+        own = request.request.retries if request.is_read else None
+        return request.canaries > ((self._settings.for_unit(request.unit).retries or 0) if own is None else own)

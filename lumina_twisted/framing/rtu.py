@@ -1,5 +1,7 @@
-"""The RTU frame: unit, PDU, CRC (Modbus over Serial Line V1.02, section 2.5.1), and a decoder that finds frames in a
-stream of bytes which may begin, continue or end with junk.
+"""The RTU frame: unit, PDU, CRC (Modbus over Serial Line V1.02, section 2.5.1), the times of its characters (section
+2.5.1.1), and a decoder that finds frames in a stream of bytes which may begin, continue or end with junk. Floor 0.
+
+Times are in seconds. A character counts 11 bits, as the specification does, also where 8N1 puts 10 on the wire.
 
 The decoder knows two things about the stream. *Patterns* are frames somebody waits for: they are found at any offset,
 so that junk in front of a reply costs nothing. Anything else counts as a frame only where a burst of bytes begins and
@@ -37,6 +39,13 @@ _CRC: Final = 2
 """Bytes of it."""
 OVERHEAD: Final = 3
 """Bytes that RTU adds to a PDU: unit and CRC."""
+BITS_PER_CHARACTER: Final = 11
+FAST_BAUDRATE: Final = 19200
+"""Above this rate (not at it) T1.5 and T3.5 are fixed."""
+FIXED_T1_5: Final = 0.000750
+FIXED_T3_5: Final = 0.001750
+RESPONSE_MARGIN: Final = 0.020
+"""What the mission's response timeout adds to the time of the characters."""
 
 
 def encode_adu(unit: int, pdu: bytes) -> bytes:
@@ -83,6 +92,31 @@ def check_request_frame(frame: bytes) -> None:
         raise FrameError(
             f"a request of function {code} does not have {len(frame)} bytes", function_code=code, frame=frame
         )
+
+
+def character_time(baudrate: int, bits: int = BITS_PER_CHARACTER) -> float:
+    """Time of one character."""
+    return bits / baudrate
+
+
+def wire_time(baudrate: int, length: int, bits: int = BITS_PER_CHARACTER) -> float:
+    """Time of ``length`` bytes sent without a pause."""
+    return length * bits / baudrate
+
+
+def t1_5(baudrate: int, bits: int = BITS_PER_CHARACTER) -> float:
+    """The longest pause inside a frame."""
+    return FIXED_T1_5 if baudrate > FAST_BAUDRATE else 1.5 * bits / baudrate
+
+
+def t3_5(baudrate: int, bits: int = BITS_PER_CHARACTER) -> float:
+    """The shortest silence between frames."""
+    return FIXED_T3_5 if baudrate > FAST_BAUDRATE else 3.5 * bits / baudrate
+
+
+def shortest_response_timeout(baudrate: int, expected_length: int, bits: int = BITS_PER_CHARACTER) -> float:
+    """The mission's formula: 1.5 x character time x expected length + 20 ms, from the end of the request."""
+    return 1.5 * bits / baudrate * expected_length + RESPONSE_MARGIN
 
 
 _PIECES: Final = 16

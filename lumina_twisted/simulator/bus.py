@@ -17,8 +17,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from zope.interface import implementer
 
-from lumina_twisted.framing.rtu import MAX_RTU_ADU, Decoder, encode_adu
-from lumina_twisted.framing.timing import t3_5, wire_time
+from lumina_twisted.framing.rtu import MAX_RTU_ADU, Decoder, encode_adu, t3_5, wire_time
 from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.ports.terminal import Terminal
 from lumina_twisted.simulator.device import SimulatedDevice

@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from attrs import Factory, define, field, frozen
 
 from lumina_twisted.bus.settings import Seconds
-from lumina_twisted.framing.timing import t3_5, wire_time
+from lumina_twisted.framing.rtu import t3_5, wire_time
 from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.schema import Between, setting
 

@@ -16,8 +16,7 @@ from lumina_twisted.bus.events import Ending, Failure, Reply, Request
 from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import ModbusException, OutcomeUnknown
-from lumina_twisted.framing import timing
-from lumina_twisted.framing.rtu import RtuFraming, encode_adu
+from lumina_twisted.framing.rtu import RtuFraming, encode_adu, t3_5
 from tests.bus.field import ADDRESSES, Execution, Field, Habits, Unit, part, span
 from tests.bus.world import ask, frame_of, reply_frame
 
@@ -268,7 +267,7 @@ class Walk:
     def collect(self) -> None:
         now = self.field.now
         while frame := self.bus.next_frame():
-            gap = timing.t3_5(self.settings.baudrate) if self.settings.frame_gap is None else self.settings.frame_gap
+            gap = t3_5(self.settings.baudrate) if self.settings.frame_gap is None else self.settings.frame_gap
             is_timed = not self.over_stream and not self.doubles  # a first copy may end a frame that still leaves
             if is_timed and now < self.quiet_from + gap - EPSILON:
                 self.wrong.append(f"{now:.4f}: early frame, {now - self.quiet_from:.6f} s of silence before it")

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.access.caller import Caller
 from lumina_twisted.bus.admission import FRESH
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.framing.timing import t3_5
+from lumina_twisted.framing.rtu import t3_5
 from lumina_twisted.statistics.tally import MOST_CLIENTS
 from tests.bus.test_sharing import SharedWorld
 from tests.bus.world import ask, caller_of, read, write

@@ -17,8 +17,7 @@ from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.errors import ModbusException, OutcomeUnknown
-from lumina_twisted.framing import timing
-from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
+from lumina_twisted.framing.rtu import OVERHEAD, encode_adu, t3_5, wire_time
 from lumina_twisted.modbus.settings import SerialSettings
 
 BIT = 1e-9
@@ -274,10 +273,10 @@ class World:
 
     def _on_frame(self, frame: Frame) -> None:
         gap = self.settings.frame_gap
-        silence = timing.t3_5(frame.serial.baudrate) if gap is None else gap
+        silence = t3_5(frame.serial.baudrate) if gap is None else gap
         if self.now < self.quiet_from + silence - BIT:
             self.wrong.append(f"early frame: {self.now - self.quiet_from:.6f} s of silence before it")
-        until = self.now + timing.wire_time(frame.serial.baudrate, len(frame.data))
+        until = self.now + wire_time(frame.serial.baudrate, len(frame.data))
         self.quiet_from = until
         self.sent.append(Sent(frame.data, self.now, until))
 

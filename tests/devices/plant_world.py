@@ -24,8 +24,7 @@ from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.plant import Plant
 from lumina_twisted.errors import LuminaError
-from lumina_twisted.framing import timing
-from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.framing.rtu import encode_adu, wire_time
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.modbus.values.codec import ValueCodec
@@ -105,7 +104,7 @@ class Wire:
     def send_frame(self, data: bytes, serial: SerialSettings) -> None:
         """See :meth:`lumina_twisted.ports.serial.BusTransport.send_frame`."""
         if serial == self.port.serial:
-            seconds = timing.wire_time(serial.baudrate, len(data))
+            seconds = wire_time(serial.baudrate, len(data))
             self._world.clock.callLater(seconds, self._arrive, data, self.plugged)
 
     def plug(self) -> None:
@@ -146,7 +145,7 @@ class Wire:
         data = encode_adu(unit, reply)
         if 0.22 <= chance < 0.26:
             data = data[:-1] + bytes((data[-1] ^ 1,))
-        seconds += timing.wire_time(self.port.serial.baudrate, len(data))
+        seconds += wire_time(self.port.serial.baudrate, len(data))
         self._world.clock.callLater(seconds, self._hear, data, plugged)
 
     def _do(self, unit: int, request: bytes) -> bytes:

@@ -10,8 +10,7 @@ from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.config.simulation import settings_from_data
-from lumina_twisted.framing.rtu import decode_adu, encode_adu
-from lumina_twisted.framing.timing import t3_5, wire_time
+from lumina_twisted.framing.rtu import decode_adu, encode_adu, t3_5, wire_time
 from lumina_twisted.simulator.bus import OtherMaster, SimulatedBus
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.faults import Exchange, Fault, Faults

@@ -8,8 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.framing.crc import crc16
-from lumina_twisted.framing.rtu import decode_adu, encode_adu
-from lumina_twisted.framing.timing import t3_5, wire_time
+from lumina_twisted.framing.rtu import decode_adu, encode_adu, t3_5, wire_time
 from lumina_twisted.schema import structure
 from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.faults import KINDS, Exchange, Fault, Faults

@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from lumina_twisted.errors import PortError
-from lumina_twisted.framing.timing import t3_5, wire_time
+from lumina_twisted.framing.rtu import t3_5, wire_time
 from lumina_twisted.frontends.plugin import Context
 from lumina_twisted.frontends.rtu.program import RtuOptions, RtuService, TerminalFrontEnd, has_unread
 from lumina_twisted.modbus.settings import SerialSettings
