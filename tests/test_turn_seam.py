@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.queue import Lane
 from lumina_twisted.errors import RequestError
-from lumina_twisted.ports.service import PortService
+from lumina_twisted.ports.service import PortService, State
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.priority import PRIORITIES, lane_of
 from lumina_twisted.testing import MemoryPort
@@ -53,7 +53,7 @@ class Ports(SynchronousTestCase):
         self.assertEqual(self.told(), [(Lane.HIGH, 2.5), (Lane.LOW, 0.0), (Lane.NORMAL, None)])
 
     def test_while_the_port_is_closing(self) -> None:
-        self.port._closing, self.port.running = True, 1
+        self.port._state, self.port.running = State.CLOSING, 1
         self.port.request(ME, 1, READ, Terms(1.0, priority="low", max_age=2.5))
         self.assertEqual(self.told(), [])
         self.port.running = 0

@@ -1,5 +1,6 @@
-"""What the fronts that speak Modbus itself have in common, floor 4: whom a request goes to, and what is answered when
-no device answers. Their clients see a gateway (Modbus Application Protocol V1.1b3, section 7)."""
+"""What the fronts that speak Modbus itself have in common, floor 4: which unit of a listener is which unit of which
+port, and what is answered when no device answers. Their clients see a gateway (Modbus Application Protocol V1.1b3,
+section 7)."""
 
 from __future__ import annotations
 
@@ -81,7 +82,6 @@ class GatewayOptions(TurnOptions):
             with contextlib.suppress(ValueError):  # faults() reports it
                 yield f"routes.{units}", parse_route(units, target).port
 
-
     def unit_0_routes(self) -> Iterator[tuple[str, str]]:
         """The ports to whose unit 0 a route leads, each with its key."""
         for units, target in self.routes.items():
@@ -155,8 +155,8 @@ class Gateway:
 
 
 def exception_code(error: BaseException | None) -> int:
-    """The exception code for how a request ended. 0B leaves a write in doubt: one that was not
-    sent is answered otherwise."""
+    """The exception code for how a request ended. 0B leaves a write in doubt: one that was not sent is answered
+    otherwise."""
     if isinstance(error, ModbusException):
         return error.code
     if isinstance(error, QueueFull | Overloaded | Expired):

@@ -465,7 +465,6 @@ def _set_up(transport: Any) -> None:
             descriptor.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-
 @frozen(kw_only=True, slots=False)
 class TurnOptions:
     """In which lane the requests of a listener's clients wait, and how old a value may be that answers them."""

@@ -7,6 +7,10 @@ hundred values a tenth of a millisecond. A client that sends many at once must n
 * What one client sends beyond :data:`SLICE` waits, and what waits is taken one request from each client in turn, for
   :data:`SLICE` in each turn of the reactor. While anything waits, all that comes goes to the end.
 * What is served at once is bounded too, for hundreds of clients may send at the same time: by half of the time.
+
+:class:`Holding` and :class:`Stall` look after clients of which nothing is read, and after those that do not read. The
+reactor notices a loss only when it reads or writes. So while a client is held, :class:`Holding` looks whether its
+connection still exists, and whether it takes the answers that wait for it.
 """
 
 from __future__ import annotations

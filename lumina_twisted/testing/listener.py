@@ -111,7 +111,6 @@ class MemoryConnection:
         self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
-
 class MemoryServer:
     """The real line front-end over ports in memory, and clients that are connected to it without a socket.
 

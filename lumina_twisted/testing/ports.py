@@ -264,10 +264,9 @@ class MemoryPort:
 def _from_device(unit: int, reply: bytes | None) -> Outcome:
     if reply is None:
         return None
-    frame = encode_adu(unit, reply)
     if reply[0] & EXCEPTION_FLAG:
-        return exception_from_code(reply[1], unit=unit, function_code=reply[0] & ~EXCEPTION_FLAG, frame=frame)
-    return frame
+        return exception_from_code(reply[1], unit=unit, function_code=reply[0] & ~EXCEPTION_FLAG, frame=reply)
+    return encode_adu(unit, reply)
 
 
 class MemoryPorts:

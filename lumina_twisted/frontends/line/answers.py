@@ -1,7 +1,10 @@
-"""What a person who types at a line listener is lines.
+"""Answers of a line listener to commands of people, floor 4: the help, the ports, and the figures of each port, as
+text for a person or as JSON for a program.
 
-Every line begins with ``# ``, which no id does, so that no client's parser takes it for a reply; the list of
-ports has no colon either. A line that is only ``#`` ends an answer.
+Every line begins with ``# ``, which no id does, so that no client's parser takes it for a reply; the list of ports has
+no colon either. A line that is only ``#`` ends an answer. JSON is one object a line, for a client may bound its lines:
+of each listener, each port, each unit and each client of a port. What does not fit into one answer is left off, clients
+first, and the last object says how many there were.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from lumina_twisted.ports.interfaces import Ports
 from lumina_twisted.statistics.counters import NAMES, Fault
 
 MOST_FIGURES: Final = 100_000
-"""Bytes of figures in an answer; of more ports only the counts are lines."""
+"""Bytes of figures in an answer; of more ports only the counts are shown."""
 HELP: Final = (
     "A command is one line, and gets one line as its answer",
     "  id:device type:port:baudrate:hex:response length[:timeout[:key=value]]",

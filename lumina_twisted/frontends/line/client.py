@@ -238,7 +238,6 @@ def _other_settings(
     return None if other == serial else other
 
 
-
 @frozen(kw_only=True, slots=False)
 class LineOptions(TurnOptions, ListenerOptions):
     """How a listener of the text protocol speaks, and how much its clients may hold."""
@@ -254,8 +253,6 @@ class LineOptions(TurnOptions, ListenerOptions):
     timeout: Annotated[float, Between(MIN_TIMEOUT, MAX_TIMEOUT)] = setting(
         5.0, "how long the caller of a line without a timeout waits; answers leave at 0.9 of it", unit="s"
     )
-
-
 
 
 class LineFactory(Listener):

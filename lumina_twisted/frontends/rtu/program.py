@@ -191,7 +191,6 @@ def has_unread(descriptor: int) -> bool:
     return bool(poll.poll(0))
 
 
-
 class RtuService(Service):
     """One program behind a terminal. To derive from: how it is sent a frame, and whether bytes of it wait."""
 

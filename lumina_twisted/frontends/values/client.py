@@ -368,8 +368,6 @@ _AT_ONCE: Final[dict[type[Command], Callable[[ValuesProtocol, Any], Answer | byt
 """What is not asked of the values alone."""
 
 
-
-
 class ValuesListener(Listener):
     """A listener and its clients."""
 

@@ -286,7 +286,6 @@ def one_or_many(values: Iterable[NamedReading | NamedFault]) -> Answer:
     return answers.Readings(made)
 
 
-
 @frozen(kw_only=True, slots=False)
 class ValuesOptions(ListenerOptions):
     """What the clients of a listener of named values may do, and how much they may hold."""
