@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, Protocol
 
-from lumina_twisted.modbus.reply import Pattern
+from lumina_twisted.modbus.reply import Pattern, ReplyPattern
 
 
 class Decoded(NamedTuple):
@@ -46,6 +46,11 @@ class Framing(Protocol):
 
     def encode(self, unit: int, pdu: bytes) -> bytes:
         """The frame of a request that leaves now."""
+        ...
+
+    def take_whole(self, data: bytes, pattern: ReplyPattern) -> bytes | None:
+        """The PDU of a reply, if these bytes are its whole frame, and nothing is left of what came before. That is the
+        usual case. None, and nothing is taken, if it is another one: then :meth:`receive` takes the bytes."""
         ...
 
     def receive(self, data: bytes) -> None:
