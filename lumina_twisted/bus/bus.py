@@ -202,7 +202,7 @@ class Bus:
 
         :raises FrameError: if the connection means nothing any more, and must be cut; with a sentence that says why.
         """
-        self.figures.now = now
+        self.figures.called_before, self.figures.now = self.figures.now, now
         self._unheard = 0
         self._take_answers(self._wire.receive(data, now), now)
         if (attempt := self._wire.attempt) is not None and attempt.is_spoiled:
@@ -211,7 +211,7 @@ class Bus:
 
     def handle_timer(self, now: float) -> None:
         """Does what is due by now."""
-        self.figures.now = now
+        self.figures.called_before, self.figures.now = self.figures.now, now
         if self._endings.refusals:
             self._endings.refusals_due(now)
         if now >= self._wire.silence_at:

@@ -43,6 +43,8 @@ class BusFigures:
     ) -> None:
         self.now = -inf
         """The time of the bus's last call."""
+        self.called_before = -inf
+        """That of the one before, when time passes or bytes come."""
         self.counters = counters
         self.faults = faults or Faults()
         self.port = (monitor or PerformanceMonitor()).port(name)

@@ -123,7 +123,7 @@ class NoiseWatch:
         return bool(self._spans)
 
     def _failed(self, unit: int) -> None:
-        now = self._figures.now
+        now = self._figures.called_before  # since then the attempt that failed has used the wire
         span = self._spans.get(unit)
         if span is not None:
             span.last, span.clean_from = now, NOT_YET
