@@ -49,10 +49,11 @@ class MbapDecoder:
     """Cuts a stream into frames. Once it has raised, the stream means nothing any more."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self.buffer = bytearray()
+        """What has come of a frame that is not whole, and all behind it."""
 
     def __len__(self) -> int:
-        return len(self._buffer)
+        return len(self.buffer)
 
     def receive(self, data: bytes) -> Iterator[Adu]:
         """Takes bytes, and gives the frames that they complete.
@@ -63,21 +64,24 @@ class MbapDecoder:
         while (adu := self.next_adu()) is not None:
             yield adu
 
-    @property
-    def unfinished(self) -> bytes:
-        """What has come of a frame that is not whole."""
-        return bytes(self._buffer)
+    def whole(self, data: bytes) -> Adu | None:
+        """The frame, if these bytes are exactly one and nothing came before them, as with almost every request: so it
+        needs no buffer. Else None, and the bytes are not taken."""
+        is_frame = HEADER < len(data) <= MAX_MBAP_ADU and data[2:5] == b"\0\0\0" and data[5] == len(data) - HEADER + 1
+        if is_frame and not self.buffer:
+            return Adu(data[0] << 8 | data[1], data[6], data[HEADER:])
+        return None
 
     def feed(self, data: bytes) -> None:
         """Takes bytes, for :meth:`next_adu`."""
-        self._buffer += data
+        self.buffer += data
 
     def next_adu(self) -> Adu | None:
         """The next whole frame; None if none has come.
 
         :raises FrameError: at a header that cannot be one, with a sentence that says why.
         """
-        buffer = self._buffer
+        buffer = self.buffer
         if len(buffer) < HEADER - 1:
             return None
         length = buffer[4] << 8 | buffer[5]
