@@ -84,7 +84,10 @@ class MbapDecoder:
         buffer = self.buffer
         if len(buffer) < HEADER - 1:
             return None
-        size = HEADER - 1 + _checked_length(buffer)
+        length = buffer[4] << 8 | buffer[5]
+        if buffer[2] or buffer[3] or not 2 <= length <= LONGEST:
+            raise _impossible(buffer, length)
+        size = HEADER - 1 + length
         if len(buffer) < size:
             return None
         adu = Adu(buffer[0] << 8 | buffer[1], buffer[6], bytes(buffer[HEADER:size]))
@@ -92,14 +95,11 @@ class MbapDecoder:
         return adu
 
 
-def _checked_length(buffer: bytearray) -> int:
-    """What the length field says."""
+def _impossible(buffer: bytearray, length: int) -> FrameError:
+    """What is wrong with a header whose length field says ``length``."""
     protocol_id = buffer[2] << 8 | buffer[3]
     if protocol_id:
-        raise FrameError(f"its protocol identifier is {protocol_id}, Modbus has 0", frame=bytes(buffer[:HEADER]))
-    length = buffer[4] << 8 | buffer[5]
-    if not 2 <= length <= LONGEST:
-        raise FrameError(
-            f"its length field says {length}, a frame of Modbus TCP has 2 to {LONGEST}", frame=bytes(buffer[:HEADER])
-        )
-    return length
+        return FrameError(f"its protocol identifier is {protocol_id}, Modbus has 0", frame=bytes(buffer[:HEADER]))
+    return FrameError(
+        f"its length field says {length}, a frame of Modbus TCP has 2 to {LONGEST}", frame=bytes(buffer[:HEADER])
+    )
