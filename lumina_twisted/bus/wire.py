@@ -152,7 +152,7 @@ class Wire:
             if answered is not None:
                 yield answered
             if self._late.lost:
-                yield from self._without_reply()
+                yield from self._without_reply(now)
 
     def _on_rejected(self, reply: Rejected) -> None:
         """A reply came whose number says that it is not the one waited for, or that proves nothing. What came may
@@ -328,12 +328,13 @@ class Wire:
             return None
         return Answered(request, pdu, is_late=True)
 
-    def _without_reply(self) -> Iterator[Answered]:
+    def _without_reply(self, now: float) -> Iterator[Answered]:
         """What is proven not to come any more: a reply that was held is the one, then; who waits for another waits in
         vain."""
         lost, self._late.lost = self._late.lost, []
         for late in lost:
             request = late.request
+            self._surplus.went_missing(request, now)
             if request.kind is Kind.CANARY:
                 self._doubts.canaries.lost(request)
             elif late.held is not None:
