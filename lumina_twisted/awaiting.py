@@ -123,7 +123,9 @@ class Semaphore:
             turn.cancel()
 
     def _release_and_return(self, result: Any) -> Any:
-        self.release()
+        self._inside -= 1
+        if self._waiting:
+            self._advance()
         return result
 
     def _advance(self) -> None:

@@ -240,3 +240,39 @@ class SizeTests(SynchronousTestCase):
     def test_errors_carry_what_they_are_about(self) -> None:
         error = self.assertRaises(FrameError, decode_adu, b"\x11\x03\x00\x00")
         self.assertEqual((error.unit, error.function_code, error.frame), (0x11, 3, b"\x11\x03\x00\x00"))
+
+
+class WholeTests(SynchronousTestCase):
+    """A burst that is one whole reply is taken without a search, and is the same that the search finds."""
+
+    def test_the_search_finds_the_same(self) -> None:
+        chance, taken = random.Random(14), 0
+        for one in GOLDEN:
+            pattern, reply = pattern_of(one.request_frame), one.reply_frame
+            flipped = bytearray(reply)
+            flipped[chance.randrange(len(reply))] ^= 1 << chance.randrange(8)
+            others = (
+                reply[:-1], reply[1:], reply + b"\0", b"\0" + reply, reply + reply, bytes(flipped), b"", reply[:2],
+                one.request_frame, encode_adu(UNIT, bytes((one.request_pdu[0] | 0x80, 2))), encode_adu(
+                    UNIT + 1, one.reply_pdu
+                ),
+            )
+            for burst in (reply, *others):
+                pdu = Decoder().take_whole(burst, pattern)
+                if pdu is None:
+                    continue
+                taken += 1
+                searched = Decoder()
+                searched.receive(burst)
+                self.assertEqual(searched.next_frame((pattern,)), decoded(encode_adu(UNIT, pdu), pattern), one.request)
+                self.assertEqual((len(searched), searched.junk), (0, 0), one.request)
+                self.assertEqual(burst, reply, one.request)
+        self.assertGreater(taken, len(GOLDEN) / 2)
+
+    def test_not_if_something_came_before(self) -> None:
+        decoder, pattern = Decoder(), pattern_of(REQUEST)
+        self.assertEqual(decoder.take_whole(REPLY, pattern), REPLY[1:-2])
+        self.assertEqual((len(decoder), decoder.junk), (0, 0))
+        decoder.receive(b"\0")
+        self.assertIsNone(decoder.take_whole(REPLY, pattern))
+        self.assertEqual(len(decoder), 1)

@@ -19,6 +19,7 @@ from lumina_twisted.modbus.functions import (
     FunctionCode,
     accesses,
     expected_reply,
+    function_of,
     is_read,
     reply_length,
     request_length,
@@ -33,7 +34,7 @@ NEEDED_BY_REPLIES = {1: 2, 2: 2, 3: 2, 4: 2, 12: 2, 17: 2, 20: 2, 21: 2, 23: 2, 
 
 def expected_length(pdu: bytes) -> int:
     """Length of the reply, as far as the request tells it."""
-    return expected_reply(pdu)[0]
+    return expected_reply(pdu, function_of(pdu))[0]
 
 
 class RequestLengthTests(SynchronousTestCase):
@@ -191,7 +192,7 @@ class TableTests(SynchronousTestCase):
         self.patch(functions, "ENCAPSULATED", {**ENCAPSULATED, 13: row})
         request = bytes.fromhex("2b 0d 01 02")
         self.assertTrue(is_read(request))
-        self.assertEqual(expected_reply(request), (UNKNOWN, b"\x2b\x0d"))
+        self.assertEqual(expected_reply(request, function_of(request)), (UNKNOWN, b"\x2b\x0d"))
         for length in (request_length, reply_length):
             self.assertEqual(length(request), UNKNOWN)
         self.assertEqual(accesses(request), (Access(False, None),))

@@ -67,7 +67,8 @@ class Health:
         self._settings = settings
         self.silent: dict[_Key, _Silence] = {}
         """Those that are not online; for looking at."""
-        self._heard_at = [-math.inf] * 256
+        self.heard_at = [-math.inf] * 256
+        """By unit, when its last frame came."""
         self._counted_at, self._count = -math.inf, 0
         self._events = events
 
@@ -109,7 +110,7 @@ class Health:
 
     def heard(self, unit: int, serial: SerialSettings, now: float) -> None:
         """A frame came from a unit."""
-        self._heard_at[unit] = now
+        self.heard_at[unit] = now
         if self.silent:
             silence = self.silent.pop((unit, serial), None)
             if silence is not None and silence.state is not UnitState.SUSPECT:
@@ -126,7 +127,7 @@ class Health:
             silence = self._add(key)
         silence.run += 1
         if silence.state is UnitState.SUSPECT and (
-            silence.run < needed or now < self._heard_at[request.unit] + RECENTLY
+            silence.run < needed or now < self.heard_at[request.unit] + RECENTLY
         ):
             return
         if silence.state is UnitState.SUSPECT:

@@ -73,14 +73,15 @@ class LateReplies:
     def __init__(self, proves: tuple[bool, ...], is_numbered: bool = False) -> None:
         self._proves = proves
         self._is_numbered = is_numbered
-        self._units: dict[int, _Unit] = {}
+        self.units: dict[int, _Unit] = {}
+        """By number, those that a reply was ever missing from."""
         self.count = 0
         """Shapes in doubt."""
         self.lost: list[LateReply] = []
         """Those that will not come any more, for who takes them."""
 
     def __iter__(self) -> Iterator[LateReply]:
-        for unit in self._units.values():
+        for unit in self.units.values():
             yield from unit.of.values()
 
     # -- what comes and goes -------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ class LateReplies:
     def sending(self, request: Pending, now: float) -> None:
         """A request goes on the wire. Where replies are numbered, the connection drops what comes for another of its
         function from now on; where time ends a doubt, what has lapsed long ago is forgotten."""
-        unit = self._units.get(request.unit)
+        unit = self.units.get(request.unit)
         if unit is None:
             return
         for shape, late in list(unit.of.items()):
@@ -136,7 +137,7 @@ class LateReplies:
     def replied_in_time(self, request: Pending, number: int, expires: float, window: float) -> None:
         """Attempt ``number`` of a request was answered in time; if others of its attempts were not, nobody can tell
         which was."""
-        unit = self._units.get(request.unit)
+        unit = self.units.get(request.unit)
         if unit is None:
             return
         own = unit.of.get(request.pattern.shape)
@@ -161,7 +162,7 @@ class LateReplies:
 
     def reply_in_time_from(self, unit_id: int) -> None:
         """A reply of a unit came in time."""
-        unit = self._units.get(unit_id)
+        unit = self.units.get(unit_id)
         if unit is None or not unit.lateness:
             return
         unit.lateness *= SHRINKING
@@ -171,7 +172,7 @@ class LateReplies:
     def forget(self) -> None:
         """The connection is a new one, and its replies are numbered: nothing of the old one counts. The bus has ended
         what waited for late replies, so nobody is left to tell."""
-        for unit in self._units.values():
+        for unit in self.units.values():
             for shape in list(unit.of):
                 self._drop(unit, shape)
 
@@ -179,12 +180,12 @@ class LateReplies:
 
     def doubt(self, request: Pending) -> LateReply | None:
         """What ``request`` would have to be told apart from, and could not be."""
-        unit = self._units.get(request.unit)
+        unit = self.units.get(request.unit)
         return None if unit is None else self._doubt_of(unit, request.pattern.shape, request)
 
     def doubt_of_shape(self, shape: Shape) -> LateReply | None:
         """The same, of a request that is yet to be made."""
-        unit = self._units.get(shape.unit)
+        unit = self.units.get(shape.unit)
         return None if unit is None else self._doubt_of(unit, shape, None)
 
     def has_own(self, request: Pending) -> bool:
@@ -211,7 +212,7 @@ class LateReplies:
     def ready_at(self, late: LateReply) -> float:
         """From when on a request that ``late`` keeps from the wire may have a turn: to look for the proof, or where
         time ends a doubt, to go."""
-        unit = self._units[late.request.unit]
+        unit = self.units[late.request.unit]
         if not self._proves[late.request.unit]:
             return late.lapses
         return max(unit.canary_at, self.look_at(late))
@@ -221,7 +222,7 @@ class LateReplies:
         after a moment if they come late."""
         if not self._proves[late.request.unit]:
             return late.expired_at if late.is_damaged else late.lapses
-        unit = self._units[late.request.unit]
+        unit = self.units[late.request.unit]
         waits = unit.tends_to_be_late > _TENDS and not late.is_damaged and late.held is None
         return late.expired_at + unit.lateness if waits else late.expired_at
 
@@ -234,12 +235,12 @@ class LateReplies:
 
     def in_doubt(self, unit_id: int) -> dict[Shape, LateReply]:
         """What is in doubt of a unit, by shape; for looking at."""
-        unit = self._units.get(unit_id)
+        unit = self.units.get(unit_id)
         return {} if unit is None else unit.of
 
     def window(self, unit_id: int, response_timeout: float, reply_time: float) -> float:
         """How long after its response timeout a late reply is waited for, in seconds."""
-        unit = self._units.get(unit_id)
+        unit = self.units.get(unit_id)
         late = max(response_timeout, 0.0 if unit is None else unit.lateness)
         return min(LONGEST_WINDOW, late + reply_time + MARGIN)
 
@@ -248,7 +249,7 @@ class LateReplies:
     def fitting(self, unit_id: int, pdu: bytes) -> list[LateReply]:
         """The late replies that a PDU of a unit could be, oldest first. An exception could be that to any request of
         its function."""
-        unit = self._units.get(unit_id)
+        unit = self.units.get(unit_id)
         if unit is None or not unit.of:
             return []
         code = pdu[0] & ~EXCEPTION_FLAG
@@ -259,10 +260,10 @@ class LateReplies:
         """Those that are worth a search behind noise too: the latest of the unit that was asked last, and some of
         others."""
         found: list[ReplyPattern] = []
-        asked = self._units.get(unit_id) if unit_id is not None else None
+        asked = self.units.get(unit_id) if unit_id is not None else None
         if asked is not None:
             found.extend(late.pattern for late in list(asked.of.values())[-_SEARCHED:])
-        for unit in reversed(self._units.values()):
+        for unit in reversed(self.units.values()):
             if len(found) >= 2 * _SEARCHED:
                 break
             if unit is not asked and unit.of:
@@ -272,13 +273,13 @@ class LateReplies:
     # -- within --------------------------------------------------------------------------------------------------
 
     def _unit(self, unit_id: int) -> _Unit:
-        unit = self._units.get(unit_id)
+        unit = self.units.get(unit_id)
         if unit is None:
-            unit = self._units[unit_id] = _Unit()
+            unit = self.units[unit_id] = _Unit()
         return unit
 
     def _own(self, request: Pending) -> LateReply | None:
-        unit = self._units.get(request.unit)
+        unit = self.units.get(request.unit)
         own = None if unit is None else unit.of.get(request.pattern.shape)
         return own if own is not None and own.request is request else None
 
@@ -296,8 +297,8 @@ class LateReplies:
             self._drop(unit, shape if shape in unit.of else next(iter(unit.of)))
         unit.of[shape] = late
         self.count += 1
-        if self._units[late.request.unit] is unit:  # the latest last
-            self._units[late.request.unit] = self._units.pop(late.request.unit)
+        if self.units[late.request.unit] is unit:  # the latest last
+            self.units[late.request.unit] = self.units.pop(late.request.unit)
         return late
 
     def _drop(self, unit: _Unit, shape: Shape) -> LateReply:

@@ -20,7 +20,6 @@ from lumina_twisted.bus.pending import Pending
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.framing.rtu import OVERHEAD, shortest_response_timeout, t3_5, wire_time
 from lumina_twisted.modbus.reply import EXCEPTION_PDU
-from lumina_twisted.modbus.settings import SerialSettings
 
 _KEPT: Final = 4096
 """How many combinations are kept; a client that invents baud rates must not fill the memory."""
@@ -101,24 +100,31 @@ class Pace:
         self._timeouts: dict[tuple[int, int, int], float] = {}
         self.t3_5 = t3_5(self._baudrate, self._bits)
         timeouts = [settings.timeout, *(one.timeout for one in settings.units.values())]
-        self._learns = self._is_auto if "auto" in timeouts else None
+        self.learns = self._is_auto if "auto" in timeouts else None
+        """Tells whether the timeout of a unit is learned; None if that of no unit is."""
         self._latencies = Latencies()
 
-    def left_with(self, serial: SerialSettings) -> None:
-        """Notes the settings of the frame that is on the wire now."""
-        if serial.baudrate != self._baudrate:
-            self._baudrate = serial.baudrate
-            self.t3_5 = t3_5(serial.baudrate, self._bits)
+    def leaves(self, request: Pending) -> tuple[float, float]:
+        """A request's frame leaves.
+
+        :return: how long it is on the wire, and how long the bus waits after that; see :meth:`response_timeout`.
+        """
+        baudrate = request.serial.baudrate
+        if baudrate != self._baudrate:
+            self._baudrate = baudrate
+            self.t3_5 = t3_5(baudrate, self._bits)
+        timeout = None
+        if self.learns is None:  # as a rule: then one look tells it
+            timeout = self._timeouts.get((request.unit, request.pattern.expected_length, baudrate))
+        if timeout is None:
+            timeout = self.response_timeout(request)
+        return (len(request.pdu) + OVERHEAD) * self._bits / baudrate, timeout
 
     def gap(self, request: Pending) -> float:
         """The silence before a request's frame. Where the speed changes, the slower one's T3.5 holds."""
         key = request.unit, request.serial.baudrate, self._baudrate
         gap = self._gaps.get(key)
         return self._gap(key) if gap is None else gap
-
-    def wire_time(self, request: Pending) -> float:
-        """How long its frame is on the wire."""
-        return (len(request.pdu) + OVERHEAD) * self._bits / request.serial.baudrate
 
     def reply_time(self, request: Pending) -> float:
         """How long the reply is on the wire, with the silence that a device keeps before it."""
@@ -143,7 +149,7 @@ class Pace:
     def response_timeout(self, request: Pending) -> float:
         """How long the bus waits after the request's last byte: for a reply, or for a broadcast to be carried out."""
         key = request.unit, request.pattern.expected_length, request.serial.baudrate
-        if self._learns is None or not self._learns(request.unit):
+        if self.learns is None or not self.learns(request.unit):
             timeout = self._timeouts.get(key)
             return self._timeout(key) if timeout is None else timeout
         return self._latencies.timeout(request.unit) + self._shortest(key)
@@ -151,18 +157,18 @@ class Pace:
     def longest_timeout(self, request: Pending) -> float:
         """How long a reply may take that is not late by what is configured; where the timeout is learned, the longest
         that could have been."""
-        learns = self._learns is not None and self._learns(request.unit)
+        learns = self.learns is not None and self.learns(request.unit)
         return LONGEST if learns else self.response_timeout(request)
 
     def replied(self, request: Pending, sent_until: float, now: float, length: int) -> None:
         """A reply with a PDU of ``length`` bytes came in time."""
-        if self._learns is not None and self._learns(request.unit):
+        if self.learns is not None and self.learns(request.unit):
             latency = now - sent_until - (length + OVERHEAD) * self._bits / request.serial.baudrate
             self._latencies.replied(request.unit, latency, request.attempts < 2)
 
     def unanswered(self, request: Pending) -> None:
         """No reply came in time."""
-        if self._learns is not None and self._learns(request.unit):
+        if self.learns is not None and self.learns(request.unit):
             self._latencies.unanswered(request.unit)
 
     def _is_auto(self, unit: int) -> bool:

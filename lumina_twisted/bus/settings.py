@@ -176,7 +176,7 @@ class BusSettings(SerialSettings):
         )
 
     @cached_property
-    def _serials(self) -> dict[int, SerialSettings]:
+    def own_serials(self) -> dict[int, SerialSettings]:
         """Of the units that have settings of their own."""
         own = {unit: {key: getattr(one, key) for key in _SERIAL_KEYS if getattr(one, key) is not None}
                for unit, one in self.units.items()}
@@ -184,7 +184,7 @@ class BusSettings(SerialSettings):
 
     def serial_for(self, unit: int) -> SerialSettings:
         """The serial settings that a request to ``unit`` leaves with unless it brings its own."""
-        return self._serials.get(unit, self.serial)
+        return self.own_serials.get(unit, self.serial)
 
     def for_unit(self, unit: int) -> UnitPolicy:
         """What holds for one unit: its own settings, and the port's where it has none."""

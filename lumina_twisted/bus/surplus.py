@@ -10,8 +10,9 @@ one for ever. Three things keep it from that:
 * **Convicted.** A reply while none is due, of the shape that its unit was asked for last, or the same as one of its
   last, convicts the unit of doubling. From then on each of its replies, also a late one or that to a canary, is
   followed by a *look-out*: as long as its copies have taken, and half as long again, no request goes out that the copy
-  could answer, unless the copy comes before. A unit that sends no copy in :data:`CLEAN` replies is acquitted; in more,
-  if that has happened before.
+  could answer, unless the copy comes before. The same holds for a reply that never came, once that is proven: it may
+  have been sent, and damaged on its way, and its copy still comes whole. A unit that sends no copy in :data:`CLEAN`
+  replies is acquitted; in more, if that has happened before.
 * **Proof.** A stream of one shape proves nothing of itself. After :data:`STREAM` answers without a reply of another
   shape, and not so often that it takes more than a hundredth of the unit's time, a canary goes ahead.
 
@@ -87,7 +88,7 @@ class _Unit:
     """The last answer of one unit, and how often it was of the same shape."""
 
     __slots__ = (
-        "at", "bytes", "clean", "delay", "limit", "pattern", "recent", "shape", "streak", "watched",
+        "at", "bytes", "clean", "delay", "limit", "missing", "pattern", "recent", "shape", "streak", "watched",
     )
 
     def __init__(self, pattern: ReplyPattern) -> None:
@@ -101,6 +102,7 @@ class _Unit:
         self.clean = 0  # replies since the last copy
         self.watched = CLEAN // 4  # so many of them acquit it
         self.recent: deque[tuple[bytes, float]] = deque(maxlen=_RECENT)  # no copy of which has come, and when they did
+        self.missing: list[tuple[ReplyPattern, float]] = []  # replies that never came, and when that was proven
 
     def until(self, at: float) -> float:
         """Until when the copy of a reply that came at ``at`` may come."""
@@ -119,6 +121,8 @@ class Surplus:
         self._units: list[_Unit | None] = [None] * 256
         self.convicted = 0
         """Units that count as doubling."""
+        self.unproven: set[int] = set()
+        """Units with a stream of one shape that has proven nothing for long."""
 
     # -- too soon ------------------------------------------------------------------------------------------------
 
@@ -163,8 +167,12 @@ class Surplus:
         if shape is unit.shape or shape == unit.shape:
             unit.streak += 1
             unit.bytes += len(request.pdu) + len(pdu) + 2 * OVERHEAD
+            if unit.streak >= unit.limit and unit.bytes >= unit.limit * LENGTH:
+                self.unproven.add(request.unit)
         else:
             unit.streak = unit.bytes = 0
+            if self.unproven:
+                self.unproven.discard(request.unit)
             if request.kind is Kind.CANARY:
                 unit.limit = STREAM
                 return  # a surplus reply would be of the shape before it
@@ -176,17 +184,24 @@ class Surplus:
         if unit is not None:
             unit.recent.append((pdu, now))
 
+    def went_missing(self, request: Pending, now: float) -> None:
+        """It is proven that the reply to a request does not come any more. If its unit doubles, it may have been sent
+        and damaged on its way: then its copy alone comes, whatever it says."""
+        unit = self._units[request.unit]
+        if unit is not None and unit.delay:
+            unit.missing = [one for one in unit.missing if now <= unit.until(one[1])]
+            unit.missing.append((request.pattern, now))
+
     def needs_proof(self, request: Pending) -> bool:
         """Whether the stream that ``request`` would go on has proven nothing for long."""
-        unit = self._units[request.unit]
-        if unit is None or unit.streak < unit.limit:
-            return False
-        return unit.bytes >= unit.limit * LENGTH and unit.shape == request.pattern.shape
+        unit = self._units[request.unit] if request.unit in self.unproven else None
+        return unit is not None and unit.shape == request.pattern.shape
 
     def proof_failed(self, unit_id: int) -> None:
         """The canary that went ahead was not answered: the next one is tried after twice as many answers."""
         unit = self._units[unit_id]
         if unit is not None and unit.streak >= unit.limit:
+            self.unproven.discard(unit_id)
             unit.streak = unit.bytes = 0
             unit.limit = min(LONGEST_STREAM, 2 * unit.limit)
 
@@ -195,8 +210,10 @@ class Surplus:
         unit = self._units[request.unit]
         if unit is None or not unit.delay:
             return 0.0
-        fits = request.pattern.fits_in_length
-        return max((unit.until(at) for pdu, at in unit.recent if fits(pdu)), default=0.0)
+        fits, code = request.pattern.fits_in_length, request.pattern.shape.function_code
+        until = max((unit.until(at) for pdu, at in unit.recent if fits(pdu)), default=0.0)
+        missing = (unit.until(at) for pattern, at in unit.missing if pattern.shape.function_code == code)
+        return max((until, *missing))
 
     def is_copy(self, unit_id: int, pdu: bytes, now: float) -> bool:
         """Whether a message is the copy that one of a unit's last replies is followed by."""
@@ -204,7 +221,13 @@ class Surplus:
         if unit is None or not unit.delay:
             return False
         due = [reply for reply in unit.recent if reply[0] == pdu and now <= unit.until(reply[1])]
-        return bool(due) and self._is_of(unit, due[0], now)
+        if due:
+            return self._is_of(unit, due[0], now)
+        lost = [one for one in unit.missing if one[0].fits_in_length(pdu) and now <= unit.until(one[1])]
+        if lost:
+            unit.missing.remove(lost[0])
+            unit.clean = 0
+        return bool(lost)
 
     def was_awaited(self, unit_id: int, pdu: bytes, now: float) -> bool:
         """Whether a message that has the form of a reply equals the copy that was awaited until a moment ago: it may be

@@ -50,7 +50,7 @@ class Attempt:
     """
 
     __slots__ = (
-        "began", "echo", "echo_pattern", "echoed", "expires", "held", "held_took", "is_spoiled", "junk", "look_at",
+        "_echo", "began", "echo", "echoed", "expires", "held", "held_took", "is_spoiled", "junk", "look_at",
         "misfit", "misfit_at", "number", "request", "sent_until",
     )
 
@@ -72,9 +72,14 @@ class Attempt:
         self.look_at = math.inf  # when to look whether a reply that came damaged is all that comes
         self.misfit: bytes | None = None  # a PDU of its unit and function that has another length than its reply
         self.misfit_at = 0.0  # when that came
-        self.echo_pattern = request.pattern.echo
-        if request.is_broadcast or (self.lacks_echo and request.pattern.length == UNKNOWN):
-            self.echo_pattern = WholeMessage(request.unit, request.pdu)
+        self._echo: Pattern | None = None
+        if request.is_broadcast or (echo is not False and request.pattern.length == UNKNOWN):
+            self._echo = WholeMessage(request.unit, request.pdu)
+
+    @property
+    def echo_pattern(self) -> Pattern | None:
+        """The pattern of the echo; None if that could be the reply."""
+        return self.request.pattern.echo if self._echo is None else self._echo
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:

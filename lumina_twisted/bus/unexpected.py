@@ -27,7 +27,7 @@ _NOBODY: Final = Caller("another master")
 class Unexpected:
     """Judges such messages on one bus.
 
-    :param serial: the settings of the last frame.
+    :param serial: the settings of the bus, until a frame has left.
     :param is_numbered: whether only replies come that carry the number of an open request.
     """
 
@@ -43,14 +43,11 @@ class Unexpected:
         self._faults = faults
         self._serial = serial
         self._is_numbered = is_numbered
-        self._last_sent = 0, b""  # unit and PDU
-        self._number = 0  # of the last frame that left
+        self.last: Pending | None = None
+        """The request of the last frame that left, and its number:"""
+        self.number = 0
         self.echo_is_due = False
         """Whether the echo of the last frame may still come, whose transaction is over."""
-
-    def sent(self, request: Pending, number: int) -> None:
-        """A frame leaves, the bus's ``number``-th."""
-        self._last_sent, self._serial, self._number = (request.unit, request.pdu), request.serial, number
 
     def message(self, attempt: Attempt | None, unit: int, pdu: bytes, now: float) -> None:
         """A message that answers nothing: an echo, another master's request, a surplus reply, one of a wrong length, or
@@ -58,7 +55,8 @@ class Unexpected:
 
         :param attempt: the one that runs, if any.
         """
-        is_own = (unit, pdu) == self._last_sent
+        last = self.last
+        is_own = last is not None and (unit, pdu) == (last.unit, last.pdu)
         is_echo, self.echo_is_due = is_own and self.echo_is_due, self.echo_is_due and not is_own
         if is_own:
             self._echo.doubt()
@@ -68,7 +66,7 @@ class Unexpected:
         if is_own:
             self._counters.foreign += 1
             return
-        self._health.heard(unit, self._serial, now)
+        self._health.heard(unit, self._serial if last is None else last.serial, now)
         if attempt is not None and (attempt.request.unit, attempt.request.pdu[0]) == (
             unit, pdu[0] & ~EXCEPTION_FLAG
         ):
@@ -101,8 +99,9 @@ class Unexpected:
         else:
             self._counters.foreign += 1
         if unit != BROADCAST:  # nobody answers that
-            asked = Pending(Request(_NOBODY, unit, pdu, self._serial, now), Kind.FOREIGN)
-            self._doubts.late.other_asked(asked, self._number + 1, now)
+            serial = self._serial if self.last is None else self.last.serial
+            asked = Pending(Request(_NOBODY, unit, pdu, serial, now), Kind.FOREIGN)
+            self._doubts.late.other_asked(asked, self.number + 1, now)
 
     def doubled(self, unit: int) -> None:
         """A unit answered a request twice."""

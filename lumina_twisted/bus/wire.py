@@ -24,6 +24,8 @@ from lumina_twisted.bus.transaction import Answered, Attempt, Unanswered
 from lumina_twisted.bus.unexpected import Unexpected
 from lumina_twisted.errors import GatewayTargetDeviceFailedToRespond
 from lumina_twisted.framing.base import Decoded, Framing, Rejected
+from lumina_twisted.modbus.functions import EXCEPTION_FLAG
+from lumina_twisted.modbus.reply import Pattern
 from lumina_twisted.statistics.counters import Counters, Fault, Faults
 
 
@@ -46,6 +48,8 @@ class Wire:
         """What may still come, and so which requests may go."""
         self.quiet_from = 0.0  # the end of the last byte on the wire
         self._leaves_until = 0.0  # that of our last frame, unless its reply came sooner than reckoned
+        self.silence_at = math.inf
+        """When silence, if it lasts until then, may end what was received."""
         self.hopeless: list[Pending] = []
         """Requests that wait for a late reply of which it is known now that it will not come."""
         self._pace = pace
@@ -56,7 +60,7 @@ class Wire:
         self._is_numbered = framing.is_numbered
         self._late = self._doubts.late
         self._surplus = self._doubts.surplus
-        self._receiver = Receiver(framing)
+        self._receiver = Receiver(framing, self._awaited)
         self._unexpected = Unexpected(
             self._doubts, self.echo, counters, health, findings, faults, settings.serial, framing.is_numbered
         )
@@ -74,22 +78,26 @@ class Wire:
         assert self.attempt is None, "one transaction at a time"
         if self._late.count:
             self._late.sending(request, now)
-        self._receiver.clear()
-        if self._receiver.new_junk() and self._was_answered:  # else it is how the last attempt failed
-            self._faults.note(self._last_unit, Fault.JUNK)
-        sent_until = now + self._pace.wire_time(request)
-        expires = sent_until + self._pace.response_timeout(request)
-        self._number += 2  # between two, another master may ask
-        self.attempt = Attempt(request, now, sent_until, expires, self.echo.known, self._receiver.junk, self._number)
+        if not self._receiver.is_clean:
+            self.silence_at = math.inf
+            has_junk = self._receiver.clear()
+            if has_junk and self._was_answered:  # else it is how the last attempt failed
+                self._faults.note(self._last_unit, Fault.JUNK)
+        takes, timeout = self._pace.leaves(request)
+        sent_until = now + takes
+        number = self._number = self._number + 2  # between two, another master may ask
+        self.attempt = Attempt(
+            request, now, sent_until, sent_until + timeout, self.echo.known, self._framing.junk, number
+        )
         request.attempts += 1
         request.remark = ""
         self._counters.frames += 1
-        self._pace.left_with(request.serial)
         self.quiet_from = self._leaves_until = sent_until
         self._last_unit = request.unit
-        self._unexpected.sent(request, self._number)
-        self._health.sent(request)
-        self._wait_for_frames()
+        self._unexpected.last, self._unexpected.number = request, number
+        if self._health.silent:
+            self._health.sent(request)
+        self._receiver.patterns = None
         return Frame(self._framing.encode(request.unit, request.pdu), request.serial)
 
     def is_on_wire(self, request: Pending) -> bool:
@@ -98,21 +106,29 @@ class Wire:
 
     # -- what is received ----------------------------------------------------------------------------------------
 
-    @property
-    def silence_at(self) -> float:
-        """When silence, if it lasts until then, may end what was received."""
-        return self._receiver.silence_at
-
-    def receive(self, data: bytes, now: float) -> Iterator[Answered]:
+    def receive(self, data: bytes, now: float) -> Iterable[Answered]:
         """Takes bytes off the wire; the answers that they complete."""
-        self.quiet_from = max(now, self._leaves_until)
+        leaves_until = self._leaves_until
+        self.quiet_from = now if now > leaves_until else leaves_until
+        attempt = self.attempt
+        if attempt is None or self._late.count or self._surplus.convicted or attempt.request.is_broadcast:
+            return self._receive(data, now)
+        # Nearly always the bytes are the reply, whole and alone. Then nothing has to be searched.
+        pdu = self._framing.take_whole(data, attempt.request.pattern)
+        if pdu is None:
+            return self._receive(data, now)
+        self._receiver.received_at = now
+        answered = self._on_reply(attempt, pdu, now)
+        return () if answered is None else (answered,)
+
+    def _receive(self, data: bytes, now: float) -> Iterator[Answered]:
         yield from self._answers(self._receiver.receive(data, now), now)
-        if self._receiver.unread and self.attempt is not None:
-            self._receiver.note_silence(self.attempt, now, self._pace.t3_5)
+        self.silence_at = math.inf
+        if len(self._framing) and self.attempt is not None:
+            if self._receiver.may_end_by_silence(self.attempt):
+                self.silence_at = now + self._pace.t3_5
             came_whole = self._receiver.was_damaged(self.attempt.request.pattern)
             self.attempt.look_at = now + (PAUSE_AFTER_ALL if came_whole else LONGEST_PAUSE)
-        else:
-            self._receiver.silence_at = math.inf
 
     def is_spoiled(self, attempt: Attempt, now: float) -> bool:
         """Whether the reply came damaged, and the wire has been silent for so long that nothing more comes: there is no
@@ -124,6 +140,7 @@ class Wire:
 
     def end_of_burst(self, now: float) -> Iterator[Answered]:
         """The wire has been silent for T3.5; the answers that this completes."""
+        self.silence_at = math.inf
         yield from self._answers(self._receiver.end_of_burst(), now)
 
     def _answers(self, frames: Iterable[Decoded | Rejected], now: float) -> Iterator[Answered]:
@@ -135,7 +152,7 @@ class Wire:
             if answered is not None:
                 yield answered
             if self._late.lost:
-                yield from self._without_reply()
+                yield from self._without_reply(now)
 
     def _on_rejected(self, reply: Rejected) -> None:
         """A reply came whose number says that it is not the one waited for, or that proves nothing. What came may
@@ -208,43 +225,51 @@ class Wire:
         :param instead_of: an older canary, whose reply it may be: then this one's may still come.
         """
         request = attempt.request
-        if not self.echo.excludes_echo(attempt, pdu, self._receiver.junk) or self._is_held(attempt, pdu, now):
+        is_without_echo = attempt.echo is False and self.echo.known is False  # known, so there is nothing to learn
+        if not is_without_echo and not self.echo.excludes_echo(attempt, pdu, self._framing.junk):
+            return None
+        can_hold = not self._late.count or not self._late.has_own(request)
+        if can_hold and not self._is_numbered and request.kind is not Kind.CANARY and (
+            attempt.held is not None or self._surplus.is_too_soon(request, len(pdu), now - attempt.began)
+        ) and self._is_held(attempt, pdu, now):
             return None
         if attempt.misfit is not None:
             self._unexpected.surplus(request.unit, attempt.misfit, attempt.misfit_at)
         self._was_answered = True
-        self._note_health(attempt, pdu, now)
-        self._pace.replied(request, attempt.sent_until, now, len(pdu))
+        if self._health.silent or pdu[0] & EXCEPTION_FLAG:
+            self._note_health(attempt, pdu, now)
+        else:
+            self._health.heard_at[request.unit] = now
+        if self._pace.learns is not None:
+            self._pace.replied(request, attempt.sent_until, now, len(pdu))
         self._close()
         # what answers a second attempt may be the reply to the first, before the second has left whole
         if request.attempts < 2 and instead_of is None:
-            self._leaves_until = now
-        self.quiet_from = max(now, self._leaves_until)
+            self.quiet_from = self._leaves_until = now
+        else:
+            self.quiet_from = max(now, self._leaves_until)
         if not self._is_numbered:
             self._surplus.answered(request, pdu, now)
         if request.kind is Kind.CANARY:
             self._doubts.canaries.answered(request, pdu)
-        self._late.reply_in_time_from(request.unit)
+        if self._late.units:
+            self._late.reply_in_time_from(request.unit)
         if instead_of is not None:
             self._note_late(attempt)
             self._late.late_reply_came(instead_of, now)
         elif self._late.count:
             self._late.replied_in_time(request, attempt.number, attempt.expires, self._window(request))
-        self._wait_for_frames()
+        self._receiver.patterns = None
         return Answered(request, pdu, is_late=False)
 
     def _is_held(self, attempt: Attempt, pdu: bytes, now: float) -> bool:
-        """Whether a reply came too soon to be accepted without a proof. A second one in the same transaction shows that
-        the first was surplus."""
+        """Holds a reply that came too soon. A second one in the same transaction shows that the first was surplus: then
+        that is not held."""
         request = attempt.request
-        if not self._doubts.can_hold(request):
-            return False
         if attempt.held is not None:
             self._unexpected.doubled(request.unit)
             self._surplus.convicts(request.unit, attempt.held, now)
             attempt.held = None
-            return False
-        if not self._surplus.is_too_soon(request, len(pdu), now - attempt.began):
             return False
         self._hold(attempt, pdu, now)
         return True
@@ -270,7 +295,7 @@ class Wire:
         """Our own frame is received. It is an echo; or, where none is expected any more, another master asks the same,
         or the port has begun to echo."""
         if attempt.may_be_echo:
-            self.echo.came(attempt, self._receiver.junk)
+            self.echo.came(attempt, self._framing.junk)
             return
         attempt.echoed = True
         self.echo.doubt()
@@ -303,12 +328,13 @@ class Wire:
             return None
         return Answered(request, pdu, is_late=True)
 
-    def _without_reply(self) -> Iterator[Answered]:
+    def _without_reply(self, now: float) -> Iterator[Answered]:
         """What is proven not to come any more: a reply that was held is the one, then; who waits for another waits in
         vain."""
         lost, self._late.lost = self._late.lost, []
         for late in lost:
             request = late.request
+            self._surplus.went_missing(request, now)
             if request.kind is Kind.CANARY:
                 self._doubts.canaries.lost(request)
             elif late.held is not None:
@@ -374,6 +400,7 @@ class Wire:
 
     def opened(self, now: float, quiet_from: float) -> None:
         """The port is open; what was received before means nothing."""
+        self.silence_at = math.inf
         self._receiver.reset()
         if self._is_numbered:
             self._late.forget()
@@ -387,6 +414,7 @@ class Wire:
         """
         self._health.nothing_learned()
         self.echo.reset()  # the adapter that comes back may be another
+        self.silence_at = math.inf
         self._receiver.reset()
         self._unexpected.echo_is_due = False
         attempt, self.attempt = self.attempt, None
@@ -437,13 +465,16 @@ class Wire:
         assert attempt is not None, "a transaction runs"
         if attempt.echo and not attempt.echoed and self._receiver.anything_since(attempt):
             self._counters.collisions += 1
-        self._unexpected.echo_is_due = attempt.may_be_echo
-        self._counters.junk_bytes = self._receiver.junk
+        self._unexpected.echo_is_due = attempt.echo is not False and not attempt.echoed
+        self._counters.junk_bytes = self._framing.junk
 
     def _wait_for_frames(self) -> None:
+        """Other frames are waited for than before: which ones is found out when bytes have to be searched for them."""
+        self._receiver.patterns = None
+
+    def _awaited(self) -> tuple[Pattern, ...]:
         attempt = self.attempt
         if not self._late.count:
-            self._receiver.wait_for(() if attempt is None else attempt.patterns)
-            return
+            return () if attempt is None else attempt.patterns
         late = tuple(self._late.patterns(None if attempt is None else attempt.request.unit))
-        self._receiver.wait_for(late if attempt is None else attempt.patterns + late)
+        return late if attempt is None else attempt.patterns + late

@@ -16,8 +16,8 @@ from lumina_twisted.client.base import Client, wait_before_attempt
 from lumina_twisted.client.command import DEFAULT_TIMEOUT, CommandFailure, CommandReply, CommandSettings, check_name
 from lumina_twisted.client.command_methods import ClientUnit, CommandClient, LineClient, TcpClient
 from lumina_twisted.client.command_sessions import TRANSACTIONS, LineSession, ModbusTcpSession, check_word, no_answer
-from lumina_twisted.client.methods import GivesCoroutines, Operation
 from lumina_twisted.client.session import Session
+from lumina_twisted.client.unit_methods import GivesCoroutines, Operation
 from lumina_twisted.client.url import VALUES_PORT, parse_url
 from lumina_twisted.client.value_methods import DEFAULT_TIMEOUT as VALUES_TIMEOUT
 from lumina_twisted.client.value_methods import DeviceMethods, ValuesClient, values_place, values_timeout

@@ -17,8 +17,8 @@ from lumina_twisted.client.command import (
     parse_request,
 )
 from lumina_twisted.client.command_sessions import TextAnswer
-from lumina_twisted.client.methods import Operation, UnitMethods, operation
 from lumina_twisted.client.session import Answered, Failed
+from lumina_twisted.client.unit_methods import Operation, UnitMethods, operation
 from lumina_twisted.errors import NotConnected
 from lumina_twisted.framing.rtu import decode_adu
 from lumina_twisted.modbus.calls import Call
@@ -137,7 +137,7 @@ class TcpClient(CommandClient):
 
 
 class ClientUnit(UnitMethods):
-    """A unit behind a client's port, for :class:`~lumina_twisted.client.methods.UnitMethods`."""
+    """A unit behind a client's port, for :class:`~lumina_twisted.client.unit_methods.UnitMethods`."""
 
     __slots__ = ()
     port: Any

@@ -12,7 +12,7 @@ from attrs import evolve
 from lumina_twisted.client.base import Client, Unsubscribe
 from lumina_twisted.client.command import DEFAULT_TIMEOUT as COMMANDS_TIMEOUT
 from lumina_twisted.client.command import check_timeout
-from lumina_twisted.client.methods import GivesAwaitables, Operation, delegate, operation
+from lumina_twisted.client.unit_methods import GivesAwaitables, Operation, delegate, operation
 from lumina_twisted.client.url import VALUES_PORT, check_place
 from lumina_twisted.client.value_session import Changed, ValueRequest
 from lumina_twisted.client.value_watches import ValueReading, Watch, value_text

@@ -3,8 +3,9 @@
 What holds besides the rules of every :class:`~lumina_twisted.client.session.Session`:
 
 * No caller's request is sent before the peer has confirmed that it speaks these lines in JSON.
-* A watch outlives connections. While there is none, its observer gets each value as stale, and why; after the next
-  connection, what changed meanwhile. If nothing comes for long, the session asks whether the server is there still.
+* A watch outlives connections. Without a connection, its observer gets each value once as stale, with the reason;
+  after the next one, the values that have changed. If nothing comes for long, the session asks whether the server is
+  still there.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from lumina_twisted.valueproto.command import format_command
 WINDOW: Final = 64
 """Requests of this client that are with the server at a time."""
 MAX_ANSWER: Final = 1 << 22
-"""Bytes of a line, beyond which the peer is no listener for values: four times the longest line of one."""
+"""Bytes of a line, beyond which the peer is no listener for values: four times a listener's longest line."""
 PATIENCE: Final = 5.0
 """Seconds within which a listener confirms that it speaks these lines, or that it is still there."""
 SILENCE: Final = 20.0
@@ -44,7 +45,7 @@ class ValueRequest(OpenRequest):
     """One request.
 
     :param asked: the command.
-    :param watch: the watch that it begins, if it does.
+    :param watch: the watch that it starts, or None.
     :param is_internal: whether the session itself makes it.
     """
 
@@ -125,8 +126,8 @@ class ValueSession(Session[ValueRequest]):
         self._change(self._watches.disconnected(f"the connection to {self._server} was lost ({why})"))
 
     def close(self, now: float) -> None:
-        """Ends every request and every watch. A listener goes on sending changes to a client that has only ended its
-        side, as ``nc`` does at the end of its input, so it gets an *unwatch*."""
+        """Ends every request and every watch. A connection that is closed on our side only still receives
+        changes (``nc`` at the end of its input needs that), so the session sends *unwatch* first."""
         if self._has_watched and self._state in (State.READY, State.STOPPING):
             self._out.append(format_command(command.Unwatch()))
         super().close(now)
@@ -172,7 +173,7 @@ class ValueSession(Session[ValueRequest]):
 
     @property
     def _only_watches(self) -> bool:
-        """Whether nothing would show that the server is not there any more."""
+        """Whether a dead server would stay unnoticed: there are watches, and no request is open."""
         return self._state is State.READY and bool(self._watches) and not self._by_id
 
     def _on_unanswered(self, request: ValueRequest, now: float) -> None:
@@ -182,7 +183,7 @@ class ValueSession(Session[ValueRequest]):
             self._ask(request.asked, now, request.watch)
         assert request.sent_at is not None
         if request.sent_at >= self._received_at and self._state is State.READY:
-            self._ask_whether_there(now)  # a device may be slow, and the server is not
+            self._ask_whether_there(now)  # a missing answer may be a slow device's; the server itself answers at once
 
     def _fail(self, request: ValueRequest, error: LuminaError) -> None:
         if request.watch is not None and not request.is_internal:
@@ -274,7 +275,8 @@ class ValueSession(Session[ValueRequest]):
         self._events += (Changed(watch, reading) for watch, reading in changes)
 
     def _end_watching(self, now: float) -> None:
-        """Tells the server which names nobody watches any more; not while it is unknown which a pattern means."""
+        """Tells the server which names nobody watches any more. It waits while a watch is unanswered, for until then
+        the names of its pattern are not known."""
         if self._state is State.READY and not any(request.watch for request in self._by_id.values()):
             for names in self._watches.take_unwatched():
                 self._ask(command.Unwatch(names), now)

@@ -36,7 +36,7 @@ from lumina_twisted.schema import structure_text
 from lumina_twisted.text import counted, did_you_mean
 
 _NAME: Final = re.compile(r"[!-9;-~]+")
-"""A port's name: what a line's port field can hold. Its fields are parted by colons, and blanks around them go."""
+"""A port's name: printable ASCII without blanks and colons, at which the line protocol splits its fields."""
 
 VALUES: Final = "values"
 """The protocol of named values."""
@@ -84,7 +84,7 @@ class Configuration:
 
 
 class Draft:
-    """Collects ports, listeners and faults; each has a ``where``, which begins the path of its faults.
+    """Collects ports, listeners and faults; ``where`` begins the path of every fault, such as ``ports.boiler``.
 
     :param reserved: names of ports that are added later, such as those of the demo.
     """
@@ -130,7 +130,8 @@ class Draft:
             self.listeners.append((where, settings))
 
     def add_settings(self, key: str, data: Any, where: str, structure: Structure) -> None:
-        """A table of :data:`SETTINGS`, or ``KEY=VALUE`` arguments for it. What is added later wins, key by key."""
+        """A table of :data:`SETTINGS`, or ``KEY=VALUE`` arguments for it. A later value replaces an earlier one, key by
+        key."""
         if key == "log" and isinstance(data, Mapping) and isinstance(data.get("levels"), Mapping):
             # `port.boiler = "debug"` without quotes is a table in a table to TOML
             data = {**data, "levels": {key: level for key, level in flat(data["levels"]) if level != {}}}
@@ -176,7 +177,7 @@ class Draft:
         return {**data, "path": bare}, {} if typed is None else {key: getattr(typed, key) for key in keys}
 
     def _add_path(self, path: str, where: str) -> None:
-        """Notes the path, of a port with other faults too: a listener that names it is then no fault as well."""
+        """Notes the path, also of a port with other faults: a listener that names it is not reported as well."""
         if not path or "\0" in path:
             self.faults.append(f"{where}.path: expected the path of a serial device, as /dev/ttyUSB0, got {path!r}")
             return

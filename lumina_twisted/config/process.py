@@ -7,11 +7,11 @@ lost, and a crash leaves its stacks.
 =================  ===================================================================================================
 SIGTERM, SIGINT    a clean stop, exit status 0; a second one does not wait and kills
 SIGHUP             a sentence in the log; a clean stop if it came because our terminal was closed
-SIGUSR1            the stacks of all threads on stderr, and it goes on (with twistd's own ``--logfile``: rotates that)
+SIGUSR1            the stacks of all threads on stderr, and it goes on (twistd's own ``--logfile`` is rotated instead)
 SIGUSR2, SIGALRM   a sentence in the log, and it goes on; likewise SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT and the
                    real-time signals
-SIGQUIT            the stacks on stderr, and it is killed by it
-SIGABRT, SIGSEGV   the stacks on stderr, and it is killed by it (systemd's watchdog sends SIGABRT)
+SIGQUIT            the stacks on stderr, then the process dies from the signal
+SIGABRT, SIGSEGV   the stacks on stderr, then it dies from the signal (systemd's watchdog sends SIGABRT)
 =================  ===================================================================================================
 """
 
@@ -78,14 +78,14 @@ def _pass_over(number: int, frame: FrameType | None) -> None:
 
 
 def block_signals() -> None:
-    """Blocks signals to stop until :func:`handle_signals`: in between, the reactor installs handlers of its own, which
-    end in another exit status."""
+    """Blocks signals to stop until :func:`handle_signals`: the reactor's own handlers, installed in between,
+    give another exit status."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
 
 def handle_signals(reactor: Any) -> None:
-    """Installs the handlers of the running daemon, in place of the reactor's: after those, twistd would send the signal
-    once more to be killed by it, and the exit status would not be 0."""
+    """Installs the handlers of the running daemon, in place of the reactor's: with those, twistd sends itself the
+    signal once more, and the exit status is not 0."""
     terminals = [fd for fd in range(3) if os.isatty(fd)]
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -166,7 +166,7 @@ def collect_less() -> None:
 
 
 def exit_with_failure() -> None:
-    """Lets a process that twistd ends cleanly have exit status 1; twistd itself has no way to say so."""
+    """Makes the process exit with status 1 although twistd stops cleanly; twistd itself has no way to say so."""
 
     def leave() -> None:
         for stream in (sys.__stdout__, sys.__stderr__):

@@ -1,5 +1,5 @@
-"""The protocols of listeners, floor 5: the front-ends that are installed, ours and those of others; what a
-``[[listen]]`` table of each can hold; and why an endpoint cannot be listened on."""
+"""The protocols of listeners, floor 5: the front-ends that are installed, ours and those of others; which options
+each has in ``[[listen]]``; and why an endpoint cannot be listened on."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _doc(text: str) -> dict[str, str]:
 
 
 def faults_of(listener: Any) -> Iterator[tuple[str, str]]:
-    """What is wrong with a listener though each of its keys can be: pairs of a key and a sentence."""
+    """Faults in the combination of a listener's keys: pairs of a key and a sentence."""
     yield from _pairs(listener, "faults")
     front_end: Any = front_ends()[listener.protocol]
     if listens(front_end) and (fault := front_end.fault(listener.endpoint)):
@@ -70,7 +70,7 @@ def faults_of(listener: Any) -> Iterator[tuple[str, str]]:
 
 
 def place_of(listener: Any) -> Place | None:
-    """Where a listener without faults listens; None if nobody knows, or if it is a publisher."""
+    """Where a listener without faults listens; None if that cannot be determined, or if it is a publisher."""
     front_end: Any = front_ends()[listener.protocol]
     return front_end.place(listener.endpoint) if listens(front_end) else None
 
@@ -89,7 +89,7 @@ def named_ports(listener: Any) -> Iterator[tuple[str, str]]:
 
 
 def unit_0_routes(listener: Any) -> Iterator[tuple[str, str]]:
-    """The ports to whose unit 0 a listener leads, each with its key."""
+    """The ports whose unit 0 this listener reaches, each with its key."""
     return _pairs(listener, "unit_0_routes")
 
 

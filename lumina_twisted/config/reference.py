@@ -19,7 +19,7 @@ from lumina_twisted.ports.settings import Limits, PortSettings
 
 _WIDTH: Final = 110
 OTHERS: Final = ("values", "modbus-tcp", "rtu-tcp", "rtu-pty", "rtu-serial", "echo")
-"""Our protocols after the first, in the order of the file; `lumina protocols` shows those that others add."""
+"""Lumina's protocols except ``line``, in the order of the file; `lumina protocols` shows those that others add."""
 _EXAMPLES: Final[dict[str, Any]] = {
     "PortSettings.path": "/dev/ttyUSB0", "default_unit": 1, "max_age": 2.0,
     "PortSettings.frame_gap": 0.004, "PortSettings.busy_retries": 3, "UnitSettings.timeout": 1.5,
@@ -47,7 +47,7 @@ _POINTS: Final[dict[str, tuple[str, dict[str, Any], tuple[str, ...]]]] = {
     "serial_number": ("A text", {"address": "400101", "type": "string"}, ("length", "encoding")),
     "door": ("A single bit of a register", {"address": 41, "table": "holding", "type": "bool"}, ("bit",)),
     "alarms": ("A register of bits", {"address": "400043", "type": "bits"}, ("bits",)),
-    "mode": ("A number that has words", {"address": "400044"}, ("enum",)),
+    "mode": ("A number whose values have names", {"address": "400044"}, ("enum",)),
 }
 """Points with keys that others do not have: what each is, the keys that it needs for that, and the keys it shows."""
 _HEAD: Final = f"""\
@@ -61,7 +61,7 @@ def reference() -> str:
     """The whole file: a minimal configuration that works, and every other key commented out."""
     parts = [_HEAD, _title("A port: a serial device and the bus behind it. Further ports are further [ports.NAME]")]
     parts += ["[ports.bus1]\n", *_keys(PortSettings, skip=("units",))]
-    parts += [_title("What differs for one unit of a port, here unit 17. Take the `#` of the table's name away too")]
+    parts += [_title("What differs for one unit of a port, here unit 17. Uncomment the name of the table, too")]
     parts += ["#[ports.bus1.units.17]\n", *_keys(UnitSettings)]
     parts += [_title("A listener: what programs connect to. Further listeners are further [[listen]]")]
     parts += ["[[listen]]\n", *_keys(listener_class(DEFAULT_PROTOCOL))]
@@ -69,9 +69,9 @@ def reference() -> str:
         parts += [_title(f"A listener of the protocol {name}: {front_ends()[name].summary}")]
         parts += ["#[[listen]]\n", *map(_commented, _keys(listener_class(name)))]
     parts += _devices()
-    parts += [_title("What all ports together may hold. Take the `#` of the table's name away too")]
+    parts += [_title("What all ports together may hold. Uncomment the name of the table, too")]
     parts += ["#[limits]\n", *_keys(Limits)]
-    parts += [_title("What is logged, and where to. Take the `#` of the table's name away too")]
+    parts += [_title("What is logged, and where to. Uncomment the name of the table, too")]
     parts += ["#[log]\n", *_keys(LogSettings, skip=("levels",)), *_LEVELS]
     return "\n".join(parts)
 
@@ -80,7 +80,7 @@ def _devices() -> Iterator[str]:
     """Devices, profiles and their points, and how values are read and kept."""
     yield _title(
         "A device behind a port, whose points have names. Further ones are further [devices.NAME], here or in files\n#"
-        " devices.d/*.toml beside this one. Take the `#` of port and unit away too, and those of a listener of the\n#"
+        " devices.d/*.toml beside this one. Uncomment its port and unit, too, and a listener of the\n#"
         " protocol values above"
     )
     yield from ("#[devices.boiler]\n", *map(_commented, _keys(DeviceSettings)))
@@ -96,7 +96,7 @@ def _devices() -> Iterator[str]:
         yield f"# {what}.\n\n#[profiles.heater.points.{name}]"
         yield "\n".join(f"#{key} = {_toml(value)}" for key, value in needed.items()) + "\n"
         yield from _keys(PointSettings, skip=[one.name for one in attrs.fields(PointSettings) if one.name not in shown])
-    yield _title("How the values of all devices are read and kept. Take the `#` of the table's name away too")
+    yield _title("How the values of all devices are read and kept. Uncomment the name of the table, too")
     yield from ("#[values]\n", *_keys(ValuesSettings))
 
 
@@ -156,7 +156,7 @@ def _default(one: attrs.Attribute[Any]) -> Any:
 
 
 def _commented(paragraph: str) -> str:
-    """Comments out the keys that have no default too."""
+    """Also comments out the keys without a default."""
     return "\n".join(line if line.startswith("#") or not line else "#" + line for line in paragraph.split("\n"))
 
 

@@ -21,7 +21,7 @@ from lumina_twisted.access.caller import Caller, Terms, caller_of
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.devices.changing import Changes
 from lumina_twisted.devices.configuring import KeepsConfigurations
-from lumina_twisted.devices.describe.description import Device, Profile, found, matching, read_request
+from lumina_twisted.devices.describe.description import Device, Profile, found, matching
 from lumina_twisted.devices.describe.settings import ValuesSettings, take_over
 from lumina_twisted.devices.interfaces import LUMINA, Observer, PointDescription
 from lumina_twisted.devices.observe.observations import Observations, ObservedPoint, Run
@@ -131,24 +131,25 @@ class Plant:
 
     def text(self, name: str, value: Value | None) -> str:
         """A value as a person reads it."""
-        return self._find(name).point.codec.format(value)
+        one = self._observations.points.get(name) or self._find(name)
+        return one.point.codec.format(value)
 
     # -- values --------------------------------------------------------------------------------------------------------
 
     def reading(self, name: str) -> Reading:
         """What is known of it."""
-        return self._observations.reading(self._find(name))
+        return self._observations.reading(self._observations.points.get(name) or self._find(name))
 
     def read(self, caller: Caller, name: str, timeout: float) -> Deferred[Reading]:
         """Asks the device."""
         try:
-            one = self._find(name)
+            one = self._observations.points.get(name) or self._find(name)
             port = self._ports.find(one.device.port)
         except LuminaError:
             return fail()
-        request = read_request(one.point.table, one.point.address, one.point.codec.width)
-        asked = port.request(caller_of(caller), one.device.unit, request, Terms(timeout, max_age=0.0))
-        return asked.addCallback(lambda _: self.reading(name))  # its sample came before
+        caller = caller if isinstance(caller, Caller) else caller_of(caller)
+        asked = port.request(caller, one.device.unit, one.read_request, Terms(timeout, max_age=0.0))
+        return asked.addCallback(self._read, name)
 
     def write(self, caller: Caller, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
         """Sets a point."""
@@ -190,6 +191,10 @@ class Plant:
         return self.changes.change(device, changes, caller)
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _read(self, _: bytes, name: str) -> Reading:
+        """What is known of it once the device has answered, whose sample came before its answer."""
+        return self._observations.reading(self._observations.points.get(name) or self._find(name))
 
     def _on_sample(self, port: str, sample: Sample) -> None:
         poller = self._pollers.get(port)

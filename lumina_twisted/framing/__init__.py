@@ -2,7 +2,8 @@
 
 A bus knows units and PDUs only; its framing is an object of :class:`lumina_twisted.framing.base.Framing`. There are
 :class:`~lumina_twisted.framing.rtu.RtuFraming` and :class:`~lumina_twisted.framing.numbered.MbapFraming`. Another one
-(ASCII, Modbus over UDP) is a file here, and the choice of it in ``ports/``. Its class has to
+(ASCII, Modbus over UDP) is a file here. ``ports/socket.py`` (``framing_of``) chooses it; ``ports/settings.py``
+(``_SCHEMES``) has the prefixes of paths, and ``twisted/plugins/lumina_plugin.py`` those of endpoints. Its class has to
 
 * encode a request, and find messages in what was received, however that is cut and whatever stands before, between
   and behind them. Where nothing in a frame tells its end, it asks the patterns of the awaited replies;

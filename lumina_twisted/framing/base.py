@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, Protocol
 
-from lumina_twisted.modbus.reply import Pattern
+from lumina_twisted.modbus.reply import Pattern, ReplyPattern
 
 
 class Decoded(NamedTuple):
@@ -23,8 +23,8 @@ class Decoded(NamedTuple):
 class Rejected(NamedTuple):
     """A numbered reply that is not used.
 
-    :param kind: ``spoiled``, the newest request's, which proves nothing; ``late``, one that nobody waits for;
-        ``foreign``, one that answers something else than its number says.
+    :param kind: ``spoiled``, the reply to the newest request, but unusable; ``late``, one that nobody waits for;
+        ``foreign``, one whose number belongs to a request of another kind.
     :param what: what came, as a part of a sentence; empty if it explains nothing.
     """
 
@@ -48,6 +48,11 @@ class Framing(Protocol):
         """The frame of a request that leaves now."""
         ...
 
+    def take_whole(self, data: bytes, pattern: ReplyPattern) -> bytes | None:
+        """The PDU of a reply, if these bytes are its whole frame, and nothing is left of what came before. That is the
+        usual case. None, and nothing is taken, if it is another one: then :meth:`receive` takes the bytes."""
+        ...
+
     def receive(self, data: bytes) -> None:
         """Takes bytes off the wire."""
         ...
@@ -55,17 +60,17 @@ class Framing(Protocol):
     def next_frame(self, patterns: tuple[Pattern, ...]) -> Decoded | Rejected | None:
         """The next message; None until more bytes come.
 
-        :param patterns: what is waited for; the same tuple as long as that is the same.
+        :param patterns: the awaited patterns; the identical tuple while they are unchanged.
         :raises FrameError: if the stream means nothing any more, with a sentence that says why.
         """
         ...
 
     def end_of_burst(self, patterns: tuple[Pattern, ...]) -> Decoded | None:
-        """The next message that silence ends: the bus has been silent for T3.5."""
+        """The next message whose end is a silence: the bus has been silent for T3.5."""
         ...
 
     def begun(self, pattern: Pattern) -> bool:
-        """Whether the head of such a frame was received, and not yet all of it, or with a wrong checksum."""
+        """Whether such a frame was begun: incomplete so far, or complete with a wrong checksum."""
         ...
 
     def __len__(self) -> int:

@@ -49,10 +49,11 @@ class MbapDecoder:
     """Cuts a stream into frames. Once it has raised, the stream means nothing any more."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self.buffer = bytearray()
+        """What has come of a frame that is not whole, and all behind it."""
 
     def __len__(self) -> int:
-        return len(self._buffer)
+        return len(self.buffer)
 
     def receive(self, data: bytes) -> Iterator[Adu]:
         """Takes bytes, and gives the frames that they complete.
@@ -63,24 +64,30 @@ class MbapDecoder:
         while (adu := self.next_adu()) is not None:
             yield adu
 
-    @property
-    def unfinished(self) -> bytes:
-        """What has come of a frame that is not whole."""
-        return bytes(self._buffer)
+    def whole(self, data: bytes) -> Adu | None:
+        """The frame, if these bytes are exactly one and nothing came before them, as with almost every request: so it
+        needs no buffer. Else None, and the bytes are not taken."""
+        is_frame = HEADER < len(data) <= MAX_MBAP_ADU and data[2:5] == b"\0\0\0" and data[5] == len(data) - HEADER + 1
+        if is_frame and not self.buffer:
+            return Adu(data[0] << 8 | data[1], data[6], data[HEADER:])
+        return None
 
     def feed(self, data: bytes) -> None:
         """Takes bytes, for :meth:`next_adu`."""
-        self._buffer += data
+        self.buffer += data
 
     def next_adu(self) -> Adu | None:
         """The next whole frame; None if none has come.
 
         :raises FrameError: at a header that cannot be one, with a sentence that says why.
         """
-        buffer = self._buffer
+        buffer = self.buffer
         if len(buffer) < HEADER - 1:
             return None
-        size = HEADER - 1 + _checked_length(buffer)
+        length = buffer[4] << 8 | buffer[5]
+        if buffer[2] or buffer[3] or not 2 <= length <= LONGEST:
+            raise _impossible(buffer, length)
+        size = HEADER - 1 + length
         if len(buffer) < size:
             return None
         adu = Adu(buffer[0] << 8 | buffer[1], buffer[6], bytes(buffer[HEADER:size]))
@@ -88,14 +95,11 @@ class MbapDecoder:
         return adu
 
 
-def _checked_length(buffer: bytearray) -> int:
-    """What the length field says."""
+def _impossible(buffer: bytearray, length: int) -> FrameError:
+    """What is wrong with a header whose length field says ``length``."""
     protocol_id = buffer[2] << 8 | buffer[3]
     if protocol_id:
-        raise FrameError(f"its protocol identifier is {protocol_id}, Modbus has 0", frame=bytes(buffer[:HEADER]))
-    length = buffer[4] << 8 | buffer[5]
-    if not 2 <= length <= LONGEST:
-        raise FrameError(
-            f"its length field says {length}, a frame of Modbus TCP has 2 to {LONGEST}", frame=bytes(buffer[:HEADER])
-        )
-    return length
+        return FrameError(f"its protocol identifier is {protocol_id}, Modbus has 0", frame=bytes(buffer[:HEADER]))
+    return FrameError(
+        f"its length field says {length}, a frame of Modbus TCP has 2 to {LONGEST}", frame=bytes(buffer[:HEADER])
+    )

@@ -139,6 +139,10 @@ class MbapFraming:
     def clear(self) -> None:
         """See :class:`lumina_twisted.framing.base.Framing`. A number tells whose reply it is, whatever came before."""
 
+    def take_whole(self, data: bytes, pattern: ReplyPattern) -> bytes | None:
+        """See :class:`lumina_twisted.framing.base.Framing`. The number of each reply has to be looked at."""
+        return None
+
     def begun(self, pattern: Pattern) -> bool:
         """See :class:`lumina_twisted.framing.base.Framing`."""
         return False

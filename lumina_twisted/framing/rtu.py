@@ -27,7 +27,7 @@ from lumina_twisted.modbus.functions import (
     reply_length,
     request_length,
 )
-from lumina_twisted.modbus.reply import AT_SILENCE, NO_MATCH, Pattern
+from lumina_twisted.modbus.reply import AT_SILENCE, NO_MATCH, Pattern, ReplyPattern
 
 MAX_RTU_ADU: Final = 256
 """Bytes of the longest RTU frame: unit, PDU, CRC (Modbus over Serial Line V1.02, section 2.5.1)."""
@@ -158,6 +158,16 @@ class Decoder:
             self._pieces.append(len(self._buffer))
             del self._pieces[:-_PIECES]
         self._buffer += data
+
+    def take_whole(self, data: bytes, pattern: ReplyPattern) -> bytes | None:
+        """See :class:`lumina_twisted.framing.base.Framing`."""
+        head, length = pattern.head, pattern.length
+        if (
+            self._buffer or length <= 0 or len(data) != length + OVERHEAD or head is None or not data.startswith(head)
+            or crc16(data)
+        ):
+            return None
+        return data[1:-_CRC]
 
     def clear(self) -> int:
         """Forgets what is left, counts it as junk, and returns how much it was."""
@@ -319,7 +329,8 @@ class RtuFraming(Decoder):
 
     def encode(self, unit: int, pdu: bytes) -> bytes:
         """See :class:`lumina_twisted.framing.base.Framing`."""
-        return append_crc(bytes((unit,)) + pdu)
+        body = b"%c%b" % (unit, pdu)
+        return body + crc16(body).to_bytes(2, "little")
 
     def reset(self) -> None:
         """See :class:`lumina_twisted.framing.base.Framing`."""

@@ -31,6 +31,7 @@ from lumina_twisted.frontends.listener import TurnOptions
 from lumina_twisted.modbus.functions import (
     BROADCAST,
     EXCEPTION_FLAG,
+    FUNCTIONS,
     MAX_PDU,
     UNKNOWN,
     function_of,
@@ -115,9 +116,11 @@ class Gateway:
             :class:`~lumina_twisted.errors.IllegalFunction` (the listener only reads). It fires with nothing, which is
             no answer, after a broadcast that is not to be confirmed.
         """
-        if fault := _unframeable(pdu):
+        # A read of so much as a reply can hold is the usual request, and can be framed.
+        is_usual = len(pdu) == 5 and pdu[3] << 8 | pdu[4] <= _MOST_READ.get(pdu[0], -1)
+        if not is_usual and (fault := _unframeable(pdu)):
             return fail(FrameError(fault, unit=unit, function_code=pdu[0]))
-        if self._readonly and not is_read(pdu):
+        if self._readonly and not is_usual and not is_read(pdu):
             return fail(IllegalFunction(unit=unit, function_code=pdu[0]))
         if unit == BROADCAST and self._broadcast != "off":
             return self._ask_everybody(caller, pdu)
@@ -175,6 +178,10 @@ def exception_code(error: BaseException | None) -> int:
 def exception_pdu(function_code: int, error: BaseException | None) -> bytes:
     """The PDU of the exception."""
     return bytes((function_code | EXCEPTION_FLAG, exception_code(error)))
+
+
+_MOST_READ: Final = {code: row.most for code, row in FUNCTIONS.items() if row.range_of}
+"""By function code, how many entries of a table a request may read."""
 
 
 @lru_cache(maxsize=1024)  # clients ask the same again and again

@@ -303,7 +303,7 @@ class Connection(Protocol):
             self.log.failure("what a client sent failed within Lumina, and its connection is cut")
             self.cut()
             return False
-        if not more:
+        if not more and (self.is_held or self._has_ended or self.has_input):
             self._pace_reading()
         return more
 

@@ -56,10 +56,15 @@ class ModbusTcpProtocol(Connection):
         """Requests, or parts of them."""
         if self._idle is not None:
             self.heard()
-        if self.state is TALKING or self.state is DRAINING:
+        if self.state is not TALKING and self.state is not DRAINING:
+            return
+        # Who it is was looked at with the first request; from then on one that comes alone is taken as it is.
+        if self._has_asked and not self.has_input and (adu := self._decoder.whole(data)) is not None:
+            self._held = adu
+        else:
             self._decoder.feed(data)
-            self.has_input = True
-            self.serve()
+        self.has_input = True
+        self.serve()
 
     def drop_input(self) -> None:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""
@@ -71,7 +76,7 @@ class ModbusTcpProtocol(Connection):
         adu, self._held = self._held or self._next(), None
         if adu is None:
             self.has_input = False
-            if self._rest is None and len(self._decoder) and self.state is TALKING:
+            if self._rest is None and self._decoder.buffer and self.state is TALKING:
                 self._rest = self.listener.clock.callLater(LOOK_AFTER, self._look)
             return False
         if self._rest is not None:
@@ -79,13 +84,20 @@ class ModbusTcpProtocol(Connection):
         if self.pending and self.must_wait(partial(self.listener.gateway.is_full_for, self.caller, adu.unit)):
             self._held = adu
             return False
-        self._ask(adu)
-        self.has_input = len(self._decoder) > 0
+        listener = self.listener
+        listener.requests += 1
+        self._has_asked = True
+        if self.state is DRAINING:
+            self._write_exception(Stopping("the service is stopping"), adu)
+        else:
+            asked = listener.gateway.request(self.caller, adu.unit, adu.pdu)
+            self.pending.ask(asked, self._write_reply, self._write_exception, adu)
+        self.has_input = bool(self._decoder.buffer)
         return self.has_input
 
     def _next(self) -> Adu | None:
         """The next whole request. After a header that is none, nobody knows where the next one begins."""
-        first = b"" if self._has_asked else self._decoder.unfinished[:LOOKED_AT]
+        first = b"" if self._has_asked else bytes(self._decoder.buffer[:LOOKED_AT])
         try:
             adu = self._decoder.next_adu()
             if first and adu is not None and not 0 < adu.pdu[0] < EXCEPTION_FLAG and is_rtu(first):
@@ -98,7 +110,7 @@ class ModbusTcpProtocol(Connection):
 
     def _stranger(self) -> str:
         """What it speaks, if it has not asked anything and its first bytes show that."""
-        return "" if self._has_asked else in_modbus_tcp(self._decoder.unfinished[:LOOKED_AT])
+        return "" if self._has_asked else in_modbus_tcp(bytes(self._decoder.buffer[:LOOKED_AT]))
 
     def _look(self) -> None:
         """A request has begun a moment ago, and its rest has not come."""
@@ -110,23 +122,13 @@ class ModbusTcpProtocol(Connection):
 
     def _give_up(self) -> None:
         self._rest = None
-        count = len(self._decoder)
+        count = len(self._decoder.buffer)
         self.turn_away(f"{count} bytes of a Modbus TCP request came, and not the rest within {REST_AFTER:.0f} s")
 
     def _forget_rest(self) -> None:
         if self._rest is not None:
             self._rest.cancel()
             self._rest = None
-
-    def _ask(self, adu: Adu) -> None:
-        listener = self.listener
-        listener.requests += 1
-        self._has_asked = True
-        if self.state is DRAINING:
-            self._write_exception(Stopping("the service is stopping"), adu)
-            return
-        asked = listener.gateway.request(self.caller, adu.unit, adu.pdu)
-        self.pending.ask(asked, self._write_reply, self._write_exception, adu)
 
     def _write_reply(self, reply: bytes, adu: Adu) -> None:
         if reply:

@@ -127,21 +127,21 @@ class FirstLine:
         self._clock = clock
         self._too_long = too_long
         self._call: IDelayedCall | None = None
-        self._is_over = False
+        self.is_over = False
 
     def begun(self) -> None:
         """A part of it has come."""
-        if self._call is None and not self._is_over:
+        if self._call is None and not self.is_over:
             self._call = self._clock.callLater(PATIENCE, self._look)
 
     def over(self) -> None:
         """It has ended, or will not."""
-        self._is_over = True
+        self.is_over = True
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
     def _look(self) -> None:
         self._call = None
-        self._is_over = True
+        self.is_over = True
         self._too_long()

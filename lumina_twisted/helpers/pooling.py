@@ -1,4 +1,5 @@
-"""The mission's ``ConnectionPool`` (M15), floor 4: a program of its own opens ports, by the code of the server.
+"""The mission's ``ConnectionPool`` (M15), floor 4: it opens ports inside your program, with the
+server's code; no server is needed.
 
 In an asyncio program it needs no running reactor; see :mod:`lumina_twisted.awaiting`. Two connections to one port share
 it, as the clients of a server do: their requests take turns.
@@ -19,7 +20,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.awaiting import in_asyncio_task, in_callers_world, reactor_here, running_loop
-from lumina_twisted.client.methods import GivesAwaitables, UnitMethods
+from lumina_twisted.client.unit_methods import GivesAwaitables, UnitMethods
 from lumina_twisted.errors import ConfigError, LuminaError, PortClosed, RequestError
 from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
 from lumina_twisted.modbus.calls import Call
@@ -91,7 +92,8 @@ class Connection:
 
         :param pdu: function code and data.
         :param how: ``timeout`` (seconds that the caller waits, 5), ``retries``, ``response_length``, ``priority`` and
-            ``max_age``, as :class:`lumina_twisted.access.caller.Terms` has them. The length is that of the frame.
+            ``max_age``, as :class:`lumina_twisted.access.caller.Terms` has them. ``response_length`` counts the whole
+            frame.
         :return: an awaitable that gives the reply's whole RTU frame, which is empty after a broadcast, or fails as
             :meth:`lumina_twisted.ports.interfaces.Port.request` does.
         """
@@ -104,8 +106,8 @@ class Connection:
     ) -> Deferred[T]:
         """As :meth:`request`; always a Deferred.
 
-        :param result: makes the result from the reply's PDU, which is empty after a broadcast. The request is open
-            until then, so a caller that waits for :meth:`close` finds the result.
+        :param result: makes the result from the reply's PDU, which is empty after a broadcast. :meth:`close`
+            waits until it has run.
         """
         if self._is_closed:
             return fail(PortClosed(f"the connection to {self.name} was given back; get another one from the pool"))
@@ -225,8 +227,8 @@ class ConnectionPool:
     def close(self) -> Any:
         """Closes all ports, and waits for what is on the wire.
 
-        :return: an awaitable that gives None, or fails with :class:`~lumina_twisted.errors.RequestError` (in another
-            event loop than the pool's own, which alone can close the ports).
+        :return: an awaitable that gives None, or fails with :class:`~lumina_twisted.errors.RequestError` (if it
+            is called from another event loop than the pool's).
         """
         try:
             self._check_loop()
@@ -281,8 +283,8 @@ class ConnectionPool:
         return port, settings
 
     def _known(self, path: str, place: str) -> PortService | None:
-        """The port of that path, or of another that leads there. Where a link leads may be elsewhere when the device
-        was plugged in anew."""
+        """The port of that path, or of another that leads there. A link may lead elsewhere after the
+        device was replugged."""
         there = (one for one in self._by_path.values() if (same_place(one.path) or one.path) == place)
         return self._by_path.get(path) or next(there, None)
 
@@ -345,7 +347,7 @@ async def _connection_in_task(begin: Callable[[], Any]) -> Connection:
 
 
 def _place(text: str) -> tuple[str, str]:
-    """The path that a text names, and what identifies its bus by whichever path it is named.
+    """The path that a text names, and a key that is the same for all paths of one bus.
 
     :raises RequestError: if it is no path.
     """

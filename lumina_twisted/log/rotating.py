@@ -49,7 +49,7 @@ class RotatingFile:
     def write(self, lines: Sequence[bytes]) -> None:
         """Appends whole lines.
 
-        :raises OSError: if they could not be written; those before may have been.
+        :raises OSError: if they could not be written; earlier lines may have been.
         """
         self._reopen_if_moved()
         batch: list[bytes] = []
@@ -83,7 +83,7 @@ class RotatingFile:
         make_folder(self.path.parent)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device is everybody's
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):  # devices are not locked
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
@@ -104,7 +104,7 @@ class RotatingFile:
             view = view[written:]
 
     def _is_new_day(self) -> bool:
-        """Later only: a clock that is set back begins no file."""
+        """A clock that is set back does not begin a new file."""
         today = day_of(self._stamp())
         if today > self._day and not self._length:
             self._day = today  # nothing of yesterday is in it

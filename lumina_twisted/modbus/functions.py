@@ -286,19 +286,20 @@ def is_request(pdu: bytes) -> bool:
     return function is not None and function.range_of is not None and not function.is_bits and pdu[1] % 2 == 1
 
 
-def expected_reply(pdu: bytes) -> tuple[int, bytes | None]:
+def expected_reply(pdu: bytes, function: Function | None) -> tuple[int, bytes | None]:
     """The normal reply, as far as a whole request PDU determines it: its length, and its first bytes.
 
+    :param function: the row of the request; see :func:`function_of`.
     :return: the length, 0 if it depends on the reply's own bytes, :data:`UNKNOWN` if nothing determines it; and the
         bytes. For a quantity that no reply can hold, the length is 2, that of the exception which is the only answer,
         and the bytes are None.
     """
-    function = FUNCTIONS.get(pdu[0]) or _encapsulated(pdu)
     if function is None:
         return UNKNOWN, pdu[:1]
     if function.byte_count is not None:
-        count = function.byte_count(pdu)
-        return (2 + count, bytes((pdu[0], count))) if count <= 255 else (2, None)
+        # registers, what is asked most, without a call
+        count = 2 * (pdu[3] << 8 | pdu[4]) if function.byte_count is _registers else function.byte_count(pdu)
+        return (2 + count, b"%c%c" % (pdu[0], count)) if count <= 255 else (2, None)
     head = pdu[: function.repeats]
     if function.is_as_long:
         returns_data = pdu[0] == FunctionCode.DIAGNOSTICS and not any(pdu[1:_SUB_FUNCTION])

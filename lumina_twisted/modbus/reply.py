@@ -12,11 +12,13 @@ from typing import Final, NamedTuple, Protocol
 
 from lumina_twisted.modbus.functions import (
     EXCEPTION_FLAG,
+    FUNCTIONS,
     MAX_PDU,
     UNKNOWN,
     Buffer,
     FunctionCode,
     expected_reply,
+    function_of,
     reply_length,
 )
 
@@ -83,32 +85,43 @@ class ReplyPattern:
 
     ``head`` is the unit and all of a normal reply's PDU that the request determines: function code, then the byte count
     of a read, or the echoed address, value and quantity of a write. None if no normal reply fits into a frame.
-    ``length`` is that of the normal reply's PDU: 0 if only its own bytes tell it, UNKNOWN if nothing does. ``echo`` is
-    the pattern of the request itself as an echoing adapter hands it back; None if that could be the reply.
+    ``length`` is that of the normal reply's PDU: 0 if only its own bytes tell it, UNKNOWN if nothing does;
+    ``expected_length`` the longest that is likely, for the computation of times. ``is_read`` says whether the request
+    leaves the device as it was.
 
     :param hint: length of the reply's PDU as its caller guesses it; used for unknown functions only.
     """
 
-    __slots__ = ("_exception_code", "can_equal_request", "echo", "head", "hint", "length", "shape", "unit")
+    __slots__ = (
+        "_echo", "_exception_code", "_pdu", "can_equal_request", "expected_length", "head", "hint", "is_read", "length",
+        "shape", "unit",
+    )
 
     def __init__(self, unit: int, pdu: bytes, hint: int = 0) -> None:
         self.unit = unit
         self.hint = hint
         self._exception_code = pdu[0] | EXCEPTION_FLAG
-        length, head = expected_reply(pdu)
+        self._pdu = pdu
+        function = FUNCTIONS.get(pdu[0]) or function_of(pdu)
+        self.is_read = function is not None and function.is_read
+        length, head = expected_reply(pdu, function)
         self.length = length
-        self.head = None if head is None else bytes((unit,)) + head
+        self.expected_length = length if length > 0 else hint if 0 < hint <= _MOST_HINTED else _LIKELY
+        self.head = None if head is None else b"%c%b" % (unit, head)
         returned = head[1:] if pdu[0] == FunctionCode.DIAGNOSTICS and head is not None else b""
-        self.shape = Shape(unit, pdu[0], max(length, 0), returned)
+        self.shape = Shape(unit, pdu[0], length if length > 0 else 0, returned)
         self.can_equal_request = length == UNKNOWN or (
             length == len(pdu) and head is not None and pdu.startswith(head)
         )
-        self.echo = None if self.can_equal_request else WholeMessage(unit, pdu)
+        self._echo: WholeMessage | None = None
 
     @property
-    def expected_length(self) -> int:
-        """Bytes of the reply's PDU for the computation of times: the longest that is likely."""
-        return self.length if self.length > 0 else self.hint if 0 < self.hint <= _MOST_HINTED else _LIKELY
+    def echo(self) -> WholeMessage | None:
+        """The pattern of the request itself as an echoing adapter hands it back; None if that could be the reply. It is
+        made when it is searched for, for that happens rarely."""
+        if self._echo is None and not self.can_equal_request:
+            self._echo = WholeMessage(self.unit, self._pdu)
+        return self._echo
 
     def measure(self, buffer: Buffer, start: int) -> int:
         """See :class:`Pattern`."""
@@ -151,7 +164,5 @@ class ReplyPattern:
         return length + 1 if length else 0
 
 
-@lru_cache(maxsize=4096)
-def reply_pattern(unit: int, pdu: bytes, hint: int = 0) -> ReplyPattern:
-    """The pattern of the reply to ``pdu``; programs ask the same again and again, so it is kept."""
-    return ReplyPattern(unit, pdu, hint)
+reply_pattern = lru_cache(maxsize=4096)(ReplyPattern)
+"""The pattern of the reply to a PDU; programs ask the same again and again, so it is kept."""

@@ -7,6 +7,7 @@ one line, whichever front it came through; the same client's frequent writes to 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -54,6 +55,8 @@ class PortLog:
         self._log = Logger(namespace=f"lumina.port.{name}")
         self.health_observers: list[HealthObserver] = []
         self.sample_observers: list[SampleObserver] = []
+        self.sample: Callable[[Sample], None] = partial(self._notify, self.sample_observers)
+        """Takes a sample of a device's state, for the observers."""
 
     def state(self, state: str, is_in_order: bool, folds: bool = False) -> None:
         """The port has another state; ``folds`` if it has had that one again and again."""
@@ -104,10 +107,6 @@ class PortLog:
     def finding(self, finding: Finding) -> None:
         """Something was found out about a unit, for the first time."""
         self._log.warn("{port}: " + _FINDINGS[finding.kind], port=self._name, unit=finding.unit)
-
-    def sample(self, sample: Sample) -> None:
-        """A sample of a device's state, for the observers."""
-        self._notify(self.sample_observers, sample)
 
     def frame(self, direction: str, data: bytes) -> None:
         """Bytes were sent (``>``) or received (``<``)."""

@@ -23,7 +23,7 @@ from lumina_twisted.bus.bus import Bus
 from lumina_twisted.bus.events import Request
 from lumina_twisted.errors import NotAllowed, PortClosed, RequestError
 from lumina_twisted.framing.rtu import check_adu
-from lumina_twisted.modbus.functions import is_read
+from lumina_twisted.modbus.functions import MAX_PDU, READS_OF
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.dial_in import DialInEndpoint
 from lumina_twisted.ports.interfaces import HealthObserver, PortDescription, SampleObserver
@@ -32,13 +32,15 @@ from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.serial import SerialEndpoint
 from lumina_twisted.ports.settings import PortSettings
 from lumina_twisted.ports.socket import Link, SocketEndpoint, framing_of
-from lumina_twisted.priority import lane_of
+from lumina_twisted.priority import PRIORITIES, lane_of
 from lumina_twisted.reconnecting import Connections, Reconnecting
 from lumina_twisted.statistics.monitor import PerformanceMonitor
 from lumina_twisted.statistics.queue import QueueAnalytics
 
 _NOBODY: Final = Caller("nobody")
 """Whose request it is that is only thought of."""
+_READ_CODES: Final = frozenset(int(row.code) for row in READS_OF.values())
+_USUAL_PRIORITIES: Final = (None, *PRIORITIES)
 _CLOSED: Final = "it is closed"
 _GIVEN_UP: Final = "the service stops and does not wait for it any longer"
 
@@ -79,6 +81,7 @@ class PortService(Service):
         self.setName(name)
         self.settings = settings = settings.of_the_bus()
         self.serial = settings.serial
+        self._own_serials = settings.own_serials
         self._address = settings.socket
         self.has_unit_0 = settings.unit_0 == "device"
         self._rules = settings.rules or None
@@ -181,8 +184,18 @@ class PortService(Service):
 
     def request(self, caller: Caller, unit: int, pdu: bytes, terms: Terms) -> Deferred[bytes]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`."""
-        asked = self._request(caller, unit, pdu, terms)
-        return asked if pdu and is_read(pdu) else self._writes.follow(caller, unit, pdu, terms.note, asked)
+        is_usual = 0 <= unit <= 255 and 0 < len(pdu) <= MAX_PDU and self._state is State.OPEN and (
+            terms.serial is None and self._rules is None and terms.priority in _USUAL_PRIORITIES
+        )
+        if is_usual and self._supervisor.running:  # nothing is to be checked, opened or waited for
+            self.last_request = self._now()
+            serial = self._own_serials.get(unit, self.serial)
+            asked = self._protocol.request(caller, unit, pdu, serial, terms)
+        else:
+            asked = self._request(caller, unit, pdu, terms)
+        if pdu and pdu[0] in _READ_CODES:
+            return asked
+        return self._writes.follow(caller, unit, pdu, terms.note, asked)
 
     def _request(self, caller: Caller, unit: int, pdu: bytes, terms: Terms) -> Deferred[bytes]:
         if self._state is State.CLOSING and self.running:

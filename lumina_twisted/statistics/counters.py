@@ -58,8 +58,9 @@ MOST_UNITS: Final = 256
 class Fault(IntEnum):
     """One kind of fault.
 
-    The first five say how an attempt failed, and each failed attempt is exactly one of them. The next ones say what
-    else was received. The last two say what became of it.
+    The first four say how an attempt failed, and each failed attempt is exactly one of them. Those up to
+    :data:`OTHER_MASTER` say what else was received, the last two what became of the attempts. A new kind stands before
+    :data:`RETRIED`.
     """
 
     NO_REPLY = 0

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, Literal, get_args
 
 from attrs import Factory, evolve, field, frozen
@@ -135,12 +136,13 @@ def parse_command(line: bytes) -> Command | None:
     :param line: without its newline; a carriage return at its end is ignored.
     :raises LineError: with a sentence that says what is wrong and what to write, and with the line's tag.
     """
-    tag = tag_of(line)
+    tag = tag_of(line) if b"@" in line else ""
     try:
-        parts = _split(line, tag)
-        if not parts and not tag:
+        text = _text_of(line, tag)
+        if not text and not tag:
             return None
-        made = _command(parts)
+        # A change is not kept: whoever gets it may alter it.
+        made = _command(text) if "=" in text else _usual_command(text)
     except ValueError as error:
         raise LineError(str(error), tag.encode()) from None
     return evolve(made, tag=tag) if tag else made
@@ -177,8 +179,8 @@ def quote(text: str) -> str:
 # -- from a line to a command ---------------------------------------------------------------------------------------
 
 
-def _split(line: bytes, tag: str) -> list[str]:
-    """The word and its arguments."""
+def _text_of(line: bytes, tag: str) -> str:
+    """What follows the tag, with which the line begins if it has one."""
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -190,8 +192,13 @@ def _split(line: bytes, tag: str) -> list[str]:
         text = text[len(tag) + 1 :]
     elif text.startswith("@"):
         raise ValueError(_NO_TAG)
+    return text
+
+
+def _split(text: str) -> list[str]:
+    """The word and its arguments."""
     if not _SHELL.search(text):
-        return [one for one in text.replace("\t", " ").split(" ") if one]
+        return list(filter(None, text.replace("\t", " ").split(" ")))
     try:
         return shlex.split(text)
     except ValueError as error:
@@ -205,8 +212,8 @@ _SPLIT_FAULTS: Final = {
 }
 
 
-def _command(parts: Sequence[str]) -> Command:
-    word, *arguments = parts or ("",)
+def _command(text: str) -> Command:
+    word, *arguments = _split(text) or ("",)
     known = _WORDS.get(word.lower())
     if known is None:
         raise ValueError(_unknown(word))
@@ -219,6 +226,10 @@ def _command(parts: Sequence[str]) -> Command:
     if "" in arguments[:1]:
         raise ValueError(f"a name is empty in {usage}; write one")
     return make(*arguments)
+
+
+_usual_command: Final = lru_cache(maxsize=256)(_command)
+"""The same; clients send the same lines again and again."""
 
 
 def _unknown(word: str) -> str:

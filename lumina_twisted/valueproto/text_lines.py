@@ -53,7 +53,7 @@ def tag_text(body: bytes, tag: str) -> bytes:
 
 def text_body(answer: Answer, value_text: ValueText) -> bytes:
     """The lines of ``answer`` without its tag."""
-    return "".join(f"{line}\n" for line in _lines(answer, value_text)).encode("utf-8", "replace")
+    return "\n".join((*_lines(answer, value_text), "")).encode("utf-8", "replace")
 
 
 def _lines(answer: Answer, value_text: ValueText) -> Iterable[str]:
@@ -61,7 +61,7 @@ def _lines(answer: Answer, value_text: ValueText) -> Iterable[str]:
         case Change(value):
             return [_reading(value, value_text)]
         case Readings(values):
-            return [line for one in values for line in _reading_or_fault(one, value_text)] or ["# 0 values"]
+            return _readings(values, value_text)
         case Written(value, not_read_back):
             return [_written(value, not_read_back, value_text)]
         case Past(values):
@@ -91,10 +91,14 @@ def _lines(answer: Answer, value_text: ValueText) -> Iterable[str]:
 # -- lines of values ------------------------------------------------------------------------------------------------
 
 
-def _reading_or_fault(one: NamedReading | NamedFault, value_text: ValueText) -> list[str]:
-    if isinstance(one, NamedReading):
-        return [_reading(one, value_text)]
-    return _error(one.error, one.message if one.name in one.message else f"{one.name}: {one.message}")
+def _readings(values: Iterable[NamedReading | NamedFault], value_text: ValueText) -> list[str]:
+    lines: list[str] = []
+    for one in values:
+        if isinstance(one, NamedReading):
+            lines.append(_reading(one, value_text))
+        else:
+            lines += _error(one.error, one.message if one.name in one.message else f"{one.name}: {one.message}")
+    return lines or ["# 0 values"]
 
 
 def _reading(one: NamedReading, value_text: ValueText) -> str:
@@ -120,7 +124,7 @@ def _time(seconds: float | None) -> str:
 
 def _field(text: str) -> str:
     """A text as one field: in quotation marks where it would be several fields, none, or mean another."""
-    if _FIELD.fullmatch(text) and text == shown(text):
+    if _FIELD.fullmatch(text) and (text.isascii() or text == shown(text)):
         return text
     quoted = json.dumps(text, ensure_ascii=False)
     return quoted if quoted.isprintable() else json.dumps(text).replace("\x7f", "\\u007f")

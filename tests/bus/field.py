@@ -120,6 +120,9 @@ class Field:
         self.now = now
         self.stalled_until = 0.0
         self.plugged = 0  # how often
+        self.unheard: dict[int, bytes] = {}
+        """By their identity, the frames of the other master that the port has not received; and that it never will, if
+        the link stalled and was cut meanwhile."""
         self._handed_at = 0.0
         self._masters_until = 0.0  # until when a frame of a master is on the wire
         self._number = 0
@@ -164,6 +167,7 @@ class Field:
         if is_ours and self.echoes:
             self.hand_over(_bent(frame, self.chance) if hit else frame, until)
         elif not is_ours:
+            self.unheard[id(frame)] = frame
             self.hand_over(frame, until)
         for unit in self.units.values() if frame[0] == 0 else [self.units[frame[0]]] if frame[0] in self.units else ():
             self.at(until, lambda unit=unit: self._reaches(unit, frame, is_ours))  # type: ignore[misc]

@@ -186,6 +186,38 @@ class Copies(SynchronousTestCase):
         self.assertIsInstance(world.outcome(other), Reply)
         self.assertEqual((world.wrong, world.bus.counters.doubled), ([], 2))
 
+    def test_the_copy_of_a_reply_that_was_damaged(self) -> None:
+        """Another reply proves that the damaged one does not come any more; its copy does, and looks like the next."""
+        world = World(BusSettings(timeout=0.2, echo="off", retries=0))
+        world.submit(read(1, 0x17))
+        world.reply()
+        world.advance(0.15)
+        world.hear(reply_to(read(1, 0x17)))
+        self.assertEqual(world.bus.counters.doubled, 1)
+        damaged = world.submit(read(1, 0x20, 4))
+        world.advance(0.15)
+        world.sent[-1].answered = True
+        whole = reply_to(read(1, 0x20, 4))
+        world.hear(whole[:5] + b"\xff" + whole[6:])
+        came_at = world.now
+        proof = world.submit(read(1, 0x30))
+        while world.sent[-1].answered:
+            self.assertTrue(world.tick())
+        world.reply()
+        self.assertIs(world.error(damaged), ResponseTimeout)
+        self.assertIsInstance(world.outcome(proof), Reply)
+        other = world.submit(read(1, 0x40, 4))
+        self.assertLess(world.now, came_at + 0.15)
+        world.advance(came_at + 0.15 - world.now)
+        world.hear(whole)
+        self.assertEqual((world.outcome(other), world.bus.counters.doubled), (None, 2))
+        while world.sent[-1].answered:
+            self.assertTrue(world.tick())
+        world.reply()
+        self.assertIsInstance(world.outcome(other), Reply)
+        self.assertLess(world.now, came_at + 0.3)
+        self.assertEqual((world.wrong, world.bus.counters.canaries), ([], 0))
+
 
 class BusyTests(SynchronousTestCase):
     """How often a busy device is asked again."""

@@ -16,7 +16,7 @@ from lumina_twisted.client import (
     ValueReading,
     aio,
 )
-from lumina_twisted.client.methods import Operation
+from lumina_twisted.client.unit_methods import Operation
 from lumina_twisted.client.value_methods import ValuesClient
 from lumina_twisted.client.value_watches import value_text
 from lumina_twisted.errors import (

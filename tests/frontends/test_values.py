@@ -669,7 +669,7 @@ class WatchedTests(ValuesCase):
             watched.keep(name, change)
         watched.remove(client, ["boiler.f*"])
         self.assertEqual((len(watched), watched.next_bytes("text").decode()), (1, f"{PUMP}\n"))
-        self.assertFalse(watched.has_waiting)
+        self.assertFalse(watched.waiting)
         watched.remove(client, ["*"])
 
 

@@ -13,10 +13,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from attrs import define
+from attrs import define, field
 
 from lumina_twisted.bus.events import Sample
-from lumina_twisted.devices.describe.description import Device, Point
+from lumina_twisted.devices.describe.description import Device, Point, read_request
 from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.poll.plan import Block
 from lumina_twisted.errors import FrameError, RequestError
@@ -102,6 +102,12 @@ class ObservedPoint:
     name: str
     sampled: float = -math.inf
     doubted: float = -math.inf
+    read_request: bytes = field(init=False)
+    """The PDU that reads it alone."""
+
+    def __attrs_post_init__(self) -> None:
+        point = self.point
+        self.read_request = read_request(point.table, point.address, point.codec.width)
 
     def means(self, other: ObservedPoint) -> bool:
         """Whether it is the same value at the same place."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 
 from lumina_twisted.ports.interfaces import Ports
-from lumina_twisted.statistics.counters import NAMES, Fault
+from lumina_twisted.statistics.counters import NAMES
 
 MOST_FIGURES: Final = 100_000
 """Bytes of figures in an answer; of more ports only the counts are shown."""
@@ -84,7 +84,7 @@ MOST_BYTES: Final = 200_000
 MOST_SHOWN: Final = 8
 """Units, and clients, that are shown to a person, for each port."""
 _LABELS: Final = {
-    **{name: name.replace("_", " ") for name in NAMES[: Fault.RETRIED]}, "wrong_crc": "wrong CRC",
+    **{name: name.replace("_", " ") for name in NAMES if name not in ("retried", "healed")}, "wrong_crc": "wrong CRC",
     "exception": "refused", "foreign": "not asked for",
 }
 """What a person reads for each kind of fault."""

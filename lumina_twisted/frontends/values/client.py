@@ -43,8 +43,8 @@ MOST_WAITING: Final = 200
 MOST_TO_ASK: Final = 10_000
 """Values of a client that may wait until they are asked for; no line is taken meanwhile."""
 _TOO_LONG: Final = f"the line is longer than {MAX_LINE} bytes, and the connection ends; ask in several lines"
-Make = Callable[[], Answer | bytes]
-"""Makes an answer when its turn has come."""
+Make = Callable[[], Answer | bytes] | Answer
+"""An answer, or what makes it when its turn has come."""
 
 
 @define(eq=False)
@@ -79,11 +79,12 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     def refused(self, reason: str) -> None:
         """Says why it is not taken in."""
-        self.write(self._made(lambda: answers.Refused(*reason.split(" ", 1)), ""))
+        self.write(self._made(answers.Refused(*reason.split(" ", 1)), ""))
 
     def dataReceived(self, data: bytes) -> None:
         """See :class:`twisted.protocols.basic.LineOnlyReceiver`."""
-        self.heard()
+        if self._idle is not None:
+            self.heard()
         if self._is_new and (stranger := in_lines(data)):
             self.turn_away(stranger)
             return
@@ -95,10 +96,10 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         """It is taken in its turn."""
-        self._first_line.over()
-        if self.state not in {TALKING, DRAINING}:
-            return
-        self._lines.append(line)
+        if not self._first_line.is_over:
+            self._first_line.over()
+        if self.state is TALKING or self.state is DRAINING:
+            self._lines.append(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Where such a line ends nobody knows, so the connection ends with it."""
@@ -111,8 +112,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         """See :class:`lumina_twisted.frontends.listener.Connection`; what was no whole line is not carried out."""
         if self._buffer.strip() and self.state in {TALKING, DRAINING}:
             self._first_line.over()
-            answer = refused(LineError(fault(self._buffer)))
-            self._enqueue("", lambda: answer)
+            self._enqueue("", refused(LineError(fault(self._buffer))))
             self._advance()
         super().readConnectionLost()
 
@@ -185,22 +185,27 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     def step(self) -> bool:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""
-        if self.state is not GONE and self._can_take:
+        if self.state is not GONE and self._lines and self._can_take:
             self._is_stepping = True
             try:
-                self._write_changes()
+                if self._watched.waiting:
+                    self._write_changes()
                 self._take(self._lines.popleft())
                 self._advance()
             finally:
                 self._is_stepping = False
-        if self._can_take:
+        if self._lines and self._can_take:
             return True
-        self._pace_reading()
+        if self.is_held or self._has_ended or self._lines:
+            self._pace_reading()
         return False
 
     @property
     def _can_take(self) -> bool:
-        return bool(self._lines) and not self._is_unread and not self._is_busy
+        """Whether a line may be taken, if one waits."""
+        if self._unread is not None and self._is_unread:
+            return False
+        return not (self._turns or self.pending) or not self._is_busy
 
     def _advance(self) -> None:
         """Writes what waits, as far as the client follows, and has the lines that wait taken."""
@@ -208,14 +213,21 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             return
         self._is_advancing = True
         try:
-            self._write_changes()
-            self._answer()
+            if self._watched.waiting:
+                self._write_changes()
+            turns = self._turns
+            while turns and (make := turns[0].make) is not None and (self._unread is None or not self._is_unread):
+                turns.popleft()
+                self.write(self._made(make, ""))
         finally:
             self._is_advancing = False
-        if self._can_take and not self._is_stepping:
+        if self._lines and not self._is_stepping and self._can_take:
             self.listener.pacer.enqueue(self)
         if self.state is not TALKING:
             self.close_if_done()
+
+    answered = _advance
+    """See :class:`lumina_twisted.frontends.listener.Connection`."""
 
     # -- lines in
 
@@ -226,14 +238,13 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
                 raise LineError(_TOO_LONG)
             command = parse_command(line)
         except LineError as error:
-            answer = refused(error)
-            self._enqueue(tag_of(line), lambda: answer)
+            self._enqueue(tag_of(line), refused(error))
             return
         if command is None:
             return
         self.listener.lines += 1
         if self.state is DRAINING:
-            self._enqueue(command.tag, lambda: refused(Stopping("the service is stopping")))
+            self._enqueue(command.tag, refused(Stopping("the service is stopping")))
         elif isinstance(command, commands.Bye):
             self._leave(command)
         elif (asked := self.listener.commands.ask(self.caller, self._semaphore, command)) is not None:
@@ -274,24 +285,14 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
     def _ready(self, answer: Answer, tag: str, turn: _Turn) -> None:
         """A device has answered; the errors of commands are answers too."""
         if tag:
-            self.write(self._made(lambda: answer, tag))
+            self.write(self._made(answer, tag))
         else:
-            turn.make = lambda: answer
-
-    def answered(self) -> None:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
-        self._advance()
-
-    def _answer(self) -> None:
-        """Writes the answers whose turn has come."""
-        while self._turns and not self._is_unread and (make := self._turns[0].make) is not None:
-            self._turns.popleft()
-            self.write(self._made(make, ""))
+            turn.make = answer
 
     def _made(self, make: Make, tag: str) -> bytes:
         """Whatever goes wrong on the way, the line gets its answer."""
         try:
-            made = make()
+            made = make() if callable(make) else make
             return made if isinstance(made, bytes) else self._encoded(made, tag)
         except LuminaError as error:
             return self._encoded(refused(error), tag)
@@ -310,7 +311,8 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         if self._format == "json":
             line = tag_json(json_body(answer), tag)
         else:
-            line = tag_text(text_body(answer, self.listener.commands.text), tag)
+            line = text_body(answer, self.listener.commands.text)
+            line = tag_text(line, tag) if tag else line
         if len(line) > MAX_ANSWER:
             why = f"the answer would have {len(line)} bytes, and {MAX_ANSWER} is the most"
             raise Overloaded(f"{why}; ask for fewer values, as with boiler.*")
@@ -327,7 +329,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     def _watch(self, command: commands.Watch) -> Answer | bytes:
         """What is known, and from then on what changes."""
-        answer = one_or_many(self.listener.commands.readings(command.names))
+        answer = one_or_many(*self.listener.commands.readings(command.names))
         if not isinstance(answer, answers.Readings):
             return answer
         names = [one.name for one in answer.values if isinstance(one, NamedReading)]
@@ -349,14 +351,14 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     def changed(self, name: str, change: ChangeLine) -> None:
         """See :class:`lumina_twisted.frontends.values.watching.Watcher`."""
-        if self.is_full or self._watched.has_waiting:
+        if self.is_full or self._watched.waiting:
             self._watched.keep(name, change)
         else:
             self.write(self._watched.line(name, change, self._format))
 
     def _write_changes(self) -> None:
         """Writes the changes that had to wait."""
-        while self._watched.has_waiting and not self._is_unread:
+        while self._watched.waiting and not self._is_unread:
             self.write(self._watched.next_bytes(self._format))
 
 

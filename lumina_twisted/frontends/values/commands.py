@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
@@ -28,6 +28,8 @@ NO_DEVICES: Final = (
     "no device is described; describe some in the configuration, as [devices.NAME] with a port, a unit and a profile"
 )
 MOST_PATTERNS: Final = 50
+_WILD: Final = frozenset("*?")
+"""The characters of patterns."""
 _MEANINGS: Final = {
     "list": "which values there are",
     "read": "what is known of them",
@@ -77,7 +79,7 @@ class ValueCommands:
         except LuminaError as error:
             return refused(error)
 
-    def readings(self, names: Iterable[str]) -> Iterator[NamedReading | NamedFault]:
+    def readings(self, names: Sequence[str]) -> Iterator[NamedReading | NamedFault]:
         """What is known of some points, in the order of ``names``; of names that are patterns, all that match."""
         known = self.known()
         for name in self._found(names):
@@ -110,13 +112,15 @@ class ValueCommands:
         return self.values
 
     def _named(self, name: str, reading: Reading) -> NamedReading:
-        return NamedReading(name, reading, self.unit_of_measure(name))
+        return NamedReading(name, reading, self.known().describe(name).unit_of_measure)
 
-    def _found(self, names: Iterable[str]) -> Iterable[str | NamedFault]:
+    def _found(self, names: Sequence[str]) -> Iterable[str | NamedFault]:
         """The names that ``names`` mean, each once.
 
         :raises RequestError: if too many of them are patterns.
         """
+        if all(map(_WILD.isdisjoint, names)):
+            return dict.fromkeys(names)
         found: dict[str | NamedFault, None] = {}
         check_patterns(names)
         for name in names:
@@ -138,7 +142,7 @@ class ValueCommands:
         return answers.Points(tuple(map(values.describe, names)))
 
     def _read(self, command: commands.Read) -> Answer:
-        return one_or_many(self.readings(command.names))
+        return one_or_many(*self.readings(command.names))
 
     def _history(self, command: commands.History) -> Answer:
         changes = self.known().history(command.name)
@@ -198,7 +202,9 @@ class ValueCommands:
             else:
                 one = self._in_turn(turns, name, partial(values.read, caller, name))
                 asked.append(one.addCallback(partial(self._named, name)).addErrback(partial(self._fault, name)))
-        return gatherResults(asked).addCallback(one_or_many)
+        if len(asked) == 1:
+            return asked[0].addCallback(one_or_many)
+        return gatherResults(asked).addCallback(lambda values: one_or_many(*values))
 
     def _write(self, caller: Caller, turns: Semaphore, command: commands.Write) -> Deferred[Answer]:
         if self.options.readonly:
@@ -261,7 +267,7 @@ _AT_ONCE: Final[dict[type[Command], Callable[[ValueCommands, Any], Answer]]] = {
 
 def is_pattern(name: str) -> bool:
     """Whether it may mean several names."""
-    return "*" in name or "?" in name
+    return not _WILD.isdisjoint(name)
 
 
 def check_patterns(names: Iterable[str]) -> None:
@@ -278,12 +284,11 @@ def _unlike(pattern: str) -> str:
     return f"no value is named like {pattern!r}; list tells all names"
 
 
-def one_or_many(values: Iterable[NamedReading | NamedFault]) -> Answer:
+def one_or_many(*values: NamedReading | NamedFault) -> Answer:
     """Several values, each with what is wrong with it; of a single one that is the answer."""
-    made = tuple(values)
-    if len(made) == 1 and isinstance(made[0], NamedFault):
-        return answers.Refused(made[0].error, made[0].message)
-    return answers.Readings(made)
+    if len(values) == 1 and isinstance(values[0], NamedFault):
+        return answers.Refused(values[0].error, values[0].message)
+    return answers.Readings(values)
 
 
 @frozen(kw_only=True, slots=False)

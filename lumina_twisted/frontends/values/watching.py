@@ -100,16 +100,12 @@ class Watched:
         self._watchers = watchers
         self._most = most
         self._tags: dict[str, str] = {}
-        self._waiting: dict[str, ChangeLine] = {}
+        self.waiting: dict[str, ChangeLine] = {}
+        """Changes that wait, by name."""
 
     def __len__(self) -> int:
         """How many they are."""
         return len(self._tags)
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether changes wait."""
-        return bool(self._waiting)
 
     def check(self, names: Iterable[str]) -> None:
         """Whether it may watch these too.
@@ -134,7 +130,7 @@ class Watched:
         self._watchers.remove(client, names)
         for name in names:
             del self._tags[name]
-            self._waiting.pop(name, None)
+            self.waiting.pop(name, None)
 
     def line(self, name: str, change: ChangeLine, form: Format) -> bytes:
         """The line of a change."""
@@ -142,17 +138,17 @@ class Watched:
 
     def keep(self, name: str, change: ChangeLine) -> None:
         """A change waits, in the place of an older one of the same value."""
-        self._waiting[name] = change
+        self.waiting[name] = change
 
     def next_bytes(self, form: Format) -> bytes:
         """The next of those that wait."""
         taken: dict[str, bytes] = {}
         size = 0
-        for name, change in self._waiting.items():
+        for name, change in self.waiting.items():
             line = taken[name] = self.line(name, change, form)
             size += len(line)
             if size >= MOST_AT_ONCE:
                 break
         for name in taken:
-            del self._waiting[name]
+            del self.waiting[name]
         return b"".join(taken.values())

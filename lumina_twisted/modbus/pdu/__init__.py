@@ -14,28 +14,7 @@ from attrs import field, frozen
 
 from lumina_twisted.errors import FrameError
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_PDU, FunctionCode
-from lumina_twisted.modbus.pdu.layout import PDU, Byte, Octets, Reply, Request, wrong_length
-from lumina_twisted.modbus.pdu.rare import (
-    DiagnosticsReply,
-    DiagnosticsRequest,
-    FileRecord,
-    GetCommEventCounterReply,
-    GetCommEventCounterRequest,
-    GetCommEventLogReply,
-    GetCommEventLogRequest,
-    ReadDeviceIdentificationReply,
-    ReadDeviceIdentificationRequest,
-    ReadExceptionStatusReply,
-    ReadExceptionStatusRequest,
-    ReadFileRecordReply,
-    ReadFileRecordRequest,
-    RecordReference,
-    ReportServerIdReply,
-    ReportServerIdRequest,
-    WriteFileRecordReply,
-    WriteFileRecordRequest,
-)
-from lumina_twisted.modbus.pdu.tables import (
+from lumina_twisted.modbus.pdu.coils_and_registers import (
     MaskWriteRegisterReply,
     MaskWriteRegisterRequest,
     ReadCoilsReply,
@@ -59,6 +38,27 @@ from lumina_twisted.modbus.pdu.tables import (
     WriteSingleRegisterReply,
     WriteSingleRegisterRequest,
 )
+from lumina_twisted.modbus.pdu.devices_and_files import (
+    DiagnosticsReply,
+    DiagnosticsRequest,
+    FileRecord,
+    GetCommEventCounterReply,
+    GetCommEventCounterRequest,
+    GetCommEventLogReply,
+    GetCommEventLogRequest,
+    ReadDeviceIdentificationReply,
+    ReadDeviceIdentificationRequest,
+    ReadExceptionStatusReply,
+    ReadExceptionStatusRequest,
+    ReadFileRecordReply,
+    ReadFileRecordRequest,
+    RecordReference,
+    ReportServerIdReply,
+    ReportServerIdRequest,
+    WriteFileRecordReply,
+    WriteFileRecordRequest,
+)
+from lumina_twisted.modbus.pdu.layout import PDU, Byte, Octets, Reply, Request, wrong_length
 
 __all__ = [
     "REPLIES", "REQUESTS", "DiagnosticsReply", "DiagnosticsRequest", "ExceptionReply", "FileRecord",
@@ -138,7 +138,8 @@ _REQUESTS: Final = _classes(Request)
 _REPLIES: Final = _classes(Reply)
 
 REQUESTS: Final[dict[int, type[Request]]] = {head[0]: cls for head, cls in _REQUESTS.items()}
-"""The class of each public function's request; FC 43 has it for MEI type 14 only."""
+"""The class of each public function's request. For function 43 it is one of its MEI types; :func:`decode_request` tells
+them apart."""
 REPLIES: Final[dict[int, type[Reply]]] = {head[0]: cls for head, cls in _REPLIES.items()}
 """The class of each public function's normal reply."""
 
