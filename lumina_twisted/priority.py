@@ -10,6 +10,10 @@ Priority = Literal["high", "normal", "low"]
 PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 """The most urgent one first."""
 DEFAULT: Final[Priority] = "normal"
+LANES: Final[dict[Priority | None, int]] = {
+    None: PRIORITIES.index(DEFAULT), **{one: lane for lane, one in enumerate(PRIORITIES)}
+}
+"""What :func:`lane_of` says, for who knows already that there is such a priority."""
 MAX_AGE: Final = 3600.0
 """Seconds: the greatest age of a value that a read may accept."""
 

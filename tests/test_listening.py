@@ -117,7 +117,7 @@ class Listening(OpenPort):
         self.clock.pump([0.001] * 20)
         frame = self.terminal.frames[-1]
         self.protocol._bus.receive_data(reply_to(frame), self.clock.seconds())
-        self.protocol._bus._events.insert(1, sample_of(read(1, 6), b"", 0.0, is_read=True))
+        self.protocol._bus.events.insert(1, sample_of(read(1, 6), b"", 0.0, is_read=True))
         self.protocol._pump()
         self.assertEqual(self.told, [("a", 5), ("b", 5), ("a", 6), ("b", 6), "ended"])
         self.clock.pump([0.001] * 5)

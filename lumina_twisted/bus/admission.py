@@ -10,13 +10,12 @@ never be found to be quick again.
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from lumina_twisted.access.caller import Caller
 from lumina_twisted.bus.coalescing import Coalescing
 from lumina_twisted.bus.pace import Pace
-from lumina_twisted.bus.pending import Finished, Outcome, Pending
+from lumina_twisted.bus.pending import Estimate, Finished, Outcome, Pending
 from lumina_twisted.bus.queue import Lane, RequestQueue
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.wire import Wire
@@ -37,69 +36,13 @@ _MARGIN: Final = 0.005
 """Seconds by which a reply may be later than the mean."""
 _MOST_KEPT: Final = 4096
 """Shapes that are remembered; a client that asks for all of them must not fill the memory."""
-
-
-class _Mean:
-    """A mean of the latest values, and when the last one came to it."""
-
-    __slots__ = ("at", "value")
-
-    def __init__(self) -> None:
-        self.value = 0.0
-        self.at = -math.inf
-
-    def learn(self, value: float, now: float) -> None:
-        """One more; what is old counts no more."""
-        self.value = value if now > self.at + FRESH else self.value + (value - self.value) * _WEIGHT
-        self.at = now
-
-
-class Estimate:
-    """What is known of the transactions of one shape, in seconds: what they ``cost``, answered or not, with the silence
-    before each; and how long after its first byte one is ``answered``, if it is."""
-
-    __slots__ = ("answered", "cost")
-
-    def __init__(self) -> None:
-        self.cost = _Mean()
-        self.answered = _Mean()
-
-
-class Estimates:
-    """The costs of one bus's transactions.
-
-    :param pace: knows the least that a request can cost.
-    """
-
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
-        self._known: dict[Shape, Estimate] = {}
-
-    def of(self, request: Pending) -> Estimate:
-        """What is known of its shape, and what is learned from now on."""
-        shape = request.pattern.shape
-        known = self._known.get(shape)
-        if known is None:
-            if len(self._known) >= _MOST_KEPT:
-                self._known.clear()
-            known = self._known[shape] = Estimate()
-        return known
-
-    def answer_time(self, request: Pending, known: Estimate, now: float) -> float:
-        """Seconds from its first byte until it will be answered, if it is."""
-        least, answered = self._pace.least_time(request), known.answered
-        return least if now > answered.at + FRESH else max(least, answered.value + _MARGIN)
-
-    def cost(self, request: Pending, known: Estimate, now: float) -> float:
-        """Seconds for which it will probably hold the bus, with the silence before it."""
-        if now > known.cost.at + FRESH:
-            return self._pace.least_time(request) + self._pace.gap(request)
-        return known.cost.value
+COST_NOBODY: Final = frozenset({Outcome.LATE_REPLY, Outcome.PORT_LOST, Outcome.NOT_SENT})
+"""Outcomes that say nothing of what a transaction costs."""
 
 
 class Admission:
-    """Knows how long what runs on one bus, and what waits for it, will take. Learns from transactions; see
-    :class:`lumina_twisted.bus.pending.Learner`."""
+    """Knows how long what runs on one bus, and what waits for it, will take. What is known of a request's shape is
+    looked up once, and kept with the request."""
 
     def __init__(
         self, settings: BusSettings, pace: Pace, queue: RequestQueue[Pending], coalescing: Coalescing, wire: Wire
@@ -109,9 +52,7 @@ class Admission:
         self._queue = queue
         self._coalescing = coalescing
         self._wire = wire
-        self._estimates = Estimates(pace)
-        self.unpaid: Finished | None = None
-        """The transaction that has ended, until its turn is paid."""
+        self._known: dict[Shape, Estimate] = {}
 
     # -- what comes ----------------------------------------------------------------------------------------------
 
@@ -121,24 +62,33 @@ class Admission:
         :return: seconds until its turn, if that will be too late for it; else 0. Who is alone is never too late: the
             unit may be faster today.
         """
-        known = self._estimates.of(request)
-        request.cost = cost = self._estimates.cost(request, known, now)
-        wait = self._wait(request.caller, request.lane, cost, now, request.deadline)
-        needed = max(cost, self._estimates.answer_time(request, known, now))
+        known = request.estimate or self._find(request)
+        request.cost = cost = self._cost(request, known, now)
+        running, left = self._wire.attempt, 0.0
+        if running is not None:
+            left = max(0.0, running.began + running.request.cost - now)
+        wait = left + self._queue.cost
+        answer = request.least_time
+        if now <= known.answered_at + FRESH:
+            answer = max(answer, known.answered + _MARGIN)
+        if now + wait + cost > request.deadline:  # reckoned closely only if it matters
+            wait = left + self._queue.ahead_of(request.caller, request.lane, cost)
         if self._settings.merges and self._will_be_merged(request):
             request.cost = self._pace.data_time(request)
-        return wait if now + wait + needed > request.deadline else 0.0
+        return wait if now + wait + max(cost, answer) > request.deadline else 0.0
 
     def time_for(self, request: Pending, needs_probe: bool, now: float) -> float:
         """Seconds that a request needs at least; where others wait, as long as it will probably take."""
-        if len(self._queue) > 1:
-            return self._estimates.answer_time(request, self._estimates.of(request), now)
-        return self._pace.least_time(request, needs_probe)
+        known = request.estimate or self._find(request)
+        if self._queue.size > 1:
+            is_fresh = now <= known.answered_at + FRESH
+            return max(request.least_time, known.answered + _MARGIN) if is_fresh else request.least_time
+        return self._pace.least_time(request, needs_probe) if needs_probe else request.least_time
 
     def cost_of(self, request: Pending, now: float) -> float:
         """Seconds for which a request would probably hold the bus, with the silence before it: as those of its shape
         did a moment ago; the least that it can take if there were none."""
-        return self._estimates.cost(request, self._estimates.of(request), now)
+        return self._cost(request, self._find(request), now)
 
     def is_full_for(self, caller: Caller, timeout: float, now: float) -> bool:
         """Whether a caller has asked enough: its next request would be refused or come too late, only for what it has
@@ -184,26 +134,35 @@ class Admission:
         running = self._wire.attempt
         return 0.0 if running is None else max(0.0, running.began + running.request.cost - now)
 
+    def _find(self, request: Pending) -> Estimate:
+        """What is known of its shape, and what is learned from now on; the request keeps it."""
+        shape = request.pattern.shape
+        known = self._known.get(shape)
+        if known is None:
+            if len(self._known) >= _MOST_KEPT:
+                self._known.clear()
+            known = self._known[shape] = Estimate()
+        request.estimate, request.least_time = known, self._pace.least_time(request)
+        return known
+
+    def _cost(self, request: Pending, known: Estimate, now: float) -> float:
+        """Seconds for which it will probably hold the bus, with the silence before it."""
+        if now > known.cost_at + FRESH:
+            return request.least_time + self._pace.gap(request)
+        return known.cost
+
     # -- what was --------------------------------------------------------------------------------------------------
 
-    def began(self, request: Pending, silent_from: float, sent_until: float) -> None:
-        """Nothing is learned from that."""
-
-    def finished(self, transaction: Finished) -> None:
-        """A transaction has ended."""
-        if transaction.outcome not in _COST_NOBODY:
-            self.unpaid = transaction
-
     def pay(self, transaction: Finished, now: float) -> None:
-        """Charges its turn to its client."""
-        self.unpaid = None
+        """Charges the turn of a transaction that has ended to its client, and learns from it."""
         request, outcome, _, began, _, ended = transaction
-        known, cost = self._estimates.of(request), now - began + self._pace.gap(request)
-        known.cost.learn(cost, now)
+        known = request.estimate or self._find(request)
+        cost = now - began + self._pace.gap(request)
+        is_stale = now > known.cost_at + FRESH
+        known.cost = cost if is_stale else known.cost + (cost - known.cost) * _WEIGHT
+        known.cost_at = now
         if outcome is Outcome.REPLY:
-            known.answered.learn(ended - began, ended)
+            took, is_stale = ended - began, ended > known.answered_at + FRESH
+            known.answered = took if is_stale else known.answered + (took - known.answered) * _WEIGHT
+            known.answered_at = ended
         self._queue.charge(request.caller, cost, now)
-
-
-_COST_NOBODY: Final = frozenset({Outcome.LATE_REPLY, Outcome.PORT_LOST, Outcome.NOT_SENT})
-"""They say nothing of what a transaction costs."""

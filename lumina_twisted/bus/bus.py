@@ -25,7 +25,7 @@ from typing import Final
 
 from lumina_twisted.access.caller import Caller
 from lumina_twisted.bus import failures
-from lumina_twisted.bus.admission import Admission
+from lumina_twisted.bus.admission import COST_NOBODY, Admission
 from lumina_twisted.bus.coalescing import Coalescing
 from lumina_twisted.bus.echo import probe_for
 from lumina_twisted.bus.endings import Endings
@@ -46,6 +46,7 @@ from lumina_twisted.bus.wire import Wire
 from lumina_twisted.errors import ModbusError, QueueFull
 from lumina_twisted.framing.base import Framing
 from lumina_twisted.framing.rtu import RtuFraming
+from lumina_twisted.modbus.functions import BROADCAST, EXCEPTION_FLAG
 from lumina_twisted.statistics.counters import Counters, Faults
 from lumina_twisted.statistics.monitor import PerformanceMonitor
 from lumina_twisted.statistics.queue import QueueAnalytics
@@ -92,12 +93,14 @@ class Bus:
         self._is_numbered = framing.is_numbered
         self._over_stream = not framing.has_wire_time and not framing.is_numbered
         self._renews_after_silence = renews_after_silence
-        self._frames: deque[Frame] = deque()
-        self._events: Events = deque()
+        self.frames: deque[Frame] = deque()
+        """What :meth:`next_frame` gives, for an owner that looks after each call whether anything came of it."""
+        self.events: Events = deque()
+        """The same of :meth:`next_event`."""
         self._pace = Pace(settings)
-        self.health = Health(settings, self._events)
+        self.health = Health(settings, self.events)
         self._wire = Wire(
-            settings, self._pace, self.counters, self.health, Findings(self._events), self.faults, framing
+            settings, self._pace, self.counters, self.health, Findings(self.events), self.faults, framing
         )
         self._queue: RequestQueue[Pending] = RequestQueue(
             settings.queue, settings.queue_per_client, extra=settings.queue, singles_first=True
@@ -106,10 +109,10 @@ class Bus:
         self._reply_cache = ReplyCache()
         self._samples: Samples | None = None  # while anybody watches
         self._admission = Admission(settings, self._pace, self._queue, self._coalescing, self._wire)
-        self._learners: list[Learner] = [self.figures, self._admission]
+        self._learners: list[Learner] = [self.figures]
         self._endings = Endings(
             name, settings.queue, self.figures, self._queue, self._coalescing, self.health, self._reply_cache,
-            self._events,
+            self.events,
         )
         self._retries = Retries(
             name, settings, self._pace, self._queue, self._wire, self._endings, self.counters, self.faults
@@ -118,6 +121,9 @@ class Bus:
         self._renewal = Renewal.NONE
         self._unheard = 0  # attempts in a row during which not one byte came
         self._running: Attempt | None = None  # until its learners have it
+        self._unpaid: Finished | None = None  # a transaction that has ended, until its turn is paid
+        self._broadcast_unit = BROADCAST if settings.is_broadcast(BROADCAST) else None
+        self._answers_from_old = settings.answers_from_old
         self._wake = math.inf  # when a waiting request may be able to go
 
     # -- what a port's owner calls -------------------------------------------------------------------------------
@@ -129,11 +135,15 @@ class Bus:
         """
         self.figures.now = now
         self.counters.requests = number = self.counters.requests + 1
-        pending = Pending(request, is_broadcast=self._settings.is_broadcast(request.unit))
+        pending = Pending(request, is_broadcast=request.unit == self._broadcast_unit)
         pending.arrived, pending.number = now, number
-        if error := self._refusal(pending):
+        max_age = request.max_age
+        if max_age is None:  # as nearly always, and then mostly nothing is configured either
+            max_age = self._settings.for_unit(request.unit).max_age if self._answers_from_old else 0.0
+        takes_all = self._closed is None and not self._endings.is_stopping and not pending.is_broadcast
+        if not takes_all and (error := self._refusal(pending)):
             self._endings.refused(pending, error, now)
-        elif not self._is_answered_by_cache(pending, now):
+        elif not max_age or not self._is_answered_by_cache(pending, max_age, now):
             self._admit(pending, now)
         return pending
 
@@ -148,16 +158,15 @@ class Bus:
         if not self._coalescing.follow(pending) and not self._is_queued(pending, now):
             return
         self.figures.queued(pending)
-        self._endings.earliest = min(self._endings.earliest, pending.ends_at)
-        self._advance(now)
+        if pending.ends_at < self._endings.earliest:
+            self._endings.earliest = pending.ends_at
+        if self._wire.attempt is None or self._unpaid is not None:
+            self._advance(now)  # else it waits for what runs
 
-    def _is_answered_by_cache(self, pending: Pending, now: float) -> bool:
+    def _is_answered_by_cache(self, pending: Pending, max_age: float, now: float) -> bool:
         """Answers a read by what its unit said a moment ago, if its caller is content with that; and not if something
         of the same caller's to that unit comes before it."""
-        max_age = pending.request.max_age
-        if max_age is None:
-            max_age = self._settings.for_unit(pending.unit).max_age if self._settings.answers_from_old else 0.0
-        if not max_age or not pending.is_read:
+        if not pending.is_read:
             return False
         if not self._reply_cache.is_used:
             self._reply_cache.is_used = True
@@ -212,7 +221,7 @@ class Bus:
     def handle_timer(self, now: float) -> None:
         """Does what is due by now."""
         self.figures.called_before, self.figures.now = self.figures.now, now
-        if self._endings.refusals:
+        if now >= self._endings.refusals.due:
             self._endings.refusals_due(now)
         if now >= self._wire.silence_at:
             self._take_answers(self._wire.end_of_burst(now), now)
@@ -231,29 +240,29 @@ class Bus:
             when = self._endings.earliest
         if silence_at < when:
             when = silence_at
-        if self._endings.refusals and self._endings.refusals.due < when:
+        if self._endings.refusals.due < when:
             when = self._endings.refusals.due
         return None if when == math.inf else when
 
     def next_frame(self) -> Frame | None:
         """The next frame for the wire, which leaves now, or None."""
-        return self._frames.popleft() if self._frames else None
+        return self.frames.popleft() if self.frames else None
 
     def next_event(self) -> Event | None:
         """The next event, or None."""
-        return self._events.popleft() if self._events else None
+        return self.events.popleft() if self.events else None
 
     def watch_samples(self, wanted: bool) -> None:
         """Whether anybody wants samples from now on. Until then no work is done for them."""
         if wanted and self._samples is None:
-            self._samples = Samples(self._events)
+            self._samples = Samples(self.events)
             self._learners.insert(0, self._samples)
         elif not wanted and self._samples is not None:
             self._learners.remove(self._samples)
             self._samples = None
-            kept = [event for event in self._events if type(event) is not Sample]
-            self._events.clear()
-            self._events.extend(kept)
+            kept = [event for event in self.events if type(event) is not Sample]
+            self.events.clear()
+            self.events.extend(kept)
 
     def port_opened(self, now: float) -> None:
         """Bytes can be sent and heard from now on."""
@@ -287,7 +296,7 @@ class Bus:
     def _interrupted(self, now: float) -> Pending | None:
         """What was on the wire comes to nothing."""
         self.figures.now = now
-        self._frames.clear()
+        self.frames.clear()
         live = self._wire.lost()
         self._finish(Outcome.PORT_LOST, now)
         self._reply_cache.forget()
@@ -363,17 +372,19 @@ class Bus:
 
     def _advance(self, now: float) -> None:
         """Puts the next request on the wire if that is free, and notes when it could go if it cannot yet."""
-        if (unpaid := self._admission.unpaid) is not None:
+        if (unpaid := self._unpaid) is not None:
+            self._unpaid = None
             self._admission.pay(unpaid, now)
-        wire = self._wire
-        if wire.attempt is not None:
+        if self._wire.attempt is not None:
             return
         self._wake = math.inf
-        if not len(self._queue) or self._renewal is not Renewal.NONE:
-            return
-        pending, self._wake = self._coalescing.first(now)
-        while pending is not None and not self._go_or_wait(pending, now):
-            pending, self._wake = self._coalescing.first(now)
+        while self._queue.size and self._renewal is Renewal.NONE:
+            # nothing waits for what follows another's read where nothing follows
+            ready_at = self._coalescing.ready_at if self._coalescing.primary_of else self._wire.doubts.ready_at
+            pending, self._wake = self._queue.first(now, ready_at)
+            if pending is None or self._go_or_wait(pending, now):
+                return
+            self._wake = math.inf
 
     def _go_or_wait(self, pending: Pending, now: float) -> bool:
         """Sends the request whose turn it is, or waits for the silence before it; False if it does neither."""
@@ -385,8 +396,8 @@ class Bus:
         if needs_canary and (other := self._instead_of_a_canary(pending, now)) is not None:
             pending, needs_canary = other, False
         silent_from = wire.quiet_from + self._pace.gap(pending)
-        needs_probe = wire.echo.needs_probe(pending)
-        start = max(now, silent_from)
+        needs_probe = wire.echo.known is None and wire.echo.needs_probe(pending)
+        start = silent_from if silent_from > now else now
         if start + self._admission.time_for(pending, needs_canary or needs_probe, now) > pending.deadline:
             self._no_time_for(pending, now)
             return False
@@ -412,7 +423,7 @@ class Bus:
         """Its frame leaves."""
         has_caller = pending.state is not State.ABANDONED_RETRY and pending.ahead_of is None
         pending.step(State.ON_WIRE if has_caller else State.ABANDONED)
-        self._frames.append(self._wire.send(pending, now))
+        self.frames.append(self._wire.send(pending, now))
         self._running = attempt = self._wire.attempt
         assert attempt is not None, "it has begun"
         for learner in self._learners:
@@ -449,11 +460,11 @@ class Bus:
         """The transaction that ran is over: whoever learns from that gets its record."""
         attempt, self._running = self._running, None
         if attempt is not None:
-            self._learn(Finished(attempt.request, outcome, reply, attempt.began, attempt.sent_until, now))
-
-    def _learn(self, transaction: Finished) -> None:
-        for learner in self._learners:
-            learner.finished(transaction)
+            transaction = Finished(attempt.request, outcome, reply, attempt.began, attempt.sent_until, now)
+            if outcome not in COST_NOBODY:
+                self._unpaid = transaction
+            for learner in self._learners:
+                learner.finished(transaction)
 
     def _take_answers(self, answers: Iterable[Answered], now: float) -> None:
         for pending, pdu, is_late in answers:
@@ -461,15 +472,18 @@ class Bus:
             if is_late:
                 if pending.state in QUEUED:
                     self._queue.remove(pending)
-                self._learn(Finished(pending, Outcome.LATE_REPLY, pdu, now, now, now))
+                transaction = Finished(pending, Outcome.LATE_REPLY, pdu, now, now, now)
+                for learner in self._learners:
+                    learner.finished(transaction)
             else:
                 self._finish(Outcome.REPLY, now, pdu)
-            if pending.pattern.is_exception(pdu):
+            is_exception = pdu[0] >= EXCEPTION_FLAG
+            if is_exception:
                 if not is_late and self._retries.if_busy(pending, pdu[1], now):
                     continue
                 if isinstance(pending, Block):
                     self._coalescing.merging.refused(pending, pdu[1], now)
-            self._endings.answered(pending, pdu, now)
+            self._endings.answered(pending, pdu, now, is_exception)
         if self._wire.hopeless:  # proven not to be answered any more, and asked for as often as they may be
             hopeless, self._wire.hopeless = self._wire.hopeless, []
             for pending in hopeless:
@@ -525,4 +539,4 @@ class Bus:
         if (self._renews_after_silence or is_deaf) and self._renewal is Renewal.NONE:
             self._renewal = Renewal.WANTED
             self.counters.renewals += 1
-            self._events.append(RenewalWanted(self._unheard))
+            self.events.append(RenewalWanted(self._unheard))

@@ -117,7 +117,7 @@ def _read(unit: _Unit, in_doubt: dict[Shape, LateReply]) -> bytes:
 
 def _asked(code: int, quantity: int, unit: _Unit, in_doubt: dict[Shape, LateReply]) -> bytes:
     """Where one of those in doubt asked: another one each time, for what begins at the end of a table is refused."""
-    asked = [late.request.pdu[1:3] for shape, late in in_doubt.items() if shape.function_code == code]
+    asked = list({late.request.pdu[1:3]: None for shape, late in in_doubt.items() if shape.function_code == code})
     return bytes((code, *(asked[unit.sent % len(asked)] if asked else b"\0\0"), 0, quantity))
 
 

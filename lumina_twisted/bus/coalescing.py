@@ -33,7 +33,6 @@ from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.wire import Wire
 from lumina_twisted.modbus.functions import BROADCAST
-from lumina_twisted.modbus.read_range import is_plain_read, span
 from lumina_twisted.statistics.counters import Counters
 
 _Offer = tuple[int, int, Pending]
@@ -67,11 +66,17 @@ class Coalescing:
         """Something was submitted: a read may be followed, across a write nobody follows."""
         if not request.is_read:
             self._writes[request.unit] += 1
-        request.epoch = self._writes.get(request.unit, 0), self._writes.get(BROADCAST, 0)
+        if self._writes:
+            request.epoch = self._writes.get(request.unit, 0), self._writes.get(BROADCAST, 0)
 
     def follow(self, request: Pending) -> bool:
         """Whether a read follows another's from now on, if it may."""
-        primary = self._primary_for(request)
+        offers = self._offers.get((request.unit, request.pdu[0]))
+        while offers and offers[0][2].state is not State.WAITING:
+            offers.popleft()
+        if not offers:
+            return False  # as on most buses: nobody asks that unit anything of the kind
+        primary = self._primary_for(request, offers)
         if primary is None or self._queue.waits(request.caller, request.unit) or self._is_live_for(request):
             return False
         self._join(request, primary)
@@ -81,24 +86,22 @@ class Coalescing:
     def queued(self, request: Pending) -> None:
         """A request waits for its own turn: others may follow it, and what its client asked that unit before, and
         follows another's read, is as urgent."""
-        if self._is_shareable(request):
-            self._offer(request)
+        span = request.span
+        if span is not None and (self._shares_all or self._settings.for_unit(request.unit).share):
+            key = request.unit, request.pdu[0]
+            offers = self._offers.get(key)
+            if offers is None:
+                offers = self._offers[key] = deque()
+            while offers and offers[0][2].state is not State.WAITING:
+                offers.popleft()
+            if len(offers) > 2 * self._queue.size + 8:  # some in the middle are over
+                waiting = [one for one in offers if one[2].state is State.WAITING]
+                offers.clear()
+                offers.extend(waiting)
+            offers.append((*span, request))
         if self.primary_of:
             for primary in self._primaries_of(request.caller, request.unit):
                 self._lift(primary, request.lane)
-
-    def _offer(self, request: Pending) -> None:
-        key = request.unit, request.pdu[0]
-        offers = self._offers.get(key)
-        if offers is None:
-            offers = self._offers[key] = deque()
-        while offers and offers[0][2].state is not State.WAITING:
-            offers.popleft()
-        if len(offers) > 2 * len(self._queue) + 8:  # some in the middle are over
-            waiting = [one for one in offers if one[2].state is State.WAITING]
-            offers.clear()
-            offers.extend(waiting)
-        offers.append((*span(request.pdu), request))
 
     def leave(self, follower: Pending) -> Pending | None:
         """It follows nobody any more.
@@ -156,14 +159,18 @@ class Coalescing:
         self._following[follower.caller, follower.unit] += 1
         primary.followers.append(follower)
 
-    def _primary_for(self, request: Pending) -> Pending | None:
-        """Whom a read could follow, if nothing of its own client waits for that unit."""
-        offers = self._offers.get((request.unit, request.pdu[0]))
-        if not offers or not self._is_shareable(request) or len(self.primary_of) >= self._settings.queue:
+    def _primary_for(self, request: Pending, offers: Iterable[_Offer]) -> Pending | None:
+        """Whom a read could follow, if nothing of its own client waits for that unit.
+
+        :param offers: reads of its unit and function that wait, or did.
+        """
+        if request.span is None or len(self.primary_of) >= self._settings.queue:
             return None
-        if (request.caller, request.unit) in self._following:
+        if not self._shares_all and not self._settings.for_unit(request.unit).share:
             return None
-        pdu, (start, stop) = request.pdu, span(request.pdu)
+        if self._following and (request.caller, request.unit) in self._following:
+            return None
+        pdu, (start, stop) = request.pdu, request.span
         for first, end, read in offers:
             if not (first <= start < stop <= end or read.pdu == pdu) or read.state is not State.WAITING:
                 continue
@@ -171,19 +178,12 @@ class Coalescing:
                 return read
         return None
 
-    def _is_shareable(self, request: Pending) -> bool:
-        return (self._shares_all or self._settings.for_unit(request.unit).share) and is_plain_read(request.pdu)
-
     # -- the order of a client's requests ------------------------------------------------------------------------
 
     def is_behind_its_own(self, request: Pending) -> bool:
         """Whether something that its client asked that unit before has not ended."""
         caller, unit = request.caller, request.unit
         return self._queue.waits(caller, unit) or self._is_live_for(request) or self._follows(caller, unit)
-
-    def first(self, now: float) -> tuple[Pending | None, float]:
-        """The request whose turn it is, or None and when to ask again."""
-        return self._queue.first(now, self.ready_at if self.primary_of else self._wire.doubts.ready_at)
 
     def ready_at(self, request: Pending) -> float:
         """When it may go, but for the silence before it. What its client asked that unit before, and follows another's

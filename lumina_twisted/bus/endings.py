@@ -46,14 +46,11 @@ class Refusals:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._waiting: list[tuple[float, int, Pending, ModbusError]] = []  # a heap
+        self.due = math.inf
+        """When the oldest is due."""
 
     def __len__(self) -> int:
         return len(self._waiting)
-
-    @property
-    def due(self) -> float:
-        """When the oldest is due."""
-        return self._waiting[0][0] if self._waiting else math.inf
 
     def put(self, request: Pending, error: ModbusError, now: float) -> bool:
         """Takes a request that is refused, unless its error needs no patience, it came long ago, or too many wait.
@@ -68,12 +65,14 @@ class Refusals:
         if now >= due or waiting >= self._limit:
             return False
         heapq.heappush(self._waiting, (due, request.number, request, error))
+        self.due = self._waiting[0][0]
         return True
 
     def take_due(self, now: float) -> Iterator[tuple[Pending, ModbusError]]:
         """Those that are due by now; they are taken out."""
         while self._waiting and self._waiting[0][0] <= now:
             _, _, request, error = heapq.heappop(self._waiting)
+            self.due = self._waiting[0][0] if self._waiting else math.inf
             yield request, error
 
 
@@ -106,16 +105,17 @@ class Endings:
 
     # -- one request ---------------------------------------------------------------------------------------------
 
-    def answered(self, request: Pending, pdu: bytes, now: float) -> None:
+    def answered(self, request: Pending, pdu: bytes, now: float, is_exception: bool) -> None:
         """The device replied, normally or with an exception."""
         if request.followers:
-            self._answer_followers(request, pdu, now)
+            self._answer_followers(request, pdu, now, is_exception)
         if request.state in WITHOUT_CALLER or request.kind is Kind.BLOCK:
             self._over(request)
-        elif request.pattern.is_exception(pdu):
+        elif is_exception:
             self.ended(request, failures.exception(request, pdu[1], self._port))
         else:
-            self._replied(request, pdu)
+            self._counters.replies += 1
+            self._end(request, Reply(request.request, pdu), OK, State.DONE)
 
     def from_cache(self, request: Pending, pdu: bytes) -> None:
         """It is answered by a reply of a moment ago."""
@@ -243,10 +243,9 @@ class Endings:
         self._counters.replies += 1
         self._end(request, Reply(request.request, pdu), OK, State.DONE)
 
-    def _answer_followers(self, primary: Pending, pdu: bytes, now: float) -> None:
+    def _answer_followers(self, primary: Pending, pdu: bytes, now: float, is_exception: bool) -> None:
         """An exception may be about what the primary asked for beyond a follower's range: then that is asked alone."""
         alone: list[Pending] = []
-        is_exception = primary.pattern.is_exception(pdu)
         for follower in self._coalescing.release(primary):
             if not is_exception:
                 self._counters.shared += 1

@@ -23,7 +23,7 @@ from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.pending import Kind, Pending, State
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.modbus.functions import FUNCTIONS
-from lumina_twisted.modbus.read_range import BITS, is_plain_read, span
+from lumina_twisted.modbus.read_range import BITS, span
 
 OVERHEAD: Final = 20
 """Characters that a read of its own costs besides its data: the request, the reply's frame, two silences."""
@@ -146,7 +146,7 @@ def _pdu(function: int, first: int, end: int) -> bytes:
 def _is_mergeable(request: Pending) -> bool:
     """Whether it is a read that has not been asked, and of which nothing special is wanted."""
     return (
-        is_plain_read(request.pdu) and request.state is State.WAITING
+        request.span is not None and request.state is State.WAITING
         and request.request.retries is None and _first(request) < _end(request) <= _ADDRESSES
     )
 

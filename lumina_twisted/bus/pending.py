@@ -24,6 +24,7 @@ from typing import Final, NamedTuple, Protocol
 
 from lumina_twisted.bus.events import Request
 from lumina_twisted.modbus.functions import is_read
+from lumina_twisted.modbus.read_range import LENGTH, PLAIN_READS
 from lumina_twisted.modbus.reply import reply_pattern
 from lumina_twisted.statistics.counters import Fault
 
@@ -88,6 +89,17 @@ class Kind(IntEnum):
     """Another master's, which was only heard."""
 
 
+class Estimate:
+    """What is known of the transactions of one shape, in seconds: what they ``cost``, answered or not, with the silence
+    before each; how long after its first byte one is ``answered``, if it is; and when either was learned last."""
+
+    __slots__ = ("answered", "answered_at", "cost", "cost_at")
+
+    def __init__(self) -> None:
+        self.cost = self.answered = 0.0
+        self.cost_at = self.answered_at = -math.inf
+
+
 class Pending:
     """One request and all that the bus knows of it. ``request`` is the caller's; what is read often stands here too.
 
@@ -97,8 +109,9 @@ class Pending:
 
     __slots__ = (
         "ahead_of", "arrived", "attempts", "busy", "caller", "canaries", "cost", "deadline", "ends_at", "epoch",
-        "followers", "heard", "held", "is_broadcast", "is_probed", "is_read", "kind", "lane", "left_at", "not_before",
-        "number", "pattern", "pdu", "remark", "request", "serial", "state", "unit", "waited",
+        "estimate", "followers", "heard", "held", "is_broadcast", "is_probed", "is_read", "kind", "lane",
+        "least_time", "left_at", "not_before", "number", "pattern", "pdu", "remark", "request", "serial", "span",
+        "state", "unit", "waited",
     )
 
     def __init__(
@@ -115,12 +128,18 @@ class Pending:
         self.deadline = self.ends_at = request.deadline  # `ends_at`: when the bus gives it up
         self.lane = request.lane
         self.pattern = reply_pattern(unit, pdu, request.response_length)
-        self.is_read = is_read(pdu)  # or it changes nothing, as a canary
+        self.span: tuple[int, int] | None = None  # of a plain read: its first entry, and the one behind its last
+        if len(pdu) == LENGTH and pdu[0] in PLAIN_READS:
+            first = pdu[1] << 8 | pdu[2]
+            self.span = first, first + (pdu[3] << 8 | pdu[4])
+        self.is_read = self.span is not None or is_read(pdu)  # or it changes nothing, as a canary
         self.is_broadcast = is_broadcast  # it is to every device, and nobody answers it
         self.number = 0  # in the order in which the bus was given them
         self.arrived = self.not_before = -math.inf  # when the bus was given it; when it may go, again
         self.epoch = (0, 0)  # how many writes came before it
         self.cost = 0.0  # seconds of bus time that it will probably take
+        self.estimate: Estimate | None = None  # what is known of its shape, once `admission` has looked that up
+        self.least_time = 0.0  # seconds that it takes at least, from then on
         self.followers: list[Pending] = []  # reads of others that its reply answers too
         self.attempts = 0  # how often it was put on the wire
         self.canaries = 0  # how many went ahead of it and were not answered

@@ -29,6 +29,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Container, Hashable, Iterator
 from enum import IntEnum
+from itertools import chain
 from typing import Final, Generic, Protocol, TypeVar
 
 from lumina_twisted.errors import QueueFull
@@ -98,9 +99,10 @@ class Cheapest:
 
     def note(self, number: float) -> float:
         """Takes one more into account; the least then."""
-        self._lately = min(self._lately, number)
+        if number < self._lately:
+            self._lately = number
         self._count += 1
-        self.value = min(self._lately, self._before)
+        self.value = self._lately if self._lately < self._before else self._before
         if self._count == _TURNS:
             self._before, self._lately, self._count = self._lately, math.inf, 0
         return self.value
@@ -109,22 +111,24 @@ class Cheapest:
 class Precedence:
     """Which requests of one bus are single, and whether the next turn is theirs."""
 
-    __slots__ = ("_held", "_in_a_row")
+    __slots__ = ("holding", "in_a_row")
 
     def __init__(self) -> None:
-        self._held: dict[Hashable, float] = {}  # the oldest first
-        self._in_a_row = 0
+        self.holding: dict[Hashable, float] = {}
+        """Clients whose front holds back something of theirs, and when it last did; the oldest first."""
+        self.in_a_row = 0
+        """Turns that single requests had one after the other while others stood in the ring."""
 
     def held(self, caller: Hashable, now: float) -> None:
         """A front holds back a request of that client's."""
-        self._held.pop(caller, None)
-        self._held[caller] = now
+        self.holding.pop(caller, None)
+        self.holding[caller] = now
         self._forget(now)
 
     def is_single(self, caller: Hashable, now: float) -> bool:
         """Whether a request is the only one of its client, where nothing else of it waits or is on the wire."""
         self._forget(now)
-        return caller not in self._held
+        return caller not in self.holding
 
     def go_first(self, single: int, others: int) -> bool:
         """Whether the next turn is a single request's.
@@ -132,18 +136,18 @@ class Precedence:
         :param single: clients with single requests that wait in a lane.
         :param others: clients in its ring.
         """
-        return self._in_a_row < max(1, single // others) if others else True
+        return self.in_a_row < max(1, single // others) if others else True
 
     def note_turn(self, before_others: bool) -> None:
         """A turn begins, of a single request while others stand in the ring or not."""
-        self._in_a_row = self._in_a_row + 1 if before_others else 0
+        self.in_a_row = self.in_a_row + 1 if before_others else 0
 
     def _forget(self, now: float) -> None:
-        while self._held:
-            client = next(iter(self._held))
-            if now - self._held[client] < HELD_FOR and len(self._held) <= _MOST_HELD:
+        while self.holding:
+            client = next(iter(self.holding))
+            if now - self.holding[client] < HELD_FOR and len(self.holding) <= _MOST_HELD:
                 return
-            del self._held[client]
+            del self.holding[client]
 
 
 class RequestQueue(Generic[Item]):
@@ -174,12 +178,13 @@ class RequestQueue(Generic[Item]):
         self._starves_at = [math.inf, math.inf, math.inf]
         self._now = 0.0
         self._level: int = Lane.LOW  # the lane whose turn it is
-        self._size = 0
+        self.size = 0
+        """How many requests wait; the same as the length, for those who look at each request."""
         self.cost = 0.0
         """Seconds that all that waits will probably take."""
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def __iter__(self) -> Iterator[Item]:
         for client in self._clients.values():
@@ -192,15 +197,20 @@ class RequestQueue(Generic[Item]):
 
         :raises QueueFull: if the port's or the client's bound is reached.
         """
-        own, _ = self.of(request.caller)
-        if self._size >= (self._limit if own else self._most):
-            raise _full(request, f"{self._size} requests wait for this port already", "queue")
+        mine = self._clients.get(request.caller)
+        own = 0 if mine is None else len(mine.requests)
+        if self.size >= (self._limit if own else self._most):
+            raise _full(request, f"{self.size} requests wait for this port already", "queue")
         if own >= self._limit_per_client:
             raise _full(request, f"{own} requests of this client wait for this port already", "queue_per_client")
-        mine = self._client(request.caller)
+        if mine is None:
+            mine = self._clients[request.caller] = _Client(request.caller)
         if not own:
-            is_alone = self._is_turn_over or mine is not self._served
-            mine.is_single = self._singles_first and is_alone and self._precedence.is_single(request.caller, now)
+            is_alone = self._singles_first and (self._is_turn_over or mine is not self._served)
+            # mostly nothing is held back by any front, and there is nothing to look up
+            mine.is_single = is_alone and (
+                not self._precedence.holding or self._precedence.is_single(request.caller, now)
+            )
             if now > mine.served_at + AGEING:
                 mine.balance = 0.0  # what it had is long ago
         elif mine.is_single:
@@ -210,7 +220,7 @@ class RequestQueue(Generic[Item]):
 
     def put_back(self, request: Item, now: float = 0.0) -> None:
         """Adds a request that was taken before, ahead of its client's others; no bound refuses it."""
-        mine = self._client(request.caller)
+        mine = self._clients.setdefault(request.caller, _Client(request.caller))
         mine.requests.appendleft(request)
         self._entered(mine, request, now)
 
@@ -229,7 +239,7 @@ class RequestQueue(Generic[Item]):
     def is_full_for(self, caller: Hashable) -> bool:
         """Whether that client's next request would be refused, for what it has here already."""
         own, _ = self.of(caller)
-        return own > 0 and (own >= self._limit_per_client or self._size >= self._limit)
+        return own > 0 and (own >= self._limit_per_client or self.size >= self._limit)
 
     def remove(self, request: Item) -> None:
         """Takes a waiting request out of the queue.
@@ -276,9 +286,10 @@ class RequestQueue(Generic[Item]):
         :param ready_at: the time from which a request may go.
         """
         self._now = now
-        if now >= self._starves_at[1]:
+        _, normal_starves_at, low_starves_at = self._starves_at
+        if now >= normal_starves_at:
             self._age(Lane.NORMAL, now)
-        if now >= self._starves_at[2]:
+        if now >= low_starves_at:
             self._age(Lane.LOW, now)
         again = math.inf
         for level, waiting in enumerate(self._in_lane):
@@ -293,10 +304,9 @@ class RequestQueue(Generic[Item]):
 
     def take(self, request: Item) -> None:
         """Removes the request whose turn it is; its client's next turn comes after everybody else's."""
-        self.pass_turn(request)
+        mine = self._begin_turn(request)
         if request.lane <= self._level:  # one that a higher one lifted is no turn of its lane
             self._starves_at[request.lane] = self._now + AGEING
-        mine = self._clients[request.caller]
         mine.is_single = False
         self._left(mine, request)
 
@@ -304,13 +314,7 @@ class RequestQueue(Generic[Item]):
         """Uses up the turn of the request's client, and leaves the request where it is. A client with a single request
         still goes before those that pipeline: what the bus asks of its own ahead of the request is not the client's
         doing."""
-        self._rejoin()
-        mine = self._clients[request.caller]
-        self._settle(mine, request.lane)
-        self._leave_ring(mine)
-        self._precedence.note_turn(mine.is_single and any(self._rings))
-        self._served, self._served_lane = mine, request.lane
-        self._is_turn_over = False
+        self._begin_turn(request)
 
     def charge(self, caller: Hashable, cost: float, now: float) -> None:
         """Says what the last turn cost, which was that client's.
@@ -321,10 +325,16 @@ class RequestQueue(Generic[Item]):
         self._is_turn_over = True
         mine = self._clients.get(caller)
         if mine is not None:
-            mine.balance = balance = min(0.0, mine.balance + usual - cost)
             mine.served_at = now
-            self._has_debtors = self._has_debtors or balance < 0.0
-        if self._has_debtors and not self._size:
+            balance = mine.balance + usual - cost
+            if not self.size and mine is self._served:
+                balance = 0.0  # who is alone pays nothing
+            if balance < 0.0:
+                self._has_debtors = True
+                mine.balance = balance
+            else:
+                mine.balance = 0.0
+        if not self.size and (self._has_debtors or len(self._clients) > 1):
             self._forgive()
 
     def ahead_of(self, caller: Hashable, lane: int, cost: float) -> float:
@@ -356,8 +366,10 @@ class RequestQueue(Generic[Item]):
         for client in self._clients_in(level):
             requests = client.requests
             if len(requests) == 1 and requests[0].lane <= level:
-                later = ready_at(requests[0])
-                request = requests[0] if later <= now else None
+                request = requests[0]
+                later = ready_at(request)
+                if later > now:
+                    request = None
             else:
                 request, later = _first_of(client, level, now, ready_at)
             if request is None:
@@ -374,21 +386,34 @@ class RequestQueue(Generic[Item]):
 
     def _clients_in(self, level: int) -> Iterator[_Client[Item]]:
         """Those who may have something in a lane, in turn."""
-        single = [ring for ring in self._single[: level + 1] if ring]
-        rings = [ring for ring in self._rings[: level + 1] if ring]
-        first, then = single, rings
-        if single and rings and not self._precedence.go_first(sum(map(len, single)), sum(map(len, rings))):
-            first, then = rings, single
-        for ring in (*first, *then):
-            yield from ring.values()
-        if self._served is not None:
-            yield self._served
+        single, rings = self._single[: level + 1], self._rings[: level + 1]
+        if any(rings) and any(single) and not self._precedence.go_first(sum(map(len, single)), sum(map(len, rings))):
+            single, rings = rings, single
+        clients = chain.from_iterable(map(dict.values, (*single, *rings)))
+        served = self._served
+        return clients if served is None or not served.requests else chain(clients, (served,))
+
+    def _begin_turn(self, request: Item) -> _Client[Item]:
+        """Whose turn begins; that of the client which was served last is over."""
+        mine, served = self._clients[request.caller], self._served
+        if served is not mine:
+            self._served = None
+            if served is not None:
+                self._place(served)
+        if self._passed_over:
+            self._settle(mine, request.lane)
+        if mine.lane is not None:
+            self._leave_ring(mine)
+        before_others = mine.is_single and any(self._rings)
+        if before_others or self._precedence.in_a_row:
+            self._precedence.note_turn(before_others)
+        self._served, self._served_lane = mine, request.lane
+        self._is_turn_over = False
+        return mine
 
     def _settle(self, mine: _Client[Item], lane: int) -> None:
         """Those who were passed over have paid for a turn; all that are in debt, if one of them has the turn."""
         passed, self._passed_over = self._passed_over, []
-        if not passed:
-            return
         relief = -mine.balance if mine in passed else self._usual[lane].value
         for client in passed:
             client.balance = min(0.0, client.balance + relief)
@@ -403,22 +428,21 @@ class RequestQueue(Generic[Item]):
             if request.lane == lane and request.arrived + AGEING <= now:
                 self.lift(request, lane - 1)
 
-    def _client(self, key: Hashable) -> _Client[Item]:
-        mine = self._clients.get(key)
-        if mine is None:
-            mine = self._clients[key] = _Client(key)
-        return mine
-
     def _entered(self, mine: _Client[Item], request: Item, now: float) -> None:
         lane = request.lane
-        self._size += 1
+        self.size += 1
         self.cost += request.cost
         mine.cost += request.cost
         mine.lanes[lane] += 1
         self._in_lane[lane] += 1
         if self._in_lane[lane] == 1:
             self._starves_at[lane] = now + AGEING
-        if mine.lane is None or lane < mine.lane:
+        if mine is self._served:
+            return  # in no ring while its turn lasts
+        if mine.lane is None:  # it has nothing else here
+            mine.lane = lane
+            (self._single if mine.is_single else self._rings)[lane][mine.key] = mine
+        elif lane < mine.lane:
             self._place(mine)
 
     def _left(self, mine: _Client[Item], request: Item) -> None:
@@ -429,8 +453,8 @@ class RequestQueue(Generic[Item]):
         mine.lanes[request.lane] -= 1
         self._in_lane[request.lane] -= 1
         mine.cost -= request.cost
-        self._size -= 1
-        self.cost = self.cost - request.cost if self._size else 0.0
+        self.size -= 1
+        self.cost = self.cost - request.cost if self.size else 0.0
 
     def _place(self, mine: _Client[Item]) -> None:
         """Into the ring of its best lane; to none while its turn lasts."""
@@ -440,31 +464,28 @@ class RequestQueue(Generic[Item]):
         best = 0 if lanes[0] else 1 if lanes[1] else 2 if lanes[2] else None
         if mine.lane == best and best is not None:
             return
-        self._leave_ring(mine)
+        if mine.lane is not None:
+            self._leave_ring(mine)
         if best is not None:
             mine.lane = best
             self._ring_of(mine, best)[mine.key] = mine
-        elif mine.balance > -self._usual[Lane.NORMAL].value or not self._size or len(self._clients) > 2 * self._limit:
+        elif mine.balance > -self._usual[Lane.NORMAL].value or not self.size or len(self._clients) > 2 * self._limit:
             del self._clients[mine.key]
 
     def _join_ring(self, mine: _Client[Item]) -> None:
         """A client with a single request wants more."""
-        self._leave_ring(mine)
+        if mine.lane is not None:
+            self._leave_ring(mine)
         mine.is_single = False
         self._place(mine)
 
     def _leave_ring(self, mine: _Client[Item]) -> None:
-        if mine.lane is not None:
-            del self._ring_of(mine, mine.lane)[mine.key]
-            mine.lane = None
+        assert mine.lane is not None, "it stands in one"
+        del (self._single if mine.is_single else self._rings)[mine.lane][mine.key]
+        mine.lane = None
 
     def _ring_of(self, client: _Client[Item], lane: int) -> dict[Hashable, _Client[Item]]:
         return (self._single if client.is_single else self._rings)[lane]
-
-    def _rejoin(self) -> None:
-        served, self._served = self._served, None
-        if served is not None:
-            self._place(served)
 
     def _forgive(self) -> None:
         """Nobody waits: what anybody had beyond its turns cost nobody anything."""

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from lumina_twisted.bus.pending import Finished, Outcome, Pending
 from lumina_twisted.modbus.functions import BROADCAST
-from lumina_twisted.modbus.read_range import covers, cut, is_plain_read
+from lumina_twisted.modbus.read_range import covers, cut
 from lumina_twisted.modbus.settings import SerialSettings
 
 _MOST_GROUPS: Final = 64
@@ -62,7 +62,7 @@ class ReplyCache:
         request, reply = transaction.request, transaction.reply
         if transaction.outcome is not Outcome.REPLY or request.attempts != 1 or request.pattern.is_exception(reply):
             return
-        if not is_plain_read(request.pdu):
+        if request.span is None:
             return
         group = self._groups.setdefault((request.unit, request.pdu[0]), {})
         asked = request.pdu[1:]
@@ -75,7 +75,7 @@ class ReplyCache:
 
     def answer(self, request: Pending, max_age: float, now: float) -> bytes | None:
         """The reply to ``request`` from what is kept, if that is no older than ``max_age`` seconds."""
-        if not is_plain_read(request.pdu):
+        if request.span is None:
             return None
         group = self._groups.get((request.unit, request.pdu[0]), {})
         exact = group.get(request.pdu[1:])

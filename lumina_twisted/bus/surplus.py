@@ -121,6 +121,8 @@ class Surplus:
         self._units: list[_Unit | None] = [None] * 256
         self.convicted = 0
         """Units that count as doubling."""
+        self.unproven: set[int] = set()
+        """Units with a stream of one shape that has proven nothing for long."""
 
     # -- too soon ------------------------------------------------------------------------------------------------
 
@@ -165,8 +167,12 @@ class Surplus:
         if shape is unit.shape or shape == unit.shape:
             unit.streak += 1
             unit.bytes += len(request.pdu) + len(pdu) + 2 * OVERHEAD
+            if unit.streak >= unit.limit and unit.bytes >= unit.limit * LENGTH:
+                self.unproven.add(request.unit)
         else:
             unit.streak = unit.bytes = 0
+            if self.unproven:
+                self.unproven.discard(request.unit)
             if request.kind is Kind.CANARY:
                 unit.limit = STREAM
                 return  # a surplus reply would be of the shape before it
@@ -188,15 +194,14 @@ class Surplus:
 
     def needs_proof(self, request: Pending) -> bool:
         """Whether the stream that ``request`` would go on has proven nothing for long."""
-        unit = self._units[request.unit]
-        if unit is None or unit.streak < unit.limit:
-            return False
-        return unit.bytes >= unit.limit * LENGTH and unit.shape == request.pattern.shape
+        unit = self._units[request.unit] if request.unit in self.unproven else None
+        return unit is not None and unit.shape == request.pattern.shape
 
     def proof_failed(self, unit_id: int) -> None:
         """The canary that went ahead was not answered: the next one is tried after twice as many answers."""
         unit = self._units[unit_id]
         if unit is not None and unit.streak >= unit.limit:
+            self.unproven.discard(unit_id)
             unit.streak = unit.bytes = 0
             unit.limit = min(LONGEST_STREAM, 2 * unit.limit)
 

@@ -297,7 +297,8 @@ def expected_reply(pdu: bytes, function: Function | None) -> tuple[int, bytes | 
     if function is None:
         return UNKNOWN, pdu[:1]
     if function.byte_count is not None:
-        count = function.byte_count(pdu)
+        # registers, what is asked most, without a call
+        count = 2 * (pdu[3] << 8 | pdu[4]) if function.byte_count is _registers else function.byte_count(pdu)
         return (2 + count, b"%c%c" % (pdu[0], count)) if count <= 255 else (2, None)
     head = pdu[: function.repeats]
     if function.is_as_long:

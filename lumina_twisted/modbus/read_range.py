@@ -8,13 +8,15 @@ from lumina_twisted.modbus.functions import READS_OF
 
 BITS: Final = frozenset(int(row.code) for row in READS_OF.values() if row.is_bits)
 """Functions that read bits; the others read registers."""
-_READS: Final = frozenset(int(row.code) for row in READS_OF.values())
-_LENGTH: Final = 5
+PLAIN_READS: Final = frozenset(int(row.code) for row in READS_OF.values())
+"""All of them; those that are :data:`LENGTH` bytes long are whole."""
+LENGTH: Final = 5
+"""Bytes of a plain read's PDU."""
 
 
 def is_plain_read(pdu: bytes) -> bool:
     """Whether a request asks for a range and does nothing else: a whole PDU of functions 1 to 4."""
-    return len(pdu) == _LENGTH and pdu[0] in _READS
+    return len(pdu) == LENGTH and pdu[0] in PLAIN_READS
 
 
 def span(pdu: bytes) -> tuple[int, int]:

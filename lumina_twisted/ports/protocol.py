@@ -21,7 +21,7 @@ from lumina_twisted.errors import Cancelled, FrameError, ModbusError, OutcomeUnk
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.serial import why_lost
 from lumina_twisted.ports.timer import make_timer
-from lumina_twisted.priority import lane_of
+from lumina_twisted.priority import LANES
 from lumina_twisted.reconnecting import Connections
 
 
@@ -128,7 +128,7 @@ class RTUProtocol(Protocol):
         Deferred fires with the reply's PDU."""
         now = self._now()
         request = Request(
-            caller, unit, pdu, serial, now + terms.timeout, terms.retries, lane_of(terms.priority), terms.max_age,
+            caller, unit, pdu, serial, now + terms.timeout, terms.retries, LANES[terms.priority], terms.max_age,
             terms.response_length,
         )
         pending = self._bus.submit(request, now)
@@ -194,16 +194,18 @@ class RTUProtocol(Protocol):
         after the other, each to all that it concerns before the next.
         """
         bus = self._bus
-        while (frame := bus.next_frame()) is not None:
-            self._write(frame)
+        frames, events = bus.frames, bus.events
+        while frames:
+            self._write(frames.popleft())
         if self._is_delivering:
             return
-        self._is_delivering = True
-        try:
-            while (event := bus.next_event()) is not None:
-                self._deliver(event)
-        finally:
-            self._is_delivering = False
+        if events:
+            self._is_delivering = True
+            try:
+                while events:
+                    self._deliver(events.popleft())
+            finally:
+                self._is_delivering = False
         self._timer.set(bus.get_timer())
         if self._waiting_for_idle and not bus.is_busy:
             waiting, self._waiting_for_idle = self._waiting_for_idle, []

@@ -43,6 +43,20 @@ class Canary(SynchronousTestCase):
         made = Canaries(BusSettings(canary="read")).make(request_of(read(1, 0)), late.in_doubt(1), None)
         self.assertNotIn(made.pattern.shape, late.in_doubt(1))
 
+    def test_it_asks_elsewhere_each_time(self) -> None:
+        """However many canaries were refused at one place: a place that the device answers comes soon."""
+        late, canaries = LateReplies((True,) * 256), Canaries(BusSettings(canary="read"))
+        for code in (1, 2):
+            late.add(request_of(encode_adu(1, bytes((code, 0, 0, 0, 1)))), code, 0.0, 0.1)
+        late.add(request_of(encode_adu(1, b"\x04\0\x21\0\x02")), 3, 0.0, 0.1)
+        for quantity in (1, *range(3, 9)):
+            refused = request_of(encode_adu(1, bytes((4, 0, 0x3D, 0, quantity))), is_canary=True)
+            late.add(refused, 3 + quantity, 0.0, 0.1)
+        for quantity in range(1, 9):
+            late.add(request_of(encode_adu(1, bytes((3, 0, 0, 0, quantity)))), 20 + quantity, 0.0, 0.1)
+        made = [canaries.make(request_of(read(1, 0)), late.in_doubt(1), None).pdu for _ in range(2)]
+        self.assertEqual({pdu[:3] for pdu in made}, {b"\x04\0\x21", b"\x04\0\x3d"})
+
     def test_it_does_not_take_the_place_of_a_doubt(self) -> None:
         late = LateReplies((True,) * 256)
         late.add(request_of(read(1, 10)), 2, 0.0, 0.1)

@@ -329,6 +329,6 @@ class Watching(SampleCase):
     def test_what_nobody_took(self) -> None:
         self.ask(read(1, 10))
         self.world.bus.receive_data(reply_to(read(1, 10)), self.world.now + 0.05)
-        self.assertEqual([type(one) for one in self.world.bus._events], [Sample, Reply])
+        self.assertEqual([type(one) for one in self.world.bus.events], [Sample, Reply])
         self.world.bus.watch_samples(False)
-        self.assertEqual([type(one) for one in self.world.bus._events], [Reply])
+        self.assertEqual([type(one) for one in self.world.bus.events], [Reply])
