@@ -7,6 +7,7 @@ from the one that is awaited.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -19,6 +20,10 @@ HEADER: Final = 7
 MAX_MBAP_ADU: Final = HEADER + MAX_PDU
 LONGEST: Final = 1 + MAX_PDU
 """What the length field counts: the unit and the PDU."""
+
+
+MBAP: Final = struct.Struct(">HHHB")
+"""The header."""
 
 
 class Adu(NamedTuple):
@@ -42,7 +47,7 @@ def encode_adu(transaction_id: int, unit: int, pdu: bytes) -> bytes:
         raise RequestError(f"unit {unit} is not from 0 to 255", unit=unit)
     if not 0 < len(pdu) <= MAX_PDU:
         raise RequestError(f"a PDU has 1 to {MAX_PDU} bytes, not {len(pdu)}", unit=unit)
-    return b"%c%c\0\0%c%c%c%b" % (transaction_id >> 8, transaction_id & 255, 0, len(pdu) + 1, unit, pdu)
+    return MBAP.pack(transaction_id, 0, len(pdu) + 1, unit) + pdu
 
 
 class MbapDecoder:

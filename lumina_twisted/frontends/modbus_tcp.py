@@ -14,7 +14,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IDelayedCall
 
 from lumina_twisted.errors import FrameError, Stopping
-from lumina_twisted.framing.mbap import Adu, MbapDecoder, encode_adu
+from lumina_twisted.framing.mbap import MBAP, Adu, MbapDecoder, encode_adu
 from lumina_twisted.frontends.gateway import Gateway, GatewayOptions, exception_pdu
 from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions
 from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
@@ -64,7 +64,12 @@ class ModbusTcpProtocol(Connection):
         else:
             self._decoder.feed(data)
         self.has_input = True
-        self.serve()
+        if self.state is TALKING:
+            self.listener.pacer.serve(self)  # what serve() does, too
+            if self.has_input:
+                self._pace_reading()
+        else:
+            self.serve()
 
     def drop_input(self) -> None:
         """See :class:`lumina_twisted.frontends.listener.Connection`."""
@@ -87,12 +92,12 @@ class ModbusTcpProtocol(Connection):
         listener = self.listener
         listener.requests += 1
         self._has_asked = True
+        self.has_input = bool(self._decoder.buffer)
         if self.state is DRAINING:
             self._write_exception(Stopping("the service is stopping"), adu)
         else:
             asked = listener.gateway.request(self.caller, adu.unit, adu.pdu)
             self.pending.ask(asked, self._write_reply, self._write_exception, adu)
-        self.has_input = bool(self._decoder.buffer)
         return self.has_input
 
     def _next(self) -> Adu | None:
@@ -132,7 +137,7 @@ class ModbusTcpProtocol(Connection):
 
     def _write_reply(self, reply: bytes, adu: Adu) -> None:
         if reply:
-            self.write(encode_adu(adu.transaction_id, adu.unit, reply))
+            self.write_last(MBAP.pack(adu.transaction_id, 0, len(reply) + 1, adu.unit) + reply)
 
     def _write_exception(self, error: BaseException, adu: Adu) -> None:
         self.listener.errors += 1

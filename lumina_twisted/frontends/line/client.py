@@ -201,7 +201,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
     def _write_reply(self, reply: bytes, command: Command) -> None:
         listener = self.listener
         frame = encode_adu(command.unit, reply) if reply else b""
-        self.write(format_reply(command.command_id, frame, listener.stamp(), self._dialect, listener.options.hex))
+        self.write_last(format_reply(command.command_id, frame, listener.stamp(), self._dialect, listener.options.hex))
 
     def _write_failure(self, error: BaseException, command: Command) -> None:
         command_id = command.command_id

@@ -218,7 +218,8 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             turns = self._turns
             while turns and (make := turns[0].make) is not None and (self._unread is None or not self._is_unread):
                 turns.popleft()
-                self.write(self._made(make, ""))
+                write = self.write if turns else self.write_last
+                write(self._made(make, ""))
         finally:
             self._is_advancing = False
         if self._lines and not self._is_stepping and self._can_take:
