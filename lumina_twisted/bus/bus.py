@@ -163,7 +163,9 @@ class Bus:
                 error = failures.overloaded(pending, self._name, wait, self.noise.cause(now))
                 self._endings.refused(pending, error, now)
                 return
-            if (not self._queue.size and self._goes_at_once(pending, now)) or not self._is_queued(pending, now):
+            if not self._queue.size and self._goes_at_once(pending, now):
+                return
+            if not self._is_queued(pending, now):
                 return
         self.figures.queued(pending)
         if pending.ends_at < self._endings.earliest:
