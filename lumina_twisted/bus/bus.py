@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntEnum, auto
+from operator import attrgetter
 from typing import Final
 
 from lumina_twisted.access.caller import Caller
@@ -54,6 +55,7 @@ from lumina_twisted.statistics.queue import QueueAnalytics
 DEAF: Final = 8
 """Attempts in a row without a byte from anybody after which a socket is connected anew: a converter that stalls for
 good often works again then."""
+_NOT_BEFORE: Final[Callable[[Pending], float]] = attrgetter("not_before")
 
 
 class Renewal(IntEnum):
@@ -378,9 +380,13 @@ class Bus:
         if self._wire.attempt is not None:
             return
         self._wake = math.inf
+        doubts = self._wire.doubts
         while self._queue.size and self._renewal is Renewal.NONE:
-            # nothing waits for what follows another's read where nothing follows
-            ready_at = self._coalescing.ready_at if self._coalescing.primary_of else self._wire.doubts.ready_at
+            ready_at = _NOT_BEFORE  # unless something follows another's read, or may still come
+            if self._coalescing.primary_of:
+                ready_at = self._coalescing.ready_at
+            elif doubts.late.count or doubts.surplus.convicted:
+                ready_at = doubts.ready_at
             pending, self._wake = self._queue.first(now, ready_at)
             if pending is None or self._go_or_wait(pending, now):
                 return
@@ -392,7 +398,9 @@ class Bus:
         if self.health.silent and self.health.refuses(pending, now):
             self._endings.remove_for_offline_unit(pending, now)
             return False
-        needs_canary = wire.doubts.needs_canary(pending)
+        needs_canary = False
+        if wire.doubts.late.count or wire.doubts.surplus.unproven:
+            needs_canary = wire.doubts.needs_canary(pending)
         if needs_canary and (other := self._instead_of_a_canary(pending, now)) is not None:
             pending, needs_canary = other, False
         silent_from = wire.quiet_from + self._pace.gap(pending)
