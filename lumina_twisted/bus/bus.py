@@ -156,9 +156,15 @@ class Bus:
             return
         if not pending.is_read and self._settings.writes_first and pending.lane:
             pending.lane -= 1
-        self._coalescing.arrived(pending)
-        if not self._coalescing.follow(pending) and not self._is_queued(pending, now):
-            return
+        if not pending.is_read or self._coalescing.writes:
+            self._coalescing.arrived(pending)
+        if not self._queue.size or not self._coalescing.follow(pending):
+            if wait := self._admission.wait_if_too_late(pending, now):
+                error = failures.overloaded(pending, self._name, wait, self.noise.cause(now))
+                self._endings.refused(pending, error, now)
+                return
+            if (not self._queue.size and self._goes_at_once(pending, now)) or not self._is_queued(pending, now):
+                return
         self.figures.queued(pending)
         if pending.ends_at < self._endings.earliest:
             self._endings.earliest = pending.ends_at
@@ -180,9 +186,6 @@ class Bus:
         return True
 
     def _is_queued(self, pending: Pending, now: float) -> bool:
-        if wait := self._admission.wait_if_too_late(pending, now):
-            self._endings.refused(pending, failures.overloaded(pending, self._name, wait, self.noise.cause(now)), now)
-            return False
         try:
             self._queue.put(pending, now)
         except QueueFull as full:
@@ -425,6 +428,29 @@ class Bus:
                 pending = block
                 self._endings.earliest = min(self._endings.earliest, block.ends_at)
             self._begin(pending, silent_from, now)
+        return True
+
+    def _goes_at_once(self, pending: Pending, now: float) -> bool:
+        """Sends a new request that nobody waits with, if the wire is free and nothing speaks against it: on a bus that
+        is not busy most go this way. There is no turn to be taken and nothing to be shared or merged, so who decides
+        that is not asked; where the wire has a say, such as in a doubt, the request goes the long way through the
+        queue, and the same comes of it."""
+        wire = self._wire
+        if wire.attempt is not None or self._unpaid is not None or self._renewal is not Renewal.NONE:
+            return False
+        doubts = wire.doubts
+        if doubts.late.count or doubts.surplus.convicted or doubts.surplus.needs_proof(pending):
+            return False
+        silent_from = wire.quiet_from + self._pace.gap(pending)
+        if silent_from > now or now + pending.least_time > pending.deadline:
+            return False
+        if wire.echo.known is None and wire.echo.needs_probe(pending):
+            return False
+        self._queue.pass_through(pending, now)
+        self.figures.queued(pending)
+        if pending.ends_at < self._endings.earliest:
+            self._endings.earliest = pending.ends_at
+        self._begin(pending, silent_from, now)
         return True
 
     def _begin(self, pending: Pending, silent_from: float, now: float) -> None:
