@@ -18,12 +18,12 @@ from lumina_twisted.modbus.functions import (
     Function,
     FunctionCode,
     accesses,
-    expected_reply,
     function_of,
     is_read,
     reply_length,
     request_length,
 )
+from lumina_twisted.modbus.reply import expected_reply
 from tests.golden import EXCEPTION_PDU, GOLDEN
 from tests.strategies import QUICK, REPLIES, REQUESTS
 

@@ -63,7 +63,8 @@ class Admission:
             unit may be faster today.
         """
         known = request.estimate or self._find(request)
-        request.cost = cost = self._cost(request, known, now)
+        cost = known.cost if now <= known.cost_at + FRESH else request.least_time + self._pace.gap(request)
+        request.cost = cost
         running, left = self._wire.attempt, 0.0
         if running is not None:
             left = max(0.0, running.began + running.request.cost - now)
@@ -88,7 +89,8 @@ class Admission:
     def cost_of(self, request: Pending, now: float) -> float:
         """Seconds for which a request would probably hold the bus, with the silence before it: as those of its shape
         did a moment ago; the least that it can take if there were none."""
-        return self._cost(request, self._find(request), now)
+        known = self._find(request)
+        return known.cost if now <= known.cost_at + FRESH else request.least_time + self._pace.gap(request)
 
     def is_full_for(self, caller: Caller, timeout: float, now: float) -> bool:
         """Whether a caller has asked enough: its next request would be refused or come too late, only for what it has
@@ -144,12 +146,6 @@ class Admission:
             known = self._known[shape] = Estimate()
         request.estimate, request.least_time = known, self._pace.least_time(request)
         return known
-
-    def _cost(self, request: Pending, known: Estimate, now: float) -> float:
-        """Seconds for which it will probably hold the bus, with the silence before it."""
-        if now > known.cost_at + FRESH:
-            return request.least_time + self._pace.gap(request)
-        return known.cost
 
     # -- what was --------------------------------------------------------------------------------------------------
 

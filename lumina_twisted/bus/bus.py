@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntEnum, auto
+from operator import attrgetter
 from typing import Final
 
 from lumina_twisted.access.caller import Caller
@@ -54,6 +55,7 @@ from lumina_twisted.statistics.queue import QueueAnalytics
 DEAF: Final = 8
 """Attempts in a row without a byte from anybody after which a socket is connected anew: a converter that stalls for
 good often works again then."""
+_NOT_BEFORE: Final[Callable[[Pending], float]] = attrgetter("not_before")
 
 
 class Renewal(IntEnum):
@@ -154,9 +156,15 @@ class Bus:
             return
         if not pending.is_read and self._settings.writes_first and pending.lane:
             pending.lane -= 1
-        self._coalescing.arrived(pending)
-        if not self._coalescing.follow(pending) and not self._is_queued(pending, now):
-            return
+        if not pending.is_read or self._coalescing.writes:
+            self._coalescing.arrived(pending)
+        if not self._queue.size or not self._coalescing.follow(pending):
+            if wait := self._admission.wait_if_too_late(pending, now):
+                error = failures.overloaded(pending, self._name, wait, self.noise.cause(now))
+                self._endings.refused(pending, error, now)
+                return
+            if (not self._queue.size and self._goes_at_once(pending, now)) or not self._is_queued(pending, now):
+                return
         self.figures.queued(pending)
         if pending.ends_at < self._endings.earliest:
             self._endings.earliest = pending.ends_at
@@ -178,9 +186,6 @@ class Bus:
         return True
 
     def _is_queued(self, pending: Pending, now: float) -> bool:
-        if wait := self._admission.wait_if_too_late(pending, now):
-            self._endings.refused(pending, failures.overloaded(pending, self._name, wait, self.noise.cause(now)), now)
-            return False
         try:
             self._queue.put(pending, now)
         except QueueFull as full:
@@ -378,9 +383,13 @@ class Bus:
         if self._wire.attempt is not None:
             return
         self._wake = math.inf
+        doubts = self._wire.doubts
         while self._queue.size and self._renewal is Renewal.NONE:
-            # nothing waits for what follows another's read where nothing follows
-            ready_at = self._coalescing.ready_at if self._coalescing.primary_of else self._wire.doubts.ready_at
+            ready_at = _NOT_BEFORE  # unless something follows another's read, or may still come
+            if self._coalescing.primary_of:
+                ready_at = self._coalescing.ready_at
+            elif doubts.late.count or doubts.surplus.convicted:
+                ready_at = doubts.ready_at
             pending, self._wake = self._queue.first(now, ready_at)
             if pending is None or self._go_or_wait(pending, now):
                 return
@@ -392,7 +401,9 @@ class Bus:
         if self.health.silent and self.health.refuses(pending, now):
             self._endings.remove_for_offline_unit(pending, now)
             return False
-        needs_canary = wire.doubts.needs_canary(pending)
+        needs_canary = False
+        if wire.doubts.late.count or wire.doubts.surplus.unproven:
+            needs_canary = wire.doubts.needs_canary(pending)
         if needs_canary and (other := self._instead_of_a_canary(pending, now)) is not None:
             pending, needs_canary = other, False
         silent_from = wire.quiet_from + self._pace.gap(pending)
@@ -417,6 +428,29 @@ class Bus:
                 pending = block
                 self._endings.earliest = min(self._endings.earliest, block.ends_at)
             self._begin(pending, silent_from, now)
+        return True
+
+    def _goes_at_once(self, pending: Pending, now: float) -> bool:
+        """Sends a new request that nobody waits with, if the wire is free and nothing speaks against it: on a bus that
+        is not busy most go this way. There is no turn to be taken and nothing to be shared or merged, so who decides
+        that is not asked; where the wire has a say, such as in a doubt, the request goes the long way through the
+        queue, and the same comes of it."""
+        wire = self._wire
+        if wire.attempt is not None or self._unpaid is not None or self._renewal is not Renewal.NONE:
+            return False
+        doubts = wire.doubts
+        if doubts.late.count or doubts.surplus.convicted or doubts.surplus.needs_proof(pending):
+            return False
+        silent_from = wire.quiet_from + self._pace.gap(pending)
+        if silent_from > now or now + pending.least_time > pending.deadline:
+            return False
+        if wire.echo.known is None and wire.echo.needs_probe(pending):
+            return False
+        self._queue.pass_through(pending, now)
+        self.figures.queued(pending)
+        if pending.ends_at < self._endings.earliest:
+            self._endings.earliest = pending.ends_at
+        self._begin(pending, silent_from, now)
         return True
 
     def _begin(self, pending: Pending, silent_from: float, now: float) -> None:

@@ -58,16 +58,17 @@ class Coalescing:
         self._shares_all = settings.share and not settings.units
         self._offers: dict[tuple[int, int], deque[_Offer]] = {}
         self._following: Counter[tuple[Caller, int]] = Counter()
-        self._writes: Counter[int] = Counter()
+        self.writes: Counter[int] = Counter()
+        """Requests so far that were no reads, by unit."""
 
     # -- who follows whom ----------------------------------------------------------------------------------------
 
     def arrived(self, request: Pending) -> None:
         """Something was submitted: a read may be followed, across a write nobody follows."""
         if not request.is_read:
-            self._writes[request.unit] += 1
-        if self._writes:
-            request.epoch = self._writes.get(request.unit, 0), self._writes.get(BROADCAST, 0)
+            self.writes[request.unit] += 1
+        if self.writes:
+            request.epoch = self.writes.get(request.unit, 0), self.writes.get(BROADCAST, 0)
 
     def follow(self, request: Pending) -> bool:
         """Whether a read follows another's from now on, if it may."""

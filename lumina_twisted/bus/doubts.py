@@ -57,8 +57,6 @@ class Doubts:
         """Whether something must be proven before ``request`` goes on the wire: that nothing comes any more which could
         be taken for its reply, that its own reply, which came too soon, was its own, or that the stream of its shape
         is not shifted."""
-        if not self.late.count and not self.surplus.unproven:
-            return False  # as nearly always
         is_unproven = self.surplus.needs_proof(request) or (
             self.late.count > 0 and (self.in_doubt(request) is not None or self.late.needs_proof(request))
         )

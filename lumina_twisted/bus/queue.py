@@ -310,6 +310,21 @@ class RequestQueue(Generic[Item]):
         mine.is_single = False
         self._left(mine, request)
 
+    def pass_through(self, request: Item, now: float) -> None:
+        """The turn of a new request while nothing waits here: as if it was put in, was the first, and was taken."""
+        mine, served = self._clients.get(request.caller), self._served
+        if mine is None:
+            mine = self._clients[request.caller] = _Client(request.caller)
+        if now > mine.served_at + AGEING or mine.balance <= (-self._usual[request.lane].value or -math.inf):
+            mine.balance = 0.0  # what it had is long ago, or there is nobody whom it could let go before
+        self._served, self._served_lane = mine, request.lane
+        if served is not None and served is not mine:
+            self._place(served)
+        self._precedence.in_a_row = 0
+        self._is_turn_over = mine.is_single = False
+        self._now = now
+        self._starves_at[request.lane] = now + AGEING
+
     def pass_turn(self, request: Item) -> None:
         """Uses up the turn of the request's client, and leaves the request where it is. A client with a single request
         still goes before those that pipeline: what the bus asks of its own ahead of the request is not the client's

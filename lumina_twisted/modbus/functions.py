@@ -148,6 +148,7 @@ class Function:
     :param accesses: which entries of the four tables it touches; None for none.
     :param range_of: the table of which it reads a range of up to ``most`` entries, and does nothing else.
     :param byte_count: the byte count that the reply to a whole request must have; None where the request does not say.
+    :param entry_bits: bits of each entry that a range has; 0 for what reads no range.
     :param repeats: how many bytes of a request the normal reply begins with; the function code is one.
     :param is_as_long: whether the reply is as long as the request, whose length varies.
     """
@@ -160,6 +161,7 @@ class Function:
     range_of: Table | None = field(default=None, kw_only=True)
     most: int = field(default=0, kw_only=True)
     byte_count: Callable[[bytes], int] | None = field(default=None, kw_only=True)
+    entry_bits: int = field(default=0, kw_only=True)
     repeats: int = field(default=1, kw_only=True)
     is_as_long: bool = field(default=False, kw_only=True)
 
@@ -181,21 +183,22 @@ class Function:
     @property
     def is_bits(self) -> bool:
         """Whether it reads a range of coils or of discrete inputs."""
-        return self.byte_count is _bits
+        return self.entry_bits == 1
 
 
-def _range(code: FunctionCode, table: Table, most: int, byte_count: Callable[[bytes], int]) -> Function:
+def _range(code: FunctionCode, table: Table, most: int, entry_bits: int) -> Function:
     return Function(
-        code, 5, _COUNTED, is_read=True, accesses=access.reads(table), range_of=table, most=most, byte_count=byte_count
+        code, 5, _COUNTED, is_read=True, accesses=access.reads(table), range_of=table, most=most, entry_bits=entry_bits,
+        byte_count=_bits if entry_bits == 1 else _registers,
     )
 
 
 _C = FunctionCode
 _ROWS: Final = (
-    _range(_C.READ_COILS, "coil", MAX_READ_BITS, _bits),
-    _range(_C.READ_DISCRETE_INPUTS, "discrete", MAX_READ_BITS, _bits),
-    _range(_C.READ_HOLDING_REGISTERS, "holding", MAX_READ_REGISTERS, _registers),
-    _range(_C.READ_INPUT_REGISTERS, "input", MAX_READ_REGISTERS, _registers),
+    _range(_C.READ_COILS, "coil", MAX_READ_BITS, 1),
+    _range(_C.READ_DISCRETE_INPUTS, "discrete", MAX_READ_BITS, 1),
+    _range(_C.READ_HOLDING_REGISTERS, "holding", MAX_READ_REGISTERS, 16),
+    _range(_C.READ_INPUT_REGISTERS, "input", MAX_READ_REGISTERS, 16),
     Function(_C.WRITE_SINGLE_COIL, 5, 5, repeats=_WHOLE, accesses=access.write_coil),
     Function(_C.WRITE_SINGLE_REGISTER, 5, 5, repeats=_WHOLE, accesses=access.write_register),
     Function(_C.READ_EXCEPTION_STATUS, 1, 2, is_read=True),
@@ -284,27 +287,6 @@ def is_request(pdu: bytes) -> bool:
         return True
     function = function_of(pdu)
     return function is not None and function.range_of is not None and not function.is_bits and pdu[1] % 2 == 1
-
-
-def expected_reply(pdu: bytes, function: Function | None) -> tuple[int, bytes | None]:
-    """The normal reply, as far as a whole request PDU determines it: its length, and its first bytes.
-
-    :param function: the row of the request; see :func:`function_of`.
-    :return: the length, 0 if it depends on the reply's own bytes, :data:`UNKNOWN` if nothing determines it; and the
-        bytes. For a quantity that no reply can hold, the length is 2, that of the exception which is the only answer,
-        and the bytes are None.
-    """
-    if function is None:
-        return UNKNOWN, pdu[:1]
-    if function.byte_count is not None:
-        # registers, what is asked most, without a call
-        count = 2 * (pdu[3] << 8 | pdu[4]) if function.byte_count is _registers else function.byte_count(pdu)
-        return (2 + count, b"%c%c" % (pdu[0], count)) if count <= 255 else (2, None)
-    head = pdu[: function.repeats]
-    if function.is_as_long:
-        returns_data = pdu[0] == FunctionCode.DIAGNOSTICS and not any(pdu[1:_SUB_FUNCTION])
-        return len(pdu), pdu if returns_data else head
-    return (function.reply if isinstance(function.reply, int) else 0), head
 
 
 def accesses(pdu: bytes) -> tuple[Access, ...]:

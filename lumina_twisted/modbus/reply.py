@@ -16,8 +16,8 @@ from lumina_twisted.modbus.functions import (
     MAX_PDU,
     UNKNOWN,
     Buffer,
+    Function,
     FunctionCode,
-    expected_reply,
     function_of,
     reply_length,
 )
@@ -78,6 +78,29 @@ class WholeMessage:
     def fits(self, pdu: bytes) -> bool:
         """See :class:`Pattern`."""
         return pdu == self._pdu
+
+
+def expected_reply(pdu: bytes, function: Function | None) -> tuple[int, bytes | None]:
+    """The normal reply, as far as a whole request PDU determines it: its length, and its first bytes.
+
+    :param function: the row of the request; see :func:`lumina_twisted.modbus.functions.function_of`.
+    :return: the length, 0 if it depends on the reply's own bytes, :data:`UNKNOWN` if nothing determines it; and the
+        bytes. For a quantity that no reply can hold, the length is 2, that of the exception which is the only answer,
+        and the bytes are None.
+    """
+    if function is None:
+        return UNKNOWN, pdu[:1]
+    if function.byte_count is not None:
+        if function.entry_bits:  # a plain read, which is asked most, without a call
+            count = (function.entry_bits * (pdu[3] << 8 | pdu[4]) + 7) // 8
+        else:
+            count = function.byte_count(pdu)
+        return (2 + count, b"%c%c" % (pdu[0], count)) if count <= 255 else (2, None)
+    head = pdu[: function.repeats]
+    if function.is_as_long:
+        returns_data = pdu[0] == FunctionCode.DIAGNOSTICS and not any(pdu[1:3])  # by its sub-function
+        return len(pdu), pdu if returns_data else head
+    return (function.reply if isinstance(function.reply, int) else 0), head
 
 
 class ReplyPattern:

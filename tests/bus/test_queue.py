@@ -317,6 +317,53 @@ class AnythingGoes(SynchronousTestCase):
         self.assertEqual(queue.first(now, lambda one: 0.0), (None, math.inf))
 
 
+class Alone(SynchronousTestCase):
+    """A request that nobody waits with passes through; whoever comes later finds no difference."""
+
+    @given(st.lists(st.tuples(
+        st.sampled_from(["ask", "ask", "ask", "end", "end", "wait"]), st.integers(0, 3), st.sampled_from(list(Lane)),
+        st.sampled_from([0.001, 0.01, 0.2, AGEING]),
+    ), max_size=60))
+    def test_as_if_it_had_waited(self, steps: list[tuple[str, int, int, float]]) -> None:
+        short, long = [
+            RequestQueue[Pending](10, 5, extra=10, singles_first=True) for _ in range(2)
+        ]
+        now, running = 0.0, ""
+
+        def served(queue: RequestQueue[Pending]) -> str:
+            request, _ = queue.first(now, lambda one: 0.0)
+            if request is not None:
+                queue.take(request)
+            return "" if request is None else str(request.caller)
+
+        for step, client, lane, cost in steps:
+            now += cost if step == "wait" else 0.0001
+            if step == "ask" and len(short) < 10:
+                asked = [waiting_for(str(client), read(1, 0), BusSettings().serial, math.inf, lane=lane) for _ in "ab"]
+                for one in asked:
+                    one.cost, one.arrived = cost, now
+                if not running and not len(short):
+                    short.pass_through(asked[0], now)
+                    long.put(asked[1], now)
+                    running = served(long)
+                elif short.of(str(client))[0] < 5:
+                    short.put(asked[0], now)
+                    long.put(asked[1], now)
+            elif step == "end" and running:
+                for queue in (short, long):
+                    queue.charge(running, cost, now)
+                running = served(short)
+                self.assertEqual(running, served(long))
+            self.assertEqual(len(short), len(long))
+            self.assertEqual(short.cost, long.cost)
+            self.assertEqual(
+                *({key: one.balance for key, one in queue._clients.items() if one.balance} for queue in (short, long))
+            )
+            self.assertEqual(*([[*ring] for ring in (*queue._rings, *queue._single)] for queue in (short, long)))
+        while len(long):
+            self.assertEqual(served(short), served(long))
+
+
 class Priorities(SynchronousTestCase):
     """On a bus."""
 
