@@ -19,8 +19,8 @@ from lumina_twisted.devices.plant import Plant
 from lumina_twisted.errors import IllegalDataValue, OutcomeUnknown, PortClosed
 from lumina_twisted.framing.mbap import encode_adu as mbap
 from lumina_twisted.framing.rtu import encode_adu
+from lumina_twisted.frontends.connection import OpenRequests
 from lumina_twisted.frontends.gateway import Gateway, GatewayOptions
-from lumina_twisted.frontends.listener import OpenRequests
 from lumina_twisted.frontends.rtu.program import Program, RtuOptions
 from lumina_twisted.log.folding import Folding
 from lumina_twisted.modbus import pdu

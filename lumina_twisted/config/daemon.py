@@ -17,7 +17,7 @@ from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.protocols import front_ends, label, why_not_listening
 from lumina_twisted.config.reporting import DaemonLog, Notifier, Operator, Report
 from lumina_twisted.errors import ConfigError
-from lumina_twisted.frontends.listener import LINGER
+from lumina_twisted.frontends.connection import LINGER
 from lumina_twisted.frontends.plugin import Context, Figures
 from lumina_twisted.ports.pool import PortPool
 from lumina_twisted.text import counted

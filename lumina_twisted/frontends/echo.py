@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from lumina_twisted.frontends.listener import TALKING, Connection, Listener, ListenerOptions
+from lumina_twisted.frontends.connection import TALKING, Connection
+from lumina_twisted.frontends.listener import Listener, ListenerOptions
 from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
 
 ANSWER: Final = b"Echo: "

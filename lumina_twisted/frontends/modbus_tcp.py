@@ -15,8 +15,9 @@ from twisted.internet.interfaces import IDelayedCall
 
 from lumina_twisted.errors import FrameError, Stopping
 from lumina_twisted.framing.mbap import MBAP, Adu, MbapDecoder, encode_adu
+from lumina_twisted.frontends.connection import DRAINING, TALKING, Connection
 from lumina_twisted.frontends.gateway import Gateway, GatewayOptions, exception_pdu
-from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions
+from lumina_twisted.frontends.listener import Listener, ListenerOptions
 from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
 from lumina_twisted.frontends.strangers import LOOKED_AT, RTU, in_modbus_tcp, is_rtu
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG
@@ -72,12 +73,12 @@ class ModbusTcpProtocol(Connection):
             self.serve()
 
     def drop_input(self) -> None:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
         self._held, self.has_input = None, False
         self._forget_rest()
 
     def take_next(self) -> bool:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
         adu, self._held = self._held or self._next(), None
         if adu is None:
             self.has_input = False

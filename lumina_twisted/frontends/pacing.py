@@ -114,7 +114,7 @@ STALLED_AFTER: Final = 30.0
 class Holding:
     """Looks after one client. One delayed call serves many short holds.
 
-    :param client: a :class:`lumina_twisted.frontends.listener.Connection`.
+    :param client: a :class:`lumina_twisted.frontends.connection.Connection`.
     """
 
     def __init__(self, client: Any) -> None:

@@ -12,8 +12,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lumina_twisted.errors import IllegalFunction, OutcomeUnknown, QueueFull, RequestError, ResponseTimeout
+from lumina_twisted.frontends.connection import LINGER
 from lumina_twisted.frontends.line.client import LineFactory, LineOptions, LineProtocol
-from lumina_twisted.frontends.listener import LINGER
 from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.schema import structure, structure_text
 from lumina_twisted.testing import Asked, MemoryPort, MemoryPorts, memory_context

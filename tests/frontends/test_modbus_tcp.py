@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
 from twisted.internet.defer import Deferred
+from twisted.internet.tcp import Connection as TcpConnection
 
 from lumina_twisted.errors import (
     Expired,
@@ -335,3 +339,66 @@ class ConnectionTests(ModbusTcpCase):
     def test_counts(self) -> None:
         self.say(Adu(1, 1, READ), Adu(2, 0, READ))
         self.assertEqual(self.listener.factory.counts(), {"clients": 1, "requests": 2, "errors": 1})
+
+
+class _Writers:
+    """A reactor that notes who wants to write."""
+
+    def __init__(self) -> None:
+        self.wanting: list[Any] = []
+
+    def addWriter(self, writer: Any) -> None:
+        """See :class:`twisted.internet.interfaces.IReactorFDSet`."""
+        self.wanting.append(writer)
+
+    def removeWriter(self, writer: Any) -> None:
+        """See :class:`twisted.internet.interfaces.IReactorFDSet`."""
+        self.wanting.remove(writer)
+
+
+class SocketTests(ModbusTcpCase):
+    """What a client of a real socket gets, and when."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reactor = _Writers()
+        ours, self.theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(self.theirs.close)
+        ours.setblocking(False)
+        self.theirs.setblocking(False)
+        self.server = self.client.protocol
+        self.plain = TcpConnection(ours, self.server, self.reactor)
+        self.plain.connected = 1
+        self.server.transport = self.plain
+        self.server._is_plain_socket = True
+
+    def read(self) -> bytes:
+        try:
+            return self.theirs.recv(1000)
+        except BlockingIOError:
+            return b""
+
+    def test_the_last_answer_does_not_wait_for_the_reactor(self) -> None:
+        self.server.dataReceived(encode_adu(1, 17, READ))
+        self.boiler.asked[0].end(rtu(17, REPLY))
+        self.assertEqual(self.read(), encode_adu(1, 17, REPLY))
+        self.assertEqual(self.reactor.wanting, [])
+
+    def test_the_answers_before_it_keep_their_place(self) -> None:
+        self.server.dataReceived(encode_adu(1, 17, READ) + encode_adu(2, 18, READ))
+        first, second = self.boiler.asked
+        first.end(rtu(17, REPLY))
+        second.end(rtu(18, REPLY))
+        self.assertEqual(self.read(), b"")
+        self.plain.doWrite()
+        self.assertEqual(self.read(), encode_adu(1, 17, REPLY) + encode_adu(2, 18, REPLY))
+
+    def test_what_the_socket_does_not_take_leaves_later(self) -> None:
+        self.plain.writeSomeData = lambda data: 5 if self.plain.socket.send(data[:5]) else 0
+        self.server.dataReceived(encode_adu(1, 17, READ))
+        self.boiler.asked[0].end(rtu(17, REPLY))
+        self.assertEqual(self.read(), encode_adu(1, 17, REPLY)[:5])
+        del self.plain.writeSomeData
+        self.plain.doWrite()
+        self.assertEqual(self.read(), encode_adu(1, 17, REPLY)[5:])

@@ -6,9 +6,9 @@ from twisted.application.service import ServiceMaker
 from lumina_twisted.frontends.echo import EchoFrontEnd
 from lumina_twisted.frontends.line.client import LineFrontEnd
 from lumina_twisted.frontends.modbus_tcp import ModbusTcpFrontEnd
+from lumina_twisted.frontends.rtu.program import RtuTcpFrontEnd
 from lumina_twisted.frontends.rtu.pty import RtuPtyFrontEnd
 from lumina_twisted.frontends.rtu.serial import RtuSerialFrontEnd
-from lumina_twisted.frontends.rtu.tcp import RtuTcpFrontEnd
 from lumina_twisted.frontends.values.client import ValuesFrontEnd
 from lumina_twisted.ports.serial import SerialEndpointParser
 from lumina_twisted.ports.socket import SocketEndpointParser

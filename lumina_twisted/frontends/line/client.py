@@ -1,6 +1,6 @@
 """The line front-end, floor 4: text lines over a stream, one answer line to each.
 
-How its connection lives and ends: :mod:`lumina_twisted.frontends.listener`.
+How its connection lives and ends: :mod:`lumina_twisted.frontends.connection`.
 
 Each answer is one write: the original client loses a line that comes to it in pieces.
 """
@@ -20,8 +20,9 @@ from twisted.protocols.basic import LineOnlyReceiver
 from lumina_twisted.access.caller import Terms
 from lumina_twisted.errors import LineError, LuminaError, RequestError
 from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
+from lumina_twisted.frontends.connection import DRAINING, TALKING, Connection
 from lumina_twisted.frontends.line.answers import HELP, commented, json_rows, port_lines, stats_lines
-from lumina_twisted.frontends.listener import DRAINING, TALKING, Connection, Listener, ListenerOptions, TurnOptions
+from lumina_twisted.frontends.listener import Listener, ListenerOptions, TurnOptions
 from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
 from lumina_twisted.frontends.strangers import in_lines
 from lumina_twisted.lineproto import (
@@ -89,16 +90,16 @@ class LineProtocol(Connection, LineOnlyReceiver):
 
     @property
     def has_input(self) -> bool:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
         return self._held is not None or bool(self._lines)
 
     def drop_input(self) -> None:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
         self._held = None
         self._lines.clear()
 
     def take_next(self) -> bool:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
         command, self._held = self._held, None
         if command is None and self._lines:
             command = self._command_of(self._lines.popleft())

@@ -1,5 +1,5 @@
-"""RTU towards programs, floor 4: what the front-ends that speak RTU have in common. A program that only knows serial
-Modbus asks here as if it had the bus to itself.
+"""RTU towards programs, floor 4: what the front-ends that speak RTU have in common, and the one over TCP. A program
+that only knows serial Modbus asks here as if it had the bus to itself.
 
 RTU numbers no replies: whatever comes first is taken for the reply to what was asked last. So a program is only ever
 sent the reply to its latest request, in that request's time, and never behind its back when it has begun the next.
@@ -22,6 +22,7 @@ from zope.interface import implementer
 from lumina_twisted.access.caller import Caller
 from lumina_twisted.errors import ModbusException
 from lumina_twisted.framing.rtu import Decoder, encode_adu
+from lumina_twisted.frontends.connection import FINISHING, TALKING, Connection, OpenRequests
 from lumina_twisted.frontends.endpoints import Place
 from lumina_twisted.frontends.gateway import (
     BUSY,
@@ -32,8 +33,8 @@ from lumina_twisted.frontends.gateway import (
     exception_code,
     exception_pdu,
 )
-from lumina_twisted.frontends.listener import OpenRequests
-from lumina_twisted.frontends.plugin import Context, IListeningFrontEnd
+from lumina_twisted.frontends.listener import Listener, ListenerOptions
+from lumina_twisted.frontends.plugin import Context, IListeningFrontEnd, StreamFrontEnd
 from lumina_twisted.frontends.strangers import LOOKED_AT, in_rtu
 from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.schema import Between, setting
@@ -266,3 +267,77 @@ class TerminalFrontEnd:
     def make(self, options: Any, context: Context) -> IService:
         """See :class:`lumina_twisted.frontends.plugin.IFrontEnd`."""
         return self.service(options, context)
+
+
+# -- RTU over TCP, as serial device servers and cheap converters carry it --------------------------------------------
+
+
+@frozen(kw_only=True, slots=False)
+class RtuTcpOptions(RtuOptions, ListenerOptions):
+    """How a listener of RTU over TCP reaches its units."""
+
+
+class RtuTcpProtocol(Connection):
+    """One client."""
+
+    listener: RtuTcpListener
+    has_input = False  # whether bytes have come that may be a whole request
+
+    def connectionMade(self) -> None:
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
+        listener = self.listener
+        self.program = Program(
+            self.caller, listener.gateway, listener.options, listener.clock, listener.log, send=self.write,
+            begins_anew=self._begins_anew, pending=self.pending, turn_away=self.turn_away,
+        )
+        super().connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Requests."""
+        self.heard()
+        if self.state is TALKING:
+            self.program.feed(data)
+            self.has_input = True
+            self.serve()
+
+    def drop_input(self) -> None:
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
+        self.has_input = False
+
+    def take_next(self) -> bool:
+        """See :class:`lumina_twisted.frontends.connection.Connection`. A request withdraws the one before, so none
+        waits."""
+        self.has_input = self.state is TALKING and self.program.take_next()
+        return self.has_input
+
+    def let_go(self) -> None:
+        """Takes back what was asked."""
+        super().let_go()
+        self.program.close()
+
+    def _begins_anew(self) -> bool:
+        descriptor = getattr(self.transport, "fileno", lambda: -1)()
+        return self.state is not FINISHING and descriptor >= 0 and has_unread(descriptor)
+
+
+class RtuTcpListener(Listener):
+    """A listener and its clients."""
+
+    protocol = RtuTcpProtocol
+
+    def __init__(self, options: RtuTcpOptions, context: Context) -> None:
+        super().__init__(options, context)
+        self.gateway = Gateway(options, options.timeout, context.buses)
+
+
+class RtuTcpFrontEnd(StreamFrontEnd):
+    """RTU over TCP."""
+
+    name = "rtu-tcp"
+    summary = "RTU frames over TCP, as serial device servers carry them"
+    endpoint = "tcp:4001"
+    options = RtuTcpOptions
+
+    def build(self, options: RtuTcpOptions, context: Context) -> RtuTcpListener:
+        """See :class:`lumina_twisted.frontends.plugin.StreamFrontEnd`."""
+        return RtuTcpListener(options, context)

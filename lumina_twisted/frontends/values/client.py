@@ -1,6 +1,6 @@
 """One client of a value listener, floor 4: lines in, answers out, and changes as they come.
 
-How its connection lives and ends: :mod:`lumina_twisted.frontends.listener`. Besides:
+How its connection lives and ends: :mod:`lumina_twisted.frontends.connection`. Besides:
 
 - An answer without a tag waits for those of the lines before it, and is made when its turn comes, so that ``read`` says
   what the ``write`` before it has set. Devices are asked at once.
@@ -24,7 +24,8 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from lumina_twisted.awaiting import Semaphore
 from lumina_twisted.errors import LineError, LuminaError, Overloaded, Stopping
-from lumina_twisted.frontends.listener import DRAINING, FINISHING, GONE, TALKING, Connection, Listener
+from lumina_twisted.frontends.connection import DRAINING, FINISHING, GONE, TALKING, Connection
+from lumina_twisted.frontends.listener import Listener
 from lumina_twisted.frontends.pacing import Stall
 from lumina_twisted.frontends.plugin import Context, StreamFrontEnd
 from lumina_twisted.frontends.strangers import FirstLine, fault, hint, in_lines
@@ -109,7 +110,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             self.state = FINISHING
 
     def readConnectionLost(self) -> None:
-        """See :class:`lumina_twisted.frontends.listener.Connection`; what was no whole line is not carried out."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`; what was no whole line is not carried out."""
         if self._buffer.strip() and self.state in {TALKING, DRAINING}:
             self._first_line.over()
             self._enqueue("", refused(LineError(fault(self._buffer))))
@@ -118,16 +119,16 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     @property
     def has_input(self) -> bool:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
         return bool(self._lines)
 
     def drop_input(self) -> None:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
         self._lines.clear()
 
     @property
     def is_waiting(self) -> bool:
-        """See :class:`lumina_twisted.frontends.listener.Connection`; a watcher waits for the next change."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`; a watcher waits for the next change."""
         return bool(self.pending or self._turns or self._lines or self._watched)
 
     def drain(self) -> None:
@@ -146,7 +147,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         super().close_if_done()
 
     def let_go(self) -> None:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
         self._semaphore.cancel()  # first: what is taken back would let the next one begin
         super().let_go()
         self._unwatch_all()
@@ -168,13 +169,13 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         return len(self._turns) + len(self.pending) >= MOST_WAITING or len(self._semaphore) >= MOST_TO_ASK
 
     def pauseProducing(self) -> None:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
         if not self.is_full:
             self._stall.begin()
         super().pauseProducing()
 
     def resumeProducing(self) -> None:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
         super().resumeProducing()
         self._stall.end()
         self._advance()
@@ -184,7 +185,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self.cut()
 
     def step(self) -> bool:
-        """See :class:`lumina_twisted.frontends.listener.Connection`."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
         if self.state is not GONE and self._lines and self._can_take:
             self._is_stepping = True
             try:
@@ -228,7 +229,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             self.close_if_done()
 
     answered = _advance
-    """See :class:`lumina_twisted.frontends.listener.Connection`."""
+    """See :class:`lumina_twisted.frontends.connection.Connection`."""
 
     # -- lines in
 
