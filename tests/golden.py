@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from lumina_twisted.framing.base import Decoded
+from lumina_twisted.framing import Decoded
 from lumina_twisted.framing.rtu import OVERHEAD, encode_adu
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.pdu import FileRecord, RecordReference, Reply, Request

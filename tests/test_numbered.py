@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.errors import FrameError
-from lumina_twisted.framing.base import Decoded, Rejected
+from lumina_twisted.framing import Decoded, Rejected
 from lumina_twisted.framing.mbap import encode_adu as mbap
 from lumina_twisted.framing.numbered import MOST_UNANSWERED, MbapFraming, Numbers
 

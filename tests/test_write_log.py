@@ -14,8 +14,8 @@ from lumina_twisted.access.caller import Caller, Terms, caller_of
 from lumina_twisted.config.protocols import front_ends
 from lumina_twisted.devices.describe.description import Device
 from lumina_twisted.devices.describe.settings import ValuesSettings
-from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.plant import Plant
+from lumina_twisted.devices.state import DeviceStates
 from lumina_twisted.errors import IllegalDataValue, OutcomeUnknown, PortClosed
 from lumina_twisted.framing.mbap import encode_adu as mbap
 from lumina_twisted.framing.rtu import encode_adu

@@ -45,7 +45,7 @@ from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.transaction import Answered, Attempt
 from lumina_twisted.bus.wire import Wire
 from lumina_twisted.errors import ModbusError, QueueFull
-from lumina_twisted.framing.base import Framing
+from lumina_twisted.framing import Framing
 from lumina_twisted.framing.rtu import RtuFraming
 from lumina_twisted.modbus.functions import BROADCAST, EXCEPTION_FLAG
 from lumina_twisted.statistics.counters import Counters, Faults

@@ -17,9 +17,9 @@ from __future__ import annotations
 from typing import Final
 
 from lumina_twisted.bus.events import Request
-from lumina_twisted.bus.late_reply import LateReply
 from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.bus.settings import BusSettings
+from lumina_twisted.bus.transaction import LateReply
 from lumina_twisted.modbus.functions import FunctionCode
 from lumina_twisted.modbus.reply import Shape
 

@@ -13,11 +13,11 @@ from typing import Final
 from lumina_twisted.bus.canary import Canaries
 from lumina_twisted.bus.echo import Echo, probe_shape
 from lumina_twisted.bus.late_replies import LateReplies
-from lumina_twisted.bus.late_reply import LateReply
 from lumina_twisted.bus.pending import Kind, Pending
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.surplus import Surplus
-from lumina_twisted.framing.base import Framing
+from lumina_twisted.bus.transaction import LateReply
+from lumina_twisted.framing import Framing
 from lumina_twisted.statistics.counters import Counters
 
 _OTHER_CANARIES: Final = 6

@@ -27,8 +27,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from lumina_twisted.bus.late_reply import LateReply, key_of_other
 from lumina_twisted.bus.pending import Kind, Pending
+from lumina_twisted.bus.transaction import LateReply, key_of_other
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG
 from lumina_twisted.modbus.reply import ReplyPattern, Shape
 

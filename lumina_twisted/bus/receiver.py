@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from lumina_twisted.bus.transaction import Attempt
-from lumina_twisted.framing.base import Decoded, Framing, Rejected
+from lumina_twisted.framing import Decoded, Framing, Rejected
 from lumina_twisted.framing.rtu import OVERHEAD
 from lumina_twisted.modbus.functions import UNKNOWN
 from lumina_twisted.modbus.reply import Pattern, ReplyPattern

@@ -11,12 +11,11 @@ from typing import Final
 
 from lumina_twisted.bus import failures
 from lumina_twisted.bus.endings import Endings
-from lumina_twisted.bus.late_reply import LateReply
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.pending import Pending, State
 from lumina_twisted.bus.queue import RequestQueue
 from lumina_twisted.bus.settings import Backoff, BusSettings
-from lumina_twisted.bus.transaction import Unanswered
+from lumina_twisted.bus.transaction import LateReply, Unanswered
 from lumina_twisted.bus.wire import Wire
 from lumina_twisted.errors import Acknowledge, ServerDeviceBusy
 from lumina_twisted.statistics.counters import Counters, Fault, Faults

@@ -15,15 +15,14 @@ from lumina_twisted.bus.doubts import Doubts
 from lumina_twisted.bus.echo import Echo
 from lumina_twisted.bus.events import Findings, Frame
 from lumina_twisted.bus.health import Health
-from lumina_twisted.bus.late_reply import LateReply
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.pending import Kind, Pending, State
 from lumina_twisted.bus.receiver import LONGEST_PAUSE, PAUSE_AFTER_ALL, Receiver
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.bus.transaction import Answered, Attempt, Unanswered
+from lumina_twisted.bus.transaction import Answered, Attempt, LateReply, Unanswered
 from lumina_twisted.bus.unexpected import Unexpected
 from lumina_twisted.errors import GatewayTargetDeviceFailedToRespond
-from lumina_twisted.framing.base import Decoded, Framing, Rejected
+from lumina_twisted.framing import Decoded, Framing, Rejected
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG
 from lumina_twisted.modbus.reply import Pattern
 from lumina_twisted.statistics.counters import Counters, Fault, Faults

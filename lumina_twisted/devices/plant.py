@@ -24,9 +24,9 @@ from lumina_twisted.devices.configuring import KeepsConfigurations
 from lumina_twisted.devices.describe.description import Device, Profile, found, matching
 from lumina_twisted.devices.describe.settings import ValuesSettings, take_over
 from lumina_twisted.devices.interfaces import LUMINA, Observer, PointDescription
-from lumina_twisted.devices.observe.observations import Observations, ObservedPoint, Run
-from lumina_twisted.devices.observe.state import DeviceStates
+from lumina_twisted.devices.observations import Observations, ObservedPoint, Run
 from lumina_twisted.devices.poll.poller import PortPoller
+from lumina_twisted.devices.state import DeviceStates
 from lumina_twisted.devices.store.database import Kept
 from lumina_twisted.devices.store.lock import DatabaseLock
 from lumina_twisted.devices.store.state_store import StateStore, StoreSettings

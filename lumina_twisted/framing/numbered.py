@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from lumina_twisted.errors import FrameError
-from lumina_twisted.framing.base import Decoded, Rejected
+from lumina_twisted.framing import Decoded, Rejected
 from lumina_twisted.framing.mbap import HEADER, LONGEST, encode_adu
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG, MAX_PDU, UNKNOWN, FunctionCode, reply_length
 from lumina_twisted.modbus.reply import Pattern, ReplyPattern, reply_pattern
@@ -124,7 +124,7 @@ class MbapFraming:
         self.reset()
 
     def reset(self) -> None:
-        """See :class:`lumina_twisted.framing.base.Framing`."""
+        """See :class:`lumina_twisted.framing.Framing`."""
         self._buffer = bytearray()
         self._asked: dict[int, _Asked] = {}
         self._open: dict[tuple[int, int], _Asked] = {}
@@ -137,18 +137,18 @@ class MbapFraming:
         return 0  # a frame that has begun says nothing before it is whole
 
     def clear(self) -> None:
-        """See :class:`lumina_twisted.framing.base.Framing`. A number tells whose reply it is, whatever came before."""
+        """See :class:`lumina_twisted.framing.Framing`. A number tells whose reply it is, whatever came before."""
 
     def take_whole(self, data: bytes, pattern: ReplyPattern) -> bytes | None:
-        """See :class:`lumina_twisted.framing.base.Framing`. The number of each reply has to be looked at."""
+        """See :class:`lumina_twisted.framing.Framing`. The number of each reply has to be looked at."""
         return None
 
     def begun(self, pattern: Pattern) -> bool:
-        """See :class:`lumina_twisted.framing.base.Framing`."""
+        """See :class:`lumina_twisted.framing.Framing`."""
         return False
 
     def end_of_burst(self, patterns: tuple[Pattern, ...]) -> Decoded | None:
-        """See :class:`lumina_twisted.framing.base.Framing`. Silence ends nothing here."""
+        """See :class:`lumina_twisted.framing.Framing`. Silence ends nothing here."""
         return None
 
     def encode(self, unit: int, pdu: bytes) -> bytes:
@@ -168,14 +168,14 @@ class MbapFraming:
         return encode_adu(asked.number, unit, pdu)
 
     def receive(self, data: bytes) -> None:
-        """See :class:`lumina_twisted.framing.base.Framing`."""
+        """See :class:`lumina_twisted.framing.Framing`."""
         if self._buffer and self._begins_anew(data):
             self._buffer.clear()
         self._buffer += data
         self._is_looked_through = False
 
     def next_frame(self, patterns: tuple[Pattern, ...]) -> Decoded | Rejected | None:
-        """See :class:`lumina_twisted.framing.base.Framing`."""
+        """See :class:`lumina_twisted.framing.Framing`."""
         found = None
         if len(self._buffer) >= HEADER - 1 and (not self._in_doubt or self._seek()):
             found = self._next(patterns)

@@ -18,7 +18,7 @@ from itertools import chain
 from typing import Final
 
 from lumina_twisted.errors import FrameError, RequestError
-from lumina_twisted.framing.base import Decoded
+from lumina_twisted.framing import Decoded
 from lumina_twisted.framing.crc import append_crc, crc16
 from lumina_twisted.modbus.functions import (
     MAX_PDU,
@@ -160,7 +160,7 @@ class Decoder:
         self._buffer += data
 
     def take_whole(self, data: bytes, pattern: ReplyPattern) -> bytes | None:
-        """See :class:`lumina_twisted.framing.base.Framing`."""
+        """See :class:`lumina_twisted.framing.Framing`."""
         head, length = pattern.head, pattern.length
         if (
             self._buffer or length <= 0 or len(data) != length + OVERHEAD or head is None or not data.startswith(head)
@@ -328,10 +328,10 @@ class RtuFraming(Decoder):
         self.has_wire_time = has_wire_time
 
     def encode(self, unit: int, pdu: bytes) -> bytes:
-        """See :class:`lumina_twisted.framing.base.Framing`."""
+        """See :class:`lumina_twisted.framing.Framing`."""
         body = b"%c%b" % (unit, pdu)
         return body + crc16(body).to_bytes(2, "little")
 
     def reset(self) -> None:
-        """See :class:`lumina_twisted.framing.base.Framing`."""
+        """See :class:`lumina_twisted.framing.Framing`."""
         self.clear()

@@ -22,7 +22,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from lumina_twisted.awaiting import in_callers_world
 from lumina_twisted.devices.configuring import Apply, Configurations, KeepsConfigurations
-from lumina_twisted.devices.observe.state import DeviceStates
+from lumina_twisted.devices.state import DeviceStates
 from lumina_twisted.devices.store.database import Configuration
 from lumina_twisted.errors import ConfigError, RequestError
 from lumina_twisted.modbus.values.codec import Value

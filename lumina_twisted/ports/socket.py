@@ -33,7 +33,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lumina_twisted.errors import ConfigError, PortError
-from lumina_twisted.framing.base import Framing
+from lumina_twisted.framing import Framing
 from lumina_twisted.framing.numbered import MbapFraming
 from lumina_twisted.framing.rtu import RtuFraming
 from lumina_twisted.modbus.settings import SerialSettings

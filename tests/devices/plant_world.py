@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 from lumina_twisted.access.caller import Terms, caller_of
 from lumina_twisted.devices.describe.description import Device, Point
 from lumina_twisted.devices.describe.settings import ValuesSettings
-from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.plant import Plant
+from lumina_twisted.devices.state import DeviceStates
 from lumina_twisted.errors import LuminaError
 from lumina_twisted.framing.rtu import encode_adu, wire_time
 from lumina_twisted.modbus import pdu

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.devices.describe.description import Device, Point
-from lumina_twisted.devices.observe.observations import ObservedPoint, Run, UnitIndex, runs_of
+from lumina_twisted.devices.observations import ObservedPoint, Run, UnitIndex, runs_of
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.values.codec import ValueCodec
 

@@ -12,8 +12,8 @@ from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.devices.describe.description import Device, Point
 from lumina_twisted.devices.describe.settings import ValuesSettings
-from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.plant import Plant
+from lumina_twisted.devices.state import DeviceStates
 from lumina_twisted.errors import Cancelled, Expired, NotTaken, NotWritable, RequestError, ResponseTimeout, UnknownName
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.values.codec import ValueCodec

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.devices.observe.state import RESTORED
+from lumina_twisted.devices.state import RESTORED
 from lumina_twisted.errors import RequestError
 from lumina_twisted.helpers import DeviceStateManager
 from lumina_twisted.modbus.values.codec import Value

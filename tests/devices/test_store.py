@@ -18,7 +18,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from lumina_twisted.devices.observe.state import RESTORED
+from lumina_twisted.devices.state import RESTORED
 from lumina_twisted.devices.store.database import APPLICATION_ID, VERSION, Configuration, Kept, checkpoint
 from lumina_twisted.devices.store.state_store import LOG_EVERY, RETRY, StateStore, StoreSettings
 from lumina_twisted.errors import ConfigError

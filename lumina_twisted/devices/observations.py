@@ -17,8 +17,8 @@ from attrs import define, field
 
 from lumina_twisted.bus.events import Sample
 from lumina_twisted.devices.describe.description import Device, Point, read_request
-from lumina_twisted.devices.observe.state import DeviceStates
 from lumina_twisted.devices.poll.plan import Block
+from lumina_twisted.devices.state import DeviceStates
 from lumina_twisted.errors import FrameError, RequestError
 from lumina_twisted.modbus import pdu
 from lumina_twisted.modbus.access import Table
