@@ -27,8 +27,7 @@ from lumina_twisted.devices.interfaces import LUMINA, Observer, PointDescription
 from lumina_twisted.devices.observations import Observations, ObservedPoint, Run
 from lumina_twisted.devices.poll.poller import PortPoller
 from lumina_twisted.devices.state import DeviceStates
-from lumina_twisted.devices.store.database import Kept
-from lumina_twisted.devices.store.lock import DatabaseLock
+from lumina_twisted.devices.store.database import DatabaseLock, Kept
 from lumina_twisted.devices.store.state_store import StateStore, StoreSettings
 from lumina_twisted.devices.writing import PointWrite, WriteTurns, checked_value
 from lumina_twisted.errors import LuminaError, NotTaken

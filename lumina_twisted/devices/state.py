@@ -26,6 +26,7 @@ from lumina_twisted.valueproto.reading import Quality, Reading
 StateObserver = Callable[[str, str, Reading], object]
 """Takes a device, a point, and what is known of it now."""
 
+_log: Final = Logger(namespace="lumina.values")
 DEFAULT_HISTORY: Final = 100
 """Changes of a point that are remembered: of one that changes each second a minute and a half, in some 10 KB."""
 RESTORED: Final = "from before the restart, not read since"
@@ -61,7 +62,6 @@ class DeviceStates:
     _numbers: count[int] = field(factory=count, init=False)
     _unsent: deque[tuple[str, str, Reading]] = field(factory=deque, init=False)
     _is_sending: bool = field(default=False, init=False)
-    _log = Logger()
 
     def update(self, device: str, points: Mapping[str, Reading]) -> None:
         """Takes new readings of a device. What has changed is sent when all of them are taken."""
@@ -172,7 +172,7 @@ class DeviceStates:
         try:
             observer(device, name, reading)
         except Exception:
-            self._log.failure("An observer of {device}.{point} failed", device=device, point=name)
+            _log.failure("An observer of {device}.{point} failed", device=device, point=name)
 
     def _end_watch(self, key: tuple[str | None, str | None], number: int) -> None:
         watchers = self._watchers.get(key, {})

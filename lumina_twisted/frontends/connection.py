@@ -275,7 +275,8 @@ class Connection(Protocol):
     def connectionMade(self) -> None:
         """Makes the connection quick and mortal, and takes the client in if there is room."""
         _set_up(self.transport)
-        self._is_plain_socket = isinstance(self.transport, TcpConnection) and not self.transport.TLS
+        is_tcp = isinstance(self.transport, TcpConnection) and not self.transport.TLS
+        self._is_plain_socket = is_tcp and hasattr(self.transport, "_tempDataBuffer")  # private to Twisted
         self.transport.registerProducer(self, True)
         if refused := self.listener.admit(self):
             self.refused(refused)

@@ -13,13 +13,13 @@ import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.devices.store.lock import DatabaseLock
+from lumina_twisted.devices.store.database import DatabaseLock
 from tests.cli.case import run_main
 from tests.twistd_process import PATIENCE, Twistd, environment, free_tcp_port, run_twistd, twistd_command
 
 HOLD = """
 import sys, time
-from lumina_twisted.devices.store.lock import DatabaseLock
+from lumina_twisted.devices.store.database import DatabaseLock
 print(repr(DatabaseLock(sys.argv[1]).take(0)), flush=True)
 LOCK = DatabaseLock(sys.argv[1]); print(LOCK.take(0), flush=True)
 time.sleep(600)

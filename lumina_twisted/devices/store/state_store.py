@@ -31,6 +31,7 @@ from lumina_twisted.errors import ConfigError
 from lumina_twisted.schema import Between, required, setting
 from lumina_twisted.valueproto.reading import Reading
 
+_log: Final = Logger(namespace="lumina.values")
 RETRY: Final = 10.0
 """Seconds until a file that could not be written is tried again: a full disk is not emptied faster."""
 LOG_EVERY: Final = 3600.0
@@ -77,7 +78,6 @@ class StateStore:
     """Whether the log says that there is trouble."""
     _logged_at: dict[str, float] = field(factory=dict, init=False)
     """When each kind of trouble was logged last."""
-    _log = Logger()
 
     def __attrs_post_init__(self) -> None:
         self._waiting = deque(maxlen=WAITING_BATCHES * self.settings.batch_rows)
@@ -160,7 +160,7 @@ class StateStore:
             return f"{self.settings.path} cannot be used: {error}; look at its disk, and at who may write there"
         finally:
             while self._database.messages:
-                self._log.error("{sentence}", sentence=self._database.messages.popleft())
+                _log.error("{sentence}", sentence=self._database.messages.popleft())
         return ""
 
     async def _load(self) -> Kept:
@@ -169,7 +169,7 @@ class StateStore:
         self._schedule()
         kept = loaded[0] if loaded else Kept()
         if kept.unreadable:
-            self._log.error(
+            _log.error(
                 "{path} is damaged: {n} rows cannot be read, and are left out, such as {first}",
                 path=self.settings.path, n=len(kept.unreadable), first=kept.unreadable[0],
             )
@@ -193,7 +193,7 @@ class StateStore:
     def _due(self) -> None:
         self._timer = None
         Deferred.fromCoroutine(self._write()).addErrback(
-            lambda failure: self._log.failure("Changes of states could not be written, and are not kept", failure)
+            lambda failure: _log.failure("Changes of states could not be written, and are not kept", failure)
         )
 
     async def _write(self) -> bool:
@@ -230,7 +230,7 @@ class StateStore:
         try:
             await self._flush()
         except Exception:
-            self._log.failure("Changes of states could not be written, and are not kept")
+            _log.failure("Changes of states could not be written, and are not kept")
         async with self._writing:
             await self._close(last)
 
@@ -240,9 +240,9 @@ class StateStore:
         try:
             self._judge(await self._run(database.finish, last) or await self._run(database.checkpoint))
         except Exception:
-            self._log.failure("The last states could not be written")
+            _log.failure("The last states could not be written")
         if self._waiting:
-            self._log.error("{n} changes of states are not kept", n=len(self._waiting))
+            _log.error("{n} changes of states are not kept", n=len(self._waiting))
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -254,7 +254,7 @@ class StateStore:
     def _count_dropped(self, number: int) -> None:
         self.dropped += number
         if number and self._is_due("dropped"):
-            self._log.error(
+            _log.error(
                 "{path} is too slow: more than {n} changes of states wait for it, and the oldest are not kept",
                 path=self.settings.path, n=self._waiting.maxlen,
             )
@@ -263,10 +263,10 @@ class StateStore:
         """Logs trouble once an hour, and its end if the trouble was logged."""
         if trouble and self._is_due("trouble"):
             self._is_logged = True
-            self._log.error("{trouble}. States are known in memory only until then", trouble=trouble)
+            _log.error("{trouble}. States are known in memory only until then", trouble=trouble)
         elif self._is_logged and not trouble:
             self._is_logged = False
-            self._log.info(
+            _log.info(
                 "{path} is written again; {n} changes of states were not kept", path=self.settings.path, n=self.dropped
             )
         self.trouble = trouble
