@@ -131,7 +131,7 @@ class LateReplies:
         number = late.take()
         if not late.numbers:
             self._drop(unit, late.key)
-        if late.request.kind is not Kind.FOREIGN:  # it may have been on the wire before ours that left meanwhile
+        if late.request.kind is not Kind.OTHER_MASTER:  # it may have been on the wire before ours that left meanwhile
             self._proven(unit, number)
 
     def replied_in_time(self, request: Pending, number: int, expires: float, window: float) -> None:

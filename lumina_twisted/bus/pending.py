@@ -85,7 +85,7 @@ class Kind(IntEnum):
     """The bus's own, for a proof; see :mod:`lumina_twisted.bus.canary`."""
     ECHO_PROBE = auto()
     """The bus's own read that shows whether the port echoes; see :mod:`lumina_twisted.bus.echo`."""
-    FOREIGN = auto()
+    OTHER_MASTER = auto()
     """Another master's, which was only heard."""
 
 

@@ -1,5 +1,4 @@
-"""What is received on a bus: bytes in, messages that somebody waits for or that are foreign out; and what became of a
-reply that did not come whole. Floor 1."""
+"""Turns the bytes that a bus receives into messages, awaited or not; says how an incomplete reply failed. Floor 1."""
 
 from __future__ import annotations
 
@@ -14,11 +13,10 @@ from lumina_twisted.modbus.functions import UNKNOWN
 from lumina_twisted.modbus.reply import Pattern, ReplyPattern
 from lumina_twisted.statistics.counters import Fault
 
-LONGEST_PAUSE: Final = 0.05
-"""Longer than an adapter pauses inside a frame: a reply that stopped this long ago does not go on."""
-
-PAUSE_AFTER_ALL: Final = 0.02
-"""The same after a frame that came whole, and damaged."""
+LONGEST_PAUSE_IN_FRAME: Final = 0.05
+"""Seconds, longer than an adapter pauses inside a frame: a reply that stopped this long ago does not go on."""
+PAUSE_AFTER_DAMAGED: Final = 0.02
+"""Seconds without a byte after a complete frame with a wrong CRC, after which no other frame is expected."""
 
 
 class Receiver:
@@ -55,7 +53,8 @@ class Receiver:
         self._framing.reset()
 
     def receive(self, data: bytes, now: float) -> Iterator[Decoded | Rejected]:
-        """Takes bytes off the wire; the frames they complete, one by one, for each may change what is waited for."""
+        """Takes bytes off the wire. Yields each frame that they complete by itself: the caller may change the awaited
+        patterns after each."""
         self.is_clean = False
         self._framing.receive(data)
         self.received_at = now
@@ -73,7 +72,7 @@ class Receiver:
         return self.patterns
 
     def may_end_by_silence(self, attempt: Attempt) -> bool:
-        """Whether silence, not length, may end what was received: a reply of unknown length, or one that junk hides."""
+        """Whether only silence can end what was received: its length is unknown, or junk precedes it."""
         length = attempt.request.pattern.length
         return length == UNKNOWN or len(self._framing) >= length + OVERHEAD
 
@@ -88,8 +87,8 @@ class Receiver:
     def came_to_nothing(self, pattern: ReplyPattern, now: float) -> bool:
         """Whether the frame began, and will not be completed any more."""
         if self.was_damaged(pattern):
-            return now >= self.received_at + PAUSE_AFTER_ALL
-        return now >= self.received_at + LONGEST_PAUSE and self.begun(pattern)
+            return now >= self.received_at + PAUSE_AFTER_DAMAGED
+        return now >= self.received_at + LONGEST_PAUSE_IN_FRAME and self.begun(pattern)
 
     def has_nothing_to_come(self, attempt: Attempt, now: float) -> bool:
         """Whether the reply began and will not be completed any more. On a port that may echo, an echo that was hit
@@ -97,7 +96,7 @@ class Receiver:
         return not attempt.may_be_echo and self.came_to_nothing(attempt.request.pattern, now)
 
     def anything_since(self, attempt: Attempt) -> bool:
-        """Whether anything was received since the attempt began that is no message."""
+        """Whether bytes that form no message came since the attempt began."""
         return self._framing.junk + len(self._framing) > attempt.junk
 
     def how_it_failed(self, attempt: Attempt, now: float) -> Fault:
@@ -105,6 +104,6 @@ class Receiver:
         pattern = attempt.request.pattern
         if self.was_damaged(pattern):
             return Fault.WRONG_CRC
-        if not attempt.may_be_echo and self.begun(pattern):  # one that still goes on is only late
+        if not attempt.may_be_echo and self.begun(pattern):  # a frame that is still being received is late, not cut
             return Fault.CUT if self.came_to_nothing(pattern, now) else Fault.NO_REPLY
         return Fault.UNREADABLE if self.anything_since(attempt) else Fault.NO_REPLY

@@ -150,12 +150,12 @@ class LateReply:
     def key(self) -> Shape:
         """Its shape; another master's may be in doubt beside one of ours of the same shape."""
         shape = self.request.pattern.shape
-        return key_of_other(shape) if self.request.kind is Kind.FOREIGN else shape
+        return key_of_other(shape) if self.request.kind is Kind.OTHER_MASTER else shape
 
     @property
     def teaches(self) -> bool:
         """Whether it says something of the unit that it comes late, or not at all."""
-        return self.held is None and self.request.kind is not Kind.CANARY and self.request.kind is not Kind.FOREIGN
+        return self.held is None and self.request.kind is not Kind.CANARY and self.request.kind is not Kind.OTHER_MASTER
 
     def add(self, number: int) -> None:
         """One more attempt was not answered."""
@@ -182,7 +182,7 @@ class LateReply:
 
     def fits(self, pdu: bytes) -> bool:
         """Whether a PDU has the form of this reply."""
-        if self.request.kind is Kind.FOREIGN:  # several of another master's share this, whatever they asked for
+        if self.request.kind is Kind.OTHER_MASTER:  # several of another master's share this, whatever they asked for
             length = self.pattern.shape.length
             return len(pdu) in (length, EXCEPTION_PDU) or not length
         return self.pattern.fits(pdu)

@@ -100,7 +100,7 @@ class Unexpected:
             self._counters.foreign += 1
         if unit != BROADCAST:  # nobody answers that
             serial = self._serial if self.last is None else self.last.serial
-            asked = Pending(Request(_NOBODY, unit, pdu, serial, now), Kind.FOREIGN)
+            asked = Pending(Request(_NOBODY, unit, pdu, serial, now), Kind.OTHER_MASTER)
             self._doubts.late.other_asked(asked, self.number + 1, now)
 
     def doubled(self, unit: int) -> None:

@@ -17,7 +17,7 @@ from lumina_twisted.bus.events import Findings, Frame
 from lumina_twisted.bus.health import Health
 from lumina_twisted.bus.pace import Pace
 from lumina_twisted.bus.pending import Kind, Pending, State
-from lumina_twisted.bus.receiver import LONGEST_PAUSE, PAUSE_AFTER_ALL, Receiver
+from lumina_twisted.bus.receiver import LONGEST_PAUSE_IN_FRAME, PAUSE_AFTER_DAMAGED, Receiver
 from lumina_twisted.bus.settings import BusSettings
 from lumina_twisted.bus.transaction import Answered, Attempt, LateReply, Unanswered
 from lumina_twisted.bus.unexpected import Unexpected
@@ -127,7 +127,7 @@ class Wire:
             if self._receiver.may_end_by_silence(self.attempt):
                 self.silence_at = now + self._pace.t3_5
             came_whole = self._receiver.was_damaged(self.attempt.request.pattern)
-            self.attempt.look_at = now + (PAUSE_AFTER_ALL if came_whole else LONGEST_PAUSE)
+            self.attempt.look_at = now + (PAUSE_AFTER_DAMAGED if came_whole else LONGEST_PAUSE_IN_FRAME)
 
     def is_spoiled(self, attempt: Attempt, now: float) -> bool:
         """Whether the reply came damaged, and the wire has been silent for so long that nothing more comes: there is no
@@ -212,7 +212,8 @@ class Wire:
         self._counters.late += 1
         self._faults.note(unit, Fault.LATE)
         self._health.heard(unit, late[0].request.serial, now)
-        if not any(one.request.kind is Kind.FOREIGN for one in late):  # whose place in the device's order nobody knows
+        # nobody knows which place another master's request has in the order of the device
+        if not any(one.request.kind is Kind.OTHER_MASTER for one in late):
             self._late.ambiguous_reply_came(late[0])
         return None
 
@@ -313,7 +314,7 @@ class Wire:
         if late.held is not None:
             self._unexpected.doubled(request.unit)  # what was held is not the reply, but this
             self._surplus.convicts(request.unit, late.held, now)
-        elif request.kind is not Kind.FOREIGN:
+        elif request.kind is not Kind.OTHER_MASTER:
             self._counters.late += 1
             self._faults.note(request.unit, Fault.LATE)
         if request.kind is Kind.CANARY:
@@ -323,7 +324,7 @@ class Wire:
             request.left_at = None  # it may be the reply to what was asked since
         self._late.late_reply_came(late, now)
         self._wait_for_frames()
-        if request.kind is Kind.FOREIGN or request.kind is Kind.CANARY or self.is_on_wire(request):
+        if request.kind is Kind.OTHER_MASTER or request.kind is Kind.CANARY or self.is_on_wire(request):
             return None
         return Answered(request, pdu, is_late=True)
 

@@ -4,11 +4,10 @@
 Times are in seconds. A character counts 11 bits, as the specification does, also where 8N1 puts 10 on the wire.
 
 The decoder knows two things about the stream. *Patterns* are frames somebody waits for: they are found at any offset,
-so that junk in front of a reply costs nothing. Anything else counts as a frame only where a burst of bytes begins and
-only whole, for inside a long frame a short one may appear by chance.
+so that junk in front of a reply costs nothing. An unawaited frame counts only if it is complete and begins a burst of
+bytes: the bytes of a long frame may contain a valid short one by chance.
 
-A pattern in progress holds back those behind it until it is complete; if it then has a wrong CRC it was none, and the
-search goes on one byte later.
+While a match is incomplete, later matches wait. If its CRC turns out to be wrong, the search goes on one byte later.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ MIN_RTU_ADU: Final = 4
 EXCEPTION_RTU_ADU: Final = 5
 """Bytes of an exception reply's RTU frame: unit, function code + 0x80, exception code, CRC."""
 _CRC: Final = 2
-"""Bytes of it."""
+"""Bytes of a CRC."""
 OVERHEAD: Final = 3
 """Bytes that RTU adds to a PDU: unit and CRC."""
 BITS_PER_CHARACTER: Final = 11
@@ -45,7 +44,7 @@ FAST_BAUDRATE: Final = 19200
 FIXED_T1_5: Final = 0.000750
 FIXED_T3_5: Final = 0.001750
 RESPONSE_MARGIN: Final = 0.020
-"""What the mission's response timeout adds to the time of the characters."""
+"""Seconds that the response timeout adds to the time of the characters."""
 
 
 def encode_adu(unit: int, pdu: bytes) -> bytes:
@@ -120,31 +119,32 @@ def shortest_response_timeout(baudrate: int, expected_length: int, bits: int = B
 
 
 _PIECES: Final = 16
-"""Pieces of what was received at whose beginning a request of another master is looked for."""
+"""The decoder looks for another master's request at the beginning of so many of the latest received pieces."""
 
 
 class Decoder:
     """Finds frames in a stream; ``junk`` counts the bytes that belonged to none.
 
-    Callers pass the same tuple of patterns for as long as they wait for the same frames: what was looked at once is
-    not looked at again, so that a flood of noise costs a glance per byte.
+    Callers pass the identical tuple of patterns while they wait for the same frames. Then no byte is searched twice, so
+    noise costs little.
 
-    :param foreign_length: tells the length of a frame that no pattern fits, in the terms of ``modbus.lengths``.
-    :param or_length: the same, if by the first it is none.
+    :param unawaited_length: gives the length of a frame that no pattern fits, as
+        :func:`lumina_twisted.modbus.functions.reply_length` does.
+    :param request_length_of: likewise, tried where the first one finds no frame.
     """
 
     def __init__(
-        self, foreign_length: Callable[[Buffer, int], int] = reply_length,
-        or_length: Callable[[Buffer, int], int] | None = None,
+        self, unawaited_length: Callable[[Buffer, int], int] = reply_length,
+        request_length_of: Callable[[Buffer, int], int] | None = None,
     ) -> None:
         self._buffer = bytearray()
-        self._foreign_length = foreign_length
-        self._or_length = or_length
+        self._unawaited_length = unawaited_length
+        self._request_length_of = request_length_of
         self._burst = True  # whether the buffer begins where a burst of bytes began
         self._pieces: list[int] = []  # where the latest pieces of it begin
         self._patterns: tuple[Pattern, ...] = ()
-        self._looked_at = 0  # nothing that the patterns fit begins before this offset, but perhaps at the next one
-        self._open_at: int | None = None  # where the first frame begins whose end only silence or more bytes tell
+        self._looked_at = 0  # no match begins before this offset
+        self._open_at: int | None = None  # start of the first frame without a known end; None if there is none
         self.junk = 0
         self.damaged: tuple[Pattern, ...] = ()
         """The patterns whose frame came whole with a wrong CRC; one frame may fit several."""
@@ -154,7 +154,7 @@ class Decoder:
 
     def receive(self, data: bytes) -> None:
         """Takes bytes off the wire."""
-        if self._or_length is not None and self._buffer:
+        if self._request_length_of is not None and self._buffer:
             self._pieces.append(len(self._buffer))
             del self._pieces[:-_PIECES]
         self._buffer += data
@@ -209,7 +209,7 @@ class Decoder:
     def _scan(self, patterns: tuple[Pattern, ...], hold: bool) -> Decoded | None:
         buffer = self._buffer
         for start in self._starts():
-            if start in self._pieces and (found := self._foreign_at(start, self._or_length)):
+            if start in self._pieces and (found := self._unawaited_at(start, self._request_length_of)):
                 return found
             for pattern in patterns:
                 length = pattern.measure(buffer, start)
@@ -229,14 +229,14 @@ class Decoder:
                         self.damaged += (pattern,)
                 elif hold:
                     self._looked_at = start
-                    return self._foreign() if start else None
+                    return self._unawaited() if start else None
             if start == 0 and (found := self._at_begin()):
                 return found
         self._looked_at = len(buffer) if hold else 0
-        return self._foreign()
+        return self._unawaited()
 
     def _starts(self) -> Iterable[int]:
-        """Where frames may begin that the patterns fit."""
+        """Offsets at which a match may begin."""
         unseen = range(self._looked_at, len(self._buffer))
         if self._open_at is None or self._open_at >= self._looked_at:
             return unseen
@@ -250,7 +250,7 @@ class Decoder:
     def begun(self, pattern: Pattern) -> bool:
         """Whether a whole header of ``pattern`` stands in the buffer, or stood there with a wrong CRC behind it.
 
-        That of an exception is too short to mean anything, and so is that of a frame without a known length.
+        Headers of exceptions and of frames without a known length do not count: they are too short to prove anything.
         """
         buffer = self._buffer
         if pattern in self.damaged:
@@ -266,25 +266,25 @@ class Decoder:
 
     def _ends_at_silence(self, pattern: Pattern | None, start: int) -> bool:
         if pattern is None:
-            return self._burst and self._foreign_length(self._buffer, 1) == UNKNOWN
+            return self._burst and self._unawaited_length(self._buffer, 1) == UNKNOWN
         return pattern.measure(self._buffer, start) == AT_SILENCE
 
-    def _foreign(self) -> Decoded | None:
-        """A whole frame that no pattern fits, where a burst begins; one by the second measure also where a piece of
-        what was received does, for noise may come before it."""
+    def _unawaited(self) -> Decoded | None:
+        """A whole frame that no pattern fits, at the beginning of a burst. Another master's request may also begin at
+        a received piece, for noise may come before it."""
         if found := self._at_begin():
             return found
         for start in self._pieces:
-            if found := self._foreign_at(start, self._or_length):
+            if found := self._unawaited_at(start, self._request_length_of):
                 return found
         return None
 
     def _at_begin(self) -> Decoded | None:
         if not self._burst:
             return None
-        return self._foreign_at(0, self._foreign_length) or self._foreign_at(0, self._or_length)
+        return self._unawaited_at(0, self._unawaited_length) or self._unawaited_at(0, self._request_length_of)
 
-    def _foreign_at(self, start: int, tell: Callable[[Buffer, int], int] | None) -> Decoded | None:
+    def _unawaited_at(self, start: int, tell: Callable[[Buffer, int], int] | None) -> Decoded | None:
         buffer = self._buffer
         if tell is None or len(buffer) - start < MIN_RTU_ADU:
             return None
@@ -311,7 +311,7 @@ class Decoder:
         del self._buffer[:count]
         self._pieces = [one - count for one in self._pieces if one > count]
         self._looked_at = max(0, self._looked_at - count)
-        self._open_at = None  # behind so much junk, silence is soon enough
+        self._open_at = None  # after so much junk, a frame without a known end can wait for silence
         self._burst = False
 
 
@@ -324,7 +324,7 @@ class RtuFraming(Decoder):
     is_numbered = False
 
     def __init__(self, has_wire_time: bool = True) -> None:
-        super().__init__(or_length=request_length)
+        super().__init__(request_length_of=request_length)
         self.has_wire_time = has_wire_time
 
     def encode(self, unit: int, pdu: bytes) -> bytes:
