@@ -279,8 +279,8 @@ class Bus:
         self._advance(now)
 
     def port_opening(self) -> None:
-        """An attempt to open the port begins: what comes waits for its result, within its deadline. That is told by
-        :meth:`port_opened` or :meth:`port_lost`."""
+        """An attempt to open the port begins: requests wait for its result, within their deadlines. The owner then
+        calls :meth:`port_opened` or :meth:`port_lost`."""
         self._closed, self._renewal = None, Renewal.UNDER_WAY
 
     def connection_lost(self, now: float, why: str) -> None:
@@ -346,8 +346,8 @@ class Bus:
 
     @property
     def renewal(self) -> Renewal:
-        """Whether the connection shall be cut and made anew. What waits meanwhile keeps waiting, unless that fails,
-        which is told by a second :meth:`port_lost`."""
+        """Whether the connection shall be cut and made anew. Requests wait meanwhile. If that fails, the owner calls
+        :meth:`port_lost` again."""
         return self._renewal
 
     @property

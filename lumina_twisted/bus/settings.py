@@ -56,7 +56,7 @@ class UnitSettings(UnitWireSettings):
         None, "how old a value of this unit may be that answers a read which does not say itself", unit="s"
     )
     canary: CanaryMode | None = setting(None, "what the bus itself asks this unit after a missing reply")
-    offline_after: Silences | None = setting(None, "attempts in vain after which this unit is offline; 0: never")
+    offline_after: Silences | None = setting(None, "unanswered attempts after which this unit is offline; 0: never")
     merge: bool | None = setting(None, "whether neighbouring reads of this unit are one block")
     merge_hole: Entries | None = setting(None, "what nobody asked for and may lie between two reads of a block of it")
     share: bool | None = setting(None, "whether equal reads of different clients are one transaction")
@@ -114,8 +114,8 @@ class BusSettings(SerialSettings):
         " not given: 3 times, and not at all where `retries` is 0"
     )
     offline_after: Silences = setting(
-        4, "attempts in vain, one after the other, after which a unit is offline: until it answers one request that is"
-        " let through every 10 s or sooner, the others are refused at once; 0: never",
+        4, "unanswered attempts, one after the other, after which a unit is offline: until it answers one request that"
+        " is let through every 10 s or sooner, the others are refused at once; 0: never",
     )
     canary: CanaryMode = setting(
         "diagnostics", "what the bus itself asks after a missing reply, to prove that it does not come any more:"

@@ -12,7 +12,7 @@ from lumina_twisted.cli.registers import add_port, add_terms, check_modbus, chec
 from lumina_twisted.client.aio import CommandReply, CommandSettings, LuminaModbusClient, ModbusTcpClient
 from lumina_twisted.client.command import request_frame
 from lumina_twisted.errors import FrameError
-from lumina_twisted.framing.crc import append_crc, crc_bytes, crc_ok
+from lumina_twisted.framing.crc import append_crc, crc_bytes, crc_ok, without_crc
 from lumina_twisted.framing.rtu import check_request_frame
 from lumina_twisted.modbus.functions import request_length
 
@@ -69,7 +69,7 @@ def body_of(text: str) -> bytes:
         raise UsageError(f"{text[:40]!r} is not hexadecimal digits, two a byte, as 020300000001") from None
     if len(typed) < 2:
         raise UsageError(f"{text!r} is no request; write unit, function and data, as 020300000001")
-    body = typed[:-2] if len(typed) > 3 and crc_ok(typed) else typed
+    body = without_crc(typed) if len(typed) > 3 and crc_ok(typed) else typed
     try:
         check_request_frame(append_crc(body))
     except FrameError as error:
@@ -82,7 +82,7 @@ def _why_not(body: bytes, error: FrameError) -> str:
         return str(error)
     length = request_length(body + b"\0\0", 1)
     if length == len(body) - 3:
-        right = crc_bytes(body[:-2]).hex().upper()
+        right = crc_bytes(without_crc(body)).hex().upper()
         return f"wrong CRC {body[-2:].hex().upper()}, the right one is {right}; leave it out, and it is added"
     asked = f"{length + 1} bytes" if length > 0 else "more bytes"
     return f"a request of function {body[1]} has {asked} with its unit and without its CRC, not {len(body)}"

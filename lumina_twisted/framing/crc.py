@@ -52,6 +52,11 @@ def append_crc(data: bytes, *, low_byte_first: bool = True) -> bytes:
     return data + crc_bytes(data, low_byte_first=low_byte_first)
 
 
+def without_crc(frame: bytes) -> bytes:
+    """What stands before the two CRC bytes of ``frame``, right or wrong."""
+    return frame[:-2]
+
+
 def crc_ok(frame: bytes, *, low_byte_first: bool = True) -> bool:
     """Whether the last two bytes of ``frame`` are the CRC of those before them."""
     if low_byte_first:

@@ -28,7 +28,7 @@ class ListenerOptions:
     """How much the clients of a stream listener may hold."""
 
     max_connections: Annotated[int, Between(1, 100_000)] = setting(
-        2000, "clients connected at a time; one more is told so and closed"
+        2000, "clients connected at a time; one more gets an error and is closed"
     )
     max_buffered: Annotated[int, Between(0, 1_000_000_000)] = setting(
         262144, "answers that may wait for a client that does not read, before it is dropped", unit="bytes"

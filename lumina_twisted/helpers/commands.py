@@ -38,7 +38,7 @@ from lumina_twisted.errors import (
     RequestError,
     ServerDeviceBusy,
 )
-from lumina_twisted.framing.crc import append_crc, crc_ok
+from lumina_twisted.framing.crc import append_crc, crc_ok, without_crc
 from lumina_twisted.framing.rtu import OVERHEAD, check_request_frame, decode_adu
 from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.modbus.pdu import decode_request
@@ -119,7 +119,7 @@ def _request_of(command: Any) -> tuple[int, bytes]:
         check_request_frame(frame)
     except FrameError:
         if len(frame) > OVERHEAD and request_length(frame, 1) == len(frame) - OVERHEAD and not crc_ok(frame):
-            repaired = append_crc(frame[:-2])
+            repaired = append_crc(without_crc(frame))
             unit, pdu = decode_adu(repaired)
             wrong, right = (one[-2:].hex().upper() for one in (frame, repaired))
             raise FrameError(

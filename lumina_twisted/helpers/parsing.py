@@ -17,7 +17,7 @@ from lumina_twisted.errors import (
     UnknownName,
     exception_from_code,
 )
-from lumina_twisted.framing.crc import append_crc, crc_ok
+from lumina_twisted.framing.crc import append_crc, crc_ok, without_crc
 from lumina_twisted.framing.rtu import MAX_RTU_ADU, MIN_RTU_ADU, decode_adu
 from lumina_twisted.helpers.patterns import FieldValue, ReplyPattern, make_pattern
 from lumina_twisted.modbus.functions import EXCEPTION_FLAG, UNKNOWN, FunctionCode, function_of, reply_length
@@ -191,7 +191,7 @@ def _has_crc(octets: bytes) -> bool:
 def _nothing(octets: bytes, size: int, form: Form) -> RequestError | FrameError:
     """Why the bytes are not the reply."""
     if form in ("auto", "frame") and MIN_RTU_ADU <= len(octets) <= MAX_RTU_ADU:
-        repaired = append_crc(octets[:-2])
+        repaired = append_crc(without_crc(octets))
         unit, pdu = decode_adu(repaired)
         inner = _behind_head(pdu)
         if inner is not None and repaired == octets:

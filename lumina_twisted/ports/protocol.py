@@ -75,7 +75,7 @@ class RTUProtocol(Protocol):
         self._pump()
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes came off the wire; that they are told of took at least as long as any wake-up takes."""
+        """Bytes came off the wire. That took the process at least as long to notice as any wake-up takes."""
         if self.trace is not None:
             self.trace("<", data)
         try:

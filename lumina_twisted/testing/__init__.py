@@ -1,6 +1,6 @@
 """Test doubles, floor 4: for whoever writes a program on the client, or a protocol on the ports.
 
-:class:`MemoryPort` is a port without a wire, :class:`ScriptedDevice` a device that answers as it is told.
+:class:`MemoryPort` is a port without a wire, :class:`ScriptedDevice` a device that answers as a test says.
 :class:`MemoryServer` is the real line front-end over such ports, with real clients connected to it in memory;
 :class:`MemoryListener` any front-end, with whoever a test wants to be connected to it; :class:`MemoryValues` are named
 values for it without a device. Nothing waits and no thread

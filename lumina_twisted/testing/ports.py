@@ -1,4 +1,4 @@
-"""Ports without a wire, and devices that answer as they are told, floor 4."""
+"""Ports without a wire, and devices that answer as a test says, floor 4."""
 
 from __future__ import annotations
 

@@ -45,10 +45,10 @@ class MemoryValues:
     """Values of points in memory. Implements :class:`lumina_twisted.devices.interfaces.Values`.
 
     What is asked is answered at once: first by what :meth:`then` lines up, then as a device would that has what
-    :meth:`tell` told last, and takes what is written.
+    :meth:`tell` said last, and takes what is written.
 
     :param values: by ``DEVICE.POINT``; what is in a description is taken from there, else guessed from the value.
-    :param stamp: the time of what is told, in seconds since 1970.
+    :param stamp: the time of what the device says, in seconds since 1970.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class MemoryValues:
     # -- what a test does
 
     def tell(self, name: str, value: Value | Reading | None) -> None:
-        """The device says this now; who watches is told of it."""
+        """The device says this now; its watchers get the change."""
         reading = self._readings[name] = self._reading(value)
         self._history[name].append(reading)
         for observer in tuple(self._observers.get(name, {}).values()):
