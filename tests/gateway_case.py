@@ -7,7 +7,7 @@ from typing import Any
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from lumina_twisted.config.protocols import front_ends
+from lumina_twisted.config.listeners import front_ends
 from lumina_twisted.testing import MemoryConnection, MemoryListener, MemoryPort
 
 

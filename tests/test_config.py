@@ -18,10 +18,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lumina_twisted.bus.settings import UnitSettings
-from lumina_twisted.config import protocols
+from lumina_twisted.config import listeners as protocols
 from lumina_twisted.config.compose import DEFAULT_FILE, DEMO_PORTS, Given, compose, file_used
 from lumina_twisted.config.configuration import Configuration, Draft
-from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, front_ends, listener_class
+from lumina_twisted.config.listeners import DEFAULT_PROTOCOL, front_ends, listener_class
 from lumina_twisted.config.reference import OTHERS, reference
 from lumina_twisted.config.sources import add_document
 from lumina_twisted.devices.describe.settings import DeviceSettings, PointSettings, ProfileSettings, ValuesSettings

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.access.caller import Caller, Terms
 from lumina_twisted.config.configuration import Draft
-from lumina_twisted.config.protocols import front_ends
+from lumina_twisted.config.listeners import front_ends
 from lumina_twisted.config.sources import add_document, add_port_argument
 from lumina_twisted.errors import ConfigError, NotAllowed, error_from_reason
 from lumina_twisted.framing.mbap import Adu

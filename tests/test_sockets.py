@@ -53,7 +53,7 @@ from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.serial import why_lost
 from lumina_twisted.ports.service import PortService
 from lumina_twisted.ports.settings import PortSettings, SocketAddress, parted, same_place, socket_address
-from lumina_twisted.ports.socket import CONNECT_TIMEOUT, BusSocket, Link, SocketEndpoint, why_no_connection
+from lumina_twisted.ports.tcp import CONNECT_TIMEOUT, BusSocket, Link, SocketEndpoint, why_no_connection
 from lumina_twisted.simulator.device import SimulatedDevice
 from tests.twistd_process import free_tcp_port
 

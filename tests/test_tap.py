@@ -24,7 +24,7 @@ from lumina_twisted import tap
 from lumina_twisted.config import daemon, process
 from lumina_twisted.config.compose import Given, compose
 from lumina_twisted.config.daemon import Daemon
-from lumina_twisted.config.protocols import why_not_listening
+from lumina_twisted.config.listeners import why_not_listening
 from lumina_twisted.config.reporting import Operator
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends import plugin as stream

@@ -11,7 +11,7 @@ from twisted.logger import Logger, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.access.caller import Caller, Terms, caller_of
-from lumina_twisted.config.protocols import front_ends
+from lumina_twisted.config.listeners import front_ends
 from lumina_twisted.devices.describe.description import Device
 from lumina_twisted.devices.describe.settings import ValuesSettings
 from lumina_twisted.devices.plant import Plant

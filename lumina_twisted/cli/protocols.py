@@ -28,7 +28,7 @@ def run(options: Any, output: Output) -> int:
 
     :raises UsageError: if there is none of that name.
     """
-    from lumina_twisted.config.protocols import front_ends
+    from lumina_twisted.config.listeners import front_ends
 
     known = front_ends()
     for name in options.protocol:

@@ -15,7 +15,7 @@ import attrs
 from attrs import Factory, field, frozen
 
 from lumina_twisted.config.descriptions import Descriptions, with_unit_lines
-from lumina_twisted.config.protocols import (
+from lumina_twisted.config.listeners import (
     DEFAULT_PROTOCOL,
     faults_of,
     front_ends,
@@ -53,7 +53,7 @@ class Configuration:
     """What the daemon shall do.
 
     :param ports: settings by name; the first is the default port of a listener.
-    :param listeners: instances of :func:`lumina_twisted.config.protocols.listener_class`.
+    :param listeners: instances of :func:`lumina_twisted.config.listeners.listener_class`.
     :param limits: what all ports together may hold.
     :param log: what is logged, and where to.
     :param devices: by name; their line settings stand in ``ports`` too.

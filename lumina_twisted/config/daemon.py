@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from lumina_twisted.config import process
 from lumina_twisted.config.configuration import Configuration
-from lumina_twisted.config.protocols import front_ends, label, why_not_listening
+from lumina_twisted.config.listeners import front_ends, label, why_not_listening
 from lumina_twisted.config.reporting import DaemonLog, Notifier, Operator, Report
 from lumina_twisted.errors import ConfigError
 from lumina_twisted.frontends.connection import LINGER

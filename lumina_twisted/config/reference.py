@@ -12,7 +12,7 @@ import attrs
 
 from lumina_twisted.bus.settings import UnitSettings
 from lumina_twisted.config.compose import DEFAULT_FILE
-from lumina_twisted.config.protocols import DEFAULT_PROTOCOL, front_ends, listener_class
+from lumina_twisted.config.listeners import DEFAULT_PROTOCOL, front_ends, listener_class
 from lumina_twisted.devices.describe.settings import DeviceSettings, PointSettings, ProfileSettings, ValuesSettings
 from lumina_twisted.log.observer import LogSettings
 from lumina_twisted.ports.settings import Limits, PortSettings

@@ -1,8 +1,8 @@
 """How a unit and a PDU become bytes on a wire and back. Floor 0.
 
-A bus knows units and PDUs only; its framing is an object of :class:`lumina_twisted.framing.Framing`. There are
+A bus knows units and PDUs only; its framing is an object of :class:`lumina_twisted.framing.Framing`: it says what a bus wants. There are
 :class:`~lumina_twisted.framing.rtu.RtuFraming` and :class:`~lumina_twisted.framing.numbered.MbapFraming`. Another one
-(ASCII, Modbus over UDP) is a file here. ``ports/socket.py`` (``framing_of``) chooses it; ``ports/settings.py``
+(ASCII, Modbus over UDP) is a file here. ``ports/tcp.py`` (``framing_of``) chooses it; ``ports/settings.py``
 (``_SCHEMES``) has the prefixes of paths, and ``twisted/plugins/lumina_plugin.py`` those of endpoints. Its class has to
 
 * encode a request, and find messages in what was received, however that is cut and whatever stands before, between

@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from lumina_twisted.errors import PortError
 from lumina_twisted.ports.settings import SocketAddress, peer_of
-from lumina_twisted.ports.socket import BusSocket, Link
+from lumina_twisted.ports.tcp import BusSocket, Link
 
 COMES_AGAIN: Final = 2.0
 """Seconds in which a converter that was connected may dial in again before the requests that wait fail."""

@@ -31,7 +31,7 @@ from lumina_twisted.ports.port_log import NoiseTimer, PortLog, WriteLog
 from lumina_twisted.ports.protocol import RTUProtocol
 from lumina_twisted.ports.serial import SerialEndpoint
 from lumina_twisted.ports.settings import PortSettings
-from lumina_twisted.ports.socket import Link, SocketEndpoint, framing_of
+from lumina_twisted.ports.tcp import Link, SocketEndpoint, framing_of
 from lumina_twisted.priority import PRIORITIES, lane_of
 from lumina_twisted.reconnecting import Connections, Reconnecting
 from lumina_twisted.statistics.monitor import PerformanceMonitor

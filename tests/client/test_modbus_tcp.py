@@ -16,7 +16,7 @@ from lumina_twisted.client.command import CommandReply, CommandSettings, Pending
 from lumina_twisted.client.command_sessions import SILENCE, ModbusTcpSession
 from lumina_twisted.client.session import Answered, Failed, Unusable
 from lumina_twisted.client.url import parse_url
-from lumina_twisted.config.protocols import front_ends
+from lumina_twisted.config.listeners import front_ends
 from lumina_twisted.errors import (
     Cancelled,
     Expired,

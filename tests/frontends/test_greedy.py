@@ -10,7 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from lumina_twisted.config.protocols import front_ends
+from lumina_twisted.config.listeners import front_ends
 from lumina_twisted.framing.mbap import encode_adu as mbap
 from lumina_twisted.framing.rtu import encode_adu as rtu
 from lumina_twisted.testing import MemoryPort, MemoryPorts, memory_context

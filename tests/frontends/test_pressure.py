@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from lumina_twisted.bus.admission import OWN_SHARE
 from lumina_twisted.bus.queue import HELD_FOR, Precedence
 from lumina_twisted.bus.settings import BusSettings
-from lumina_twisted.config.protocols import front_ends
+from lumina_twisted.config.listeners import front_ends
 from lumina_twisted.framing.crc import append_crc
 from lumina_twisted.framing.mbap import Adu, MbapDecoder, encode_adu
 from lumina_twisted.framing.rtu import encode_adu as rtu

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from lumina_twisted.bus.events import Sample
-from lumina_twisted.config import protocols
+from lumina_twisted.config import listeners as protocols
 from lumina_twisted.config.compose import Given, compose
 from lumina_twisted.config.daemon import Daemon
 from lumina_twisted.errors import ConfigError

@@ -23,7 +23,7 @@ from twisted.logger import Logger, capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from lumina_twisted.config.protocols import front_ends, listener_class
+from lumina_twisted.config.listeners import front_ends, listener_class
 from lumina_twisted.errors import PortError
 from lumina_twisted.framing.rtu import encode_adu
 from lumina_twisted.frontends.plugin import Context

@@ -11,7 +11,7 @@ from lumina_twisted.frontends.rtu.pty import RtuPtyFrontEnd
 from lumina_twisted.frontends.rtu.serial import RtuSerialFrontEnd
 from lumina_twisted.frontends.values.client import ValuesFrontEnd
 from lumina_twisted.ports.serial import SerialEndpointParser
-from lumina_twisted.ports.socket import SocketEndpointParser
+from lumina_twisted.ports.tcp import SocketEndpointParser
 
 lumina = ServiceMaker(
     "Lumina", "lumina_twisted.tap", "Share serial ports and the Modbus devices behind them.", "lumina"
