@@ -1,6 +1,6 @@
 """How a unit and a PDU become bytes on a wire and back. Floor 0.
 
-A bus knows units and PDUs only; its framing is an object of :class:`lumina_twisted.framing.Framing`: it says what a bus wants. There are
+A bus knows units and PDUs only; its framing is an object of :class:`Framing`. There are
 :class:`~lumina_twisted.framing.rtu.RtuFraming` and :class:`~lumina_twisted.framing.numbered.MbapFraming`. Another one
 (ASCII, Modbus over UDP) is a file here. ``ports/tcp.py`` (``framing_of``) chooses it; ``ports/settings.py``
 (``_SCHEMES``) has the prefixes of paths, and ``twisted/plugins/lumina_plugin.py`` those of endpoints. Its class has to
