@@ -175,11 +175,11 @@ class WhyItIsSlow(SynchronousTestCase):
             r" unreadable\); check the wiring"
         ))
 
-    def test_a17_who_is_refused_for_overload_is_failures_text_the_noise(self) -> None:
+    def test_a17_the_error_of_an_overload_names_the_noise(self) -> None:
         self.fail(4)
         self.assertRegex(self.overload(), r"is too long for it; failed attempts take \d+% of the bus: unit 3, ")
 
-    def test_who_is_refused_for_load_is_failures_text_the_load(self) -> None:
+    def test_the_error_of_a_load_names_the_load(self) -> None:
         self.world.submit(read(3, 0))
         self.world.reply(after=0.4)
         self.assertIn("ask less often, or wait longer", self.overload())

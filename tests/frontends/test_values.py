@@ -548,7 +548,7 @@ class Slow(ValuesCase):
         self.values.tell("boiler.flow", 1.0)
         self.assertEqual(len(self.told()), 1)
 
-    def test_in_next_bytess(self) -> None:
+    def test_in_pieces(self) -> None:
         """Each that it takes shows that it reads, so no time runs out."""
         self.start(MemoryValues({f"a.p{number}": "x" * 100 for number in range(1000)}))
         self.say("watch *")
