@@ -5,8 +5,8 @@ serial settings, if the device cannot have been asked longer ago than that. A va
 which the last byte of the question left, for before that the device cannot have looked. What a write may have changed
 is not kept: it ends with the writing, and again with the write's proof.
 
-What answers a second attempt may be the reply to the first, and older: it is not kept either. Nor is anything until
-somebody asks for it.
+What answers a second attempt may be the reply to the first, and older: it is not kept either. Nor is what answers a
+canary, which may be the reply to an older one that asked elsewhere; nor anything until somebody asks for it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final, NamedTuple
 
-from lumina_twisted.bus.pending import Finished, Outcome, Pending
+from lumina_twisted.bus.pending import Finished, Kind, Outcome, Pending
 from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.read_range import covers, cut
 from lumina_twisted.modbus.settings import SerialSettings
@@ -62,7 +62,7 @@ class ReplyCache:
         request, reply = transaction.request, transaction.reply
         if transaction.outcome is not Outcome.REPLY or request.attempts != 1 or request.pattern.is_exception(reply):
             return
-        if request.span is None:
+        if request.span is None or request.kind is Kind.CANARY:
             return
         group = self._groups.setdefault((request.unit, request.pdu[0]), {})
         asked = request.pdu[1:]
