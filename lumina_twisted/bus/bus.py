@@ -553,8 +553,10 @@ class Bus:
         pending = unanswered.request
         if attempt.held is not None:  # it counts, if a canary proves that nothing else comes
             self._finish(Outcome.HELD, now)
-            pending.step(State.DONE if pending.done else State.RETRY_LATER)
-            if not pending.done:
+            if pending.done:  # nobody asks for that proof on its behalf: those who follow it ask for themselves
+                self._endings.failed(pending, failures.no_reply(pending, self._name), now)
+            else:
+                pending.step(State.RETRY_LATER)
                 self._queue.put_back(pending, now)
             return
         is_offline = not unanswered.is_damaged and self.health.is_offline(pending)

@@ -5,8 +5,9 @@ read asks for, comes from the same unit with the same serial settings, and is no
 counts from the moment at which the last byte of the request left, because the device cannot have looked before that. A
 write ends the replies whose values it may have changed: once when it is sent, and again when it is proven.
 
-The reply to a second attempt may be the reply to the first attempt, and thus older, so it is not cached. Nothing is
-cached until somebody asks for a cached value.
+The reply to a second attempt may be the reply to the first attempt, and thus older, so it is not cached. The reply to a
+canary is not cached either: it may be the reply to an older canary, which asked for another address. Nothing is cached
+until somebody asks for a cached value.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final, NamedTuple
 
-from lumina_twisted.bus.pending import Finished, Outcome, Pending
+from lumina_twisted.bus.pending import Finished, Kind, Outcome, Pending
 from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.read_range import covers, cut
 from lumina_twisted.modbus.settings import SerialSettings
@@ -62,7 +63,7 @@ class ReplyCache:
         request, reply = transaction.request, transaction.reply
         if transaction.outcome is not Outcome.REPLY or request.attempts != 1 or request.pattern.is_exception(reply):
             return
-        if request.span is None:
+        if request.span is None or request.kind is Kind.CANARY:
             return
         group = self._groups.setdefault((request.unit, request.pdu[0]), {})
         asked = request.pdu[1:]

@@ -126,8 +126,9 @@ class Wire:
         if len(self._framing) and self.attempt is not None:
             if self._receiver.may_end_by_silence(self.attempt):
                 self.silence_at = now + self._pace.t3_5
-            came_whole = self._receiver.was_damaged(self.attempt.request.pattern)
-            self.attempt.look_at = now + (PAUSE_AFTER_DAMAGED if came_whole else LONGEST_PAUSE_IN_FRAME)
+            if not self.attempt.request.is_broadcast:  # nothing answers that, so nothing can come damaged
+                came_whole = self._receiver.was_damaged(self.attempt.request.pattern)
+                self.attempt.look_at = now + (PAUSE_AFTER_DAMAGED if came_whole else LONGEST_PAUSE_IN_FRAME)
 
     def is_spoiled(self, attempt: Attempt, now: float) -> bool:
         """Whether the reply came damaged, and the wire has been silent for so long that nothing more comes: there is no

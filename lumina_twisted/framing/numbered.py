@@ -255,7 +255,7 @@ class MbapFraming:
         return Decoded(unit, pdu, HEADER + size, pattern)
 
     def _odd(self, number: int, asked: _Asked | None, length: int) -> Rejected | None:
-        """Takes a frame of which only the end is known, and no value is used."""
+        """Takes a frame of which only the end is of use."""
         buffer = self._buffer
         if length > LONGEST:
             raise FrameError(_wrong_length(length), frame=bytes(buffer[:HEADER]))

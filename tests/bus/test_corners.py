@@ -115,6 +115,40 @@ class Starving(SynchronousTestCase):
         self.assertTrue(request.done)
 
 
+class Left(SynchronousTestCase):
+    """What a transaction leaves that has no caller."""
+
+    def test_those_who_follow_a_read_whose_caller_left(self) -> None:
+        """Its reply comes too soon, and nobody asks for a proof on its behalf: they are asked for themselves."""
+        world = World(BusSettings(timeout=0.1, echo="off"), answers_canaries=True)
+        for _ in range(8):
+            world.submit(read(1, 10), "first")
+            world.reply(after=0.05)
+            world.advance(0.5)
+        world.submit(read(2, 10), "other")
+        leaves, stays = world.submit(read(1, 10), "first"), world.submit(read(1, 10), "second")
+        world.reply()
+        world.advance(0.01)
+        world.cancel(leaves)
+        world.reply(after=0.001)
+        while not stays.done and world.tick():
+            if world.bus.is_busy and not world.is_canary(world.sent[-1]):
+                world.reply(after=0.05)
+        self.assertIsInstance(world.outcome(stays), Reply)
+        self.assertLess(world.now - stays.arrived, 1.0)
+        self.assertEqual(world.wrong, [])
+
+    def test_noise_after_a_broadcast(self) -> None:
+        """Nothing is looked for in it: the bus sleeps until the turnaround delay is over."""
+        world = World(BusSettings(timeout=0.1, echo="off", turnaround=0.2))
+        world.submit(write(0, 10))
+        world.advance(0.02)
+        world.hear(b"\x55\x66\x77")
+        for _ in range(3):
+            world.tick()
+        self.assertFalse(world.bus.is_busy)
+
+
 class Urgent(SynchronousTestCase):
     """A write that is urgent waits for nobody's low read but what its client asked before."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from lumina_twisted.bus.events import Reply
-from lumina_twisted.bus.pending import Finished, Outcome, Pending
+from lumina_twisted.bus.pending import Finished, Kind, Outcome, Pending
 from lumina_twisted.bus.reply_cache import ReplyCache
 from lumina_twisted.bus.settings import BusSettings, UnitSettings
 from lumina_twisted.errors import OutcomeUnknown, ServerDeviceBusy
@@ -152,6 +152,17 @@ class Fresh(FreshCase):
         self.world.lose_port()
         self.world.advance(1.0)
         self.assertTrue(self.is_asked(read(1, 10), max_age=60.0))
+
+    def test_nothing_of_a_canary(self) -> None:
+        """Its reply may be that to an older canary, which asked for another address."""
+        kept = ReplyCache()
+        asked = ask("a", read(1, 10), BusSettings().serial, 1.0)
+        for kind, is_kept in ((Kind.CANARY, False), (Kind.CALLER, True)):
+            request = Pending(asked, kind)
+            request.attempts = 1
+            kept.began(request, 0.0, 0.0)
+            kept.finished(Finished(request, Outcome.REPLY, values(read(1, 10))[1:-2], 0.0, 0.0, 0.0))
+            self.assertEqual(kept.answer(Pending(asked), 1.0, 0.0) is not None, is_kept)
 
     def test_bounds(self) -> None:
         """Who asks for everything fills no memory."""

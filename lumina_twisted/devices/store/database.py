@@ -155,8 +155,8 @@ class Database(adbapi.ConnectionPool):
             raise NotOurs("it is a text, and no database; name another file")
 
     def _set_aside(self, why: str) -> None:
-        """Renames the file and its log files, because a new database would take the old one's log for its own. The file
-        is still open here, because closing it deletes the log."""
+        """Renames the file and those that belong to it, because a new file would take the old one's log for its own.
+        The file is still open here, because closing it deletes the log."""
         aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
         while aside.exists():
             aside = aside.with_name(f"{aside.name}-again")
