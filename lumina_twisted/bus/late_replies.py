@@ -1,25 +1,25 @@
 """Replies that may still come: rule 2 of the core, "only evidence ends a doubt, never time alone". Floor 1.
 
-RTU has no transaction number. An attempt that got no reply in time leaves its *shape* (unit, function, length) in
-doubt: a reply of that shape may still come, and would look like the reply to the next request of that shape. So no
-other request of that shape goes on the wire until something proves that the device has nothing more to say for the
-attempt. A device answers in order, so there are two proofs:
+RTU has no transaction number. When an attempt gets no reply in time, its *shape* (unit, function, length) is in doubt:
+a reply of that shape may still come, and would look like the reply to the next request of that shape. So no other
+request of that shape goes on the wire until something proves that the device will not answer the attempt any more. A
+device answers in order, so there are two proofs:
 
 * the late reply itself;
-* the reply to a *later* request of the same unit, of a shape that cannot be confused with it. A client's own request
-  is such a proof; where none waits the bus asks itself, see :mod:`lumina_twisted.bus.canary`.
+* the reply to a *later* request to the same unit whose shape cannot be confused with that of the attempt. A client's
+  request can be this proof. If none waits, the bus sends a request of its own, see :mod:`lumina_twisted.bus.canary`.
 
-Several attempts of one request share their replies: the first reply answers it, whichever attempt it belongs to, and
-counts as that of the oldest, so that what it proves is never too much.
+All attempts of one request share their replies. The first reply answers the request, whichever attempt it belongs to.
+It counts as the reply to the oldest attempt, so that it never proves too much.
 
-When to look for the proof is learned per unit: where replies are lost, at once, for nothing will come; where they are
-late, after a moment, for then the late reply itself is the cheapest proof.
+The bus learns for each unit when to look for the proof. If the unit's missing replies are lost, the bus looks at once,
+because nothing will come. If they are late, it waits a moment, because the late reply itself is the cheapest proof.
 
-With ``canary = "off"`` there may be no later request, and time must do: a doubt then lasts for the *late window*, as
-long again as the response timeout and the reply's time on the wire, more for a unit that was late, 5 s at most. What
-comes even later is handed to the wrong request.
+With ``canary = "off"`` there may be no later request, so time has to end a doubt. The doubt then lasts for the *late
+window*: as long again as the response timeout and the reply's time on the wire, longer for a unit that was late, 5 s at
+most. A reply that comes after the window goes to the wrong request.
 
-A bus with numbered replies (Modbus TCP) has no doubts: whatever carries an old number never gets here.
+A bus with numbered replies (Modbus TCP) has no doubts: a reply with an old number never gets here.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from lumina_twisted.modbus.reply import ReplyPattern, Shape
 
 LONGEST_WINDOW: Final = 5.0
 GROWTH: Final = 1.5
-"""A window is this much longer than the longest lateness seen."""
+"""Factor from the longest lateness seen to the learned lateness."""
 SHRINKING: Final = 0.98
-"""By which each reply in time multiplies what was learned."""
+"""Factor by which each reply in time reduces the learned lateness."""
 MARGIN: Final = 0.05
-"""What a device, a driver and a busy machine may add, in seconds."""
+"""Seconds that a device, a driver and a busy machine may add."""
 SHORTEST_WINDOW: Final = 0.01
-"""What was learned is forgotten when it has shrunk to so many seconds."""
+"""Seconds. A learned lateness that has shrunk below this is forgotten."""
 _WEIGHT: Final = 0.5
-"""Of the latest missing reply, in whether a unit's are late or lost."""
+"""Weight of the latest missing reply in the mean that says whether a unit's missing replies are late or lost."""
 _TENDS: Final = 0.4
-"""A unit whose mean is above this is taken for one whose missing replies come late."""
+"""If a unit's mean is above this, its missing replies are expected to come late."""
 _MOST_OF_A_UNIT: Final = 1024
-"""Shapes in doubt that are kept for one unit; there are hardly more."""
+"""Most shapes in doubt that are kept for one unit. A real unit hardly has more."""
 _SEARCHED: Final = 8
-"""Late replies of one unit, and of others, that are searched for behind noise too."""
+"""How many late replies of the unit asked last, and of other units, are searched for behind noise too."""
 
 
 class _Unit:
-    """What is in doubt of one unit, and how it usually is with its missing replies."""
+    """The doubts of one unit, and what was learned of its missing replies."""
 
     __slots__ = ("canary_at", "lateness", "of", "tends_to_be_late")
 
@@ -66,7 +66,7 @@ class _Unit:
 class LateReplies:
     """All late replies of one bus.
 
-    :param proves: whether doubts of a unit end by evidence; without it, by time.
+    :param proves: for each unit, whether evidence ends its doubts; otherwise time does.
     :param is_numbered: whether replies carry the number of their request.
     """
 
@@ -74,23 +74,23 @@ class LateReplies:
         self._proves = proves
         self._is_numbered = is_numbered
         self.units: dict[int, _Unit] = {}
-        """By number, those that a reply was ever missing from."""
+        """The units of which at least one reply was missing, by number."""
         self.count = 0
         """Shapes in doubt."""
         self.lost: list[LateReply] = []
-        """Those that will not come any more, for who takes them."""
+        """Late replies that will not come any more, until the bus takes them from here."""
 
     def __iter__(self) -> Iterator[LateReply]:
         for unit in self.units.values():
             yield from unit.of.values()
 
-    # -- what comes and goes -------------------------------------------------------------------------------------
+    # -- doubts begin and end ------------------------------------------------------------------------------------
 
     def add(self, request: Pending, number: int, expired_at: float, window: float) -> LateReply:
-        """Notes that attempt ``number`` of the bus, one of ``request``'s, got no reply by ``expired_at``."""
+        """Notes that an attempt of ``request``, number ``number`` of the bus, got no reply by ``expired_at``."""
         unit = self._unit(request.unit)
         late = unit.of.get(request.pattern.shape)
-        # A canary that found no free shape never takes the place of a doubt: its reply counts as that one's.
+        # A canary that found no free shape never replaces a doubt: its reply counts as the late reply of that doubt.
         if late is None or (late.request is not request and request.kind is not Kind.CANARY):
             late = self._keep(unit, LateReply(request, expired_at))
         late.add(number)
@@ -98,8 +98,9 @@ class LateReplies:
         return late
 
     def sending(self, request: Pending, now: float) -> None:
-        """A request goes on the wire. Where replies are numbered, the connection drops what comes for another of its
-        function from now on; where time ends a doubt, what has lapsed long ago is forgotten."""
+        """A request goes on the wire, which ends some doubts of its unit. If replies are numbered, the connection drops
+        replies to earlier requests of the same function from now on. If time ends doubts, those that lapsed long ago
+        are forgotten."""
         unit = self.units.get(request.unit)
         if unit is None:
             return
@@ -112,17 +113,17 @@ class LateReplies:
                 self._drop(unit, shape)
 
     def other_asked(self, request: Pending, number: int, now: float) -> None:
-        """Another master asked: the reply to that is in doubt, too.
+        """Another master sent a request: its reply is in doubt, too.
 
-        :param request: what it asked.
-        :param number: one more than that of our last attempt.
+        :param request: the other master's request.
+        :param number: one more than the number of our last attempt.
         """
         unit = self._unit(request.unit)
         late = unit.of.get(key_of_other(request.pattern.shape)) or self._keep(unit, LateReply(request, now))
         late.add(number)
 
     def late_reply_came(self, late: LateReply, now: float) -> None:
-        """A late reply came: it counts as that to its oldest attempt."""
+        """A late reply came. It counts as the reply to the oldest attempt."""
         unit = self._unit(late.request.unit)
         lateness = max(0.0, now - late.expired_at)
         if late.teaches:
@@ -131,12 +132,13 @@ class LateReplies:
         number = late.take()
         if not late.numbers:
             self._drop(unit, late.key)
-        if late.request.kind is not Kind.OTHER_MASTER:  # it may have been on the wire before ours that left meanwhile
+        # Another master's request proves nothing: it may have been on the wire before ours that left meanwhile.
+        if late.request.kind is not Kind.OTHER_MASTER:
             self._proven(unit, number)
 
     def replied_in_time(self, request: Pending, number: int, expires: float, window: float) -> None:
-        """Attempt ``number`` of a request was answered in time; if others of its attempts were not, nobody can tell
-        which was."""
+        """Attempt ``number`` of a request was answered in time. If other attempts of the request were not answered,
+        nobody can tell which attempt this reply answers."""
         unit = self.units.get(request.unit)
         if unit is None:
             return
@@ -150,9 +152,9 @@ class LateReplies:
         self._proven(unit, number, 0 if self._proves[request.unit] else request.pdu[0])
 
     def ambiguous_reply_came(self, late: LateReply) -> None:
-        """A frame came that belongs to the oldest attempt of ``late`` or to a later one. Either way that attempt is not
-        answered any more, so a unit that answers everything by exceptions, which look alike, is not in doubt for ever.
-        """
+        """A frame came that belongs to the oldest attempt of ``late`` or to a later one. Either way the oldest attempt
+        gets no other reply. Without this rule, a unit that answers everything by exceptions, which look alike, would
+        stay in doubt for ever."""
         unit, number = self._unit(late.request.unit), late.numbers[0]
         if late.held is None:
             late.take()
@@ -170,21 +172,21 @@ class LateReplies:
             unit.lateness = 0.0
 
     def forget(self) -> None:
-        """The connection is a new one, and its replies are numbered: nothing of the old one counts. The bus has ended
-        what waited for late replies, so nobody is left to tell."""
+        """The connection is new and its replies are numbered, so no doubt of the old connection counts. The bus has
+        already ended the requests that waited for late replies, so none of them needs a notification."""
         for unit in self.units.values():
             for shape in list(unit.of):
                 self._drop(unit, shape)
 
-    # -- what may go ---------------------------------------------------------------------------------------------
+    # -- which request may go ------------------------------------------------------------------------------------
 
     def doubt(self, request: Pending) -> LateReply | None:
-        """What ``request`` would have to be told apart from, and could not be."""
+        """The late reply that could not be told apart from the reply to ``request``; None if there is none."""
         unit = self.units.get(request.unit)
         return None if unit is None else self._doubt_of(unit, request.pattern.shape, request)
 
     def doubt_of_shape(self, shape: Shape) -> LateReply | None:
-        """The same, of a request that is yet to be made."""
+        """The same for a request that does not exist yet."""
         unit = self.units.get(shape.unit)
         return None if unit is None else self._doubt_of(unit, shape, None)
 
@@ -198,8 +200,9 @@ class LateReplies:
         return any(shape.function_code == code for shape in self.in_doubt(request.unit))
 
     def needs_proof(self, request: Pending) -> bool:
-        """Whether ``request`` waits for what proves that its own reply, which came too soon, is not another's; or that
-        another request of its function was answered, though wrongly, so that an exception is its own."""
+        """Whether ``request`` waits for a proof. There are two cases. Its reply came too soon, and may be another's.
+        Or another request of its function got a wrong reply: until it is proven that this one gets no other reply, an
+        exception to ``request`` could belong to it."""
         own = self._own(request)
         if own is not None and own.held is not None:
             return True
@@ -210,16 +213,16 @@ class LateReplies:
         )
 
     def ready_at(self, late: LateReply) -> float:
-        """From when on a request that ``late`` keeps from the wire may have a turn: to look for the proof, or where
-        time ends a doubt, to go."""
+        """The time from which a request that ``late`` holds back may have a turn. The bus uses that turn to look for
+        the proof or, if time ends doubts, to send the request."""
         unit = self.units[late.request.unit]
         if not self._proves[late.request.unit]:
             return late.lapses
         return max(unit.canary_at, self.look_at(late))
 
     def look_at(self, late: LateReply) -> float:
-        """When it is time to look for a proof, or to ask again: at once if missing replies of that unit are lost, and
-        after a moment if they come late."""
+        """When to look for a proof, or to repeat the request: at once if the unit's missing replies are lost, and after
+        a moment if they come late."""
         if not self._proves[late.request.unit]:
             return late.expired_at if late.is_damaged else late.lapses
         unit = self.units[late.request.unit]
@@ -227,19 +230,19 @@ class LateReplies:
         return late.expired_at + unit.lateness if waits else late.expired_at
 
     def pause(self, unit_id: int, until: float) -> None:
-        """A canary was not answered; the next one may go ``until`` then."""
+        """A canary was not answered. The next one may go at ``until``."""
         unit = self._unit(unit_id)
         unit.canary_at = until
         for late in unit.of.values():
-            late.is_misanswered = False  # who can go without this proof waits no longer for it
+            late.is_misanswered = False  # requests that can do without this proof wait no longer for it
 
     def in_doubt(self, unit_id: int) -> dict[Shape, LateReply]:
-        """What is in doubt of a unit, by shape; for looking at."""
+        """The doubts of a unit, by shape; the caller does not change them."""
         unit = self.units.get(unit_id)
         return {} if unit is None else unit.of
 
     def window(self, unit_id: int, response_timeout: float, reply_time: float) -> float:
-        """How long after its response timeout a late reply is waited for, in seconds."""
+        """For how many seconds after its response timeout a late reply is expected."""
         unit = self.units.get(unit_id)
         late = max(response_timeout, 0.0 if unit is None else unit.lateness)
         return min(LONGEST_WINDOW, late + reply_time + MARGIN)
@@ -247,8 +250,8 @@ class LateReplies:
     # -- whose frame it is ---------------------------------------------------------------------------------------
 
     def fitting(self, unit_id: int, pdu: bytes) -> list[LateReply]:
-        """The late replies that a PDU of a unit could be, oldest first. An exception could be that to any request of
-        its function."""
+        """The late replies that a PDU of a unit could be, oldest first. An exception could answer any request of its
+        function."""
         unit = self.units.get(unit_id)
         if unit is None or not unit.of:
             return []
@@ -257,8 +260,8 @@ class LateReplies:
         return fitting if len(fitting) < 2 else sorted(fitting, key=lambda late: late.numbers[0])
 
     def patterns(self, unit_id: int | None) -> list[ReplyPattern]:
-        """Those that are worth a search behind noise too: the latest of the unit that was asked last, and some of
-        others."""
+        """The patterns that are worth a search behind noise too: the latest ones of the unit that was asked last, and
+        some of other units."""
         found: list[ReplyPattern] = []
         asked = self.units.get(unit_id) if unit_id is not None else None
         if asked is not None:
@@ -297,7 +300,7 @@ class LateReplies:
             self._drop(unit, shape if shape in unit.of else next(iter(unit.of)))
         unit.of[shape] = late
         self.count += 1
-        if self.units[late.request.unit] is unit:  # the latest last
+        if self.units[late.request.unit] is unit:  # keeps the latest unit last
             self.units[late.request.unit] = self.units.pop(late.request.unit)
         return late
 
@@ -306,8 +309,11 @@ class LateReplies:
         return unit.of.pop(shape)
 
     def _proven(self, unit: _Unit, number: int, but_for: int = 0) -> None:
-        """What was asked before attempt ``number`` is not answered any more; but for what has this function, where time
-        lets a request go whose reply could be another's."""
+        """Attempts before attempt ``number`` get no reply any more.
+
+        :param but_for: the function whose doubts stay. If time ends doubts, a request may go although the reply to it
+            could be that to another request of its function. 0 if there is no such function.
+        """
         for shape, late in list(unit.of.items()):
             if late.numbers[0] >= number or shape.function_code == but_for:
                 continue

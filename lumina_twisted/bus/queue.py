@@ -1,26 +1,27 @@
-"""Who is next: what waits for a port, served client by client. Floor 1.
+"""The queue of one port: requests wait here, and their clients take turns. Floor 1.
 
-* Three lanes. What waits in a higher one goes first. If a lane has had no turn for :data:`AGEING`, what has waited so
-  long in it rises to the next, so that nothing starves.
-* Within a lane clients take turns, one request a turn. A client whose turn it was goes to the end of the ring when the
-  next turn begins, so whoever comes in the meantime is before it: a burst of a thousand delays another client's single
-  read by one transaction.
-* Single requests go before pipelined ones. A program that polls sends a request and waits for its answer; one that
-  pipelines always has another one ready. In one ring the first would wait for a whole round of the second kind: 40 of
-  them at 9600 baud take two seconds. So a request is *single* if nothing else of its client waits or is on the wire,
-  and nothing of it is held back by a front. Single requests take turns of their own, in the order in which they came.
-  At least every second turn belongs to the ring of the others, so that it never starves. Where more clients with
-  single requests wait than stand in the ring, they get as many turns in a row as there are of them for each client of
-  the ring: then every client has its equal share.
-* Turns are paid in bus time (deficit round robin, Shreedhar and Varghese 1995, in the form that charges afterwards): a
-  client whose request cost many times the usual, for it asked a dead unit or for a long block, is passed over as often.
-  Whoever is alone pays nothing; when nobody waits, or who asked nothing for :data:`AGEING`, that is forgiven.
-* The requests of one client to one unit keep their order; one in a high lane lifts those before it. One that cannot
-  go yet (a reply of its shape may still come, its retry waits) lets the same client's requests to other units pass. A
-  broadcast is to every unit: nothing passes it.
-* Both bounds refuse: a full queue holds no promise worth making. But a client that has nothing in a full queue may put
-  one request into it: those who fill it shall not shut out the others. :meth:`RequestQueue.is_full_for` tells a front
-  beforehand, which then reads no more of that client.
+* There are three lanes. Requests in a higher lane go first. If a lane has had no turn for :data:`AGEING`, the requests
+  that have waited that long in it rise to the next lane, so that no request starves.
+* Within a lane clients take turns, one request a turn. A client goes to the end of the ring when the turn after its own
+  begins. So a client that comes in the meantime is ahead of it: a burst of a thousand requests delays another client's
+  single read by one transaction.
+* Single requests go before pipelined ones. A program that polls sends a request and waits for its answer; a program
+  that pipelines always has another request ready. In a common ring, a polling program would wait for a whole round of
+  the pipelining ones: 40 of them at 9600 baud take two seconds. So a request is *single* if no other request of its
+  client waits or is on the wire, and no front-end holds one back. Single requests take turns of their own, in order of
+  arrival. At least every second turn belongs to the ring of the others, so that the ring never starves. If more clients
+  wait with single requests than stand in the ring, they get several turns in a row: as many as there are such clients
+  for each client of the ring. Then every client has an equal share.
+* Turns are paid in bus time (deficit round robin, Shreedhar and Varghese 1995, in the form that charges afterwards). A
+  request to a dead unit, or for a long block, may cost many times the usual. Then its client is passed over as many
+  times. A client that is alone pays nothing. All debts are forgiven when nobody waits; a client's debt is forgiven when
+  it has asked nothing for :data:`AGEING`.
+* The requests of one client to one unit keep their order; a request in a high lane lifts those before it. If a request
+  cannot go yet (a reply of its shape may still come, or its retry waits), the same client's requests to other units may
+  pass it. A broadcast goes to every unit, so nothing passes it.
+* Both bounds refuse requests: a full queue cannot make a promise that is worth much. But a client that has no request
+  in a full queue may put one into it, so that clients which fill the queue do not shut out the others.
+  :meth:`RequestQueue.is_full_for` tells a front-end beforehand, which then stops reading from that client.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ from lumina_twisted.modbus.functions import BROADCAST
 AGEING: Final = 2.5
 """Seconds without a turn after which a lane starves."""
 _TURNS: Final = 64
-"""The usual cost of a turn is that of the cheapest of the last so many, or twice as many."""
+"""The usual cost of a turn is that of the cheapest of the last turns, this many to twice as many."""
 HELD_FOR: Final = 10.0
-"""Seconds for which a client counts as one that pipelines after its front last held something back. A front looks again
-whenever a request ends, which takes a round."""
+"""Seconds for which a client counts as pipelining after a front-end last held back one of its requests. A front-end
+looks again whenever a request ends, which takes a round."""
 _MOST_HELD: Final = 4096
 
 
 class Lane(IntEnum):
-    """What goes first."""
+    """The lanes; the lowest number goes first."""
 
     HIGH = 0
     NORMAL = 1
@@ -54,12 +55,12 @@ class Lane(IntEnum):
 
 
 class Waiting(Protocol):
-    """What the queue takes: a request, as far as turns are concerned. ``lane`` is the queue's to write
-    once it is put in; ``cost`` is what its turn will probably cost, ``arrived`` when it came, in seconds."""
+    """An item of the queue: a request, as far as turns are concerned. Only the queue writes ``lane`` once it is put in.
+    ``cost`` is the probable cost of its turn, and ``arrived`` the time when it came, both in seconds."""
 
     @property
     def caller(self) -> Hashable:
-        """Whose it is."""
+        """The client that the request belongs to."""
         ...
 
     unit: int
@@ -72,23 +73,23 @@ Item = TypeVar("Item", bound=Waiting)
 
 
 class _Client(Generic[Item]):
-    """One client's."""
+    """The waiting requests of one client, and its place in the ring."""
 
     __slots__ = ("balance", "cost", "is_single", "key", "lane", "lanes", "requests", "served_at")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
         self.requests: deque[Item] = deque()
-        self.lanes = [0, 0, 0]  # how many requests in each
-        self.lane: int | None = None  # in whose ring it is
+        self.lanes = [0, 0, 0]  # how many requests wait in each lane
+        self.lane: int | None = None  # the lane in whose ring it stands
         self.is_single = False  # it has one request, and has not had its turn yet
-        self.balance = 0.0  # never above 0: seconds of bus time that it had beyond its turns
-        self.cost = 0.0  # of all that waits
+        self.balance = 0.0  # 0 or less: a debt, the seconds of bus time that it had beyond its turns
+        self.cost = 0.0  # of all its waiting requests
         self.served_at = -math.inf
 
 
 class Cheapest:
-    """The least of the last numbers, :data:`_TURNS` to twice as many; 0 before the first."""
+    """The minimum of the last numbers, :data:`_TURNS` to twice as many; 0 before the first number."""
 
     __slots__ = ("_before", "_count", "_lately", "value")
 
@@ -98,7 +99,7 @@ class Cheapest:
         self._count = 0
 
     def note(self, number: float) -> float:
-        """Takes one more into account; the least then."""
+        """Adds a number, and returns the new minimum."""
         if number < self._lately:
             self._lately = number
         self._count += 1
@@ -115,31 +116,31 @@ class Precedence:
 
     def __init__(self) -> None:
         self.holding: dict[Hashable, float] = {}
-        """Clients whose front holds back something of theirs, and when it last did; the oldest first."""
+        """Clients of which a front-end holds back a request, with the time when it last did; the oldest first."""
         self.in_a_row = 0
-        """Turns that single requests had one after the other while others stood in the ring."""
+        """How many turns in a row single requests had while other clients stood in the ring."""
 
     def held(self, caller: Hashable, now: float) -> None:
-        """A front holds back a request of that client's."""
+        """A front-end holds back a request of that client."""
         self.holding.pop(caller, None)
         self.holding[caller] = now
         self._forget(now)
 
     def is_single(self, caller: Hashable, now: float) -> bool:
-        """Whether a request is the only one of its client, where nothing else of it waits or is on the wire."""
+        """Whether a request is single. The caller knows that no other of its client waits or is on the wire."""
         self._forget(now)
         return caller not in self.holding
 
     def go_first(self, single: int, others: int) -> bool:
-        """Whether the next turn is a single request's.
+        """Whether the next turn belongs to a single request.
 
-        :param single: clients with single requests that wait in a lane.
-        :param others: clients in its ring.
+        :param single: how many clients with single requests wait in a lane.
+        :param others: how many clients stand in its ring.
         """
         return self.in_a_row < max(1, single // others) if others else True
 
     def note_turn(self, before_others: bool) -> None:
-        """A turn begins, of a single request while others stand in the ring or not."""
+        """A turn begins. ``before_others``: it is that of a single request while other clients stand in the ring."""
         self.in_a_row = self.in_a_row + 1 if before_others else 0
 
     def _forget(self, now: float) -> None:
@@ -151,11 +152,11 @@ class Precedence:
 
 
 class RequestQueue(Generic[Item]):
-    """What waits for one port.
+    """The requests that wait for one port.
 
     :param limit: how many may wait in all.
-    :param limit_per_client: how many of one client.
-    :param extra: how many more may wait in all, each of a client that has no other here.
+    :param limit_per_client: how many of one client may wait.
+    :param extra: how many more than ``limit`` may wait, each the only one of its client.
     :param singles_first: whether single requests go before the ring.
     """
 
@@ -165,23 +166,23 @@ class RequestQueue(Generic[Item]):
         self._most = limit + extra
         self._clients: dict[Hashable, _Client[Item]] = {}
         self._rings: tuple[dict[Hashable, _Client[Item]], ...] = ({}, {}, {})
-        self._single: tuple[dict[Hashable, _Client[Item]], ...] = ({}, {}, {})  # by lane too, and in no ring
+        self._single: tuple[dict[Hashable, _Client[Item]], ...] = ({}, {}, {})  # by lane too; they stand in no ring
         self._singles_first = singles_first
         self._precedence = Precedence()
-        self._is_turn_over = False  # that of the client which was served last
+        self._is_turn_over = False  # the turn of the client that was served last
         self._served: _Client[Item] | None = None
         self._passed_over: list[_Client[Item]] = []
         self._in_lane = [0, 0, 0]
         self._has_debtors = False
-        self._usual = [Cheapest(), Cheapest(), Cheapest()]  # what a turn in each lane costs, as a rule
+        self._usual = [Cheapest(), Cheapest(), Cheapest()]  # the usual cost of a turn in each lane
         self._served_lane: int = Lane.NORMAL
         self._starves_at = [math.inf, math.inf, math.inf]
         self._now = 0.0
         self._level: int = Lane.LOW  # the lane whose turn it is
         self.size = 0
-        """How many requests wait; the same as the length, for those who look at each request."""
+        """How many requests wait. It is the same as ``len()``, for code that looks at it for each request."""
         self.cost = 0.0
-        """Seconds that all that waits will probably take."""
+        """Seconds that all waiting requests will probably take."""
 
     def __len__(self) -> int:
         return self.size
@@ -193,7 +194,7 @@ class RequestQueue(Generic[Item]):
     # -- in and out
 
     def put(self, request: Item, now: float = 0.0) -> None:
-        """Adds a request at the end of its client's.
+        """Adds a request behind the others of its client.
 
         :raises QueueFull: if the port's or the client's bound is reached.
         """
@@ -207,19 +208,19 @@ class RequestQueue(Generic[Item]):
             mine = self._clients[request.caller] = _Client(request.caller)
         if not own:
             is_alone = self._singles_first and (self._is_turn_over or mine is not self._served)
-            # mostly nothing is held back by any front, and there is nothing to look up
+            # mostly no front-end holds anything back, and no look-up is necessary
             mine.is_single = is_alone and (
                 not self._precedence.holding or self._precedence.is_single(request.caller, now)
             )
             if now > mine.served_at + AGEING:
-                mine.balance = 0.0  # what it had is long ago
+                mine.balance = 0.0  # its last turn is long ago
         elif mine.is_single:
             self._join_ring(mine)
         mine.requests.append(request)
         self._entered(mine, request, now)
 
     def put_back(self, request: Item, now: float = 0.0) -> None:
-        """Adds a request that was taken before, ahead of its client's others; no bound refuses it."""
+        """Puts a request that was taken back, ahead of the others of its client. No bound refuses it."""
         mine = self._clients.setdefault(request.caller, _Client(request.caller))
         mine.requests.appendleft(request)
         self._entered(mine, request, now)
@@ -230,14 +231,14 @@ class RequestQueue(Generic[Item]):
         return (0, 0.0) if mine is None else (len(mine.requests), mine.cost)
 
     def held(self, caller: Hashable, now: float) -> None:
-        """A front holds back a request of that client's, which therefore pipelines."""
+        """A front-end holds back a request of that client, so the client pipelines."""
         self._precedence.held(caller, now)
         mine = self._clients.get(caller)
         if mine is not None and mine.is_single:
             self._join_ring(mine)
 
     def is_full_for(self, caller: Hashable) -> bool:
-        """Whether that client's next request would be refused, for what it has here already."""
+        """Whether the queue would refuse that client's next request because of those that it has here already."""
         own, _ = self.of(caller)
         return own > 0 and (own >= self._limit_per_client or self.size >= self._limit)
 
@@ -253,7 +254,7 @@ class RequestQueue(Generic[Item]):
         self._place(mine)
 
     def lift(self, request: Item, lane: int) -> None:
-        """A waiting request goes in this lane from now on, if that is higher than its own."""
+        """Moves a waiting request to ``lane``, if that is higher than its own."""
         if lane < request.lane:
             mine = self._clients[request.caller]
             for counts in (mine.lanes, self._in_lane):
@@ -264,10 +265,10 @@ class RequestQueue(Generic[Item]):
                 self._starves_at[lane] = self._now + AGEING
             self._place(mine)
 
-    # -- whose turn it is
+    # -- turns
 
     def is_next_of_its_own(self, request: Item, but_for: Container[Item]) -> bool:
-        """Whether its client wants nothing of that unit before it, but for these."""
+        """Whether no earlier request of its client to its unit, or to all units, waits, except ``but_for``."""
         for one in self._clients[request.caller].requests:
             if one is request:
                 return True
@@ -276,12 +277,12 @@ class RequestQueue(Generic[Item]):
         return False
 
     def waits(self, caller: Hashable, unit: int) -> bool:
-        """Whether a request of that client's to that unit waits here; a broadcast is to every unit."""
+        """Whether a request of that client to that unit waits here. A broadcast goes to every unit."""
         mine = self._clients.get(caller)
         return mine is not None and any(one.unit in (unit, BROADCAST) for one in mine.requests)
 
     def first(self, now: float, ready_at: Callable[[Item], float]) -> tuple[Item | None, float]:
-        """The request whose turn it is, which stays in the queue, or None and when to ask again.
+        """The request whose turn it is, which stays in the queue; or None, and the time to ask again.
 
         :param ready_at: the time from which a request may go.
         """
@@ -303,20 +304,20 @@ class RequestQueue(Generic[Item]):
         return None, again
 
     def take(self, request: Item) -> None:
-        """Removes the request whose turn it is; its client's next turn comes after everybody else's."""
+        """Removes the request whose turn it is. Its client's next turn comes after those of all other clients."""
         mine = self._begin_turn(request)
-        if request.lane <= self._level:  # one that a higher one lifted is no turn of its lane
+        if request.lane <= self._level:  # otherwise a higher one lifted it, and this is no turn of its lane
             self._starves_at[request.lane] = self._now + AGEING
         mine.is_single = False
         self._left(mine, request)
 
     def pass_through(self, request: Item, now: float) -> None:
-        """The turn of a new request while nothing waits here: as if it was put in, was the first, and was taken."""
+        """Gives a new request its turn while nothing waits here. The effect is that of put, first and take."""
         mine, served = self._clients.get(request.caller), self._served
         if mine is None:
             mine = self._clients[request.caller] = _Client(request.caller)
         if now > mine.served_at + AGEING or mine.balance <= (-self._usual[request.lane].value or -math.inf):
-            mine.balance = 0.0  # what it had is long ago, or there is nobody whom it could let go before
+            mine.balance = 0.0  # its last turn is long ago, or there is no client that it could let pass
         self._served, self._served_lane = mine, request.lane
         if served is not None and served is not mine:
             self._place(served)
@@ -326,15 +327,15 @@ class RequestQueue(Generic[Item]):
         self._starves_at[request.lane] = now + AGEING
 
     def pass_turn(self, request: Item) -> None:
-        """Uses up the turn of the request's client, and leaves the request where it is. A client with a single request
-        still goes before those that pipeline: what the bus asks of its own ahead of the request is not the client's
+        """Uses up the turn of the request's client, and leaves the request in the queue. A client with a single request
+        still goes before clients that pipeline: the bus sends a request of its own first, which is not the client's
         doing."""
         self._begin_turn(request)
 
     def charge(self, caller: Hashable, cost: float, now: float) -> None:
-        """Says what the last turn cost, which was that client's.
+        """Charges that client for the last turn, which was its own.
 
-        :param cost: seconds that nobody else could use the bus.
+        :param cost: seconds for which nobody else could use the bus.
         """
         usual = self._usual[self._served_lane].note(cost)
         self._is_turn_over = True
@@ -343,7 +344,7 @@ class RequestQueue(Generic[Item]):
             mine.served_at = now
             balance = mine.balance + usual - cost
             if not self.size and mine is self._served:
-                balance = 0.0  # who is alone pays nothing
+                balance = 0.0  # a client that is alone pays nothing
             if balance < 0.0:
                 self._has_debtors = True
                 mine.balance = balance
@@ -353,9 +354,9 @@ class RequestQueue(Generic[Item]):
             self._forgive()
 
     def ahead_of(self, caller: Hashable, lane: int, cost: float) -> float:
-        """Seconds of bus time that probably go by before a new request of that client has its turn.
+        """Seconds of bus time that will probably pass before a new request of that client has its turn.
 
-        :param cost: of that request.
+        :param cost: the probable cost of that request, in seconds.
         """
         mine = self._clients.get(caller)
         own = mine.cost if mine is not None else 0.0
@@ -372,7 +373,7 @@ class RequestQueue(Generic[Item]):
     def _first_in(
         self, level: int, now: float, ready_at: Callable[[Item], float]
     ) -> tuple[Item | None, float]:
-        """The first in a lane. Who has had more than its turns lets the others go before."""
+        """The first request in a lane. A client in debt lets the others go first."""
         again = math.inf
         in_debt: list[_Client[Item]] = []
         request: Item | None
@@ -400,7 +401,7 @@ class RequestQueue(Generic[Item]):
         return (None, again) if best is None else (best, now)
 
     def _clients_in(self, level: int) -> Iterator[_Client[Item]]:
-        """Those who may have something in a lane, in turn."""
+        """The clients that may have a request in a lane, in the order of their turns."""
         single, rings = self._single[: level + 1], self._rings[: level + 1]
         if any(rings) and any(single) and not self._precedence.go_first(sum(map(len, single)), sum(map(len, rings))):
             single, rings = rings, single
@@ -409,7 +410,7 @@ class RequestQueue(Generic[Item]):
         return clients if served is None or not served.requests else chain(clients, (served,))
 
     def _begin_turn(self, request: Item) -> _Client[Item]:
-        """Whose turn begins; that of the client which was served last is over."""
+        """Begins the turn of the request's client, and returns the client. The turn before it is over."""
         mine, served = self._clients[request.caller], self._served
         if served is not mine:
             self._served = None
@@ -427,7 +428,8 @@ class RequestQueue(Generic[Item]):
         return mine
 
     def _settle(self, mine: _Client[Item], lane: int) -> None:
-        """Those who were passed over have paid for a turn; all that are in debt, if one of them has the turn."""
+        """Clients that were passed over have paid for a turn. If one of them has the turn, its debt is taken off
+        all of theirs."""
         passed, self._passed_over = self._passed_over, []
         relief = -mine.balance if mine in passed else self._usual[lane].value
         for client in passed:
@@ -437,7 +439,7 @@ class RequestQueue(Generic[Item]):
                 ring[client.key] = ring.pop(client.key)
 
     def _age(self, lane: int, now: float) -> None:
-        """A lane starves: those who have waited so long in it rise."""
+        """A lane starves: the requests that have waited for :data:`AGEING` in it rise."""
         self._starves_at[lane] = now + AGEING if self._in_lane[lane] else math.inf
         for request in list(self) if self._in_lane[lane] else ():
             if request.lane == lane and request.arrived + AGEING <= now:
@@ -453,8 +455,8 @@ class RequestQueue(Generic[Item]):
         if self._in_lane[lane] == 1:
             self._starves_at[lane] = now + AGEING
         if mine is self._served:
-            return  # in no ring while its turn lasts
-        if mine.lane is None:  # it has nothing else here
+            return  # while its turn lasts, it stands in no ring
+        if mine.lane is None:  # it has no other request here
             mine.lane = lane
             (self._single if mine.is_single else self._rings)[lane][mine.key] = mine
         elif lane < mine.lane:
@@ -472,7 +474,7 @@ class RequestQueue(Generic[Item]):
         self.cost = self.cost - request.cost if self.size else 0.0
 
     def _place(self, mine: _Client[Item]) -> None:
-        """Into the ring of its best lane; to none while its turn lasts."""
+        """Puts a client into the ring of its best lane. While its turn lasts, it stands in no ring."""
         if mine is self._served:
             return
         lanes = mine.lanes
@@ -488,7 +490,7 @@ class RequestQueue(Generic[Item]):
             del self._clients[mine.key]
 
     def _join_ring(self, mine: _Client[Item]) -> None:
-        """A client with a single request wants more."""
+        """A client with a single request has more to send, so it moves into the ring."""
         if mine.lane is not None:
             self._leave_ring(mine)
         mine.is_single = False
@@ -503,7 +505,7 @@ class RequestQueue(Generic[Item]):
         return (self._single if client.is_single else self._rings)[lane]
 
     def _forgive(self) -> None:
-        """Nobody waits: what anybody had beyond its turns cost nobody anything."""
+        """Cancels all debts: nobody waits, so nobody had to wait for a client in debt."""
         self._has_debtors = False
         self._clients = {} if self._served is None else {self._served.key: self._served}
         if self._served is not None:

@@ -1,12 +1,13 @@
-"""The last replies, for who is content with a value that is a little old. Floor 1.
+"""Caches the last replies of a bus, for reads that accept a value which is a little old. Floor 1.
 
-A read with a ``max_age`` is answered at once by a reply that has all it asks for, from the same unit with the same
-serial settings, if the device cannot have been asked longer ago than that. A value's age counts from the moment at
-which the last byte of the question left, for before that the device cannot have looked. What a write may have changed
-is not kept: it ends with the writing, and again with the write's proof.
+A read with a ``max_age`` is answered at once if the cache has a fitting reply. Such a reply has all the values that the
+read asks for, comes from the same unit with the same serial settings, and is no older than ``max_age``. A value's age
+counts from the moment at which the last byte of the request left, because the device cannot have looked before that. A
+write ends the replies whose values it may have changed: once when it is sent, and again when it is proven.
 
-What answers a second attempt may be the reply to the first, and older: it is not kept either. Nor is what answers a
-canary, which may be the reply to an older one that asked elsewhere; nor anything until somebody asks for it.
+The reply to a second attempt may be the reply to the first attempt, and thus older, so it is not cached. The reply to a
+canary is not cached either: it may be the reply to an older canary, which asked for another address. Nothing is cached
+until somebody asks for a cached value.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from lumina_twisted.modbus.settings import SerialSettings
 
 _MOST_GROUPS: Final = 64
 _MOST_RANGES: Final = 64
-"""How many units and functions are kept, and ranges of each."""
+"""How many pairs of unit and function are kept, and how many ranges of each pair."""
 
 _Epoch = tuple[int, int]
 
 
 class _Kept(NamedTuple):
-    """A reply, and what it was the reply to."""
+    """A reply, and the request that it answered."""
 
     pdu: bytes
     reply: bytes
@@ -37,14 +38,14 @@ class _Kept(NamedTuple):
 
 
 class ReplyCache:
-    """What one bus's units replied last. Learns from transactions; see :class:`lumina_twisted.bus.pending.Learner`."""
+    """The last replies of a bus's units. Learns from transactions; see :class:`lumina_twisted.bus.pending.Learner`."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[int, int], dict[bytes, _Kept]] = {}
         self._writes: Counter[int] = Counter()
         self._epoch_sent: _Epoch = (0, 0)
         self.is_used = False
-        """Whether anybody has asked for what is here."""
+        """Whether anybody has asked for a cached value."""
 
     def began(self, request: Pending, silent_from: float, sent_until: float) -> None:
         """A frame leaves."""
@@ -54,11 +55,11 @@ class ReplyCache:
             self._epoch_sent = self._epoch(request.unit)
 
     def written(self, unit: int) -> None:
-        """Something that is no read was sent, or ended: what was read before may be different now."""
+        """A request other than a read was sent, or ended: values that were read before may be different now."""
         self._writes[unit] += 1
 
     def finished(self, transaction: Finished) -> None:
-        """Keeps the reply to a plain read, if it was asked once."""
+        """Keeps the reply to a plain read, if the read was sent once."""
         request, reply = transaction.request, transaction.reply
         if transaction.outcome is not Outcome.REPLY or request.attempts != 1 or request.pattern.is_exception(reply):
             return
@@ -74,7 +75,7 @@ class ReplyCache:
             del self._groups[next(iter(self._groups))]
 
     def answer(self, request: Pending, max_age: float, now: float) -> bytes | None:
-        """The reply to ``request`` from what is kept, if that is no older than ``max_age`` seconds."""
+        """The reply to ``request`` from the cache; None if it has no fitting one of at most ``max_age`` seconds."""
         if request.span is None:
             return None
         group = self._groups.get((request.unit, request.pdu[0]), {})
@@ -86,7 +87,7 @@ class ReplyCache:
         return None
 
     def forget(self) -> None:
-        """The port is gone; what comes back may be another bus."""
+        """The port is gone. When it comes back, another bus may be behind it."""
         self._groups.clear()
 
     def _epoch(self, unit: int) -> _Epoch:

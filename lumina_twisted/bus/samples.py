@@ -1,18 +1,19 @@
-"""What the wire says of the devices, whoever asked: for those who keep the state of a plant. Floor 1.
+"""Samples: what the traffic of a bus shows of its devices, whichever client sent the request. The code that keeps the
+state of a plant uses them. Floor 1.
 
-Each normal reply that came off the wire is one sample, with what was sent: also a late reply, that to a request whose
-caller is gone, and that to a block or a read for several, which is one sample. Exceptions say nothing of a state, and
-old values have been samples before. A write is a sample when it is proven. One that may have been carried out is a
-*doubt*: when its response timeout ends, when the port is lost, when a broadcast has left, and after an exception that
-does not exclude it.
+Each normal reply from the wire makes one sample, together with its request. This includes a late reply, and the reply
+to a request whose caller is gone. The reply to a block, or to a read for several callers, makes one sample too. An
+exception says nothing of a device's state. A value from the reply cache was a sample when it was read. A write makes a
+sample when it is proven. A write that may have been carried out makes a *doubt*: when its response timeout ends, when
+the port is lost, when a broadcast has left, and after an exception that does not exclude the write.
 
-How old is what a reply says? A device cannot have looked before the last byte of the question had left, and what
-answers a retry may be the reply to the first attempt. So a read counts from the end of its first frame. A write that
-was sent once and is proven in time counts from its proof. Any other proof says that the write was carried out after its
-first frame, and no more: what was read meanwhile may be from before it, so a doubt follows.
+How old is a sample? A device cannot have looked at its values before the last byte of the request had left, and the
+reply to a retry may be the reply to the first attempt. So a read counts from the end of its first frame. A write that
+was sent once and is proven in time counts from its proof. Any other proof says only that the write was carried out
+after its first frame. A value that was read meanwhile may be older than the write, so a doubt follows.
 
-Nobody can tell whose reply it is that comes after its late window, for others of its shape may have been asked by then:
-it is no sample. Nor is what left before anybody watched.
+A reply that comes after its late window is no sample: other requests of its shape may have left by then, so nobody can
+tell which of them it answers. Nor is the reply to a request a sample if the request left before anybody watched.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from lumina_twisted.errors import Acknowledge, GatewayTargetDeviceFailedToRespon
 _MAY_BE_DONE: Final = frozenset(
     {ServerDeviceFailure.code, Acknowledge.code, GatewayTargetDeviceFailedToRespond.code}
 )
-"""Exceptions to a write that it may have been carried out in spite of: it failed in the middle, it takes long, or a
+"""Exceptions after which a write may have been carried out all the same: it failed in the middle, it takes long, or a
 gateway got no reply."""
 
 
 class Samples:
     """Makes the samples of one bus. Learns from transactions; see :class:`lumina_twisted.bus.pending.Learner`.
 
-    :param events: where they go.
+    :param events: takes the samples.
     """
 
     def __init__(self, events: Events) -> None:
@@ -55,10 +56,10 @@ class Samples:
             self._in_doubt(request, transaction.ended)
 
     def broadcast(self, request: Pending) -> None:
-        """A broadcast has left; nobody ever says whether it was heard."""
+        """A broadcast has left. No reply ever says whether a device received it."""
         if request.left_at is not None:
             self._in_doubt(request, request.left_at)
-            request.left_at = None  # that is one doubt
+            request.left_at = None  # one doubt is enough
 
     def _answered(self, request: Pending, reply: bytes, is_late: bool, now: float) -> None:
         assert request.left_at is not None
@@ -67,12 +68,13 @@ class Samples:
                 self._in_doubt(request, now)
             return
         is_of_now = not request.is_read and not is_late and request.attempts == 1
-        since = now if is_of_now else min(request.left_at, now)  # a socket may be faster than the wire is reckoned
+        # A socket may deliver the reply before the calculated end of the request.
+        since = now if is_of_now else min(request.left_at, now)
         self._events.append(Sample(request.unit, request.pdu, reply, since, request.is_read))
         if not is_of_now:
             self._in_doubt(request, now)
 
     def _in_doubt(self, request: Pending, now: float) -> None:
-        """It was sent: a write may have been carried out by now, and nobody knows when."""
+        """The request was sent. If it is a write, it may have been carried out by now; nobody knows when."""
         if not request.is_read:
             self._events.append(Sample(request.unit, request.pdu, b"", now, is_read=False, is_proven=False))

@@ -4,13 +4,13 @@ is on the wire: text lines, Modbus TCP, or the lines of values.
 
 What holds for every request:
 
-* It ends with exactly one event, whatever becomes of the connection, and no later than its deadline.
+* It ends with exactly one event, whatever happens to the connection, and no later than its deadline.
 * Each attempt has an id of its own, so that no answer can be taken for another's.
-* Requests wait in lanes, one for each port of the server, or a single one. Of each lane at most ``window`` requests are
-  with the server at a time. The others wait here, in the order of the calls: a server refuses what exceeds a client's
-  share of its queue, or what a device can hold.
-* When the connection is lost, a read is sent again, and so is what was not sent. A write that may have been sent ends
-  as *outcome unknown* and is never repeated.
+* Requests wait in lanes: one lane for each port of the server, or a single lane. At most ``window`` requests of a lane
+  are with the server at a time. The others wait here, in the order of the calls, because a server refuses requests
+  beyond a client's share of its queue, or beyond what a device can hold.
+* After the loss of a connection, reads and unsent requests go over the next connection. A write that may have been sent
+  ends as *outcome unknown* and is never repeated.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lumina_twisted.errors import (
 from lumina_twisted.lineproto import MIN_TIMEOUT
 
 _SLACK: Final = 1000
-"""Deadlines of ended requests that are kept before they are removed."""
+"""How many deadlines of ended requests may be kept before they are removed."""
 
 
 class State(Enum):
@@ -63,10 +63,10 @@ class OpenRequest:
         self.attempt_id: Any = None  # of the current attempt
         self.sent_at: float | None = None  # of the current attempt; None while it waits here
         self.done = False
-        self.is_internal = False  # whether the session itself made it; it has no event
+        self.is_internal = False  # whether the session itself made it; then it has no event
 
     def error(self, kind: type[LuminaError], sentence: str) -> LuminaError:
-        """Its failure, with what is known of the request."""
+        """The error of this request, with what is known of the request."""
         return kind(sentence)
 
 
@@ -78,16 +78,16 @@ class Answered(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """The request ended without one."""
+    """The request ended without an answer."""
 
     request: Any
     error: LuminaError
 
 
 class Unusable(NamedTuple):
-    """The connection must be closed, for its peer is dead or no server.
+    """The connection must be closed, because its peer is dead or is no server.
 
-    :param why: a sentence that says which.
+    :param why: a sentence that says which of the two it is.
     """
 
     why: str
@@ -104,8 +104,8 @@ class Session(Generic[R]):
     """
 
     frees_cancelled = False
-    """Whether a request that is cancelled frees its place in the window at once; else it keeps the place until its
-    answer or its deadline, for the server still has it."""
+    """Whether a cancelled request frees its place in the window at once. Otherwise it keeps the place until its answer
+    or its deadline, because the server still has it."""
 
     def __init__(self, server: str, window: int) -> None:
         self._server = server
@@ -131,10 +131,10 @@ class Session(Generic[R]):
         self._advance(request.lane, now)
 
     def cancel(self, request: R, now: float) -> LuminaError:
-        """Cancels a request that has not ended. It gets no event. The event of one that has ended already is still in
+        """Cancels a request that has not ended; it gets no event. If a request has ended already, its event is still in
         the queue, see :meth:`take_event`.
 
-        :return: what became of it: cancelled, or for a write that may have been sent, outcome unknown.
+        :return: the outcome: cancelled, or outcome unknown for a write that may have been sent.
         """
         self._end(request)
         if request.sent_at is None:
@@ -187,7 +187,7 @@ class Session(Generic[R]):
     # -- what comes out ------------------------------------------------------------------------------------------
 
     def get_timer(self) -> float | None:
-        """When :meth:`handle_timer` wants to be called."""
+        """When to call :meth:`handle_timer`; None if no request has a deadline."""
         while self._deadlines and self._is_over(self._deadlines[0][2]):
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
@@ -204,7 +204,7 @@ class Session(Generic[R]):
         return self._events.popleft() if self._events else None
 
     def take_event(self, request: R) -> Answered | Failed | None:
-        """The event of one request, out of its turn; None if it has not ended, or its event was taken."""
+        """The event of one request, ahead of its turn; None if it has not ended, or its event was taken."""
         for event in self._events if request.done else ():
             if isinstance(event, Answered | Failed) and event.request is request:
                 self._events.remove(event)
@@ -213,7 +213,7 @@ class Session(Generic[R]):
 
     @property
     def why_not_connected(self) -> str:
-        """The sentence of the last loss."""
+        """Why there is no connection: the sentence of the last loss."""
         return self._why_not
 
     # -- what a subclass implements ------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ class Session(Generic[R]):
         raise NotImplementedError
 
     def _encode(self, request: R, now: float) -> bytes:
-        """The bytes of a request whose attempt has its id."""
+        """The bytes of a request, whose ``attempt_id`` is set."""
         raise NotImplementedError
 
     def _on_unanswered(self, request: R, now: float) -> None:
@@ -236,7 +236,7 @@ class Session(Generic[R]):
         self._number += 1
         request.number = self._number
         self._live += 1
-        if len(self._deadlines) > 2 * self._live + _SLACK:  # most ended before their deadline
+        if len(self._deadlines) > 2 * self._live + _SLACK:  # most requests end before their deadline
             self._deadlines = [one for one in self._deadlines if not self._is_over(one[2])]
             heapq.heapify(self._deadlines)
         heapq.heappush(self._deadlines, (request.deadline, request.number, request))
@@ -309,7 +309,7 @@ class Session(Generic[R]):
     def _end_all(self, kind: type[LuminaError], sent: str, unsent: str) -> None:
         """Ends every request; a write that may have been sent as *outcome unknown*.
 
-        :param kind: how all others fail.
+        :param kind: the error of all other requests.
         :param sent: the sentence for requests that are with the server.
         :param unsent: the sentence for those that wait.
         """
@@ -325,7 +325,7 @@ class Session(Generic[R]):
             waiting.clear()
 
     def _cut(self, why: str) -> None:
-        """Has the client close the connection."""
+        """Makes the client close the connection."""
         self._state, self._why_not = State.DISCONNECTED, why
         self._events.append(Unusable(why))
 
@@ -340,7 +340,7 @@ class Session(Generic[R]):
             self._events.append(Failed(request, error))
 
     def _is_over(self, request: R) -> bool:
-        """Whether its deadline does not matter any more. A cancelled request may still be with the server."""
+        """Whether the deadline of a request no longer matters. It still matters while the server has the request."""
         return request.done and self._by_id.get(request.attempt_id) is not request
 
     def _end(self, request: R) -> None:

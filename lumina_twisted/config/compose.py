@@ -1,4 +1,4 @@
-"""From the operator's file and command line to one configuration, floor 5.
+"""Makes one configuration of the operator's file and command line. Floor 5.
 
 File and command line add up: a ``--port`` or ``--listen`` beside ``--config`` is one more port or listener. The
 profiles and devices of the folder ``devices.d`` beside the file belong to the file. These defaults fill the gaps:
@@ -66,14 +66,14 @@ def file_used(given: Given, default: str = DEFAULT_FILE) -> str:
 def compose(given: Given, default_file: str = DEFAULT_FILE) -> Configuration:
     """The configuration.
 
-    :raises ConfigError: with all its faults.
+    :raises ConfigError: if it has faults; the error names all of them.
     """
     draft = Draft(DEMO_PORTS if given.demo else ())
     if given.demo:
-        from lumina_twisted.config.demo import DEVICES  # brings the simulator
+        from lumina_twisted.config.demo import DEVICES  # imports the simulator
 
         draft.descriptions.add({"devices": DEVICES}, "--demo: ")
-        draft.settings["values"] = attrs.evolve(draft.settings["values"], database="")  # a demo leaves nothing behind
+        draft.settings["values"] = attrs.evolve(draft.settings["values"], database="")  # a demo leaves no file behind
     file = file_used(given, default_file)
     if file:
         add_document(draft, read_toml(file))

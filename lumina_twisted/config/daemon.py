@@ -1,4 +1,4 @@
-"""The whole daemon as one service, floor 5: ports, the listeners before them, and how they stop."""
+"""The whole daemon as one service: the ports, the listeners in front of them, and how they start and stop. Floor 5."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 _log: Final = Logger(namespace="lumina")
 
 GRACE: Final = 3.0
-"""Seconds by which stopping may be late; systemd itself waits for 20 in all."""
+"""Seconds by which a stop may exceed its limit; systemd itself waits for 20 in all."""
 
 
 class Daemon(Service):
-    """Everything that one configuration asks for.
+    """Runs everything that one configuration asks for.
 
-    :param also: services of floor 5's own, such as the demo's simulated buses; they start first and stop last.
-    :param hints: logged when all is listening.
-    :param operator: gets a sentence if the daemon does not start.
-    :param log: where its log goes; None if twistd has a log of its own.
+    :param also: other services of floor 5, such as the demo's simulated buses; they start first and stop last.
+    :param hints: text for the log when all listeners listen.
+    :param operator: gets a sentence if the daemon cannot start.
+    :param log: where the daemon's log goes; None if twistd has a log of its own.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Daemon(Service):
         self._starting: list[Deferred[Any]] = []
 
     def _make_plant(self, now: Callable[[], float]) -> PlantService:
-        from lumina_twisted.devices.plant import PlantService  # brings a database, which a plain gateway does without
+        from lumina_twisted.devices.plant import PlantService  # imports a database, which a plain gateway does not need
 
         one = self._configuration
         return PlantService(one.devices, one.profiles, one.values, self._pool, self._reactor, now, time.time)
@@ -75,26 +75,26 @@ class Daemon(Service):
         return front
 
     def setServiceParent(self, parent: Any) -> None:
-        """twistd asks its application for an observer before it makes one itself."""
+        """Offers the log's observer to twistd, which asks its application for one before it makes one itself."""
         super().setServiceParent(parent)
         if self._own_log is not None:
             self._own_log.offer_to(parent)
 
     def privilegedStartService(self) -> None:
-        """Listens, while the process may still do what it may not do later.
+        """Starts to listen while the process still has the privileges that it drops later.
 
-        :raises SystemExit: after a sentence on stderr, if a listener cannot listen.
-        :raises ConfigError: likewise in the background, where twistd's own parent process waits for an exception, and
-            would wait for ever for another end.
+        :raises SystemExit: if a listener cannot listen, after a sentence on stderr.
+        :raises ConfigError: instead of that in the background. There twistd's parent process waits for an exception; if
+            the process ended in another way, the parent would wait for ever.
         """
         process.raise_open_files_limit()
         for one, front in self._fronts:
             self._starting.append(maybeDeferred(front.privilegedStartService).addErrback(self._on_refused, one))
-        if self._refused:  # Twisted's own endpoints listen, or fail to, before they return
+        if self._refused:  # Twisted's own endpoints succeed or fail before they return
             raise self._end()
 
     def startService(self) -> None:
-        """Opens the ports, and takes over the signals once the reactor has set its own.
+        """Opens the ports, and takes over the signals once the reactor has installed its own signal handlers.
 
         :raises SystemExit: or :class:`~lumina_twisted.errors.ConfigError`, as :meth:`privilegedStartService` does, if
             another service uses the database.
@@ -114,17 +114,17 @@ class Daemon(Service):
         process.collect_less()
 
     def stopService(self) -> Deferred[None]:
-        """Takes no new connection and no new request. Requests on the wire end, waiting ones are answered, and what
-        was written to clients leaves.
+        """Takes no new connection and no new request. Requests on the wire end, waiting requests get an answer, and
+        data already written to clients is sent.
 
-        :return: a Deferred that fires with None within the longest ``stop_timeout`` and the two seconds that clients
-            have to read their last answers. After :data:`GRACE` more, services that have not stopped are left behind.
-            It does not fail.
+        :return: a Deferred that fires with None and does not fail. It fires within the longest ``stop_timeout`` plus
+            the two seconds that clients have to read their last answers. After :data:`GRACE` more seconds, services
+            that have not stopped are left behind.
         """
         super().stopService()
         self._report.stopping()
-        # The poller first, so that it asks no port that stops; the ports before the fronts, so that requests that wait
-        # for a port are answered when the fronts let their clients go.
+        # The poller stops first, so that it sends no request to a stopping port. The ports stop before the front-ends,
+        # so that requests that wait for a port have their answer when the front-ends close their connections.
         plant = [] if self._plant is None else [self._plant]
         services = (*plant, self._pool, *(front for _, front in self._fronts))
         stopped = self._all_of(*(service.stopService for service in services))
@@ -137,12 +137,12 @@ class Daemon(Service):
             self._own_log.close()
 
     def _all_of(self, *calls: Callable[[], Any]) -> Deferred[None]:
-        """Fires when all have ended; a failure is logged, and keeps no other service from stopping."""
+        """Fires when all calls have ended. A failure is logged, and does not keep other services from stopping."""
         ended = [self._bounded(maybeDeferred(call)).addErrback(self._log_failure) for call in calls]
         return gatherResults(ended).addCallback(lambda _: None)
 
     def _bounded(self, stopping: Deferred[Any]) -> Deferred[Any]:
-        """A disk that hangs, or a fault of ours, must not keep the process for ever."""
+        """Limits the time of a stop: a disk that hangs, or a bug of ours, must not keep the process alive for ever."""
         if stopping.called and stopping.paused == 0:
             return stopping
         longest = max((one.stop_timeout for one in self._configuration.ports.values()), default=0.0)
@@ -152,7 +152,7 @@ class Daemon(Service):
         _log.failure("stopping was not clean", failure)
 
     def _on_refused(self, failure: Failure, one: Any) -> None:
-        """Ends the process, at once or, if it runs already, by a clean stop."""
+        """A listener cannot listen. Ends the process: at once or, if the daemon runs already, by a clean stop."""
         if failure.check(CancelledError):
             return
         self._report_refusal(why_not_listening(one.endpoint, failure.value))

@@ -1,4 +1,4 @@
-"""The profiles and devices of all files together, floor 5, and the serial settings that devices give their units."""
+"""Collects the profiles and devices of all files, and gives units the serial settings of their devices. Floor 5."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ TABLES: Final = ("profiles", "devices")
 class Located:
     """Devices and profiles.
 
-    :param profiles: those of files, and those that come with Lumina if no file has one of that name.
-    :param wheres: the path of each device's table.
+    :param profiles: those of the files, and each shipped profile whose name no file uses.
+    :param wheres: the path of each device's table, by the device's name.
     """
 
     profiles: Mapping[str, Profile]
@@ -34,7 +34,7 @@ class Located:
 
 
 class Descriptions:
-    """Collects the tables of several files; devices of one may have profiles of another."""
+    """Collects the tables of several files. A device in one file may use a profile from another."""
 
     def __init__(self) -> None:
         self._tables: dict[str, list[tuple[str, Any]]] = {key: [] for key in TABLES}
@@ -46,7 +46,7 @@ class Descriptions:
     def add(self, data: Mapping[str, Any], before: str = "") -> None:
         """Adds the tables of one file.
 
-        :param before: what the paths of its faults begin with.
+        :param before: the prefix of all paths in faults of this file.
         """
         for key in TABLES:
             if key in data:
@@ -56,7 +56,7 @@ class Descriptions:
         """Reads all tables.
 
         :param ports: the names of all ports.
-        :param faults: takes what is wrong.
+        :param faults: takes a sentence for each fault.
         """
         ports = list(ports)
         profiles: dict[str, Profile] = {}
@@ -90,7 +90,7 @@ class Descriptions:
 def with_lines_of_devices(
     ports: Mapping[str, PortSettings], devices: Mapping[str, Device]
 ) -> dict[str, PortSettings]:
-    """The ports, whose units have the serial settings of their devices. The devices have been checked."""
+    """The ports, with the serial settings of the devices given to their units. The caller has checked the devices."""
     made = dict(ports)
     for device in devices.values():
         if device.line and device.port in made:
@@ -101,9 +101,9 @@ def with_lines_of_devices(
 def with_unit_lines(
     ports: Mapping[str, PortSettings], located: Located, faults: list[str]
 ) -> dict[str, PortSettings]:
-    """The same, checked.
+    """The same as :func:`with_lines_of_devices`, but checks the devices first.
 
-    :param faults: takes what contradicts another device, or the port's own table.
+    :param faults: takes a sentence for each setting that contradicts another device, or the port's own table.
     """
     given = {
         (name, unit, key): (getattr(settings, key), f"ports.{name}.units.{unit}")
@@ -131,7 +131,7 @@ def _with_unit(port: PortSettings, device: Device) -> PortSettings:
 
 
 def _new_faults(port: PortSettings, device: Device, where: str) -> list[str]:
-    """What the port cannot do for its device."""
+    """The faults that the serial settings of a device cause at its port."""
     own = dict(port.faults())
     unit = f"units.{device.unit}."
     return [

@@ -1,14 +1,13 @@
-"""The replies of Modbus TCP devices as they come in the field: numbered requests, and whose reply each frame is.
-Floor 0.
+"""Modbus TCP frames as real devices send them: numbers the requests, and assigns each reply to its request. Floor 0.
 
-* A number (transaction identifier) goes with each request, and its reply repeats it. :class:`Numbers` gives them out
-  for the life of a port, not of a connection: a gateway may keep a reply and hand it over on the next connection.
-* The length field of a header is often wrong. A reply to a request that we know is framed by its function code and
-  byte count where the two disagree: an exception has two bytes whatever the header says.
-* After a header that was wrong, or after a frame that stayed unfinished when the next request left, nobody knows where
-  the next frame begins. Then :class:`MbapFraming` looks for the header of the newest request's reply, and for nothing
+* Each request carries a number (transaction identifier), and its reply repeats it. :class:`Numbers` issues the numbers
+  for the life of a port, not of a connection: a gateway may keep a reply and deliver it on the next connection.
+* The length field of a header is often wrong. If it disagrees with the function code and byte count of the reply to a
+  known request, these decide: an exception has two bytes, whatever the header says.
+* After a wrong header, nobody knows where the next frame begins. The same holds if a frame is unfinished when the next
+  request leaves. Then :class:`MbapFraming` searches for the header of the reply to the newest request, and for nothing
   else.
-* A frame with a known end costs its own request only. Only a header that tells no end ends the stream.
+* A bad frame whose end is known costs only its own request. Only a header that tells no end ends the stream.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from lumina_twisted.modbus.reply import Pattern, ReplyPattern, reply_pattern
 
 _IDS: Final = 1 << 16
 STEP: Final = 3
-"""From one number to the next: a device that answers with the number one ahead, or with the two bytes swapped, never
-hits the number of the request that follows."""
+"""Distance between consecutive numbers. Some devices answer with the number plus one, or with its two bytes swapped.
+With this distance, such an answer never has the number of the next request."""
 MOST_UNANSWERED: Final = 1024
-"""Unanswered numbers that are not given again; beyond, the oldest may be."""
+"""How many unanswered numbers are not issued again. If there are more, the oldest may be issued again."""
 _KNOWN: Final = 64
 """Requests of one connection whose late replies are recognised."""
 _PREFIX: Final = 4
@@ -36,10 +35,10 @@ _EXCEPTION_PDU: Final = 2
 
 
 class Numbers:
-    """The transaction identifiers of one port, in order, from a random one on. 0 is never given: devices that repeat
-    none send it.
+    """Issues the transaction identifiers of one port in order, from a random one on. 0 is never issued, because devices
+    that do not repeat the number send 0.
 
-    :param first: the number before the first; random if it is not given.
+    :param first: the number before the first one; random if it is not given.
     """
 
     def __init__(self, first: int | None = None) -> None:
@@ -62,7 +61,7 @@ class Numbers:
         return number in self._unanswered
 
     def answered(self, number: int) -> None:
-        """The reply with this number came: no other one is expected to carry it."""
+        """The reply with this number came. No other reply with it is expected."""
         self._unanswered.pop(number, None)
 
 
@@ -83,10 +82,10 @@ class _Asked:
         return code & ~EXCEPTION_FLAG == self.pdu[0]
 
     def reply_size(self, buffer: bytearray, said: int) -> int | None:
-        """Bytes of the reply's PDU, which stands behind the header in ``buffer``; None while more are needed to tell.
+        """Length of the reply's PDU, which follows the header in ``buffer``; None while more bytes are needed.
 
-        :param said: what the header says of it. It counts where the function says nothing, or nothing that fits what
-            was asked.
+        :param said: the length according to the header. It counts if the function tells no length, or a length that
+            does not fit the request.
         """
         if buffer[HEADER] & EXCEPTION_FLAG:
             return _EXCEPTION_PDU
@@ -105,7 +104,7 @@ class _Asked:
 
 
 class MbapFraming:
-    """The frames of Modbus TCP of one port. It lasts as long as the port, through all of its connections.
+    """The Modbus TCP frames of one port. The object lasts as long as the port, through all of its connections.
 
     :param numbers: the transaction identifiers.
     :param takes_zero: whether a reply with the number 0 answers the only request under way.
@@ -120,7 +119,7 @@ class MbapFraming:
         self._numbers = numbers or Numbers()
         self._takes_zero = takes_zero
         self.on_odd: Callable[[str], None] = lambda what: None
-        """Called with what is odd about a reply that is used all the same, as a part of a sentence."""
+        """Called if a reply is irregular but used all the same, with the irregularity as a part of a sentence."""
         self.reset()
 
     def reset(self) -> None:
@@ -131,16 +130,16 @@ class MbapFraming:
         self._newest: _Asked | None = None
         self._unanswered = 0
         self._is_looked_through = True  # no whole frame is left in the buffer
-        self._in_doubt = False  # where the next frame begins
+        self._in_doubt = False  # whether nobody knows where the next frame begins
 
     def __len__(self) -> int:
-        return 0  # a frame that has begun says nothing before it is whole
+        return 0  # an incomplete frame proves nothing
 
     def clear(self) -> None:
-        """See :class:`lumina_twisted.framing.Framing`. A number tells whose reply it is, whatever came before."""
+        """See :class:`lumina_twisted.framing.Framing`. Does nothing: the number tells which request a reply answers."""
 
     def take_whole(self, data: bytes, pattern: ReplyPattern) -> bytes | None:
-        """See :class:`lumina_twisted.framing.Framing`. The number of each reply has to be looked at."""
+        """See :class:`lumina_twisted.framing.Framing`. Always None: the number of each reply must be checked."""
         return None
 
     def begun(self, pattern: Pattern) -> bool:
@@ -148,14 +147,14 @@ class MbapFraming:
         return False
 
     def end_of_burst(self, patterns: tuple[Pattern, ...]) -> Decoded | None:
-        """See :class:`lumina_twisted.framing.Framing`. Silence ends nothing here."""
+        """See :class:`lumina_twisted.framing.Framing`. Always None: silence ends no frame here."""
         return None
 
     def encode(self, unit: int, pdu: bytes) -> bytes:
-        """Takes a request that leaves now.
+        """Encodes a request that leaves now.
 
-        A reply to an earlier request of the same unit and function no longer counts: this one's could be mistaken for
-        it. A frame that is unfinished now belongs to a request whose time is over.
+        A reply to an earlier request of the same unit and function no longer counts, because the two replies could be
+        confused. A frame that is unfinished now belongs to a request whose time is over.
         """
         self._in_doubt = self._in_doubt or bool(self._buffer and self._is_looked_through)
         asked = _Asked(self._numbers.next(), unit, pdu)
@@ -184,8 +183,8 @@ class MbapFraming:
         return found
 
     def _begins_anew(self, data: bytes) -> bool:
-        """Whether a segment begins with a frame of its own, so that the unfinished one before it stays unfinished: put
-        together, the two would give a value of nobody's."""
+        """Whether a segment begins with a frame of its own, so that the unfinished frame before it stays unfinished.
+        Joined, the two would give a value that no device sent."""
         if len(data) >= HEADER - 1 and not data[2] | data[3] | data[4]:
             number = data[0] << 8 | data[1]
             if number in self._asked or self._numbers.is_unanswered(number):
@@ -209,7 +208,7 @@ class MbapFraming:
         return self._odd(number, asked, length)
 
     def _other_protocol(self, protocol: int, patterns: tuple[Pattern, ...]) -> Decoded | Rejected | None:
-        """No header of Modbus TCP: the stream ends, unless the newest request's reply stands behind it."""
+        """The header is not one of Modbus TCP. The stream ends, unless the reply to the newest request follows."""
         self._in_doubt = prefix_stands = self._buffer.find(self._prefix, 1) > 0 and bool(self._prefix)
         if not prefix_stands:
             raise FrameError(f"its protocol identifier is {protocol}, Modbus has 0", frame=bytes(self._buffer[:HEADER]))
@@ -217,19 +216,19 @@ class MbapFraming:
 
     @property
     def _prefix(self) -> bytes:
-        """How the reply to the newest request begins; empty if none is due."""
+        """The first bytes of the reply to the newest request; empty if no reply is due."""
         newest = self._newest
         return b"" if newest is None or not newest.is_open else encode_adu(newest.number, 0, b"\0")[:_PREFIX]
 
     def _asked_as(self, number: int) -> _Asked | None:
-        """Whose reply this number says it is."""
+        """The request that a reply with this number answers; None if no known request has the number."""
         newest = self._newest
         if not number and self._takes_zero and newest is not None and newest.is_open and self._unanswered == 1:
             return newest
         return self._asked.get(number)
 
     def _reply(self, asked: _Asked, length: int, patterns: tuple[Pattern, ...]) -> Decoded | Rejected | None:
-        """A frame with the function of a request that we know, framed by that."""
+        """Takes a frame that has the function of a known request; the function tells where the frame ends."""
         buffer = self._buffer
         size = asked.reply_size(buffer, length - 1)
         if size is not None and size < 1:
@@ -242,7 +241,7 @@ class MbapFraming:
         self._in_doubt = length != size + 1
         if not asked.is_open:
             return Rejected("late", "")
-        if not self._in_doubt and any(buffer[2:5]):  # no header follows: this frame took a part of another
+        if not self._in_doubt and any(buffer[2:5]):  # no header follows: this frame has a part of another
             self._in_doubt = True
             return self._spoiled(asked, "its reply is cut short by another frame")
         if not asked.pattern.fits(pdu):
@@ -256,7 +255,7 @@ class MbapFraming:
         return Decoded(unit, pdu, HEADER + size, pattern)
 
     def _odd(self, number: int, asked: _Asked | None, length: int) -> Rejected | None:
-        """A frame of which nothing but its end is of use."""
+        """Takes a frame of which only the end is of use."""
         buffer = self._buffer
         if length > LONGEST:
             raise FrameError(_wrong_length(length), frame=bytes(buffer[:HEADER]))
@@ -275,7 +274,7 @@ class MbapFraming:
         return Rejected("spoiled", what) if asked is self._newest else Rejected("foreign", "")
 
     def _unasked(self, number: int) -> str:
-        """What a reply looks like whose number nobody asked with."""
+        """Describes a reply whose number no known request has."""
         newest = self._newest
         if newest is None or not newest.is_open:
             return ""
@@ -301,7 +300,7 @@ class MbapFraming:
         return taken
 
     def _seek(self) -> bool:
-        """Goes on to where the reply to the newest request begins, and drops what stands before.
+        """Moves on to the start of the reply to the newest request, and drops the bytes before it.
 
         :return: whether its header is there.
         """
@@ -316,7 +315,7 @@ class MbapFraming:
         return False
 
     def _begins_at(self, at: int) -> bool | None:
-        """Whether the newest request's reply begins there; None while more bytes are needed to tell."""
+        """Whether the reply to the newest request begins at ``at``; None while more bytes are needed."""
         buffer = self._buffer
         assert self._newest is not None, "its number was found"
         if len(buffer) < at + HEADER:
@@ -327,7 +326,7 @@ class MbapFraming:
 
 
 def _are_frames(data: bytes) -> bool:
-    """Whether a segment is nothing but whole frames, by their headers."""
+    """Whether a segment consists of whole frames only, according to their headers."""
     at = 0
     while at + HEADER < len(data) and not data[at + 2] | data[at + 3] | data[at + 4] and data[at + 5] > 1:
         at += HEADER - 1 + data[at + 5]

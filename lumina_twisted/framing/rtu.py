@@ -82,7 +82,7 @@ def decode_adu(frame: bytes) -> tuple[int, bytes]:
 def check_request_frame(frame: bytes) -> None:
     """Refuses what is no request: a wrong CRC, or a length that its function code contradicts.
 
-    :raises FrameError: with a sentence for the one who wrote it.
+    :raises FrameError: with a sentence for the person who wrote the frame.
     """
     decode_adu(frame)
     length = request_length(frame, 1)
@@ -119,14 +119,14 @@ def shortest_response_timeout(baudrate: int, expected_length: int, bits: int = B
 
 
 _PIECES: Final = 16
-"""The decoder looks for another master's request at the beginning of so many of the latest received pieces."""
+"""How many of the latest received pieces the decoder remembers: another master's request may begin with one of them."""
 
 
 class Decoder:
-    """Finds frames in a stream; ``junk`` counts the bytes that belonged to none.
+    """Finds frames in a stream. ``junk`` counts the bytes that belonged to no frame.
 
-    Callers pass the identical tuple of patterns while they wait for the same frames. Then no byte is searched twice, so
-    noise costs little.
+    Callers pass the same tuple object of patterns while they wait for the same frames. Then no byte is searched twice,
+    and noise costs little.
 
     :param unawaited_length: gives the length of a frame that no pattern fits, as
         :func:`lumina_twisted.modbus.functions.reply_length` does.
@@ -170,7 +170,7 @@ class Decoder:
         return data[1:-_CRC]
 
     def clear(self) -> int:
-        """Forgets what is left, counts it as junk, and returns how much it was."""
+        """Drops the rest of the buffer, counts it as junk, and returns its length."""
         left = len(self._buffer)
         self.junk += left
         self._buffer.clear()
@@ -181,7 +181,7 @@ class Decoder:
         return left
 
     def next_frame(self, patterns: tuple[Pattern, ...]) -> Decoded | None:
-        """The next frame in the stream, or nothing until more bytes come."""
+        """The next frame in the stream; None until more bytes come."""
         if patterns is not self._patterns:
             self._patterns = patterns
             self._look_again()
@@ -193,9 +193,9 @@ class Decoder:
         return found
 
     def end_of_burst(self, patterns: tuple[Pattern, ...]) -> Decoded | None:
-        """Called when the bus has been silent for T3.5: a frame whose length nobody could tell ends here if its CRC
-        is good, and a pattern that stays incomplete no longer holds back those behind it. What is left stays, for USB
-        adapters pause inside frames; :meth:`clear` drops it."""
+        """Called when the bus has been silent for T3.5. A frame of unknown length ends here if its CRC is good. An
+        incomplete match no longer holds back later matches. The rest of the buffer stays, because USB adapters pause
+        inside frames; :meth:`clear` drops it."""
         self._look_again()
         if found := self._scan(patterns, hold=False):
             return found
@@ -243,12 +243,12 @@ class Decoder:
         return chain((self._open_at,), unseen)
 
     def _look_again(self) -> None:
-        """What was looked at no longer counts."""
+        """Forgets how far the buffer was searched."""
         self._looked_at = 0
         self._open_at = None
 
     def begun(self, pattern: Pattern) -> bool:
-        """Whether a whole header of ``pattern`` stands in the buffer, or stood there with a wrong CRC behind it.
+        """Whether the buffer has a whole header of ``pattern``, or had one whose frame had a wrong CRC.
 
         Headers of exceptions and of frames without a known length do not count: they are too short to prove anything.
         """
@@ -260,7 +260,7 @@ class Decoder:
         )
 
     def _is_whole(self, start: int, length: int) -> bool:
-        """Whether all from ``start`` on is one frame of that length."""
+        """Whether the bytes from ``start`` on are exactly one valid frame of that length."""
         buffer = self._buffer
         return len(buffer) - start == length and crc16(bytes(buffer[start:])) == 0
 
@@ -270,8 +270,8 @@ class Decoder:
         return pattern.measure(self._buffer, start) == AT_SILENCE
 
     def _unawaited(self) -> Decoded | None:
-        """A whole frame that no pattern fits, at the beginning of a burst. Another master's request may also begin at
-        a received piece, for noise may come before it."""
+        """A whole frame at the beginning of a burst that no pattern fits. Another master's request may also begin with
+        a received piece, because noise may come before it."""
         if found := self._at_begin():
             return found
         for start in self._pieces:
@@ -302,11 +302,11 @@ class Decoder:
             self._pieces = [one - start - length for one in self._pieces if one > start + length]
         self._burst = True
         self._look_again()
-        self.damaged = ()  # its bytes may be among these
+        self.damaged = ()  # the damaged frame may lie among the taken bytes
         return Decoded(unit, pdu, length, pattern)
 
     def _drop(self, count: int) -> None:
-        """Bounds the buffer: nothing that began so long ago can still become a frame."""
+        """Bounds the buffer: bytes that old cannot become a frame any more."""
         self.junk += count
         del self._buffer[:count]
         self._pieces = [one - count for one in self._pieces if one > count]
@@ -316,9 +316,9 @@ class Decoder:
 
 
 class RtuFraming(Decoder):
-    """The RTU frames of a bus. What no pattern fits may be a reply, or another master's request.
+    """The RTU frames of a bus. A frame that no pattern fits may be a reply, or another master's request.
 
-    :param has_wire_time: whether bytes come off a serial line; else off a socket.
+    :param has_wire_time: whether bytes come from a serial line; otherwise they come from a socket.
     """
 
     is_numbered = False

@@ -1,8 +1,10 @@
-"""What a program does with its commands, floor 4: ``CommandValidator`` checks them by the rules that ports have (M14),
-``CommandPrioritizer`` keeps them in the queue that ports have (M12), ``RetryManager`` sends them again with the pauses
-that a bus makes (M11).
+"""Helpers for the commands of a program. Floor 4.
 
-What they return can be awaited in both worlds: an asyncio future in a task of asyncio's, a Deferred anywhere else.
+``CommandValidator`` checks commands by the same rules as a port (M14). ``CommandPrioritizer`` queues them as a port
+does (M12). ``RetryManager`` repeats them with the same pauses as a bus (M11).
+
+A program can await their results in asyncio and in Twisted: in an asyncio task they are asyncio futures, anywhere else
+Deferreds.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ from lumina_twisted.modbus.pdu import decode_request
 from lumina_twisted.priority import Priority, lane_of
 
 _PORTS: Final = 256
-"""Ports whose rules are kept ready."""
+"""How many ports' rules are cached."""
 
 
 @frozen
@@ -56,30 +58,30 @@ class _Pattern:
 
 
 class CommandValidator:
-    """Says of commands whether they are well formed and whether its patterns let them pass. Without a pattern every
-    well-formed command passes; the patterns of a port of the service are its ``allow`` and ``deny``."""
+    """Checks whether commands are well formed, and whether the registered patterns allow them. Without a pattern every
+    well-formed command passes. In the service, the settings ``allow`` and ``deny`` of a port hold such patterns."""
 
     def __init__(self) -> None:
         self._patterns: list[_Pattern] = []
         self._rules_for = lru_cache(_PORTS)(self._make_rules)
 
     def register_pattern(self, pattern: str, port: str = "*", deny: bool = False) -> None:
-        """One more rule.
+        """Adds a rule.
 
         :param pattern: as ``read * holding 0-99``, ``write 2 coil 0-7,16``, ``write * holding 100-199 0-500``,
             ``any 1-20`` or ``function 43 *``; see :mod:`lumina_twisted.access.rules`.
-        :param port: for which ports: a name or path in which ``*`` and ``?`` stand for others.
-        :param deny: whether it forbids. As soon as a port has patterns that allow, it takes nothing else.
-        :raises RequestError: if it is no rule, with a sentence that says what to write.
+        :param port: the ports that the rule is for: a name or path, with the wildcards ``*`` and ``?``.
+        :param deny: whether the rule forbids. If a port has patterns that allow, only what they allow passes.
+        :raises RequestError: if the pattern is no rule, with a sentence that says what to write.
         """
         parse_rule(pattern)
         self._patterns.append(_Pattern(pattern, port, deny))
         self._rules_for.cache_clear()
 
     def validate_command(self, command_data: Any, port: str = "") -> Any:
-        """Whether a command may be sent; :meth:`fault` says why not, and what its parameters are.
+        """Whether a command may be sent. :meth:`fault` says why not, and describes the parameters.
 
-        :return: something to await: it gives True or False, and does not fail.
+        :return: an awaitable that gives True or False, and does not fail.
         """
         return in_callers_world(succeed(self.fault(command_data, port) is None))
 
@@ -87,9 +89,9 @@ class CommandValidator:
         """Why a command may not be sent, as a sentence; None if it may.
 
         :param command_data: unit and PDU as bytes or as hexadecimal digits, with the CRC or without it; or the mapping
-            that a client's ``send_command`` takes, whose ``command`` that is.
-        :param port: name or path of the port that it is for, if it is no mapping with a ``port``. Patterns for certain
-            ports do not hold for a command without one.
+            that a client's ``send_command`` takes, whose ``command`` holds these bytes or digits.
+        :param port: name or path of the command's port, unless the mapping has a ``port``. Patterns for certain ports
+            do not apply to a command without a port.
         """
         try:
             if isinstance(command_data, Mapping):
@@ -110,7 +112,7 @@ class CommandValidator:
 def _request_of(command: Any) -> tuple[int, bytes]:
     """The unit and the PDU of a request.
 
-    :raises LuminaError: if it is none.
+    :raises LuminaError: if the command is no request.
     """
     frame = _octets(command)
     if len(frame) < 2:
@@ -143,14 +145,14 @@ def _octets(command: Any) -> bytes:
 
 
 _COST: Final = 1.0
-"""Of each turn, for nobody here knows what a command will take; not 0, for the queue keeps a client that had a free
-turn."""
+"""The cost of each turn, because nobody here knows how long a command takes. It is not 0, because the queue keeps a
+client that had a free turn."""
 
 
 @define(eq=False)
 class _Command:
-    """What the queue takes. A port keeps the order of the requests to one unit. Here nobody knows what a command is
-    for, so each has a ``unit`` of its own, and only lanes, ages and turns count."""
+    """An item of the queue. A port's queue keeps the order of the requests to one unit. Here nobody knows the unit of a
+    command, so each command has a ``unit`` of its own. Then only lanes, ages and turns count."""
 
     data: Any
     caller: Hashable
@@ -161,14 +163,14 @@ class _Command:
 
 
 class CommandPrioritizer:
-    """Commands in three lanes: what waits in a higher one is taken first, what waits long rises to the next, and within
-    a lane clients take turns; see :mod:`lumina_twisted.bus.queue`.
+    """Queues commands in three lanes. A command in a higher lane is taken first, and a command that waits long rises to
+    the next lane. Within a lane clients take turns; see :mod:`lumina_twisted.bus.queue`.
 
-    A task of asyncio's may be cancelled after it was notified of a command. So there a command leaves the queue in the
-    very step in which its taker goes on.
+    An asyncio task may be cancelled after it was notified of a command. So in a task, a command leaves the queue only
+    in the step in which the task resumes.
 
-    :param limit: how many may wait.
-    :param limit_per_client: how many of one client; as many as in all if it is not given.
+    :param limit: how many commands may wait.
+    :param limit_per_client: how many commands of one client may wait; ``limit`` if it is not given.
     :param now: a clock that never goes back, in seconds.
     :raises ValueError: if a limit is less than 1.
     """
@@ -193,10 +195,10 @@ class CommandPrioritizer:
     def enqueue_command(self, priority: Priority, data: Any, client: Hashable = None) -> Any:
         """Puts a command into the queue, at once.
 
-        :param data: whatever :meth:`get_next_command` is to give.
-        :param client: whose command it is, where several are to have their turns.
-        :return: something to await: it gives None, or fails with :class:`~lumina_twisted.errors.RequestError` (there is
-            no such priority) or :class:`~lumina_twisted.errors.QueueFull`; then the command does not wait.
+        :param data: the value that :meth:`get_next_command` gives for this command.
+        :param client: whose command it is, if several clients take turns.
+        :return: an awaitable that gives None, or fails with :class:`~lumina_twisted.errors.RequestError` (there is no
+            such priority) or :class:`~lumina_twisted.errors.QueueFull`. If it fails, the command is not in the queue.
         """
         try:
             now = self._now()
@@ -213,9 +215,9 @@ class CommandPrioritizer:
     def get_next_command(self) -> Any:
         """Takes the command whose turn it is.
 
-        :return: something to await: it gives the command's data as soon as there is one; who came first is given the
-            first. Cancelling it takes nothing. In a task of asyncio's it is a coroutine, which begins when it is
-            awaited.
+        :return: an awaitable that gives the command's data as soon as there is a command. The caller that has waited
+            longest is served first. A cancelled call takes no command. In an asyncio task the awaitable is a coroutine,
+            which begins when it is awaited.
         """
         if in_asyncio_task():
             return self._next_in_task()
@@ -242,7 +244,7 @@ class CommandPrioritizer:
             taker = self._takers.popleft()
             if isinstance(taker, Deferred):
                 taker.callback(self._take())
-            elif not taker.done():  # else it was cancelled a moment ago
+            elif not taker.done():  # otherwise it was cancelled a moment ago
                 self._promised += 1
                 taker.set_result(None)
 
@@ -259,7 +261,7 @@ class CommandPrioritizer:
         return self._take()
 
     def _withdraw(self, taker: asyncio.Future[None]) -> None:
-        """Its task was cancelled; if it had been notified of a command, the next one gets that."""
+        """The task of ``taker`` was cancelled. If it was notified of a command, the next taker gets that command."""
         if taker in self._takers:
             self._takers.remove(taker)
         elif not taker.cancelled():
@@ -268,17 +270,17 @@ class CommandPrioritizer:
 
 
 def _ended(error: LuminaError | None = None) -> Any:
-    """What ends at once, in the world of the caller."""
+    """An awaitable that has ended already: a future in an asyncio task, a Deferred anywhere else."""
     return in_callers_world(succeed(None) if error is None else fail(error))
 
 
 _FINAL = (OutcomeUnknown, RequestError, ConfigError, Cancelled, NotAllowed)
-"""To repeat these would be dangerous, or useless."""
+"""Errors after which a retry would be dangerous or useless."""
 
 
 def worth_retrying(error: Exception) -> bool:
-    """Whether to try again after ``error``: not when a write may have been carried out, when the caller is at fault, or
-    when the device refused; yes when it is busy, and after anything else."""
+    """Whether to try again after ``error``. The answer is no if a write may have been carried out, if the caller is at
+    fault, or if the device refused. It is yes if the device is busy, and after any other error."""
     if isinstance(error, ModbusException):
         return isinstance(error, ServerDeviceBusy | Acknowledge)
     return not isinstance(error, _FINAL)
@@ -287,11 +289,11 @@ def worth_retrying(error: Exception) -> bool:
 class RetryManager:
     """Calls a function until it succeeds, with pauses that grow.
 
-    :param max_retries: how often it is called again after the first time.
-    :param backoff_factor: by what each pause grows.
-    :param initial_delay: seconds of the pause before the second retry; the first follows at once.
-    :param retry_on: says of an error whether to try again.
-    :param clock: for the pauses, outside asyncio; the program's own reactor if it is not given.
+    :param max_retries: how many calls may follow the first one.
+    :param backoff_factor: the factor by which each pause grows.
+    :param initial_delay: seconds of the pause before the second retry; the first retry follows at once.
+    :param retry_on: takes an error, and says whether to try again.
+    :param clock: makes the pauses outside asyncio; the program's own reactor if it is not given.
     """
 
     def __init__(
@@ -306,10 +308,10 @@ class RetryManager:
         self._clock = clock
 
     def execute_with_retry(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Calls ``function`` with what follows it; it may return a value, a Deferred or an awaitable.
+        """Calls ``function`` with the other arguments. It may return a value, a Deferred or an awaitable.
 
-        :return: something to await: it gives what the function gave, or fails with its last error, at once if that is
-            not to be tried again. Cancelling it cancels the call or the pause that runs.
+        :return: an awaitable that gives the function's result, or fails with its last error. It fails at once if
+            ``retry_on`` refuses the error. Cancelling the awaitable cancels the running call or pause.
         """
         pause = asyncio.sleep if in_asyncio_task() else self._pause
         return in_callers_world(self._run(function, args, kwargs, pause))
@@ -324,7 +326,7 @@ class RetryManager:
                 result = function(*args, **kwargs)
                 return await awaitable(result) if isinstance(result, Awaitable) else result
             except (CancelledError, Cancelled):
-                raise  # its caller took it back, and wants no more of it
+                raise  # the caller cancelled it, and wants no retry
             except Exception as error:
                 if attempts > self.max_retries or not self._retry_on(error):
                     raise

@@ -1,7 +1,7 @@
 """A log file that is rotated by size and by day, floor 2. It is written from one thread only.
 
-The size is looked at before each line, so that no file passes its limit. An old file is named by its day and a number:
-``lumina.log.2026-11-20.001``.
+The size is checked before each line, so that no file exceeds its limit. The name of an older file ends with its day
+and a number: ``lumina.log.2026-11-20.001``.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _OLD: Final = re.compile(r"\.(\d{4}-\d\d-\d\d)\.(\d{3,})$")
 
 
 def day_of(stamp: float) -> str:
-    """The local day of a time, for a file's name."""
+    """The local date of ``stamp``, for a file's name."""
     return time.strftime("%Y-%m-%d", time.localtime(stamp))
 
 
 class RotatingFile:
     """One log and its older files.
 
-    :param path: of the log. If another process writes that file, our process's number is added to the name.
-    :param size: bytes of the largest file.
+    :param path: of the log. If another process writes that file, the id of this process is added to the name.
+    :param size: the limit of one file, in bytes.
     :param keep: how many older files are kept.
-    :param stamp: the time of day, in seconds since 1970.
+    :param stamp: gives the time of day, in seconds since 1970.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RotatingFile:
     def write(self, lines: Sequence[bytes]) -> None:
         """Appends whole lines.
 
-        :raises OSError: if they could not be written; earlier lines may have been.
+        :raises OSError: if writing fails. Some of the lines may be in the file already.
         """
         self._reopen_if_moved()
         batch: list[bytes] = []
@@ -71,7 +71,7 @@ class RotatingFile:
             self._descriptor = -1
 
     def _reopen_if_moved(self) -> None:
-        """Somebody may have removed or moved the file."""
+        """Opens the file again if somebody has removed or moved it."""
         if self._descriptor >= 0:
             with contextlib.suppress(FileNotFoundError):
                 if os.stat(self.path).st_ino == os.fstat(self._descriptor).st_ino:
@@ -104,10 +104,10 @@ class RotatingFile:
             view = view[written:]
 
     def _is_new_day(self) -> bool:
-        """A clock that is set back does not begin a new file."""
+        """Whether the day of the file is over. A clock that is set back does not begin a new file."""
         today = day_of(self._stamp())
         if today > self._day and not self._length:
-            self._day = today  # nothing of yesterday is in it
+            self._day = today  # the file is empty, so it holds nothing of yesterday
         return today > self._day
 
     def _rotate(self) -> None:

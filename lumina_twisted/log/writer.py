@@ -1,6 +1,6 @@
-"""Threads that write log lines, floor 2: the queues are bounded, and nobody waits for them.
+"""Threads that write log lines. Their queues are bounded, and no caller waits for them. Floor 2.
 
-Lines that cannot be written are counted, and the log itself says how many, as soon as it can be written again.
+Lines that cannot be written are counted. As soon as the log can be written again, it says how many are missing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Final, Protocol
 from lumina_twisted.text import shown
 
 _BATCH: Final = 2000
-"""Lines that are written at once, at most."""
+"""Most lines of one write."""
 FLUSH_TIME: Final = 2.0
-"""Seconds that the end of a program waits for its log."""
+"""Seconds that a program waits for its log when it ends."""
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 60.0
 
@@ -35,13 +35,13 @@ class Sink(Protocol):
 
 
 class Writer:
-    """One thread that writes to one sink. It starts with the first line, in the process that has one to write, for a
-    daemon forks after its log has begun.
+    """One thread that writes to one sink. The first line starts the thread, in the process that has the line to write,
+    because a daemon forks after its log has begun.
 
-    :param name: of the sink in sentences.
-    :param most: lines that may wait.
+    :param name: the sink's name in sentences.
+    :param most: the most lines that may wait.
     :param report: is called with a sentence when writing fails, and when it works again.
-    :param line: makes a line of such a sentence.
+    :param line: makes a log line of such a sentence.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Writer:
                 self._dropped += 1
 
     def flush(self, seconds: float = FLUSH_TIME) -> bool:
-        """Waits until the queue is written, but no longer than ``seconds``; whether it is."""
+        """Waits until the queue is written, but no longer than ``seconds``. Returns whether it is written."""
         if self._process != os.getpid():
             return True
         done = threading.Event()
@@ -85,8 +85,9 @@ class Writer:
         self._process = os.getpid()
         self._queue = SimpleQueue()
         self._lock = threading.Lock()
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # which the thread inherits:
-        try:  # a signal that the main thread holds back must not reach the program by way of this one
+        # The thread inherits this mask. A signal that the main thread blocks must not reach the program through it.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
             threading.Thread(target=self._run, name=f"log to {self._name}", daemon=True).start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
@@ -151,6 +152,6 @@ class StandardOutput:
 
 
 def complain(sentence: str) -> None:
-    """Says it on standard error, where the operator looks."""
+    """Prints the sentence on standard error, where the operator looks."""
     with contextlib.suppress(OSError, ValueError):
         print(f"lumina: {shown(sentence)}", file=sys.__stderr__, flush=True)

@@ -1,18 +1,18 @@
-"""The SQLite file of the store, floor 3: opening, checking, reading and writing it; and the lock that keeps other
-services away.
+"""The SQLite file of the store: opening, checking, reading and writing it. The lock that keeps other services away.
+Floor 3.
 
-All of this runs in the one thread of a pool of Twisted's, which has the one connection. The file is in WAL mode, where
-a commit survives the death of the process in any case. What a power cut may take is decided for each transaction:
+All of this runs in the only thread of a Twisted thread pool, which has the only connection. The file is in WAL mode,
+in which a commit always survives the death of the process. Each transaction decides what a power cut may destroy:
 
-* readings and changes are committed with ``synchronous=NORMAL``: the file is never torn, but the commits since the last
-  checkpoint may be gone. That spares a memory card a flush each second.
-* a configuration, and the last batch at a stop, are committed with ``synchronous=FULL``: they are on the disk before
-  the caller gets its answer, and with them all that was committed before.
+* readings and changes are committed with ``synchronous=NORMAL``. The file is never torn, but the commits since the last
+  checkpoint may be lost. That spares a memory card a flush each second.
+* a configuration, and the last batch at a stop, are committed with ``synchronous=FULL``. They are on the disk before
+  the caller gets its answer, together with all earlier commits.
 
-Two services that write the same file would each undo what the other keeps. So whoever uses the file holds a lock
-(flock(2)) on one beside it, ``PATH.lock``, which names the process. The system releases the lock when the process ends,
-however it ends; the file beside stays, and means nothing without the lock. The database itself is not locked: SQLite
-does that, for each transaction, and a damaged one is renamed.
+Two services that write the same file would each overwrite the other's values. So a service that uses the file holds a
+lock (flock(2)) on a second file beside it, ``PATH.lock``, which holds the process id. The system releases the lock when
+the process ends, however it ends. The lock file stays, and means nothing without the lock. The lock is not on the
+database itself: SQLite locks that for each transaction, and a damaged database is renamed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Change = tuple[str, str, Reading]
 """A device, a point, and what is known of it."""
 
 APPLICATION_ID: Final = 0x4C756D69
-"""``Lumi``, in the header of the file: another program's file has another (SQLite file format, section 1.3.15)."""
+"""``Lumi``, in the header of the file. Other programs' files have another id (SQLite file format, section 1.3.15)."""
 VERSION: Final = 1
 _COLUMNS: Final = "device TEXT NOT NULL, point TEXT NOT NULL, value TEXT NOT NULL, quality TEXT NOT NULL, time REAL," \
     " why TEXT NOT NULL"
@@ -60,16 +60,16 @@ _PASSING: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCK
 
 
 class Damaged(Exception):
-    """The file is ours and cannot be used: it is to be set aside."""
+    """The file is ours but cannot be used. It has to be set aside."""
 
 
 class NotOurs(sqlite3.OperationalError):
-    """The file is another program's database, or a text: it stays where it is."""
+    """The file is another program's database, or a text file. It stays where it is."""
 
 
 @frozen
 class Configuration:
-    """What was set for a device: its type, and plain data."""
+    """What a client configured for a device: its type, and plain data."""
 
     type: str
     config: Mapping[str, Any]
@@ -82,7 +82,7 @@ class Kept:
     :param readings: the last one of each point, by device and point.
     :param changes: the last ones of each point, the oldest first.
     :param configurations: by device.
-    :param unreadable: what each row holds that cannot be read, for a person.
+    :param unreadable: for a person, what each unreadable row holds.
     """
 
     readings: Mapping[tuple[str, str], Reading] = Factory(dict)
@@ -94,7 +94,7 @@ class Kept:
 class Database(adbapi.ConnectionPool):
     """One connection in one thread, checked when it is opened.
 
-    :ivar messages: for the log; the thread adds them, the reactor takes them.
+    :ivar messages: for the log; the database's thread adds them, the reactor's thread takes them.
     """
 
     def __init__(self, path: str, reactor: Any) -> None:
@@ -108,23 +108,23 @@ class Database(adbapi.ConnectionPool):
         self.messages: deque[str] = deque(maxlen=100)
 
     def connect(self) -> Any:
-        """The connection; opens the file first if it is not open, or if something was wrong with it."""
+        """The connection. Opens the file first if it is not open, or opens it again after an error made it suspect."""
         if self._is_suspect:
             self.disconnect(self.connections.get(self.threadID()))
             self._is_suspect = False
         if self.connections:
             return super().connect()
         try:
-            make_file(self._path)  # SQLite gives its mode to the files beside it
+            make_file(self._path)  # SQLite gives the same mode to the files beside it
             return super().connect()
         except Damaged:
             make_file(self._path)
-            return super().connect()  # it is another one now
+            return super().connect()  # now the file is a new one
 
     def suspect(self, error: BaseException) -> bool:
         """Decides what the error of a transaction means.
 
-        :return: whether the transaction may be tried again, if need be on a file that is opened and checked anew.
+        :return: whether the transaction may be tried again. If need be, the file is opened and checked anew before.
         """
         if not isinstance(error, (sqlite3.OperationalError, OSError)) and not _is_damage(error):
             return False
@@ -146,17 +146,17 @@ class Database(adbapi.ConnectionPool):
                 connection.close()
 
     def _leave_alone_a_text(self) -> None:
-        """A database that is damaged does not become a text. So the path was a mistake, and the file stays where it is.
+        """Refuses a text file. A damaged database does not become a text, so the path is a mistake, and the file stays.
 
-        :raises NotOurs: if it is a text, and was not this program's until now.
+        :raises NotOurs: if the file is a text, and was not this program's database before.
         """
         has_log = self._path.with_name(f"{self._path.name}-wal").exists()
         if not self._was_ours and not has_log and _is_text(self._path):
             raise NotOurs("it is a text, and no database; name another file")
 
     def _set_aside(self, why: str) -> None:
-        """Renames the file and those that belong to it: a new file would take the old one's log for its own. The file
-        is still open, because closing it deletes the log."""
+        """Renames the file and those that belong to it, because a new file would take the old one's log for its own.
+        The file is still open here, because closing it deletes the log."""
         aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
         while aside.exists():
             aside = aside.with_name(f"{aside.name}-again")
@@ -172,7 +172,7 @@ class Database(adbapi.ConnectionPool):
 
 
 def _code(error: BaseException) -> int:
-    """SQLite's primary result code; 0 if it is none of its errors."""
+    """SQLite's primary result code; 0 if the error is not one of SQLite's."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
@@ -181,7 +181,7 @@ def _is_damage(error: BaseException) -> bool:
 
 
 def _is_text(path: pathlib.Path) -> bool:
-    """Whether it begins as UTF-8 without a NUL; its first characters show it."""
+    """Whether the first 4096 bytes of the file are UTF-8 without a NUL."""
     with path.open("rb") as file:
         begin = file.read(4096)
     try:
@@ -217,11 +217,11 @@ def _one(connection: sqlite3.Connection, statement: str) -> Any:
     return connection.execute(statement).fetchone()[0]
 
 
-# -- transactions: each is given the cursor, and is committed when it returns -----------------------------------------
+# -- transactions: each function gets the cursor; a commit follows when it returns ------------------------------------
 
 
 def write(cursor: Any, changes: list[Change], history_rows: int) -> None:
-    """Adds changes, and deletes the oldest of more than ``history_rows``."""
+    """Adds changes. Keeps the newest ``history_rows`` rows, and deletes older ones."""
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.executemany("INSERT INTO changes VALUES (NULL, ?, ?, ?, ?, ?, ?)", _rows(changes))
     write_readings(cursor, {(device, point): (device, point, reading) for device, point, reading in changes}.values())
@@ -240,13 +240,13 @@ def finish(cursor: Any, readings: list[Change]) -> None:
 
 
 def checkpoint(cursor: Any) -> None:
-    """Brings all that was committed into the file itself; else closing it would, in the reactor's thread."""
+    """Moves all commits from the log into the file. Otherwise closing the file would do it, in the reactor's thread."""
     cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def configure(cursor: Any, device: str, configuration: tuple[str, str] | None) -> None:
-    """Replaces what is configured for a device, its type and a JSON text, or deletes it; on the disk when it is
-    committed."""
+    """Replaces or deletes the configuration of a device, which is its type and a JSON text. After the commit, it is on
+    the disk."""
     cursor.execute("PRAGMA synchronous = FULL")
     if configuration is None:
         cursor.execute("DELETE FROM configurations WHERE device = ?", (device,))
@@ -255,7 +255,7 @@ def configure(cursor: Any, device: str, configuration: tuple[str, str] | None) -
 
 
 def load(cursor: Any, history: int) -> Kept:
-    """All that the file holds, ``history`` changes a point at most."""
+    """All that the file holds, with at most ``history`` changes of each point."""
     changes: dict[tuple[str, str], deque[Reading]] = {}
     lost: list[str] = []
     for key, reading in _readings(cursor.execute(f"SELECT {_NAMES} FROM changes ORDER BY id"), lost):
@@ -274,7 +274,7 @@ _NAMES: Final = "device, point, value, quality, time, why"
 
 
 def _rows(changes: Iterable[Change]) -> Iterator[tuple[Any, ...]]:
-    """One at a time: between two the other threads have their turn."""
+    """Yields one row at a time, so that other threads have their turn between two rows."""
     for device, point, reading in changes:
         yield device, point, json.dumps(reading.value), reading.quality.value, reading.time, reading.why
 
@@ -292,10 +292,11 @@ def _readings(rows: Iterable[tuple[Any, ...]], lost: list[str]) -> Iterator[tupl
 # -- one service per database ----------------------------------------------------------------------------------------
 
 PATIENCE: Final = 3.0
-"""Seconds that a service waits for the one before it, which may be about to stop: it writes its last values then."""
+"""Seconds that a service waits for the one that has the lock: that one may be about to stop, and writes its last
+values then."""
 _PAUSE: Final = 0.05
 _HELD: Final = (errno.EWOULDBLOCK, errno.EACCES)
-"""How flock(2) fails for a lock that another process has; over NFS with the second."""
+"""Errors of flock(2) if another process has the lock. The second is that of NFS."""
 IN_MEMORY: Final = ("", ":memory:")
 
 
@@ -310,13 +311,13 @@ class DatabaseLock:
         self._descriptor: int | None = None
 
     def take(self, patience: float = PATIENCE) -> str:
-        """Takes it, and waits for that: the reactor does not run yet.
+        """Takes the lock. Blocks while another process has it, which is allowed because the reactor does not run yet.
 
-        A file beside the database that cannot be made or locked locks nothing; that the database cannot be written
-        there either, the log says.
+        If the lock file cannot be made or locked, nothing is locked, and this is no error. If the database cannot be
+        written there either, the log says so.
 
-        :param patience: seconds.
-        :return: nothing, or a sentence that names who has it.
+        :param patience: the longest wait, in seconds.
+        :return: an empty string, or a sentence that names the process that has the lock.
         """
         if self._path in IN_MEMORY or self._descriptor is not None:
             return ""
@@ -343,7 +344,7 @@ class DatabaseLock:
         return ""
 
     def release(self) -> None:
-        """Gives it back."""
+        """Releases the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -353,12 +354,12 @@ def _opened(path: str) -> int:
     make_folder(pathlib.Path(path).parent)
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
-    except PermissionError:  # that of another user, who may have it all the same
+    except PermissionError:  # another user's lock file; that user may hold the lock all the same
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def _locked(descriptor: int) -> bool:
-    """Whether it is ours now, or can be nobody's, as on a file system that has no locks."""
+    """Whether the lock is ours now, or nobody can have it, as on a file system without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
