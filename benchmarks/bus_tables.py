@@ -50,10 +50,10 @@ def rate(alone: float, one: Figures) -> str:
 
 
 def dead(measured: Figures) -> Iterator[str]:
-    """A row for each crowd of clients that ask in vain."""
+    """A row for each number of clients that ask a dead unit."""
     yield (
         "| four clients of a live unit, 9600 baud, response timeout 0.3 s | reads a second | of those alone | p50, ms"
-        " | p99, ms | longest, ms | share of a core | answers a second to those who ask in vain |"
+        " | p99, ms | longest, ms | share of a core | answers a second to the clients of the dead unit |"
     )
     yield "|---|---|---|---|---|---|---|---|"
     rows = {"Lumina": measured["unit"]["lumina"], "a gateway on pymodbus": measured["unit"]["peer"]}

@@ -33,7 +33,7 @@ def values(measured: Figures) -> Iterator[str]:
     if found(arrival):
         yield (
             f"A client's read takes {measured['transaction_ms']:.1f} ms on the wire at best. A value that is read each"
-            f" {arrival['poll_ms']:.0f} ms, and changes on the bus, is told to a watcher {arrival['p50_ms']:.0f} ms"
+            f" {arrival['poll_ms']:.0f} ms, and changes on the bus, reaches a watcher {arrival['p50_ms']:.0f} ms"
             f" later, {arrival['max_ms']:.0f} ms at most ({arrival['count']} changes)."
         )
         yield ""
