@@ -1,11 +1,11 @@
-"""What clients change of devices while the service runs, floor 3: on top of what the files say, kept across a restart.
+"""Changes that clients make to the configuration of devices while the service runs, floor 3.
 
-The changes alone are kept. So a file that is edited later counts, except for the keys that were changed here; None
-takes a change back.
+They apply on top of the files, and survive a restart. Only the changed keys are kept. So a later edit of the file
+applies, except for the keys that a client has changed. The value None takes a change back.
 
-The file of a device protects it: which registers can be written, and to what. A client that could change where a point
-lies, what its number means or how far it may go could write anything. So clients change only keys that no access
-depends on, unless the file says ``configurable = true`` of the device. To take a change back is always allowed.
+The file of a device protects the device: it says which registers can be written, and to what. A client that could
+change the address, the meaning or the limits of a point could write anything. So clients may change only keys that no
+access depends on, unless the file says ``configurable = true`` for the device. Taking a change back is always allowed.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ NO_PROFILE: Final = "device"
 """The type of a device that has no profile."""
 OF_A_DEVICE: Final = ("summary", "poll")
 OF_A_POINT: Final = ("summary", "poll", "dead_band", "unit_of_measure")
-"""What every client may change that may configure at all."""
+"""The keys of a point that every client with the right to configure may change."""
 MOST_KEYS: Final = 200
 MOST_BYTES: Final = 16_384
-"""What is kept of a device at most, in JSON: each is a key that its file could say as well."""
+"""The most that is kept for one device, as JSON: each change is a key that its file could say as well."""
 _DEVICE_KEYS: Final = frozenset(attrs.fields_dict(DeviceSettings))
 _POINT_KEYS: Final = frozenset(attrs.fields_dict(PointSettings))
 
@@ -49,8 +49,8 @@ class Changes:
     """The changes of all devices.
 
     :param devices: as the files describe them.
-    :param replace: brings a device as it is now described into effect.
-    :param store: keeps the changes; None: nothing does.
+    :param replace: puts the new description of a device into effect.
+    :param store: keeps the changes across a restart; None: they are in memory only.
     """
 
     def __init__(
@@ -65,17 +65,17 @@ class Changes:
         self._is_stopping = False
         self._configurations = Configurations(self._check, self._apply, store)
         self.turn = self._configurations.turn
-        """One change at a time holds it: each is added to those before it, and to what was kept."""
+        """The semaphore for one change at a time: each adds to the changes before it, and to those from the store."""
 
     def config(self, device: str) -> dict[str, Any]:
-        """What is configured for a device now, changes included.
+        """The current configuration of a device, changes included.
 
         :raises UnknownName: with the nearest name there is.
         """
         return plain(found(device, self._now, "device"))
 
     def change(self, device: str, changes: Mapping[str, Any], caller: Caller = LUMINA) -> Deferred[None]:
-        """Changes more; see :meth:`lumina_twisted.devices.interfaces.Values.configure`.
+        """Makes further changes; see :meth:`lumina_twisted.devices.interfaces.Values.configure`.
 
         :param changes: a key may have dots, as ``points.temperature.scale``.
         """
@@ -93,11 +93,11 @@ class Changes:
         return Deferred.fromCoroutine(added)
 
     async def restore(self, kept: Mapping[str, Configuration]) -> None:
-        """Brings into effect what was kept. Whoever calls it holds :attr:`turn`."""
+        """Puts the kept changes into effect. The caller holds :attr:`turn`."""
         await self._configurations.restore(self._permitted(kept))
 
     def log_changed(self) -> None:
-        """Says in the log which devices are not as their files say: who edits a file must know."""
+        """Logs which devices differ from their files, for the person who edits a file must know it."""
         for device in self._described:
             configured = self._configurations.find(device)
             if configured and (keys := ", ".join(key for key, _ in flat(configured.given.config))):
@@ -107,15 +107,15 @@ class Changes:
                 )
 
     def stop(self) -> None:
-        """Changes nothing any more; what is being kept is kept."""
+        """Refuses further changes; a change that is being saved is still saved."""
         self._is_stopping = True
 
     def _permitted(self, kept: Mapping[str, Configuration]) -> dict[str, Configuration]:
-        """What of kept configurations may be in effect. The log says that the file counts for the rest."""
+        """The kept changes that may take effect. For the others the file applies, and the log says so."""
         made = dict(kept)
         for device, one in kept.items():
             if device not in self._described:
-                continue  # the check refuses it, and the log says so
+                continue  # restoring it fails, and the log says so
             allowed, refused = split(self._described[device], one.config)
             if refused:
                 made[device] = Configuration(one.type, allowed)
@@ -164,7 +164,7 @@ class Changes:
 
 
 def faults(device: Device, changes: Mapping[str, Any]) -> Iterator[str]:
-    """What a client may not change, each with its path and what to do.
+    """The changes that a client may not make: for each, a sentence with its path and what to do.
 
     :param device: as its file describes it.
     :param changes: tables within tables; None takes a change back.
@@ -181,13 +181,13 @@ def faults(device: Device, changes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def split(device: Device, kept: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """What of a kept configuration may be in effect, and the keys of the rest."""
+    """The part of a kept configuration that may take effect, and the keys of the rest."""
     refused = [] if device.configurable else [key for key, value in flat(kept) if value != {} and not _is_free(key)]
     return _pruned(kept, lambda path, _: path in refused), refused
 
 
 def fault_of_size(device: str, before: Mapping[str, Any], merged: Mapping[str, Any]) -> str:
-    """Why so much cannot be kept; empty if it can, or if it was more before."""
+    """Why the changes are too many to keep; empty if they are not, or if they were more before."""
     keys, size = sum(1 for _ in flat(merged)), len(json.dumps(merged))
     if (keys <= MOST_KEYS and size <= MOST_BYTES) or size < len(json.dumps(before)):
         return ""
@@ -198,13 +198,13 @@ def fault_of_size(device: str, before: Mapping[str, Any], merged: Mapping[str, A
 
 
 def _is_known(key: str) -> bool:
-    """Whether there is such a key at all; the check refuses any other, and names a near one."""
+    """Whether the key exists. The check refuses an unknown key, and its error names a similar one."""
     outer, *inner = key.split(".")
     return outer in _DEVICE_KEYS if outer != "points" else len(inner) > 1 and inner[1] in _POINT_KEYS
 
 
 def _is_free(key: str) -> bool:
-    """Whether no access depends on it."""
+    """Whether no access depends on the key."""
     outer, *inner = key.split(".")
     return not inner and outer in OF_A_DEVICE if outer != "points" else len(inner) == 2 and inner[1] in OF_A_POINT
 
@@ -217,7 +217,7 @@ def _listed(keys: tuple[str, ...]) -> str:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Both tables as one, ``above`` where both say something; a copy."""
+    """A merged copy of both tables; where both have a key, the value of ``above`` wins."""
     made = copy.deepcopy(dict(below))
     for key, value in above.items():
         inner = made.get(key)
@@ -227,7 +227,7 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pruned(table: Mapping[str, Any], is_gone: Callable[[str, Any], bool], outer: str = "") -> dict[str, Any]:
-    """A copy without the values that are gone, and without the tables that are empty by that.
+    """A copy without the values for which ``is_gone`` is true, and without the tables that this leaves empty.
 
     :param is_gone: takes the path of a value, with a dot for each table, and the value.
     """
@@ -242,7 +242,7 @@ def _pruned(table: Mapping[str, Any], is_gone: Callable[[str, Any], bool], outer
 
 
 def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """With a table for each dot."""
+    """The changes as nested tables: each dot in a key starts an inner table."""
     made: dict[str, Any] = {}
     for key, value in changes.items():
         *outer, last = key.split(".")
@@ -259,7 +259,7 @@ def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown(changes: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
-    """Each change, with the value before it, if there was one."""
+    """Each change as text, with the previous value if there was one."""
     old = dict(flat(before))
     for key, value in flat(changes):
         was = f" (was {json.dumps(old[key], ensure_ascii=False)})" if key in old else ""

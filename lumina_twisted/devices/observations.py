@@ -1,8 +1,8 @@
-"""What is known of points, from what the ports report, floor 3.
+"""Derives the state of points from the transactions that the ports report, floor 3.
 
-It does not matter who asked: a reply to a client's read says as much as one to the poller's, and a write that the
-device confirmed says what stands there now. A reply replaces what was known unless that is younger, or something was
-written since the request was sent. A point that nobody has read for some of its intervals is stale.
+It does not matter which client sent a request. A reply to a client's read counts as much as a reply to the poller, and
+a confirmed write gives the new value. A reply replaces the known reading unless that reading is younger, or something
+was written to the point after the request was sent. A point that nobody has read for several of its intervals is stale.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DESCRIBED_ANEW: Final = Reading(None, Quality.STALE, None, "it was described ane
 UNPOLLED: Final = 20.0
 """Seconds that count as the interval of a point that is read only when a client asks for it."""
 _MOST_RANGES: Final = 1024
-"""How many ranges are remembered, for the same ones are read again and again."""
+"""Ranges whose points are cached, for clients and the poller read the same ranges again and again."""
 _REGISTERS: Final[dict[int, Table]] = {
     code: row.range_of for code, row in FUNCTIONS.items() if row.range_of and not row.is_bits
 }
@@ -44,7 +44,7 @@ _FORMATS: Final = [struct.Struct(f">{quantity}H") for quantity in range(126)]
 
 
 class Run(NamedTuple):
-    """Entries of a table from an address on, as they stand there; None for what may have changed in an unknown way."""
+    """Consecutive entries of a table. ``entries`` is None if they may have changed, and their values are unknown."""
 
     table: Table
     address: int
@@ -53,26 +53,27 @@ class Run(NamedTuple):
 
 
 def runs_of(request: bytes, reply: bytes, is_proven: bool = True) -> Iterable[Run]:
-    """What a transaction says of the tables of its unit.
+    """The runs of entries that a transaction has read or written.
 
-    :param request: its PDU, and ``reply`` that of the reply, which is a normal one; empty if there was none.
-    :param is_proven: whether what was written is there now; else it may be.
+    :param request: the PDU of the request.
+    :param reply: the PDU of a normal reply; empty if there was no reply.
+    :param is_proven: whether a write is certain to have taken effect; if not, it may or may not have.
     """
     table = _REGISTERS.get(request[0])
     if table is not None and len(request) == _READ.size:
         _, address, quantity = _READ.unpack(request)
-        if len(reply) == 2 + 2 * quantity:  # the most frequent transaction, without the checks of any other
+        if len(reply) == 2 + 2 * quantity:  # the most frequent transaction skips the checks of the others
             return (Run(table, address, quantity, _FORMATS[quantity].unpack_from(reply, 2)),)
     return _runs_of_any(request, reply, is_proven)
 
 
 def _runs_of_any(request: bytes, reply: bytes, is_proven: bool) -> Iterator[Run]:
     if request[0] == FunctionCode.READ_FIFO_QUEUE:
-        return  # what a queue gives is not what stands in its registers
+        return  # the contents of a queue are not the values of its registers
     try:
         found = accesses(request)
     except FrameError:
-        return  # nobody judges what clients send to devices; only the device knows what it means
+        return  # a request may have any form, and only the device knows what it means
     for one in found:
         if one.table is None:
             continue
@@ -90,11 +91,11 @@ def _runs_of_any(request: bytes, reply: bytes, is_proven: bool) -> Iterator[Run]
 
 @define(eq=False)
 class ObservedPoint:
-    """A point, and when the bus said something of it, in the bus's time.
+    """A point, and the times of its last sample and its last possible change, by the clock of the bus.
 
     :param name: DEVICE.POINT.
-    :param sampled: when its device looked at it last, so that an older reply does not replace a younger one.
-    :param doubted: when it may have been changed last; what was sampled before says nothing of it any more.
+    :param sampled: the time of its last sample, so that an older reply does not replace a younger one.
+    :param doubted: when it may have been changed last; samples from before that time do not count any more.
     """
 
     device: Device
@@ -103,14 +104,14 @@ class ObservedPoint:
     sampled: float = -math.inf
     doubted: float = -math.inf
     read_request: bytes = field(init=False)
-    """The PDU that reads it alone."""
+    """The PDU that reads only this point."""
 
     def __attrs_post_init__(self) -> None:
         point = self.point
         self.read_request = read_request(point.table, point.address, point.codec.width)
 
     def means(self, other: ObservedPoint) -> bool:
-        """Whether it is the same value at the same place."""
+        """Whether both have the same place and the same codec."""
         ours, theirs = self.device, other.device
         return (ours.port, ours.unit) == (theirs.port, theirs.unit) and (
             self.point.table, self.point.address, self.point.codec
@@ -120,7 +121,7 @@ class ObservedPoint:
 class UnitIndex:
     """The points of one unit by address.
 
-    :param points: of all devices at that unit; usually there is one.
+    :param points: of all devices at that unit; usually one device.
     """
 
     def __init__(self, points: Iterable[ObservedPoint]) -> None:
@@ -133,7 +134,7 @@ class UnitIndex:
         self._known: dict[tuple[Table, int, int], tuple[tuple[int, int, ObservedPoint], ...]] = {}
 
     def within(self, table: Table, address: int, quantity: int) -> tuple[tuple[int, int, ObservedPoint], ...]:
-        """The points that lie wholly in a run, each with where its entries begin in it, and where they end."""
+        """The points that lie wholly in a range, each with the start and the end of its entries in that range."""
         key = table, address, quantity
         found = self._known.get(key)
         if found is None:
@@ -147,7 +148,7 @@ class UnitIndex:
         return found
 
     def touched(self, table: Table, address: int, quantity: int) -> list[ObservedPoint]:
-        """Those that have at least one entry in it."""
+        """The points that have at least one entry in the range."""
         end = address + quantity
         return [one for at, until, one in self._near(table, address, end) if until > address and at < end]
 
@@ -161,10 +162,11 @@ class UnitIndex:
 
 
 class Observations:
-    """Keeps the state of devices. ``points`` are those of all devices, by name.
+    """Updates the state of devices from samples. ``points`` has the points of all devices, by name.
 
     :param stale_after: intervals after which a reading is stale.
-    :param now: a clock that never goes back; ``stamp`` is the time of day; both in seconds.
+    :param now: a clock that never goes back, in seconds.
+    :param stamp: the time of day, in seconds.
     """
 
     def __init__(
@@ -178,8 +180,8 @@ class Observations:
         self.points: dict[str, ObservedPoint] = {}
 
     def describe(self, devices: Iterable[Device]) -> None:
-        """Which devices there are, from now on. What was observed of a point says nothing any more if the point lies
-        elsewhere now, or means something else."""
+        """Replaces the set of devices. If a point has moved or its codec has changed, its known reading does not count
+        any more."""
         before, self.points = self.points, {}
         units: dict[tuple[str, int], list[ObservedPoint]] = {}
         changed = []
@@ -202,9 +204,9 @@ class Observations:
             self._state.update(one.device.name, {one.point.name: DESCRIBED_ANEW})
 
     def take(self, port: str, sample: Sample) -> list[tuple[Run, set[str]]]:
-        """The state of what a sample says.
+        """Updates the state from a sample.
 
-        :return: each run of entries, and the devices of which something is known by it.
+        :return: each run of entries of the sample, with the names of the devices whose state it updated.
         """
         unit = sample.unit
         index = self._units.get((port, unit))
@@ -228,7 +230,7 @@ class Observations:
         self._state.update(device.name, readings)
 
     def reading(self, one: ObservedPoint) -> Reading:
-        """What is known of a point, stale if it is too old."""
+        """The last reading of a point, marked as stale if it is too old."""
         known = self._state.reading(one.device.name, one.point.name)
         if known is None:
             return NEVER if one.point.poll else ONLY_WHEN_ASKED
@@ -238,7 +240,7 @@ class Observations:
         return Reading(known.value, Quality.STALE, known.time, f"it was read more than {limit:g} s ago")
 
     def mark_stale(self) -> None:
-        """Sends each point that has become stale; to be called about once a second."""
+        """Sends an event for each point that has become stale. The owner calls this about once a second."""
         for one in list(self.points.values()):
             known = self._state.reading(one.device.name, one.point.name)
             if known is not None and (aged := self.reading(one)) is not known:
@@ -262,7 +264,7 @@ class Observations:
         return set(devices)
 
     def _doubt(self, port: str, unit: int, run: Run, since: float) -> None:
-        """Something may have been written there: what was sampled before says nothing of it."""
+        """Something may have been written to the run at ``since``: samples from before do not count any more."""
         for (at, there), index in self._units.items():
             if at == port and unit in (BROADCAST, there):
                 for one in index.touched(run.table, run.address, run.quantity):

@@ -1,8 +1,8 @@
-"""A point is written to its device, floor 3, and writes to the same entries of a unit take turns.
+"""Writes a point to its device, floor 3. Writes that touch the same entries of a unit take turns.
 
-A client that writes and reads back must find its own value there, and a client that writes one bit of a register must
-not put back what another has just changed. So a write to a point waits for those before it that touch one of its
-entries, whoever sent them; writes to other entries do not wait.
+A client that writes a value and reads it back must find its own value. A client that writes one bit of a register must
+not overwrite what another client has just changed. So a write waits for all earlier writes that touch one of its
+entries, whichever client sent them. Writes to other entries do not wait.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.ports.interfaces import Port
 
 MOST_WAITING: Final = 1000
-"""Writes of one unit that may wait or be under way: some 30 clients that each ask for as many as they may."""
+"""Writes of one unit that may wait or be under way: enough for some 30 clients at their own limits."""
 
 
 def checked_value(unit: int, point: Point, name: str, value: Value) -> Value:
-    """The value that is meant, where the point can be set to it: what does not fit costs the bus nothing.
+    """Returns the value to write, if the point can take it. This check uses no bus time.
 
-    :param value: a text is understood as a person types it.
-    :param name: of the point, for sentences.
-    :raises NotWritable: or :class:`~lumina_twisted.errors.RequestError`.
+    :param value: a text is parsed as a person types it.
+    :param name: of the point, for error messages.
+    :raises NotWritable: if the point cannot be written.
+    :raises RequestError: if the value does not fit.
     """
     if not point.writable:
         raise NotWritable(f"{name} cannot be written; its description has no `writable = true`", unit=unit)
@@ -46,12 +47,13 @@ def checked_value(unit: int, point: Point, name: str, value: Value) -> Value:
 class PointWrite:
     """One write to a point.
 
-    A bit of a register, or a set of bits some of which have no name, is written with the others as they are: the
-    register is read before. The write of another program between the two is lost; nothing in Modbus but function 22
-    avoids that, and few devices have it. Writes by name have their turns for it.
+    A point may be one bit of a register, or a set of bits of which some have no name. Then the write first reads the
+    register, and writes the other bits back unchanged. If another program writes between this read and this write, its
+    write is lost. In Modbus only function 22 avoids that, and few devices have it. Writes by name take turns, so that
+    they do not lose each other's changes.
 
-    :param name: of the point, for sentences.
-    :param left: the seconds that its caller still waits.
+    :param name: of the point, for error messages.
+    :param left: returns the seconds for which the caller still waits.
     """
 
     port: Port
@@ -62,14 +64,16 @@ class PointWrite:
     left: Callable[[], float]
 
     async def carry_out(self, value: Value, note: str) -> str:
-        """Writes a value, and checks that the device took it where the description wants that. It fails as
-        :meth:`lumina_twisted.ports.interfaces.Port.request` says of a write; with
-        :class:`~lumina_twisted.errors.NotWritable`, :class:`~lumina_twisted.errors.RequestError` or
-        :class:`~lumina_twisted.errors.NotTaken`; with :class:`~lumina_twisted.errors.NotSent`, or a subclass, if the
-        register could not be read before.
+        """Writes a value. If the description of the point demands it, reads the value back and compares.
 
-        :param note: what the log of writes says of it.
-        :return: a sentence that says why the confirmed value could not be read back; empty if it was, or need not be.
+        It fails as :meth:`lumina_twisted.ports.interfaces.Port.request` says of a write; with
+        :class:`~lumina_twisted.errors.NotWritable`, :class:`~lumina_twisted.errors.RequestError` or
+        :class:`~lumina_twisted.errors.NotTaken`; or with :class:`~lumina_twisted.errors.NotSent`, or a subclass, if the
+        register could not be read before the write.
+
+        :param note: the text for the log of writes.
+        :return: a sentence that says why the confirmed value could not be read back; empty if it was read back, or
+            need not be.
         """
         codec = self.point.codec
         value = checked_value(self.unit, self.point, self.name, value)
@@ -90,7 +94,7 @@ class PointWrite:
         return ""
 
     async def _read(self) -> Sequence[int]:
-        """The entries of the point, read anew."""
+        """Reads the entries of the point from the device."""
         quantity = self.point.codec.width
         request = read_request(self.point.table, self.point.address, quantity)
         reply = await self.port.request(self.caller, self.unit, request, Terms(self.left(), max_age=0.0))
@@ -103,8 +107,8 @@ class PointWrite:
         return values
 
     async def _read_before(self) -> Sequence[int]:
-        """The registers as they are. The error says that nothing was written; that of the read alone, such as an
-        exception, could read as if something had been."""
+        """Reads the registers before the write. If the read fails, the error says that nothing was written: the bare
+        error of the read, such as an exception, could look like the outcome of the write."""
         try:
             return await self._read()
         except Cancelled:
@@ -132,7 +136,7 @@ def _write_request(point: Point, entries: Sequence[int]) -> pdu.Request:
 
 
 class _Turn:
-    """One write: the entries it touches, and the Deferred of the caller that waits until it may begin."""
+    """One write: the entries that it touches, and the Deferred that fires when it may begin."""
 
     __slots__ = ("_end", "_first", "_table", "after", "before", "may_begin")
 
@@ -140,17 +144,17 @@ class _Turn:
         self._table, self._first, self._end = point.table, point.address, point.end
         self.may_begin: Deferred[None] = Deferred()
         self.before = 0
-        """How many it waits for."""
+        """The number of writes that it waits for."""
         self.after: list[_Turn] = []
-        """Those that wait for it."""
+        """The writes that wait for it."""
 
     def meets(self, other: _Turn) -> bool:
-        """Whether both touch one entry."""
+        """Whether both touch the same entry."""
         return self._table == other._table and self._first < other._end and other._first < self._end
 
 
 class WriteTurns:
-    """The writes of all units, in the order in which they came.
+    """Orders the writes of all units: writes that touch the same entry run in the order in which they came.
 
     :param clock: for delayed calls.
     """
@@ -164,12 +168,14 @@ class WriteTurns:
     async def run(
         self, place: Hashable, point: Point, timeout: float, work: Callable[[], Awaitable[str]]
     ) -> str:
-        """Does the work when its turn has come. It fails with :class:`~lumina_twisted.errors.Expired` if the turn did
-        not come in time, with :class:`~lumina_twisted.errors.QueueFull` if too many wait. Cancelling it gives the turn
-        away, or cancels the work.
+        """Runs ``work`` when the turn of this write has come.
+
+        It fails with :class:`~lumina_twisted.errors.Expired` if the turn does not come in time, and with
+        :class:`~lumina_twisted.errors.QueueFull` if too many writes wait. If the caller cancels it, the write leaves
+        the queue, or the work is cancelled.
 
         :param place: the port and the unit.
-        :param timeout: seconds that its caller waits for that.
+        :param timeout: seconds that the caller waits for the turn.
         """
         turn = self._queue(place, point)
         try:
@@ -204,15 +210,15 @@ class WriteTurns:
         self._advance()
 
     def _advance(self) -> None:
-        """Lets those begin that wait for nobody. One that begins may end before that returns, and hundreds may end at
-        once: so this loop goes on, and not one call within the other."""
+        """Starts the writes that wait for no other. A write may end before ``callback`` returns, and hundreds may end
+        at once. So a nested call returns at once, and the outermost loop starts the rest: the stack does not grow."""
         if self._is_advancing:
             return
         self._is_advancing = True
         try:
             while self._ready:
                 turn = self._ready.popleft()
-                if not turn.may_begin.called:  # else its caller has left, or its time was over
+                if not turn.may_begin.called:  # else its caller cancelled, or its timeout passed
                     turn.may_begin.callback(None)
         finally:
             self._is_advancing = False

@@ -1,12 +1,12 @@
-"""The read plan of a port: which blocks are read, which is the next, and when it may be read, floor 3.
+"""The read plan of a port, floor 3: which blocks are read, which block is next, and when it may be read.
 
-Points of one interval that stand in one table are read together, as far as the device gives them in one reply and no
-more lies between two of them than its ``hole``. From left to right this gives the least number of blocks. A point that
-lies in a block of a shorter interval needs none of its own: it becomes one of that block's points.
+A block joins points of the same interval and the same table, if they fit into one reply of the device and the gap
+between two neighbours is at most the device's ``hole``. A scan in the order of addresses gives the fewest blocks. A
+point that lies in a block of a shorter interval needs no block of its own: it becomes one of the points of that block.
 
-The next block is that which is due first, of the units that are not busy (:class:`Schedule`). It may be read as far as
-the poller's share of the bus allows (:class:`Budget`), and where clients leave the low lane next to nothing, when it is
-the poller's turn (:class:`Congestion`).
+The next block is the one that is due first, among the units that are not busy (:class:`Schedule`). It may be read if
+the poller's share of the bus allows it (:class:`Budget`). If clients leave almost no bus time to the low lane, it waits
+until it is the poller's turn (:class:`Congestion`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from lumina_twisted.modbus.access import Table
 
 @frozen(eq=False)
 class Block:
-    """Entries that are read at a time.
+    """Entries that one request reads.
 
-    :param points: what lies there, by address.
+    :param points: the points in it, by address.
     :param poll: seconds between two reads.
     """
 
@@ -45,20 +45,20 @@ class Block:
         return self.address + self.quantity
 
     def meets(self, table: Table, address: int, quantity: int) -> bool:
-        """Whether some of these entries are its own."""
+        """Whether the block contains some of these entries."""
         return self.table == table and self.address < address + quantity and address < self.end
 
     def lies_in(self, table: Table, address: int, quantity: int) -> bool:
-        """Whether all its entries are among these."""
+        """Whether these entries contain the whole block."""
         return self.table == table and address <= self.address and self.end <= address + quantity
 
     def covers(self, point: Point) -> bool:
-        """Whether all entries of a point are its own."""
+        """Whether the block contains all entries of a point."""
         return self.table == point.table and self.address <= point.address and point.end <= self.end
 
     def halves(self) -> tuple[Block, Block] | None:
-        """Two blocks with half of its points each, for a device that refused the whole; None where it has one point,
-        or none of its points ends before the next begins."""
+        """Two blocks with about half of the points each, for a device that refused the whole block. None if the block
+        has only one point, or if its points overlap so that no split is possible."""
         for middle in sorted(range(1, len(self.points)), key=lambda at: abs(2 * at - len(self.points))):
             left, right = self.points[:middle], self.points[middle:]
             if max(one.end for one in left) <= right[0].address:
@@ -67,8 +67,8 @@ class Block:
 
 
 def blocks_of(device: Device) -> list[Block]:
-    """The blocks of a device, those of short intervals first; without the points that are read only when a client asks
-    for them."""
+    """The blocks of a device, those with short intervals first. They leave out the points that are read only when a
+    client asks for them."""
     polled = [one for one in device.points.values() if one.poll]
     blocks: list[Block] = []
     guests: dict[Block, list[Point]] = {}
@@ -110,17 +110,18 @@ def _block(points: Iterable[Point], poll: float) -> Block:
 # -- which block is the next ------------------------------------------------------------------------------------------
 
 _FEW: Final = 64
-"""Entries of the heap that are not worth a search for those that do not count any more."""
+"""Up to this many entries, a search for obsolete ones is not worth its time."""
 
 
 @define(eq=False)
 class Task:
     """A block and when it is due.
 
-    :param first_pause: seconds between its first read and its second, if not its interval.
-    :param asked: the request for it; None while there is none.
-    :param patience: the call that ends its time in the low lane.
-    :param begin: when it was asked for, how much of the bus the poller had used, and how many replies had come.
+    :param cost: the seconds for which its request probably holds the bus.
+    :param first_pause: seconds between its first read and its second; 0 for the interval of the block.
+    :param asked: the open request; None if there is none.
+    :param patience: the delayed call that ends its wait in the low lane.
+    :param begin: the bus time that the poller had used when that wait began, and the replies that had come by then.
     """
 
     device: Device
@@ -137,13 +138,13 @@ class Task:
 
 
 _Entry = tuple[float, int, int, Task]
-"""When, what distinguishes two of that time, the version, and which."""
+"""The due time, a number that orders entries of the same time, the version of the task, and the task."""
 
 
 class Schedule:
-    """The tasks of one port: a heap by time for each unit, so that the thousand blocks of a unit that is busy cost the
-    others nothing. An entry whose task has been given another time since does not count any more, and is dropped when
-    it comes up, or when there are many."""
+    """The tasks of one port: for each unit a heap by due time, so that the thousand blocks of a busy unit cost the
+    other units nothing. An entry becomes obsolete when its task gets another due time. The schedule drops obsolete entries
+    when they come to the top of the heap, or when there are many."""
 
     def __init__(self) -> None:
         self._heaps: dict[int, list[_Entry]] = {}
@@ -152,11 +153,12 @@ class Schedule:
         self._numbers = count()
 
     def __len__(self) -> int:
-        """Entries, those that do not count included."""
+        """The number of entries, obsolete ones included."""
         return self._size
 
     def put(self, task: Task, due: float) -> None:
-        """It is due then, and not when it was before. Where it comes later, to set its ``due`` will do."""
+        """Sets the due time of a task, instead of its earlier one. To move it to a later time only, setting ``due`` is
+        enough."""
         task.due = due
         task.version += 1
         heap = self._heaps.setdefault(task.device.unit, [])
@@ -166,7 +168,7 @@ class Schedule:
             self._sweep()
 
     def first(self, busy_units: Container[int]) -> Task | None:
-        """What is due first, or was, of all but these units. None if there is nothing else."""
+        """The task with the earliest due time, without those of the busy units; None if there is none."""
         first: _Entry | None = None
         for unit, heap in self._heaps.items():
             if unit not in busy_units and self._is_left(heap) and (first is None or heap[0][:2] < first[:2]):
@@ -174,7 +176,7 @@ class Schedule:
         return None if first is None else first[3]
 
     def _is_left(self, heap: list[_Entry]) -> bool:
-        """Brings the first entry that counts to its top; False if there is none."""
+        """Removes obsolete entries from the top of the heap; False if no entry is left."""
         while heap:
             due, _, version, task = entry = heap[0]
             if version != task.version or task.is_over or task.asked is not None:
@@ -187,7 +189,7 @@ class Schedule:
         return False
 
     def _sweep(self) -> None:
-        """Drops what does not count; else each write to a block that is read once a day is remembered for a day."""
+        """Drops obsolete entries. Otherwise each write to a block that is read once a day stays here for a day."""
         for heap in self._heaps.values():
             heap[:] = [one for one in heap if one[2] == one[3].version and not one[3].is_over]
             heapq.heapify(heap)
@@ -198,24 +200,25 @@ class Schedule:
 # -- when it may be read ----------------------------------------------------------------------------------------------
 
 CREDIT: Final = 0.25
-"""Seconds of bus time that may be saved up, so that a few blocks can be due at the same time."""
+"""Seconds of bus time that the budget can save up, so that a few blocks can be due at the same time."""
 _NOTHING: Final = 1e-9
-"""Seconds that are none: a sum of floating-point numbers may be short by so little."""
+"""Seconds that count as zero: the rounding error of a sum of floating-point numbers."""
 LONGEST_WAIT: Final = 0.2
 """Seconds that a block waits in the low lane while others are answered, before the bus counts as congested."""
 OTHERS_REPLIES: Final = 3
-"""Replies to others in that time; fewer are no congestion, but slow devices."""
+"""Replies to others within that time. Fewer replies mean slow devices, not congestion."""
 CONGESTED: Final = 5.0
-"""Seconds for which it then is; afterwards the low lane is tried again."""
+"""Seconds for which the bus then counts as congested; afterwards the poller tries the low lane again."""
 
 
 class Budget:
-    """How much of a bus the poller may take. Time fills a small store of bus seconds at the configured share of it;
-    what the poller's requests held the bus for is taken out. Nothing begins while what is left does not cover what is
-    under way. So over any time the poller's use is at most the share, and the little that the store holds.
+    """The bus time that the poller may use: a token bucket of bus seconds. It fills at the configured share of the
+    elapsed time. The time for which the poller's requests held the bus is taken out. No request begins unless the
+    content also covers the requests that are under way. So over any period the poller uses at most its share, plus the
+    small amount that the bucket holds.
 
     :param share: of the bus, above 0 and up to 1.
-    :param now: when it begins, with a full store.
+    :param now: the start time; the bucket is full then.
     """
 
     def __init__(self, share: float, now: float) -> None:
@@ -229,17 +232,17 @@ class Budget:
         self._promised += cost
 
     def end(self, cost: float, used: float) -> None:
-        """It has ended.
+        """A request has ended.
 
-        :param cost: as it was promised.
-        :param used: seconds for which the bus was held since the last time.
+        :param cost: as given to :meth:`begin`.
+        :param used: seconds for which the poller's requests held the bus since the last call.
         """
         self._promised = max(0.0, self._promised - cost)
         self._left -= used
 
     def wait(self, cost: float, now: float) -> float:
-        """Seconds until a request of that cost may begin; 0 if it may now. One alone may as soon as nothing is left to
-        pay: otherwise what costs more than the store holds could never."""
+        """Seconds until a request of that cost may begin; 0 if it may begin now. For this check a cost counts as at
+        most half of the bucket: otherwise a request that costs more than the bucket holds could never begin."""
         self._left = min(CREDIT, self._left + self._share * (now - self._at))
         self._at = now
         missing = self._promised + min(cost, CREDIT / 2) - self._left
@@ -247,31 +250,31 @@ class Budget:
 
 
 class Congestion:
-    """Whether clients leave the low lane of a bus next to nothing. A block that has waited there too long is asked for
-    in the normal lane, where all clients take turns and the poller is one of them. Then the poller asks for one block
-    at a time, and leaves as much time after it, so that a client waits for one block at most."""
+    """Whether clients leave almost no bus time to the low lane. The poller requests a block that has waited there too
+    long in the normal lane, where it takes turns with all clients. On a congested bus, the poller requests one block at
+    a time, and then pauses for as long as that block held the bus. So a client waits for one block at most."""
 
     def __init__(self) -> None:
         self._until = self._begun_at = self._others_until = -math.inf
 
     def noticed(self, now: float) -> None:
-        """It is, from now on for a while."""
+        """The bus counts as congested for a while from now on."""
         self._until = now + CONGESTED
 
     def is_there(self, now: float) -> bool:
-        """Whether it is."""
+        """Whether the bus counts as congested."""
         return now < self._until
 
     def begin(self, now: float) -> None:
-        """A block is asked for."""
+        """The poller requests a block."""
         self._begun_at = now
 
     def end(self, now: float, used: float) -> None:
-        """One has ended, which held the bus for ``used`` seconds."""
+        """A block has ended; its request held the bus for ``used`` seconds."""
         self._others_until = now + used
 
     def wait(self, now: float, is_busy: bool) -> float:
-        """Seconds for which nothing more is asked for on a congested bus; a block that takes long is not waited for.
+        """Seconds until the poller may request the next block on a congested bus. It does not wait for a slow block.
 
         :param is_busy: whether a block is under way.
         """

@@ -1,13 +1,14 @@
 """Reads the blocks of one port's devices, each at its interval, floor 3.
 
-It asks in the low lane, so that a client's read or write goes before everything that waits there, and never takes more
-than its share of the bus. Blocks of one interval are spread over it. At most one block of a unit is under way, and a
-few in all, so that a unit that does not answer delays the others little. See ``plan.py``.
+The poller sends its requests in the low lane, so that a client's read or write goes before them, and it never uses more
+than its share of the bus. It spreads the blocks of one interval evenly over the interval. At most one block of a unit
+is under way, and a few in all, so that a unit that does not answer delays the others little. See ``plan.py``.
 
-The replies reach the state by way of the samples of the port, whoever asked; so a block that a client has just read is
-not read again before its interval is over. From here the state learns only what went wrong.
+Replies reach the state through the samples of the port, whichever client sent the request. So the poller does not read
+a block again that a client has just read, before the interval is over. The poller itself reports only failures.
 
-A unit that is offline is asked for one block only, which the bus makes its probe; all others wait until it is back.
+If a unit is offline, the poller requests only one block per device, which the bus uses as its probe. All other blocks
+wait until the unit is back.
 """
 
 from __future__ import annotations
@@ -52,43 +53,44 @@ from lumina_twisted.ports.interfaces import Port
 _log: Final = Logger(namespace="lumina.poller")
 
 UNDER_WAY: Final = 3
-"""Blocks that are asked for at a time, each of another unit."""
+"""Blocks that may be under way at a time, each of a different unit."""
 PATIENCE: Final = 10.0
-"""Seconds that a block may take, its turn included. To wait longer is useless: the reading is stale by then."""
+"""Seconds that a block may take, including its wait for the bus. By then its readings are stale anyway."""
 FIRST_WITHIN: Final = 2.0
-"""Seconds within which every block is read for the first time, if the bus allows; only then they spread."""
+"""Seconds within which every block is read for the first time, if the bus allows; afterwards the blocks spread out."""
 GOLDEN: Final = 0.618034
-"""Multiples of the golden ratio spread any number of blocks evenly over an interval, however many there are already."""
+"""Multiples of the golden ratio, modulo 1, spread any number of blocks evenly, also when more are added later."""
 SHORTEST_PAUSE: Final = 0.0005
-"""Seconds between two looks, so that the sum of many small errors of a float is no endless loop."""
+"""Shortest delay before the next turn, in seconds, so that rounding errors cause no endless loop."""
 OFFLINE_PAUSE: Final = 1.0
-"""Seconds between two questions to a unit that is offline; the bus refuses most of them at no cost."""
+"""Seconds between two requests to an offline unit; the bus refuses most of them at no cost."""
 TOO_LATE: Final = 2.0
 """Intervals by which a block may be late before the log says so; then its points are stale, or about to be."""
 LOG_EVERY: Final = 3600.0
-"""Seconds until it says so again."""
+"""Seconds until the log says so again."""
 WHOLE_AGAIN: Final = 600.0
-"""Seconds after which a device is asked again for the blocks that it refused: many refuse all while they start."""
+"""Seconds after which the poller retries the blocks that a device refused: many devices refuse all while they start."""
 _LATE: Final = (Cancelled, Expired, Overloaded, QueueFull, Stopping)
-"""Not the device's fault: what was known stays, and becomes stale in its time."""
+"""Failures that the device did not cause: the known readings stay, and become stale in time."""
 _TOO_MUCH_IS_POLLED: Final = (
     "it takes more of the bus than poll_share allows, or than others leave; poll less often, or see which unit does not"
     " answer"
 )
 _TOO_MUCH: Final = (IllegalDataAddress, IllegalDataValue, NotAllowed)
-"""How devices refuse a block that has an address, or a size, which they do not have; and how a port does one with an
-address that its rules keep."""
+"""How a device refuses a block with an address or a size that it does not have, and how a port refuses a block with an
+address that its access rules forbid."""
 
 Fault = Callable[[Device, Block, str], None]
 """Takes a device, the block that gave no values, and why."""
 
 
 class PortPoller:
-    """The poller of one port. It is the client that its requests belong to.
+    """The poller of one port. Its requests belong to its own :attr:`caller`.
 
     :param share: of the bus, above 0 and up to 1.
-    :param clock: for its delayed calls, and ``now`` for the time; both in seconds.
-    :param failed: is called with what went wrong.
+    :param clock: for delayed calls.
+    :param now: the time, in seconds.
+    :param failed: is called for each block that gave no values.
     """
 
     def __init__(
@@ -107,20 +109,20 @@ class PortPoller:
         self._offline: set[int] = set()
         self._late_logged = -math.inf
         self._whole_again: dict[str, float] = {}
-        """When the devices that refused a block are asked for it again."""
+        """By device: when the poller retries the blocks that the device refused."""
         self._call: IDelayedCall | None = None
         self._stop_watching: Callable[[], None] | None = None
         self.caller = Caller("the poller")
         self.reads = 0
-        """Blocks that were asked for."""
+        """The number of blocks that the poller has requested."""
         self.replies = 0
-        """Those that came on the port, whoever asked; the plant counts them here."""
+        """The number of replies on the port, whichever client sent the request. The plant counts them here."""
         self._devices = list(devices)
 
     # -- its life ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begins to ask."""
+        """Starts polling."""
         self.port.meter(self.caller)
         self._used = self.port.used_by(self.caller)
         self._stop_watching = self.port.watch(self._on_health)
@@ -129,7 +131,7 @@ class PortPoller:
             self.add(device)
 
     def stop(self) -> None:
-        """Asks no more, and takes back what it asked for."""
+        """Stops polling, and cancels the open requests."""
         if self._stop_watching is not None:
             self._stop_watching()
             self._stop_watching = None
@@ -140,7 +142,7 @@ class PortPoller:
             self._call = None
 
     def add(self, device: Device) -> None:
-        """Asks for the blocks of one more device from now on."""
+        """Starts polling the blocks of one more device."""
         now = self._now()
         others = sum(len(tasks) for tasks in self._tasks.values())
         made = self._tasks[device.name] = []
@@ -155,7 +157,7 @@ class PortPoller:
         self._wake()
 
     def remove(self, name: str) -> None:
-        """Asks for none of a device's any more."""
+        """Stops polling the blocks of a device."""
         self._whole_again.pop(name, None)
         for task in self._tasks.pop(name, []):
             task.is_over = True
@@ -163,7 +165,7 @@ class PortPoller:
                 task.asked.cancel()
 
     def hurry(self, name: str, table: Table, address: int, quantity: int) -> None:
-        """What stands there may have changed: it is read as soon as that can be."""
+        """These entries may have changed: makes the blocks that contain some of them due now."""
         now = self._now()
         for task in self._tasks.get(name, []):
             if task.due > now and task.asked is None and task.block.meets(table, address, quantity):
@@ -171,7 +173,7 @@ class PortPoller:
         self._wake()
 
     def heard(self, name: str, table: Table, address: int, quantity: int) -> None:
-        """Somebody has read that much just now: blocks that lie in it have their next turn an interval later."""
+        """A client has just read these entries: the blocks within them are due again one interval from now."""
         for task in self._tasks.get(name, []):
             if task.asked is None and task.block.lies_in(table, address, quantity):
                 task.due = max(task.due, self._now() + task.block.poll)
@@ -185,7 +187,7 @@ class PortPoller:
         return task
 
     def _wake(self, wait: float = 0.0) -> None:
-        """Looks again after so many seconds."""
+        """Schedules the next turn in ``wait`` seconds."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -193,7 +195,7 @@ class PortPoller:
             self._call = self._clock.callLater(wait, self._turn)
 
     def _turn(self) -> None:
-        """Asks for all that is due, as far as that may be now."""
+        """Requests all blocks that are due, as far as the limits allow."""
         self._call = None
         now = self._now()
         wait = PATIENCE
@@ -242,8 +244,9 @@ class PortPoller:
         task.patience = self._clock.callLater(LONGEST_WAIT, self._press, task)
 
     def _press(self, task: Task) -> None:
-        """It has waited long in the low lane. If the poller got nothing meanwhile and others did, it is asked for in
-        the normal lane. A slow device of the poller's own is no reason."""
+        """The task has waited long in the low lane. If the poller got no bus time meanwhile and other clients got
+        replies, the bus is congested: the poller requests the block again in the normal lane. If only a slow device of
+        the poller held the bus, the task waits on."""
         used, replies = task.begin
         is_served = self.port.used_by(self.caller) > used or self.replies < replies + OTHERS_REPLIES
         if is_served and not self._congestion.is_there(self._now()):
@@ -300,7 +303,7 @@ class PortPoller:
             self._failed(task.device, task.block, str(error))
 
     def _split(self, task: Task, halves: tuple[Block, Block], why: str) -> None:
-        """Not all of it is to be had: each half is asked for itself from now on."""
+        """The device refuses the whole block: polls each half as a block of its own from now on."""
         block, device, now = task.block, task.device, self._now()
         _log.info(
             "{device}: {table} {first} to {last} cannot be read as one block, {why}; its halves are read apart from now"
@@ -308,13 +311,13 @@ class PortPoller:
         )
         task.is_over = True
         tasks = self._tasks[device.name]
-        at = tasks.index(task)  # the first is what an offline unit is asked for, and of the shortest interval
+        at = tasks.index(task)  # keep the order: an offline unit gets only the first task, of the shortest interval
         tasks[at : at + 1] = [self._task(device, half, now) for half in halves]
         self._whole_again.setdefault(device.name, now + WHOLE_AGAIN)
 
     def _on_health(self, change: HealthChange) -> None:
         if change.serial != self.port.serial_for(change.unit):
-            return  # who asks at a wrong speed finds nobody
+            return  # at other serial settings the unit does not answer, so this says nothing of it
         if change.state is UnitState.OFFLINE:
             self._is_gone(change.unit)
         else:
@@ -331,7 +334,7 @@ class PortPoller:
             self._failed(task.device, task.block, f"unit {task.device.unit} on {self.port.name} is offline")
 
     def _is_back(self, unit: int) -> None:
-        """It answered somebody; that it was offline may be old news."""
+        """The unit answered a request. If it was offline, its blocks are due now."""
         if unit in self._offline:
             self._offline.discard(unit)
             for task in self._of_unit(unit):
