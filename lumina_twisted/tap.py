@@ -11,7 +11,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from lumina_twisted import __version__
-from lumina_twisted.config import process  # noqa: F401 - it notes signals; all that follows takes a while
+from lumina_twisted.config import process  # noqa: F401 - records signals during the slow imports below
 from lumina_twisted.config.compose import DEFAULT_FILE, DEMO_LISTENER, Given, compose, file_used
 from lumina_twisted.config.configuration import Configuration
 from lumina_twisted.config.daemon import Daemon
@@ -46,8 +46,8 @@ class Options(usage.Options):
     def parseOptions(self, options: Any = None) -> None:
         """Takes the arguments of the command line.
 
-        :raises SystemExit: with status 2, after a sentence, if they cannot be understood; twistd itself would print
-            all its options and report success.
+        :raises SystemExit: with status 2, after a sentence, if the arguments are wrong; twistd itself would print all
+            its options and report success.
         """
         try:
             super().parseOptions(options)
@@ -55,7 +55,7 @@ class Options(usage.Options):
             raise _refused(f"{error}{self._near(str(error))}; `--help` tells which options there are") from None
 
     def _near(self, error: str) -> str:
-        """What was probably meant, where an option is unknown."""
+        """For an unknown option, the option that the user probably meant."""
         words = error.split()
         name = words[1].lstrip("-") if words[:1] == ["option"] else ""
         near = close_to(name, [one.rstrip("=") for one in self.longOpt])
@@ -95,7 +95,7 @@ class Options(usage.Options):
         self._given["values"].append(text)
 
     def postOptions(self) -> None:
-        """Makes one checked configuration of everything.
+        """Makes one checked configuration from all sources.
 
         :raises SystemExit: with status 2, after the faults have been printed; with 0 after the result of ``--check``.
         """
@@ -110,13 +110,13 @@ class Options(usage.Options):
 
 
 def _where_from(given: Given) -> list[str]:
-    """A hint for an operator who named no file, and may not know of it."""
+    """A hint for an operator who named no file and may not know which file Lumina read."""
     file = file_used(given)
     return [f"this was read from {file}, because no option says what to serve"] if file and not given.file else []
 
 
 def _refused(*sentences: str) -> SystemExit:
-    """Exit status 2: to start once more would not help, as it may after 1."""
+    """Exit status 2: another start would fail too. After status 1, another start may succeed."""
     for sentence in sentences:
         print(f"lumina: {shown(sentence)}", file=sys.stderr)
     return SystemExit(2)
@@ -145,11 +145,11 @@ def makeService(options: Options) -> IService:
 
 
 def _where(configuration: Configuration, protocol: str) -> tuple[str, int] | None:
-    """Where the first listener of a protocol can be reached over TCP, if any can."""
+    """The TCP address of the first listener of a protocol that has one."""
     addresses = (tcp_address(one.endpoint) for one in configuration.listeners if one.protocol == protocol)
     return next(filter(None, addresses), None)
 
 
 def _logs_itself(options: Options) -> bool:
-    """Whether twistd has a log of its own, by an option; Lumina's is then not used."""
+    """Whether an option gives twistd a log of its own, which replaces Lumina's."""
     return options.parent is not None and any(options.parent.get(one) for one in ("logfile", "syslog", "logger"))

@@ -469,7 +469,7 @@ class RequestQueue(Generic[Item]):
             mine.requests.remove(request)
         mine.lanes[request.lane] -= 1
         self._in_lane[request.lane] -= 1
-        mine.cost -= request.cost
+        mine.cost = mine.cost - request.cost if mine.requests else 0.0  # no rest of rounding
         self.size -= 1
         self.cost = self.cost - request.cost if self.size else 0.0
 

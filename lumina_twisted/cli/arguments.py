@@ -1,8 +1,8 @@
-"""The arguments of the command line, floor 5: a parser whose errors say what to write instead, types of arguments, the
-options that all commands share, and exit statuses.
+"""The arguments of the command line, floor 5: a parser whose errors say what to write instead, argument types, shared
+options, and exit statuses.
 
 argparse takes a value such as ``-1e5`` for an option, and rejects positional arguments on both sides of an option. So
-the parser sorts the arguments first: options with their values, then all positional arguments.
+the parser first sorts the arguments: options with their values, then all positional arguments.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lumina_twisted.text import nearest
 
 EXIT_OK: Final = 0
 EXIT_REFUSED: Final = 1
-"""The device or the bus said no, or there is no server."""
+"""The device or the bus refused, or there is no server."""
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
@@ -32,26 +32,26 @@ DEFAULT_SERVER: Final = "127.0.0.1:8888"
 DEFAULT_PLACE: Final = f"LUMINA_SERVER, or {DEFAULT_SERVER}"
 
 DASHES: Final = "--"
-"""No argument behind it is an option."""
+"""No argument after it is an option."""
 _SERVER_OPTIONS: Final = ("--server", "--url")
 _WHOLE: Final = re.compile(r"[+-]?(0x[0-9a-f]+|[0-9]+)", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"-(\.?\d|inf|nan)", re.IGNORECASE)
 
 
 class UsageError(Exception):
-    """The command line cannot be understood; the sentence says what to write instead."""
+    """The command line is wrong; the message says what to write instead."""
 
 
 def status_of(error: Exception) -> int:
-    """The exit status for a failure: 2 if it would not help to do the same once more, else 1."""
+    """The exit status for a failure: 2 if the same command would fail again, else 1."""
     return EXIT_USAGE if isinstance(error, (UsageError, ConfigError, RequestError)) else EXIT_REFUSED
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises :class:`UsageError` instead of leaving, and names what was probably meant.
+    """Raises :class:`UsageError` instead of exiting, and suggests what the user probably meant.
 
     :param examples: shown below the help, each line indented.
-    :param out: where the help goes; standard output if none is given.
+    :param out: the stream for the help; None: standard output.
     """
 
     def __init__(self, prog: str, *, examples: str = "", out: Any = None, **kwargs: Any) -> None:
@@ -61,7 +61,7 @@ class Parser(argparse.ArgumentParser):
         self.out = out
 
     def print_help(self, file: Any = None) -> None:
-        """Shows the help where all results go; argparse's own way would not report a failure."""
+        """Prints the help to the stream for results; argparse's own method hides a failed write."""
         print(self.format_help(), end="", file=file or self.out or sys.stdout, flush=True)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
@@ -69,7 +69,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(self._sorted(sys.argv[1:] if args is None else args, namespace), namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Raises argparse's error as a sentence of ours."""
+        """Raises argparse's error with a message in Lumina's words."""
         if match := re.search(r"invalid choice: '?(.*?)'? \(choose from (.*)\)", message):
             choices = match[2].replace("'", "").split(", ")
             sentence = f"there is no {match[1]!r}; {nearest(match[1], choices)}"
@@ -84,7 +84,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{sentence}; see `{self.prog} --help`")
 
     def split_at_command(self, args: Sequence[str]) -> tuple[list[str], list[str]]:
-        """The options at the beginning with their values, and all that follows."""
+        """The options at the beginning with their values, and the remaining arguments."""
         coming = deque(args)
         options: list[str] = []
         while coming and is_option(coming[0]):
@@ -110,7 +110,7 @@ class Parser(argparse.ArgumentParser):
         return [*options, DASHES, *positional] if positional else options
 
     def _without_port(self, positional: list[str]) -> list[str]:
-        """Modbus TCP knows no ports; argparse gets an empty PORT where the command has one."""
+        """For Modbus TCP, which has no ports: adds an empty PORT for argparse if the command has that argument."""
         names_port = self.get_default("names_port")
         if names_port is None:
             return positional
@@ -121,12 +121,12 @@ class Parser(argparse.ArgumentParser):
         return ["", *positional]
 
     def _with_value(self, arg: str, coming: deque[str]) -> str:
-        """An option as one argument, its value taken from those that come."""
+        """An option and its value as one argument; a separate value is taken from ``coming``."""
         name, equals, _ = arg.partition("=")
         action = self._option_string_actions.get(name)
         if action is None:
             near = nearest(name, [one for one in self._option_string_actions if one.startswith("--")])
-            # A text to be written may begin as an option does.
+            # A text that the user wants to write may look like an option.
             takes_values = any(one.dest == "values" for one in self._actions)
             hint = f"; if it is a value, write `{DASHES} {arg}` at the end" if takes_values else ""
             raise UsageError(f"{name!r} is no option here; {near}; see `{self.prog} --help`{hint}")
@@ -143,7 +143,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _named_server(options: Iterable[str], before: Any) -> str:
-    """Where the server is, as it was typed.
+    """The server, as the user typed it.
 
     :param before: the options before the command.
     :raises UsageError: if two options name it.
@@ -156,12 +156,12 @@ def _named_server(options: Iterable[str], before: Any) -> str:
 
 
 def is_option(arg: str) -> bool:
-    """Whether an argument is an option, and not a value that is negative."""
+    """Whether an argument is an option and not a negative number."""
     return len(arg) > 1 and arg.startswith("-") and not _NUMBER.match(arg)
 
 
 def checked(check: Callable[[str], Any], what: str) -> Callable[[str], Any]:
-    """A type for an argument, whose refusal is the sentence ``what``."""
+    """An argument type that refuses a wrong value with the sentence ``what``."""
 
     def convert(text: str) -> Any:
         try:
@@ -173,9 +173,9 @@ def checked(check: Callable[[str], Any], what: str) -> Callable[[str], Any]:
 
 
 def whole(text: str) -> int:
-    """A decimal number, or a hexadecimal one that begins with 0x. Python would take 1_0 for 10.
+    """A decimal integer, or a hexadecimal one that begins with 0x. Python's ``int()`` would accept 1_0 as 10.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if the text is none.
     """
     if not _WHOLE.fullmatch(text):
         raise ValueError(text)
@@ -183,9 +183,9 @@ def whole(text: str) -> int:
 
 
 def decimal(text: str) -> int:
-    """A whole number in decimal digits.
+    """An integer in decimal digits.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if the text is none.
     """
     if "x" in text.lower():
         raise ValueError(text)
@@ -193,7 +193,7 @@ def decimal(text: str) -> int:
 
 
 def bounded(lowest: float, highest: float, what: str, kind: Callable[[str], Any] = decimal) -> Callable[[str], Any]:
-    """A number within limits, both included."""
+    """An argument type for a number from ``lowest`` to ``highest``, both included."""
 
     def convert(text: str) -> Any:
         value = kind(text)
@@ -220,7 +220,7 @@ def chosen(choices: Sequence[Any], what: str, kind: Callable[[str], Any] = str) 
 class ServerAddress(NamedTuple):
     """Where a server is; a host that begins with ``/`` is the path of its Unix socket.
 
-    :param scheme: what it speaks: ``lumina``, lines; or ``modbus``, Modbus TCP.
+    :param scheme: its protocol: ``lumina`` for the line protocol, or ``modbus`` for Modbus TCP.
     """
 
     host: str
@@ -229,7 +229,7 @@ class ServerAddress(NamedTuple):
 
     @property
     def is_modbus(self) -> bool:
-        """Whether it is a device or a gateway, which knows no ports."""
+        """Whether it is a Modbus TCP device or gateway, which has no ports."""
         return self.scheme == MODBUS
 
     def __str__(self) -> str:
@@ -240,8 +240,8 @@ class ServerAddress(NamedTuple):
 def server_address(text: str, port: int = 8888) -> ServerAddress:
     """``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``, the path of a Unix socket, or a URL.
 
-    :param port: where none is written.
-    :raises UsageError: if it is none.
+    :param port: the TCP port if the text has none.
+    :raises UsageError: if the text is no such address.
     """
     if "://" in text:
         return url_address(text, port)
@@ -258,10 +258,10 @@ def server_address(text: str, port: int = 8888) -> ServerAddress:
 def url_address(text: str, port: int = 8888) -> ServerAddress:
     """``lumina://HOST[:8888]`` or ``modbus://HOST[:502]``.
 
-    :param port: of ``lumina://`` where none is written.
-    :raises UsageError: if it is none.
+    :param port: the TCP port of ``lumina://`` if the text has none.
+    :raises UsageError: if the text is no such URL.
     """
-    from lumina_twisted.client.url import parse_url  # `--help` does without the client
+    from lumina_twisted.client.url import parse_url  # late, because `--help` does not need the client
 
     try:
         scheme, host, port = parse_url(text, port)
@@ -276,7 +276,7 @@ def add_request_options(
 ) -> None:
     """The options of every command that sends requests to a server.
 
-    :param modbus: see :func:`add_server_options`, and ``place`` and ``port``.
+    :param modbus: see :func:`add_server_options`; likewise ``place`` and ``port``.
     """
     group = add_server_options(parser, modbus, place, port)
     group.add_argument(
@@ -291,13 +291,14 @@ def add_server_options(
 ) -> Any:
     """The options that say where the server is.
 
-    :param modbus: whether it may speak Modbus TCP.
-    :param place: where it is by default, as the help says it; at ``port``, unless another is written.
+    :param modbus: whether the server may speak Modbus TCP.
+    :param place: the default server, as the help describes it.
+    :param port: the default TCP port.
     :return: the group of the options.
     """
 
     def url(text: str) -> str:
-        """Refuses a wrong URL before the other arguments: with modbus:// there is no PORT among them."""
+        """Refuses a wrong URL before argparse checks the other arguments, which have no PORT after modbus://."""
         url_address(text, port)
         return text
 
@@ -314,5 +315,5 @@ def add_server_options(
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:
-    """The option of every command that has results."""
+    """Adds ``--json``, which every command with results has."""
     parser.add_argument("--json", action="store_true", help="results and errors as JSON, an object a line")

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: Any, output: Output) -> int:
-    """Prints that all is fine, or all that is wrong.
+    """Prints that the configuration has no faults, or fails with all of them.
 
     :raises ConfigError: with every fault.
     """

@@ -10,7 +10,7 @@ from lumina_twisted.cli.main import COMMANDS
 from lumina_twisted.cli.output import Output
 
 FILES: Final = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
-"""Lets shtab complete names of files."""
+"""Makes shtab complete file names."""
 SHELLS: Final = ("bash", "zsh", "tcsh")
 EXAMPLES: Final = """\
   lumina completion bash > ~/.local/share/bash-completion/completions/lumina
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: Any, output: Output) -> int:
-    """Prints the script."""
+    """Prints the completion script."""
     try:
         import shtab
     except ImportError:

@@ -1,4 +1,4 @@
-"""Commands that need a server, floor 5: where the server is, and a client that is connected while the command runs."""
+"""Commands that need a server, floor 5: the server's address, and a client that is connected while the command runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lumina_twisted.client.url import VALUES_PORT
 from lumina_twisted.errors import NotConnected
 
 Ask = Callable[[Any, Any, Output], Awaitable[int | None]]
-"""Runs a command with its options, a connected client, and where its results go; returns the exit status."""
+"""Runs a command with its options, a connected client and an output for the results; returns the exit status."""
 
 
 def run_with_client(ask: Ask, options: Any, output: Output) -> int:
@@ -47,9 +47,9 @@ async def _ask(kind: Any, where: ServerAddress, ask: Ask, options: Any, output: 
 
 
 def server_of(options: Any) -> ServerAddress:
-    """Where the server is, as the options or the environment say.
+    """The server's address, from the options or the environment.
 
-    :raises UsageError: if that is no server address.
+    :raises UsageError: if they give no valid address.
     """
     if (url := getattr(options, "url", None)) is not None:
         return url_address(url)
@@ -59,9 +59,9 @@ def server_of(options: Any) -> ServerAddress:
 
 
 def values_server_of(options: Any) -> ServerAddress:
-    """Where the server listens for values. Without an option or a variable for it, that is the host of the commands.
+    """The address of the listener for values. Without an option or a variable for it, its host is that of the commands.
 
-    :raises UsageError: if that is no server address.
+    :raises UsageError: if they give no valid address.
     """
     if options.url is not None:
         where = url_address(options.url, VALUES_PORT)
@@ -86,9 +86,9 @@ def _from_environment(variable: str, default: str, port: int) -> ServerAddress:
 
 
 async def _connect(client: AsyncioClient, where: ServerAddress, timeout: float) -> None:
-    """Connects, or gives up.
+    """Connects the client to the server.
 
-    :raises NotConnected: after ``timeout`` seconds, or when it is refused.
+    :raises NotConnected: after ``timeout`` seconds, or when the server refuses the connection.
     """
     try:
         async with asyncio.timeout(timeout):
@@ -102,7 +102,7 @@ async def _connect(client: AsyncioClient, where: ServerAddress, timeout: float) 
 
 
 async def text_command(client: LuminaModbusClient, command: str, timeout: float) -> tuple[str, ...]:
-    """The lines that the server answers to a text command such as ``ports``.
+    """The lines of the server's answer to a text command such as ``ports``.
 
     :raises NotConnected: if the connection is lost, or no answer comes within ``timeout`` seconds.
     """

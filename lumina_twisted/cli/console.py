@@ -1,8 +1,9 @@
-"""``lumina console``: a person, or a script, talks to a line server, floor 5.
+"""``lumina console``: a user or a script talks to a line server, floor 5.
 
-On a Lumina server, lines that begin with ``read``, ``write``, ``send`` or ``scan`` are those commands. They have a
-connection of their own, because a person may type lines with any id. Every other line is sent as it is, and what comes
-back is shown. Other servers get all lines as they are. The commands and names of a listener for values are completed.
+With a Lumina server, a line that begins with ``read``, ``write``, ``send`` or ``scan`` runs that command. The commands
+use a connection of their own, because the user may type lines with any id. The console sends every other line
+unchanged, and shows the server's answers. Other servers get all lines unchanged. With a listener for values, the
+console completes its commands and names.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ OURS: Final = ("read", "write", "send", "scan")
 LEAVE: Final = frozenset({"bye", "quit", "exit"})
 PROMPT: Final = "lumina> "
 PROMPTLY: Final = 1.0
-"""Seconds after which a person may type on, whether an answer has come or not."""
+"""Seconds after which a person may type the next line, even without an answer."""
 HELP: Final = """\
 read PORT UNIT TABLE ADDRESS      and write, send, scan: as `lumina read` and so on; `read --help`
 ports, stats                      what the server says of itself
@@ -76,9 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: Any, output: Output) -> int:
-    """Talks until the person leaves, or the input ends.
+    """Runs the console until the user leaves, or the input ends.
 
-    :raises NotConnected: if there is no server, or no more.
+    :raises NotConnected: if there is no server, or if it closes the connection.
     """
     if options.host is not None and (options.server or options.url):
         raise UsageError("HOST and --server both say where the server is; write one of them")
@@ -117,14 +118,14 @@ def _person_lines(output: Output, console: Console) -> AsyncIterator[str]:
 
 
 class Console:
-    """One conversation.
+    """One console session.
 
-    :param timeout: seconds to wait for an answer, unless a person waits.
+    :param timeout: seconds to wait for an answer, unless the user is a person.
     """
 
     def __init__(self, where: ServerAddress, peer: Peer, output: Output, timeout: float, is_person: bool) -> None:
         self.completions = ["help", "bye"]
-        """What can be completed."""
+        """The words that the prompt completes."""
         self._where = where
         self._peer = peer
         self._output = output
@@ -134,10 +135,10 @@ class Console:
         self._kind: asyncio.Future[Kind] | None = None
 
     async def talk(self, lines: AsyncIterator[str]) -> int:
-        """Takes all lines.
+        """Handles all lines.
 
-        :return: the worst exit status of all of them; 0 for a person.
-        :raises NotConnected: if the server leaves first.
+        :return: the worst exit status of all lines; 0 for a person.
+        :raises NotConnected: if the server closes the connection first.
         """
         worst = EXIT_OK
         if self._is_person:
@@ -150,14 +151,14 @@ class Console:
         return EXIT_OK if self._is_person else worst
 
     async def close(self) -> None:
-        """Closes the connection of the commands."""
+        """Closes the connection that the commands use."""
         if self._kind is not None:
             self._kind.cancel()
             await asyncio.gather(self._kind, return_exceptions=True)
         await self._client.close()
 
     async def _next(self, lines: AsyncIterator[str]) -> str | None:
-        """The next line, unless the server leaves."""
+        """The next line, unless the server closes the connection; None at the end of the input."""
         coming = asyncio.ensure_future(anext(lines, None))
         left = asyncio.ensure_future(self._peer.closed.wait())
         try:
@@ -193,7 +194,7 @@ class Console:
             chosen = command(args[0])
             module = chosen.load()
             parser = chosen.parser(module, output.out)
-            parser.set_defaults(takes_modbus=False)  # whatever the variable says
+            parser.set_defaults(takes_modbus=False)  # whatever the environment variable says
             options = parser.parse_args(args[1:])
             if options.server is not None or options.url is not None:
                 raise UsageError("the console asks the server that it talks to; leave out --server and --url")
@@ -205,7 +206,7 @@ class Console:
             return status_of(error)
 
     async def _interruptible(self, work: Coroutine[Any, Any, int | None]) -> int | None:
-        """If a person is there, Ctrl-C ends the work, and not the console."""
+        """Runs a command. For a person, Ctrl-C ends the command and not the console."""
         if not self._is_person:
             return await work
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
@@ -220,7 +221,7 @@ class Console:
         return EXIT_OK
 
     def _find_kind(self) -> asyncio.Future[Kind]:
-        """What the server is; the console finds out once."""
+        """The kind of the server; the console asks only once."""
         if self._kind is None:
             self._kind = asyncio.ensure_future(self._ask_kind())
         return asyncio.shield(self._kind)
@@ -242,19 +243,19 @@ def _left() -> NotConnected:
 def _split(line: str) -> list[str]:
     try:
         return shlex.split(line) or [""]
-    except ValueError:  # a quotation that does not end
+    except ValueError:  # a quotation mark without its partner
         return line.split()
 
 
 def _is_meant_for_us(first: str, line: str) -> bool:
-    """Whether a line is one of our commands, or nearly one; all other lines are sent as they are."""
+    """Whether a line is, or resembles, a command of the console. All other lines go to the server unchanged."""
     if ":" in line or line.startswith(">"):
         return first in OURS
     return line.startswith("lumina ") or bool(close_to(first, OURS, 0.7))
 
 
 async def piped(source: Any) -> AsyncIterator[str]:
-    """The lines of a pipe, a file or a terminal, without their ends; the connection goes on meanwhile."""
+    """The lines of a pipe, a file or a terminal, without line ends. Waiting does not block the event loop."""
     descriptor = _pollable(source)
     if descriptor is None:
         for line in source:
@@ -270,7 +271,7 @@ async def piped(source: Any) -> AsyncIterator[str]:
 
 
 async def prompted(source: Any, output: Output) -> AsyncIterator[str]:
-    """The lines of a person at a terminal."""
+    """The lines that a person types at a terminal."""
     lines = piped(source)
     while True:
         print(PROMPT, end="", file=output.out, flush=True)
@@ -282,7 +283,7 @@ async def prompted(source: Any, output: Output) -> AsyncIterator[str]:
 
 
 async def edited(output: Output, completions: Callable[[], list[str]]) -> AsyncIterator[str]:
-    """The lines of a person, with editing, completion and a history. What comes meanwhile is shown above the prompt.
+    """The lines that a person types, with editing, completion and a history. Output appears above the prompt.
 
     :raises ImportError: without prompt_toolkit.
     """
@@ -299,7 +300,7 @@ async def edited(output: Output, completions: Callable[[], list[str]]) -> AsyncI
                 output.out, output.err = sys.stdout, sys.stderr
                 line = await session.prompt_async()
         except KeyboardInterrupt:
-            continue  # it discards the line, as in a shell
+            continue  # Ctrl-C discards the line, as in a shell
         except EOFError:
             return
         finally:
@@ -308,7 +309,7 @@ async def edited(output: Output, completions: Callable[[], list[str]]) -> AsyncI
 
 
 def completer(completions: Callable[[], list[str]]) -> Any:
-    """Completes commands and names up to a blank or a colon, and so also the fields of a line.
+    """A completer for commands and names. A blank or a colon ends a word, so it also completes the fields of a line.
 
     :raises ImportError: without prompt_toolkit.
     """
@@ -318,7 +319,7 @@ def completer(completions: Callable[[], list[str]]) -> Any:
 
 
 def _history() -> Any:
-    """The lines typed before; a new history if that cannot be kept."""
+    """The history file of typed lines; a history in memory if there can be no file."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
     state = os.environ.get("XDG_STATE_HOME") or pathlib.Path.home() / ".local" / "state"
@@ -332,7 +333,7 @@ def _history() -> Any:
 
 
 def _pollable(source: Any) -> int | None:
-    """The descriptor of a source that may keep us waiting; a file does not, nor does a test's text."""
+    """The descriptor of a source whose reads may block. None for a file or a test's text, which do not block."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         descriptor = int(source.fileno())
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

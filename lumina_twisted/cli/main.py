@@ -1,14 +1,15 @@
 """The command ``lumina``, floor 5: its commands, and how one of them runs.
 
-Each command is a module of its name, imported when it runs: on a small machine an import takes its time. It has
+Each command is a module of the same name. It is imported when it runs, because imports are slow on a small machine. It
+has
 
 * ``EXAMPLES``, shown below its help,
 * ``add_arguments(parser)``,
 * ``run(options, output) -> int``, the exit status; or, if it needs a server, ``ask(options, client, output)``, a
   coroutine that returns the exit status, or None for 0.
 
-Exit status: 0; 1 if the device or the bus said no, or there is no server; 2 if the command line cannot be understood or
-the request cannot be made, and to try it again would not help; 130 after Ctrl-C.
+Exit status: 0 for success; 1 if the device or the bus refused, or there is no server; 2 if the command line is wrong or
+the request is impossible, so that another try would fail too; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -97,13 +98,13 @@ def main(argv: Sequence[str] | None = None, stdin: Any = None, stdout: Any = Non
     """Runs one command.
 
     :param argv: its arguments, without the program's name.
-    :param stdin: the process's own if it is not given; likewise ``stdout`` and ``stderr``.
+    :param stdin: None: that of the process; likewise ``stdout`` and ``stderr``.
     :return: the exit status.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     output = Output(wants_json(args), stdout, stderr, stdin)
     if hasattr(output.out, "reconfigure"):
-        output.out.reconfigure(errors="replace")  # a device's text may have what a terminal has not
+        output.out.reconfigure(errors="replace")  # a device's text may have characters that the terminal cannot show
     try:
         status = _run_reporting(args, output)
         output.out.flush()
@@ -153,7 +154,7 @@ def _run_command(chosen: Command, args: list[str], options: Any, output: Output)
     for key in ("server", "url", "timeout", "json"):
         if hasattr(options, key) and not any(action.dest == key for action in parser._actions):
             raise UsageError(f"`{parser.prog}` has no --{key}; leave it out")
-    if chosen.name == "run":  # its options are twistd's
+    if chosen.name == "run":  # twistd parses its options
         return int(module.run(args, output))
     options = parser.parse_args(args, options)
     if hasattr(module, "run"):
@@ -164,7 +165,7 @@ def _run_command(chosen: Command, args: list[str], options: Any, output: Output)
 
 
 def _first_parser(out: Any = None) -> Parser:
-    """The parser of the options before the command."""
+    """The parser for the options before the command."""
     width = max(map(len, COMMANDS)) + 2
     listed = "\n".join(f"  {one.name:<{width}}{one.summary}" for one in COMMANDS.values())
     parser = Parser(
@@ -174,7 +175,7 @@ def _first_parser(out: Any = None) -> Parser:
     )
     parser.add_argument("--version", action="store_true", help="tell Lumina's version")
     add_request_options(parser)
-    parser._defaults.clear()  # the command's own count
+    parser._defaults.clear()  # the command has defaults of its own
     for action in parser._actions:
         if action.dest in {"server", "url", "timeout", "json"}:
             action.default = argparse.SUPPRESS
@@ -182,6 +183,6 @@ def _first_parser(out: Any = None) -> Parser:
 
 
 def _silence(stream: Any) -> None:
-    """Keeps the interpreter from failing once more when it flushes what is left."""
-    with contextlib.suppress(OSError, ValueError):  # it is no file, as in some tests
+    """Keeps the interpreter from failing again when it flushes the rest of the output."""
+    with contextlib.suppress(OSError, ValueError):  # the stream is no file, as in some tests
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

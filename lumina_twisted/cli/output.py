@@ -1,4 +1,4 @@
-"""What the command line prints, floor 5: results on standard output, sentences and progress on standard error."""
+"""The output of the command line, floor 5: results on standard output, messages and progress on standard error."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class _Closed(io.StringIO):
 
 
 def wants_json(args: Sequence[str]) -> bool:
-    """Whether ``--json`` is among the options; behind ``--`` it is a value."""
+    """Whether ``--json`` is among the options; after ``--`` it is a value."""
     return "--json" in args[: args.index("--") if "--" in args else len(args)]
 
 
 class Output:
-    """Where results and errors go, and where lines are typed.
+    """The streams for results and errors, and the source of typed lines.
 
-    :param as_json: whether each of them is a JSON object on a line.
-    :param out: a stream; the process's own if none is given. Likewise ``err`` and ``source``.
+    :param as_json: whether each result or error is a JSON object on a line.
+    :param out: a stream; None: that of the process. Likewise ``err`` and ``source``.
     """
 
     def __init__(self, as_json: bool = False, out: Any = None, err: Any = None, source: Any = None) -> None:
@@ -49,7 +49,7 @@ class Output:
         """Prints one result: a line for people, or its data.
 
         :raises WriteFailed: if it cannot be written.
-        :raises BrokenPipeError: if the reader has gone.
+        :raises BrokenPipeError: if the reader closed the pipe.
         """
         self.line(json.dumps(data) if self.as_json else text)
 
@@ -66,12 +66,12 @@ class Output:
             raise WriteFailed(f"the result cannot be written ({error.strerror or error})") from None
 
     def note(self, text: str) -> None:
-        """Prints what is only for people, and no result."""
+        """Prints a message that is only for people and is no result."""
         if not self.as_json:
             print(shown_lines(text), file=self.err, flush=True)
 
     def error(self, error: Exception) -> None:
-        """Prints why there is no result; as JSON it fails as :meth:`result` does."""
+        """Prints why there is no result. As JSON, printing fails as :meth:`result` does."""
         if not self.as_json:
             self.complain(error)
             return
@@ -91,13 +91,13 @@ class Output:
 
 
 EVERY: Final = 10.0
-"""Seconds between lines of progress where there is no terminal."""
+"""Seconds between progress lines without a terminal."""
 
 
 class Progress:
-    """How far a command is that takes a while. This class shows nothing: results are JSON.
+    """The progress of a slow command. This class shows nothing; it serves for JSON results.
 
-    :param total: steps to do.
+    :param total: the number of steps.
     """
 
     def __init__(self, total: int, output: Output) -> None:
@@ -106,7 +106,7 @@ class Progress:
         self.done = 0
 
     def step(self, text: str) -> None:
-        """Counts one more step; ``text`` says which."""
+        """Counts one more step, which ``text`` describes."""
         self.done += 1
         self.show(text, f"{self.done} of {self.total}: {text}")
 
@@ -118,15 +118,15 @@ class Progress:
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Keeps what is printed within apart from the progress."""
+        """Keeps text that is printed in this context apart from the progress."""
         yield
 
     def end(self) -> None:
-        """Shows nothing more."""
+        """Ends the display."""
 
 
 class Lines(Progress):
-    """A line now and then."""
+    """Progress as a new line, at most every :data:`EVERY` seconds."""
 
     def __init__(self, total: int, output: Output, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(total, output)
@@ -141,7 +141,7 @@ class Lines(Progress):
 
 
 class OneLine(Progress):
-    """A line that is written over and over, on a terminal."""
+    """Progress as one line on a terminal, overwritten at each step."""
 
     def show(self, text: str, line: str) -> None:
         """See :class:`Progress`."""
@@ -159,7 +159,7 @@ class OneLine(Progress):
 
 
 class Bar(Progress):
-    """A progress bar of rich's, on a terminal."""
+    """A progress bar of rich on a terminal."""
 
     def __init__(self, total: int, output: Output, bar: Any) -> None:
         super().__init__(total, output)
@@ -185,7 +185,7 @@ class Bar(Progress):
 
 @contextlib.contextmanager
 def progress(total: int, output: Output) -> Iterator[Progress]:
-    """The progress of ``total`` steps, shown as it suits where the errors go."""
+    """The progress of ``total`` steps, in a form that suits the stream for errors."""
     one = _suitable(total, output)
     try:
         yield one

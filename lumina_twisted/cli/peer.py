@@ -1,4 +1,4 @@
-"""The console's peer, floor 5: a server that answers lines, or chunks without a newline, and what kind it is."""
+"""The console's peer, floor 5: a server, its kind, and its answers, which are lines or chunks without a newline."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from lumina_twisted.errors import LuminaError, NotConnected
 from lumina_twisted.valueproto.command import WORDS
 
 QUIET: Final = 0.3
-"""Seconds without a byte after which an answer without an end counts as whole."""
+"""Seconds of silence after which an answer without an end mark counts as complete."""
 COMMENT: Final = "#"
-"""Begins the lines that Lumina answers to a text command; one that has nothing else ends them."""
+"""The start of each line of Lumina's answer to a text command. A line with nothing else ends the answer."""
 TEXT_COMMANDS: Final = frozenset({"help", "ports", "stats", "stats json"})
 HELP_OF_COMMANDS: Final = "id:device type:port"
-"""Stands in the help of a line listener only; likewise ``HELP_OF_VALUES`` in that of a listener for values."""
+"""Only the help of a line listener contains it, and only that of a listener for values ``HELP_OF_VALUES``."""
 HELP_OF_VALUES: Final = "read! NAME"
 
 
 class Peer(asyncio.Protocol):
     """One connection to a server.
 
-    :param show: gets what comes, line by line.
+    :param show: is called with each received line.
     """
 
     def __init__(self, show: Callable[[str], None]) -> None:
         self.closed = asyncio.Event()
         self.not_shown: Exception | None = None
-        """Why nothing more can be shown."""
+        """The reason why the peer can show nothing more."""
         self._show = show
         self._whole = asyncio.Event()
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
@@ -55,7 +55,7 @@ class Peer(asyncio.Protocol):
         self._transport.write(line.encode("utf-8", "replace") + b"\n")
 
     async def answered(self, patience: float) -> bool:
-        """Waits up to ``patience`` seconds for the whole answer to the last line; whether one came."""
+        """Waits up to ``patience`` seconds for the whole answer to the last line; returns whether one came."""
         try:
             async with asyncio.timeout(patience):
                 await self._whole.wait()
@@ -64,7 +64,7 @@ class Peer(asyncio.Protocol):
         return self._answered
 
     async def finish(self, patience: float) -> None:
-        """Sends the end, and waits up to ``patience`` seconds for the server to send its last and close."""
+        """Sends EOF, and waits up to ``patience`` seconds for the server to send the rest and close."""
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
         with contextlib.suppress(TimeoutError):
@@ -121,9 +121,9 @@ class Peer(asyncio.Protocol):
 
 
 async def connect(where: ServerAddress, show: Callable[[str], None], timeout: float) -> Peer:
-    """A connection.
+    """Connects to a server.
 
-    :raises NotConnected: if there is none within ``timeout`` seconds.
+    :raises NotConnected: if there is no connection within ``timeout`` seconds.
     """
     loop, peer = asyncio.get_running_loop(), Peer(show)
     try:
@@ -134,7 +134,7 @@ async def connect(where: ServerAddress, show: Callable[[str], None], timeout: fl
                 await loop.create_connection(lambda: peer, where.host, where.port)
     except TimeoutError:
         raise NotConnected(f"no connection to {where} within {timeout:g} s; is it running there?") from None
-    except (OSError, ValueError) as error:  # the latter for a name that cannot be looked up
+    except (OSError, ValueError) as error:  # ValueError for a host name that cannot be looked up
         number = getattr(error, "errno", None) or 0
         why = os.strerror(number) if number > 0 else str(error)
         raise NotConnected(f"no connection to {where} ({why}); is it running there?") from None
@@ -142,7 +142,7 @@ async def connect(where: ServerAddress, show: Callable[[str], None], timeout: fl
 
 
 class Kind(Enum):
-    """What a server is."""
+    """The kind of a server."""
 
     COMMANDS = "a line listener of Lumina's"
     VALUES = "a listener for values"
@@ -150,7 +150,7 @@ class Kind(Enum):
 
 
 async def kind_of(client: LuminaModbusClient, timeout: float) -> Kind:
-    """What a server is, by its own help, which is read over a connection of its own."""
+    """The kind of a server, from its help text. The client reads it over a separate connection."""
     try:
         help_text = "\n".join(await text_command(client, "help", timeout))
     except LuminaError:
@@ -161,7 +161,7 @@ async def kind_of(client: LuminaModbusClient, timeout: float) -> Kind:
 
 
 async def names_of(kind: Kind, where: ServerAddress, client: LuminaModbusClient, timeout: float) -> list[str]:
-    """What can be completed there, besides the console's own commands."""
+    """The words that the console completes for this server, besides its own commands."""
     try:
         if kind is Kind.COMMANDS:
             ports = [parsed(line) for line in await text_command(client, "ports", timeout)]

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def ask(options: Any, client: LuminaModbusClient, output: Output) -> None:
-    """Prints a line for each port: name, path, settings, state, and how many requests wait."""
+    """Prints a line for each port: name, path, settings, state, and the number of waiting requests."""
     for line in await text_command(client, "ports", options.timeout):
         port = parsed(line)
         output.result(line, **(port._asdict() if port else {}))

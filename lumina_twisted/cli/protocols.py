@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: Any, output: Output) -> int:
     """Prints a paragraph for each protocol: what it is, where it listens, and its options.
 
-    :raises UsageError: if there is none of that name.
+    :raises UsageError: if there is no protocol of that name.
     """
     from lumina_twisted.config.listeners import front_ends
 

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
-    """Prints the values, an address and a value a line. A failure while it watches is printed, and it goes on."""
+    """Prints the values: on each line an address and its value. With ``--watch``, it prints a failure and goes on."""
     check(options)
     if options.type == "string" and not options.length:
         raise UsageError("how long is the string? write --length REGISTERS, two characters each")
@@ -67,7 +67,7 @@ async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output
 
 
 async def _read(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
-    """Reads a range of any length, in as many requests as it takes. No value is put together from two requests."""
+    """Reads a range of any length, with several requests if necessary. Each value comes from a single request."""
     table, first = options.table, options.address
     step = 1 if table.is_bits else width(options)
     end = first + step * options.count
@@ -87,13 +87,13 @@ async def _read(options: Any, client: LuminaModbusClient | ModbusTcpClient, outp
 
 
 def say_more(error: ModbusError, more: str) -> ModbusError:
-    """The same error, its sentence longer."""
+    """The same error, with ``more`` appended to its message."""
     error.args = (f"{error}{more}",)
     return error
 
 
 def _hint(options: Any) -> str:
-    """Many manuals count registers from 40001 or 30001."""
+    """A hint for an address from a manual; many manuals count registers from 40001 or 30001."""
     first = {"holding": 40001, "input": 30001, "discrete": 10001}.get(options.table.name, 65536)
     if not first <= options.address < first + 9999:
         return ""
@@ -104,7 +104,7 @@ def _show(options: Any, here: int, entries: tuple[Any, ...], output: Output) -> 
     value: Any = bool(entries[0]) if options.table.is_bits else decoded(entries, options)
     text = on_off(value) if options.table.is_bits else shown(str(value))
     if isinstance(value, float) and not math.isfinite(value):
-        value = None  # JSON has no such numbers
+        value = None  # JSON has no infinity and no NaN
     when = {"time": round(time.time(), 3)} if options.watch else {}
     output.result(
         f"{here} {text}", port=options.port, unit=options.unit, table=options.table.name, address=here, value=value,

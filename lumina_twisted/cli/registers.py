@@ -1,4 +1,4 @@
-"""The arguments that say where a value is and how it lies there, floor 5: port, unit, table, address and type."""
+"""The arguments for the place and the encoding of a value, floor 5: port, unit, table, address and type."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from lumina_twisted.text import ON_OFF, nearest, shortest_f32
 
 LAST_ADDRESS: Final = 65535
 TYPES: Final = (*KINDS, "string", "hex", "bits")
-"""How registers can be shown; only the numbers and the string can be written."""
+"""The forms in which registers can be shown. Only numbers and strings can be written."""
 _TERMS: Final = ("baudrate", "parity", "stopbits", "retries", "priority", "max_age")
 """The options of one request that Modbus TCP cannot carry."""
 _REGISTER: Final = re.compile(r"(?P<table>[0134])((?<!0)[xX])?(?P<number>(?!0+$)\d{4,5})")
-"""A number of the data model, as 400001 or 4x0001; 0x10000 is none, but an address that is too large."""
+"""A number of the data model, such as 400001 or 4x0001. 0x10000 is not one; it is an address that is too large."""
 
 
 @frozen
 class Table:
     """One table of a device.
 
-    :param digit: its first digit in the data model's numbers of registers.
-    :param method: name of the client's method that reads it.
+    :param digit: the first digit of its register numbers in the data model.
+    :param method: the name of the client's method that reads it.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Table:
 
     @property
     def limit(self) -> int:
-        """Entries of one read at most."""
+        """The most entries of one read."""
         return MAX_READ_BITS if self.is_bits else MAX_READ_REGISTERS
 
 
@@ -58,9 +58,9 @@ _TABLE_OF: Final = {one.name: one for one in TABLES} | {
 
 
 def table(text: str) -> Table:
-    """The table of that name, as ``holding``, ``holding-register`` or ``holding-registers``.
+    """The table of that name, such as ``holding``, ``holding-register`` or ``holding-registers``.
 
-    :raises UsageError: if there is none.
+    :raises UsageError: if there is no such table.
     """
     found = _TABLE_OF.get(text.lower())
     if found is None:
@@ -77,7 +77,7 @@ def _is_table(text: str) -> bool:
 def address(text: str) -> int:
     """A 0-based address.
 
-    :raises UsageError: for a data model number such as 400001, which is not one.
+    :raises UsageError: for a data model number such as 400001, which is no address.
     """
     try:
         value = whole(text)
@@ -94,9 +94,9 @@ def address(text: str) -> int:
 
 
 def add_terms(parser: argparse.ArgumentParser, reads: bool = False) -> None:
-    """The options of one request: serial settings and retries, how urgent it is, and how old a value may be.
+    """The options of one request: serial settings, retries, priority, and the maximum age of a value.
 
-    :param reads: whether the command takes an older value.
+    :param reads: whether the command reads, and so can accept an older value.
     """
     group = parser.add_argument_group("serial settings, if they differ from the port's own")
     group.add_argument("--baudrate", type=bounded(1, 10_000_000, "baud rate"), metavar="BAUD")
@@ -117,9 +117,9 @@ def add_terms(parser: argparse.ArgumentParser, reads: bool = False) -> None:
 
 
 def add_port(parser: argparse.ArgumentParser, names_port: Callable[[list[str]], bool]) -> None:
-    """The argument PORT.
+    """Adds the argument PORT.
 
-    :param names_port: whether positional arguments begin with a port, although the server is to speak Modbus TCP.
+    :param names_port: whether positional arguments begin with a port although the server speaks Modbus TCP.
     """
     parser.set_defaults(names_port=names_port)
     parser.add_argument(
@@ -129,7 +129,7 @@ def add_port(parser: argparse.ArgumentParser, names_port: Callable[[list[str]], 
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """Port, unit, table and address, and how values lie in registers."""
+    """Adds port, unit, table and address, and the options for the encoding of values in registers."""
     add_port(parser, _names_port)
     parser.add_argument("unit", metavar="UNIT", type=_unit, help="unit identifier, 1 to 247")
     parser.add_argument("table", metavar="TABLE", type=table, help="coil, discrete, holding or input")
@@ -146,7 +146,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def _names_port(positional: list[str]) -> bool:
-    """Whether it is PORT UNIT TABLE, and not UNIT TABLE."""
+    """Whether the arguments are PORT UNIT TABLE, and not UNIT TABLE."""
     if any(map(_is_table, positional[1:2])):
         return False
     return any(map(_is_table, positional[2:3])) or not positional[0].isdecimal()
@@ -160,9 +160,9 @@ def _unit(text: str) -> int:
 
 
 def check(options: Any) -> None:
-    """Sets the defaults of what was not given.
+    """Sets the defaults of missing options.
 
-    :raises UsageError: if options do not go together.
+    :raises UsageError: if options contradict each other.
     """
     if options.table.is_bits:
         why = f"a {options.table.name} is on or off"
@@ -190,18 +190,18 @@ def _option(key: str) -> str:
 
 
 def check_range(start: int, entries: int, remedy: str) -> None:
-    """Checks that a range ends at the last address.
+    """Checks that a range does not go beyond the last address.
 
-    :raises UsageError: if it does not.
+    :raises UsageError: if it does.
     """
     if start + entries > LAST_ADDRESS + 1:
         raise UsageError(f"{entries} entries from {start} on go beyond address {LAST_ADDRESS}; {remedy}")
 
 
 def check_port(options: Any) -> None:
-    """Refuses an empty PORT, which a server takes for its first one; a shell variable was not set, for example.
+    """Refuses an empty PORT, for example from an unset shell variable. A server would use its first port.
 
-    :raises UsageError: if it is empty.
+    :raises UsageError: if PORT is empty.
     """
     if not options.port:
         raise UsageError("PORT is empty; `lumina ports` tells which there are")
@@ -227,7 +227,7 @@ def terms_of(options: Any) -> dict[str, Any]:
 def unit_of(client: LuminaModbusClient | ModbusTcpClient, options: Any) -> Unit:
     """The unit that the options name.
 
-    :raises UsageError: if they have terms that Modbus TCP cannot carry.
+    :raises UsageError: if the options have terms that Modbus TCP cannot carry.
     """
     if isinstance(client, ModbusTcpClient):
         check_modbus(options)
@@ -237,14 +237,14 @@ def unit_of(client: LuminaModbusClient | ModbusTcpClient, options: Any) -> Unit:
 
 
 def width(options: Any) -> int:
-    """Registers of one value."""
+    """The number of registers of one value."""
     if options.type == "string":
         return int(options.length)
     return 1 if options.type in {"hex", "bits"} else registers_of(options.type)
 
 
 def decoded(words: tuple[int, ...], options: Any) -> Any:
-    """Registers as the value that ``--type`` asks for."""
+    """The value in registers, in the form that ``--type`` names."""
     if options.type == "string":
         return decode_text(words, options.encoding, options.byte_order)
     if options.type == "hex":
@@ -256,10 +256,10 @@ def decoded(words: tuple[int, ...], options: Any) -> Any:
 
 
 def encoded(texts: list[str], options: Any) -> list[int]:
-    """The registers that hold the values typed.
+    """The registers that hold the typed values.
 
-    :raises UsageError: if one is no value of the type.
-    :raises RequestError: if one does not fit.
+    :raises UsageError: if a text is no value of the type.
+    :raises RequestError: if a value does not fit.
     """
     if options.type == "string":
         text = " ".join(texts)
@@ -291,14 +291,14 @@ def _number(text: str, kind: str) -> float:
 
 def _fraction(text: str) -> float:
     if "_" in text or not text.isascii():
-        raise ValueError(text)  # Python would take 1_0 for 10
+        raise ValueError(text)  # Python's float() would accept 1_0 as 10
     return float(text)
 
 
 def states(texts: list[str]) -> list[bool]:
-    """The states typed for coils.
+    """The typed states of coils.
 
-    :raises UsageError: if one is none.
+    :raises UsageError: if a text is no state.
     """
     for text in texts:
         if text.lower() not in ON_OFF:

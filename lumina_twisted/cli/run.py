@@ -1,4 +1,4 @@
-"""``lumina run``, floor 5: the service without knowing twistd."""
+"""``lumina run``, floor 5: runs the service, so that the user need not know twistd."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ EXAMPLES: Final = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Its options are those of ``twistd lumina``, which has its own parser."""
+    """Adds nothing: the options are those of ``twistd lumina``, which has its own parser."""
     parser.add_argument("args", metavar="OPTION", nargs="*")
 
 
 def run(args: list[str], output: Output) -> int:
     """Runs the service until Ctrl-C.
 
-    :param args: those of ``twistd lumina``.
+    :param args: the arguments of ``twistd lumina``.
     """
     from lumina_twisted.config.process import note_signals
 

@@ -1,11 +1,10 @@
 """``lumina scan``: which units answer, and with which settings, floor 5.
 
-A scan leaves room on a bus in use: it sends one request at a time, without retries. If others used the bus since its
-last request, it pauses for as long as that request took, and so takes half of the bus at most.
+A scan leaves room on a bus in use: it sends one request at a time, without retries. If other clients used the bus since
+its last request, the scan pauses for as long as that request took. So it takes at most half of the bus.
 
-One request proves little: it may be lost, and its reply may be damaged. So the scan asks a silent address once more
-after all others. An address from which something came is asked again at once, until it is clear how many of its replies
-are damaged.
+One request proves little: it may be lost, and its reply may be damaged. So the scan asks a silent address again after
+all others. If bytes came from an address, the scan asks it again at once, until the share of damaged replies is clear.
 """
 
 from __future__ import annotations
@@ -57,19 +56,19 @@ EXAMPLES: Final = """\
   lumina scan /dev/ttyUSB0 --units 1-5 --baudrates 9600,19200,38400 --parities N,E
 """
 PATIENCE: Final = 10.0
-"""Seconds for one answer, turns of others included."""
+"""Seconds for one answer, including the turns of other clients."""
 LONGEST_PAUSE: Final = 1.0
 MOST_LISTED: Final = 8
 ATTEMPTS: Final = 5
-"""Requests to a unit for which the bus had no time."""
+"""The most tries of one request if the bus is busy."""
 IDENTITY_ATTEMPTS: Final = 3
 SAMPLE: Final = 20
-"""Requests by which the damaged replies of a unit are counted, once there was one."""
+"""Requests to a unit after a damaged reply, to count how many replies are damaged."""
 NOISE_SAMPLE: Final = 4
-"""Requests to an address from which nothing came that begins as a reply does."""
+"""Requests to an address that sent bytes, but never the beginning of a reply."""
 SILENCE: Final = (ResponseTimeout, UnitOffline, GatewayPathUnavailable, GatewayTargetDeviceFailedToRespond)
-"""Failures by which there is no such unit: it did not answer, or has not answered others of late. The last two come
-from a gateway, not from the unit."""
+"""Failures that mean that there is no such unit: it did not answer, or did not answer other requests lately. The last
+two come from a gateway, not from the unit."""
 REQUESTS: Final[dict[int, pdu.Request]] = {
     1: pdu.ReadCoilsRequest(0, 1), 2: pdu.ReadDiscreteInputsRequest(0, 1), 3: pdu.ReadHoldingRegistersRequest(0, 1),
     4: pdu.ReadInputRegistersRequest(0, 1), 7: pdu.ReadExceptionStatusRequest(), 17: pdu.ReportServerIdRequest(),
@@ -79,7 +78,7 @@ REQUESTS: Final[dict[int, pdu.Request]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See :mod:`lumina_twisted.cli.main`."""
-    add_port(parser, bool)  # no other argument can stand there
+    add_port(parser, bool)  # no other positional argument can come first
     parser.add_argument(
         "--units", type=checked(units, "no list of units; write as 1-10,17, from 1 to 255"),
         default=tuple(range(1, 248)), metavar="LIST", help="which to ask (1-247)",
@@ -100,9 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def units(text: str) -> tuple[int, ...]:
-    """Units of a list such as ``1-10,17``.
+    """The units in a list such as ``1-10,17``.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if the text is no such list.
     """
     found: dict[int, None] = {}
     for part in text.split(","):
@@ -131,7 +130,7 @@ def _parities(text: str) -> tuple[str, ...]:
 
 
 async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> int:
-    """Prints each unit that answers as it is found; 1 if none does."""
+    """Prints each unit as soon as it is found. The exit status is 1 if no unit answers."""
     if isinstance(client, ModbusTcpClient) and (options.baudrates != (None,) or options.parities != (None,)):
         raise UsageError("over Modbus TCP no speed or parity can be tried; leave out --baudrates and --parities")
     if isinstance(client, LuminaModbusClient):
@@ -155,7 +154,7 @@ async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output
 
 
 def _conclusion(scan: Scan, where: str) -> str:
-    """The last line. It reports noise too, or the operator would look for the fault in the wrong place."""
+    """The conclusion of the scan. It reports noise too, so that the operator looks for the fault in the right place."""
     lines = [_counted(scan.found)] if scan.found else []
     if damaged := [str(one.number) for one in scan.found.values() if one.damaged]:
         lines.append(f"replies of {', '.join(damaged)} come damaged; {REMEDY}")
@@ -173,7 +172,7 @@ def _counted(found: dict[int, Observations]) -> str:
 
 
 class Serial(NamedTuple):
-    """Serial settings to try; None for the port's own."""
+    """Serial settings to try; None stands for the port's own setting."""
 
     baudrate: int | None
     parity: str | None
@@ -183,18 +182,18 @@ class Serial(NamedTuple):
 
 
 class Observations:
-    """What came from one unit.
+    """The replies, damaged replies and silences of one unit.
 
-    :param number: of the unit.
+    :param number: the unit identifier.
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.asked = 0
         self.answer = ""
-        """How it answers, if a good reply came."""
+        """How the unit answers, if an intact reply came."""
         self.identity = ""
-        """What the device says of itself."""
+        """The device identification, as text."""
         self.damaged: Counter[Fault] = Counter()
         self.silent = 0
         """Requests without any reply."""
@@ -202,18 +201,18 @@ class Observations:
 
     @property
     def is_there(self) -> bool:
-        """Whether a reply began at least; other bytes may be noise."""
+        """Whether at least the beginning of a reply came; other bytes may be noise."""
         return bool(self.answer or self.damaged[Fault.WRONG_CRC] or self.damaged[Fault.CUT])
 
     @property
     def is_clear(self) -> bool:
-        """Whether there is no need to ask it again now."""
+        """Whether the scan need not ask the unit again now."""
         if not self.damaged and (not self.answer or not self.silent):
             return True
         return self.asked >= (SAMPLE if self.is_there else NOISE_SAMPLE)
 
     def note_failure(self, error: ModbusError) -> None:
-        """Counts a request without a good reply."""
+        """Counts a request without an intact reply."""
         if (kind := damage_in(str(error))) is not None:
             self.damaged[kind] += 1
         else:
@@ -231,7 +230,7 @@ class Observations:
 class Scan:
     """One scan.
 
-    :param bar: shows how far it is.
+    :param bar: shows the progress.
     """
 
     def __init__(
@@ -239,20 +238,20 @@ class Scan:
     ) -> None:
         self.found: dict[int, Observations] = {}
         self.noise: list[int] = []
-        """Units from which something came that is no reply."""
+        """Units from which bytes came that are no reply."""
         self._options = options
         self._client = client
         self._output = output
         self._bar = bar
         self._name = options.port
         self._clock = asyncio.get_running_loop().time
-        self._requests = 0  # of ours
-        self._foreign = 0  # of others, as far as we know
-        self._live: set[Serial] = set()  # with which something came
+        self._requests = 0  # of this scan
+        self._foreign = 0  # of other clients, as far as the scan knows
+        self._live: set[Serial] = set()  # settings with which bytes came
         self._observed: dict[tuple[Serial, int], Observations] = {}
 
     async def run(self) -> None:
-        """Asks one unit after the other, with all settings. A unit that has answered is not asked with others.
+        """Asks one unit after the other, with all settings. A found unit is not asked with further settings.
 
         :raises LuminaError: if there is no port, no server, or no room on the bus.
         """
@@ -263,11 +262,11 @@ class Scan:
         self._foreign = await self._others() or 0
         all_settings = [Serial(*one) for one in product(self._options.baudrates, self._options.parities)]
         usable = [one for one in all_settings if await self._ask_all(one)]
-        for one in [one for one in usable if one in self._live] or usable:  # a second request to silent addresses
+        for one in [one for one in usable if one in self._live] or usable:  # asks silent addresses again
             await self._ask_all(one)
 
     async def _ask_all(self, serial: Serial) -> bool:
-        """Asks all units that have not been found; whether the adapter takes these settings."""
+        """Asks all units that are not found yet; returns whether the adapter accepts these settings."""
         for number in self._options.units:
             if number not in self.found and not await self._ask(serial, number):
                 return False
@@ -275,7 +274,7 @@ class Scan:
         return True
 
     async def _ask(self, serial: Serial, number: int) -> bool:
-        """Asks one unit until its observations are clear; whether the adapter takes these settings."""
+        """Asks one unit until its observations are clear; returns whether the adapter accepts these settings."""
         unit = self._unit(serial, number)
         seen = self._observed.setdefault((serial, number), Observations(number))
         try:
@@ -316,7 +315,7 @@ class Scan:
         return self._client.port(self._options.port, **terms).unit(number)
 
     async def _answer(self, unit: Unit) -> str:
-        """How a unit answers; a busy bus is asked again a little later."""
+        """How a unit answers. If the bus is busy, the scan tries again a little later."""
         for attempt in range(1, ATTEMPTS + 1):
             self._requests += 1
             try:
@@ -335,7 +334,7 @@ class Scan:
         raise AssertionError("the last attempt returns or raises")
 
     async def _identify(self, unit: Unit, seen: Observations) -> None:
-        """Asks what the device is, if it can say so; only a few times."""
+        """Asks for the device identification, at most :data:`IDENTITY_ATTEMPTS` times."""
         if seen.identity_attempts >= IDENTITY_ATTEMPTS:
             return
         seen.identity_attempts += 1
@@ -361,14 +360,14 @@ class Scan:
             )
 
     async def _leave_room(self, used: float) -> None:
-        """Pauses for as long as the bus was used, if there are others."""
+        """Pauses for about as long as the bus was used, if there are, or may be, other clients."""
         foreign = await self._others()
         if foreign is None or foreign > self._foreign:
             await sleep(min(used, LONGEST_PAUSE))
         self._foreign = foreign or 0
 
     async def _others(self) -> int | None:
-        """How many requests of others the port has had; None if that is unknown."""
+        """The number of requests that other clients sent to the port; None if unknown."""
         if isinstance(self._client, ModbusTcpClient):
             return None
         for line in await text_command(self._client, "stats", self._options.timeout):

@@ -39,7 +39,7 @@ def _names_port(positional: list[str]) -> bool:
 
 
 async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
-    """Sends a frame as it is, and prints the frame of the reply."""
+    """Sends a frame unchanged, and prints the frame of the reply."""
     body = body_of("".join(options.hex))
     reply = await _sent(client, options, body)
     output.result(
@@ -59,9 +59,9 @@ async def _sent(client: LuminaModbusClient | ModbusTcpClient, options: Any, body
 
 
 def body_of(text: str) -> bytes:
-    """Unit and PDU of a request that may have its CRC.
+    """The unit and PDU of a request, without the CRC that the text may have.
 
-    :raises UsageError: if it is no request.
+    :raises UsageError: if the text is no request.
     """
     try:
         typed = bytes.fromhex(text)

@@ -1,4 +1,4 @@
-"""``lumina simulate``: buses from a TOML file, until Ctrl-C, floor 5."""
+"""``lumina simulate``: simulates buses from a TOML file until Ctrl-C, floor 5."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: Any, output: Output) -> int:
-    """Prints what programs can open, and simulates.
+    """Prints the paths that programs can open, and runs the simulation.
 
     :raises ConfigError: with all faults of the file.
     :raises PortError: if a bus cannot be made.

@@ -22,7 +22,7 @@ EXAMPLES: Final = """\
 """
 COMMAND: Final = "stats json"
 PAUSE: Final = 2.0
-"""Seconds between two looks by default."""
+"""The default number of seconds between two outputs."""
 _CLEAR: Final = "\x1b[H\x1b[2J"
 
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def ask(options: Any, client: LuminaModbusClient, output: Output) -> int:
-    """Prints the server's figures, for people or as JSON; with a pause, again and again."""
+    """Prints the server's statistics, for people or as JSON; with a pause, repeatedly."""
     pause = options.interval or options.watch
     if not pause and not output.as_json:
         for line in await text_command(client, "stats", options.timeout):
@@ -54,7 +54,7 @@ async def ask(options: Any, client: LuminaModbusClient, output: Output) -> int:
 
 
 async def _check(client: LuminaModbusClient, timeout: float) -> None:
-    """Checks that the server knows the text command; another would take it for a line with a frame."""
+    """Checks that the server knows the text command; another server would read it as a line with a frame."""
     if not any(COMMAND in line for line in await text_command(client, "help", timeout)):
         raise NotConnected(
             "the server is older and does not tell its figures as JSON; write `lumina stats` without --json and --watch"
@@ -79,9 +79,9 @@ async def _look(client: LuminaModbusClient, timeout: float, pause: float | None,
 
 
 def _changes(row: Any, before: Any) -> str:
-    """A port in one line: what happened since the last look; at first, since the port exists."""
+    """A port in one line: the figures since the previous output, or at first since the port exists."""
     seconds, used, requests = row["seconds"], row["utilisation"]["seconds"], row["requests"]
-    if before is not None and before["seconds"] <= seconds:  # else the server was restarted
+    if before is not None and before["seconds"] <= seconds:  # otherwise the server was restarted
         seconds -= before["seconds"]
         used -= before["utilisation"]["seconds"]
         requests -= before["requests"]
@@ -94,7 +94,8 @@ def _changes(row: Any, before: Any) -> str:
 
 
 def _damage(row: Any) -> str:
-    """What retries healed, or did not: a rate of 0.0 % alone would hide it. Older servers do not count it."""
+    """Failed attempts and those that retries healed, which a failure rate of 0.0 % alone would hide. Older servers do
+    not count them."""
     faults = row.get("faults", {})
     failed = sum(faults.get(kind.name.lower(), 0) for kind in FAILED)
     if not failed:
@@ -103,7 +104,7 @@ def _damage(row: Any) -> str:
 
 
 def parsed(line: str) -> tuple[str, dict[str, int]]:
-    """The name at the beginning of a line, and the counts behind it."""
+    """The name at the beginning of a line, and the counts after it."""
     name, _, rest = line.partition("  ")
     counts = re.findall(r"([a-z ]+) (\d+)(?:, |$)", rest)
     return name, {what.strip().replace(" ", "_"): int(count) for what, count in counts}

@@ -44,9 +44,9 @@ EXAMPLES: Final = """\
 NOTHING: Final = "-"
 MANY: Final = 1_000_000
 MOST_WORDS: Final = 40
-"""Characters of an enumeration's words that a list shows."""
+"""The most characters of an enumeration's words that a list shows."""
 WIDE: Final = 20
-"""Characters up to which a value widens its column; a longer one, such as ten names of bits, sticks out."""
+"""The longest value that widens its column. A longer one, such as ten names of bits, overflows its column."""
 PLACE: Final = f"LUMINA_VALUES, or port {VALUES_PORT} of the host in LUMINA_SERVER, or of 127.0.0.1"
 
 
@@ -86,7 +86,7 @@ async def _list(options: Any, client: LuminaValuesClient, output: Output) -> Non
 
 
 async def _read(options: Any, client: LuminaValuesClient, output: Output) -> int:
-    """Sends a request for each name, so that one that fails takes none with it."""
+    """Sends a separate request for each name, so that one failure does not affect the other names."""
     requests = (client.read(name, fresh=options.fresh) for name in options.values)
     answers = await asyncio.gather(*requests, return_exceptions=True)
     readings = [one for answer in answers if not isinstance(answer, BaseException) for one in answer]
@@ -136,8 +136,8 @@ async def _config(options: Any, client: LuminaValuesClient, output: Output) -> N
 class Operation(NamedTuple):
     """One operation of the command.
 
-    :param fewest: values that it takes at least; ``most`` at most.
-    :param option: the one option that it has.
+    :param fewest: the minimum number of values; ``most`` is the maximum.
+    :param option: its only option, if it has one.
     """
 
     fewest: int
@@ -164,10 +164,10 @@ def _operation(text: str) -> str:
 
 
 class Columns:
-    """Prints lines in columns, which grow where lines come one by one.
+    """Prints lines in columns. A column grows when a later line needs more room.
 
-    :param cells: what stands in the columns.
-    :param right: the column that is aligned right, as numbers are; -1 for none.
+    :param cells: returns the texts of a line's columns.
+    :param right: the column that is aligned right, as numbers are; -1: none.
     """
 
     def __init__(self, output: Output, cells: Callable[[Any], Sequence[str]], right: int = -1) -> None:
@@ -177,14 +177,14 @@ class Columns:
         self._widths: list[int] = []
 
     def widen(self, things: Iterable[Any]) -> None:
-        """Makes room for things that come later."""
+        """Makes room for items that are printed later."""
         for one in things:
             cells = self._cells(one)
             widths = [len(cell) if at != self._right or len(cell) <= WIDE else 1 for at, cell in enumerate(cells)]
             self._widths = [*map(max, self._widths or widths, widths)]
 
     def show(self, rows: Sequence[tuple[Any, dict[str, Any]]]) -> None:
-        """Prints a line for each thing, or its data."""
+        """Prints a line for each item, or its data."""
         self.widen(one for one, _ in rows)
         for one, data in rows:
             self._output.result("  ".join(self._padded(self._cells(one))).rstrip(), **data)
@@ -224,7 +224,7 @@ def _value(one: ValueReading) -> str:
 
 
 def _range(one: PointDescription) -> str:
-    """What the value can be."""
+    """The possible values, as text."""
     if one.words:
         words = printable(", ".join(one.words))
         return words if len(words) <= MOST_WORDS else f"{words[: MOST_WORDS - 1]}…"
@@ -235,12 +235,12 @@ def _range(one: PointDescription) -> str:
 
 
 def _time(one: ValueReading) -> str:
-    """When it was read, in local time."""
+    """The time of the reading, in local time."""
     if one.time is None:
         return NOTHING
     try:
         return datetime.datetime.fromtimestamp(one.time).isoformat(" ", "seconds")
-    except (ValueError, OverflowError, OSError):  # no calendar has it
+    except (ValueError, OverflowError, OSError):  # no calendar has this time
         return NOTHING
 
 

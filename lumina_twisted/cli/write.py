@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output: Output) -> None:
-    """Writes the values with one request, and says so when the device has confirmed it."""
+    """Writes the values with one request, and prints that the device confirmed it."""
     table = options.table
     if not table.is_writable:
         other = "coil" if table.is_bits else "holding"
@@ -48,7 +48,7 @@ async def ask(options: Any, client: LuminaModbusClient | ModbusTcpClient, output
         raise say_more(error, ". Read it back before you write it again") from None
     last = options.address + len(values) - 1
     where = f"{table.name} {options.address}" + (f" to {last}" if len(values) > 1 else "")
-    is_proven = options.unit != 0 or isinstance(client, ModbusTcpClient)  # a gateway answers for unit 0
+    is_proven = options.unit != 0 or isinstance(client, ModbusTcpClient)  # with Modbus TCP, the gateway answers for 0
     done = "confirmed" if is_proven else "sent to all units, which do not answer"
     output.result(
         f"{where}: {done}", port=options.port, unit=options.unit, table=table.name, address=options.address,

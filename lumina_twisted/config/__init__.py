@@ -1,1 +1,1 @@
-"""What the daemon shall do, floor 5: read from a file and the command line, composed, and checked as a whole."""
+"""The daemon's configuration, floor 5: read from files and the command line, composed, and checked as a whole."""

@@ -36,13 +36,13 @@ from lumina_twisted.schema import structure_text
 from lumina_twisted.text import counted, did_you_mean
 
 _NAME: Final = re.compile(r"[!-9;-~]+")
-"""A port's name: printable ASCII without blanks and colons, at which the line protocol splits its fields."""
+"""A port's name: printable ASCII without blanks and colons, because the line protocol splits its fields there."""
 
 VALUES: Final = "values"
 """The protocol of named values."""
 
 SETTINGS: Final[Mapping[str, type[Any]]] = {"limits": Limits, "log": LogSettings, "values": ValuesSettings}
-"""The tables that stand at most once in a configuration."""
+"""The tables that a configuration has at most once."""
 
 Structure = Callable[[Mapping[str, Any], type[Any], str], Any]
 """``schema.structure`` or ``schema.structure_text``."""
@@ -50,14 +50,14 @@ Structure = Callable[[Mapping[str, Any], type[Any], str], Any]
 
 @frozen
 class Configuration:
-    """What the daemon shall do.
+    """A complete configuration of the daemon.
 
     :param ports: settings by name; the first is the default port of a listener.
     :param listeners: instances of :func:`lumina_twisted.config.listeners.listener_class`.
-    :param limits: what all ports together may hold.
+    :param limits: bounds for all ports together.
     :param log: what is logged, and where to.
-    :param devices: by name; their line settings stand in ``ports`` too.
-    :param profiles: that a device may have, by name; those that come with Lumina are among them.
+    :param devices: devices by name; ``ports`` also has their line settings.
+    :param profiles: the profiles that a device may have, by name, including those that come with Lumina.
     :param values: how the values of all devices are read and kept.
     """
 
@@ -77,14 +77,14 @@ class Configuration:
 
     @property
     def unasked(self) -> str:
-        """A warning if devices are described and no listener gives their values; this may be intended."""
+        """A warning if devices are described and no listener serves their values. This may be intended."""
         if not self.devices or any(one.protocol == VALUES for one in self.listeners):
             return ""
         return f'nobody can ask for values by name, for no [[listen]] has protocol = "{VALUES}"'
 
 
 class Draft:
-    """Collects ports, listeners and faults; ``where`` begins the path of every fault, such as ``ports.boiler``.
+    """Collects ports, listeners and faults. A ``where`` is the start of a fault's path, such as ``ports.boiler``.
 
     :param reserved: names of ports that are added later, such as those of the demo.
     """
@@ -100,7 +100,7 @@ class Draft:
         self._devices: dict[str, tuple[str, str]] = {}
 
     def add_port(self, name: str, data: Any, where: str, structure: Structure) -> None:
-        """One port, from a ``[ports.NAME]`` table or a ``--port``. Settings may stand in its path, as in
+        """Adds one port, from a ``[ports.NAME]`` table or a ``--port``. Its path may contain settings, as in
         ``serial:/dev/ttyUSB0:baudrate=19200``."""
         if not _NAME.fullmatch(name):
             self.faults.append(f"{where}: a port's name has neither colons nor blanks nor letters beyond ASCII")
@@ -119,7 +119,7 @@ class Draft:
             self.ports[name] = settings
 
     def add_listener(self, data: Any, where: str, structure: Structure) -> None:
-        """One listener, from a ``[[listen]]`` table or a ``--listen``."""
+        """Adds one listener, from a ``[[listen]]`` table or a ``--listen``."""
         protocol = data.get("protocol", DEFAULT_PROTOCOL) if isinstance(data, Mapping) else DEFAULT_PROTOCOL
         if not isinstance(protocol, str) or protocol not in front_ends():
             known = ", ".join(front_ends())
@@ -130,10 +130,10 @@ class Draft:
             self.listeners.append((where, settings))
 
     def add_settings(self, key: str, data: Any, where: str, structure: Structure) -> None:
-        """A table of :data:`SETTINGS`, or ``KEY=VALUE`` arguments for it. A later value replaces an earlier one, key by
-        key."""
+        """Adds one of the tables :data:`SETTINGS`, or ``KEY=VALUE`` arguments for it. For each key, a later value
+        replaces an earlier one."""
         if key == "log" and isinstance(data, Mapping) and isinstance(data.get("levels"), Mapping):
-            # `port.boiler = "debug"` without quotes is a table in a table to TOML
+            # TOML reads `port.boiler = "debug"`, with no quotes around the key, as a table in a table
             data = {**data, "levels": {key: level for key, level in flat(data["levels"]) if level != {}}}
         made = self._structured(data, SETTINGS[key], where, structure)
         if made is not None:
@@ -143,7 +143,7 @@ class Draft:
             self.settings[key] = attrs.evolve(self.settings[key], **given)
 
     def finish(self) -> Configuration:
-        """The whole.
+        """The checked configuration.
 
         :raises ConfigError: with all faults found.
         """
@@ -168,7 +168,7 @@ class Draft:
             return None
 
     def _split_path(self, data: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], dict[str, Any]]:
-        """The table with the bare path, and the settings that stood behind the path."""
+        """The table with the bare path, and the settings that followed the path."""
         bare, texts = parted(data["path"])
         table = table_of(texts, f"{where}.path", self.faults, path=bare)
         keys = table.keys() - {"path"}
@@ -177,7 +177,7 @@ class Draft:
         return {**data, "path": bare}, {} if typed is None else {key: getattr(typed, key) for key in keys}
 
     def _add_path(self, path: str, where: str) -> None:
-        """Notes the path, also of a port with other faults: a listener that names it is not reported as well."""
+        """Records the path even if the port has other faults, so that a listener that names it is not reported too."""
         if not path or "\0" in path:
             self.faults.append(f"{where}.path: expected the path of a serial device, as /dev/ttyUSB0, got {path!r}")
             return
@@ -211,7 +211,7 @@ class Draft:
             ]
 
     def _place_faults(self, place: Place, taken: Iterable[tuple[Place, str, str]]) -> Iterator[str]:
-        """Why a listener cannot have this place."""
+        """The reasons why a listener cannot listen at this place."""
         if owner := self._devices.get(place.name):
             port = owner[0].removeprefix("--port ").removeprefix("ports.")
             yield f"{place.name} is the device of port {port}; a master needs a wire of its own"
@@ -225,7 +225,7 @@ class Draft:
         return any(one.unit_0 == "device" for name, one in self.ports.items() if port in (name, one.path))
 
     def _dial_ins(self) -> Iterator[tuple[Place, str, str]]:
-        """Where ports listen for converters."""
+        """The places where ports listen for converters."""
         for name, port in self.ports.items():
             try:
                 address = port.socket
@@ -249,9 +249,9 @@ class Draft:
 
 
 def table_of(texts: Iterable[str], where: str, faults: list[str], **first: str) -> dict[str, Any]:
-    """``key=value`` arguments added to a table that begins with ``first``; a key with dots makes a table within it.
+    """A table that holds ``first`` and then the ``key=value`` arguments; a key with dots makes a nested table.
 
-    :param where: begins the path of what is added to ``faults``.
+    :param where: the start of the path of each fault that is added to ``faults``.
     """
     table: dict[str, Any] = dict(first)
     for text in texts:

@@ -1,5 +1,5 @@
-"""A small simulated plant to try Lumina on, floor 5, and what to type then: three devices that shipped profiles
-describe, and three that are not described, on two buses."""
+"""A small simulated plant for trying Lumina, floor 5, and hints about what to type. On two buses it has three devices
+that shipped profiles describe, and three devices without a description."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEVICES: Final[dict[str, dict[str, Any]]] = {
         "port": "demo2", "unit": 3, "profile": "atv12", "timeout": 0.1, "summary": "a drive at the end of a bad cable",
     },
 }
-"""As the ``devices`` tables of a configuration have them."""
+"""The demo's devices, in the form of the ``devices`` tables of a configuration."""
 
 _THERMOMETER: Final = {
     "identity": {"product_code": "thermometer"},
@@ -35,7 +35,7 @@ _RELAYS: Final = {
     "coils": {"size": 1000}, "discrete_inputs": {"size": 1000}, "input_registers": {"size": 1000},
     "holding_registers": {"0": 8, "forbidden": [{"first": 1000, "last": 0x3FFF}, {"first": 0x4001, "last": 0x7FFF}]},
 }
-"""With room for what people try."""
+"""Its tables have more entries than the profile needs, so that a user's experiments get replies."""
 _GREENHOUSE: Final = {"profile": "sht20", "holding_registers": {"0x0101": 3}}
 _ENERGY_METER: Final = {
     "identity": {"product_code": "energy meter"},
@@ -58,7 +58,7 @@ class DemoService(Simulation):
     demo1, 19200 baud: unit 1 a thermometer (input registers: 0 temperature in 0.1 degC, 1 humidity in 0.1 %), unit 2
     ``relays`` (coils 0-7; holding register 0: how many there are), unit 3 ``greenhouse``. demo2, 9600 baud: unit 1 an
     energy meter (input registers 0-1: Wh, high word first; a write to holding register 0 resets them), unit 2
-    identifies itself by function 43/14, unit 3 is ``pump``, which often does not answer.
+    identifies itself by function 43/14, unit 3 is ``pump``, which often does not reply.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -74,18 +74,18 @@ _FRAMES: Final = (
     ("relay 4 on: the reply repeats the request", "demo1", 2, "050003ff00", 8, "050003ff00"),
     ("the energy counter, in Wh", "demo2", 1, "0400000002", 9, ""),
 )
-"""What each reads or writes, its port, unit, request PDU, the length of the reply's frame, and the PDU of a fixed
-reply."""
+"""For each request: what it reads or writes, its port, unit and PDU, the length of the reply's frame, and the PDU of a
+fixed reply."""
 
 Address = tuple[str, int]
 
 
 def hints(lines: Address = ("127.0.0.1", 8888), values: Address | None = None, modbus: bool = False) -> str:
-    """What to type in another terminal.
+    """Commands for the user to type in another terminal.
 
-    :param lines: where the line listener is.
-    :param values: where the listener for values is, if there is one.
-    :param modbus: whether the demo's own listener of Modbus TCP is there.
+    :param lines: the address of the line listener.
+    :param values: the address of the listener for values, if there is one.
+    :param modbus: whether the demo's own Modbus TCP listener exists.
     """
     return "\n".join(_hints(lines, values, modbus))
 

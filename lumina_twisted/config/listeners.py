@@ -1,5 +1,5 @@
-"""The protocols of listeners, floor 5: the front-ends that are installed, ours and those of others; which options
-each has in ``[[listen]]``; and why an endpoint cannot be listened on."""
+"""The protocols of listeners, floor 5: the installed front-ends, Lumina's and those of other packages; the options of
+each in ``[[listen]]``; and the reasons why listening on an endpoint fails."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REMEDIES: Final = {
 
 @lru_cache(maxsize=1)
 def front_ends() -> Mapping[str, IFrontEnd]:
-    """The installed ones by name, ours first; of two with one name the first found is taken."""
+    """The installed front-ends by name, Lumina's first. If two have the same name, the first one found is used."""
     found: dict[str, IFrontEnd] = {}
     for one in sorted(getPlugins(IFrontEnd), key=_ours_first):
         found.setdefault(one.name, one)
@@ -44,7 +44,7 @@ def _ours_first(front_end: IFrontEnd) -> tuple[bool, str]:
 
 @lru_cache(maxsize=256)
 def listener_class(name: str) -> type[Any]:
-    """The settings class of a whole ``[[listen]]`` table: what every listener has, and the protocol's own options."""
+    """The settings class of a whole ``[[listen]]`` table: the common keys, and the protocol's own options."""
     front_end: Any = front_ends()[name]
     common = {"protocol": attrs.field(default=name, type=str, metadata=_doc("what it speaks"))}
     if listens(front_end):
@@ -70,13 +70,13 @@ def faults_of(listener: Any) -> Iterator[tuple[str, str]]:
 
 
 def place_of(listener: Any) -> Place | None:
-    """Where a listener without faults listens; None if that cannot be determined, or if it is a publisher."""
+    """Where a listener without faults listens; None if that is unknown, or if the listener is a publisher."""
     front_end: Any = front_ends()[listener.protocol]
     return front_end.place(listener.endpoint) if listens(front_end) else None
 
 
 def label(listener: Any) -> str:
-    """A listener as ``stats`` calls it: its protocol and its endpoint, if it has one."""
+    """The listener's name in ``stats``: its protocol and its endpoint, if it has one."""
     return f"{listener.protocol} {listener.endpoint}".rstrip()
 
 
@@ -94,17 +94,17 @@ def unit_0_routes(listener: Any) -> Iterator[tuple[str, str]]:
 
 
 def _pairs(listener: Any, method: str) -> Iterator[tuple[str, str]]:
-    """What an optional method of the protocol's options gives."""
+    """The result of a method that the protocol's options may have."""
     yield from getattr(listener, method, tuple)()
 
 
 def why_not_listening(endpoint: str, error: BaseException | None) -> str:
-    """The sentence for an error that listening on ``endpoint`` raised; it says what to do."""
+    """A sentence for an error that listening on ``endpoint`` raised; it says what the operator can do."""
     if isinstance(error, LuminaError) or not endpoint:
         return str(error)
     if isinstance(error, CannotListenError):
         error = error.socketError
-    if isinstance(error, socket.gaierror):  # its numbers are its own, and strerror does not know them
+    if isinstance(error, socket.gaierror):  # it has error numbers of its own, which os.strerror() does not know
         return f"cannot listen on {endpoint} ({error.strerror}): {_NO_SUCH_INTERFACE}"
     number = getattr(error, "errno", None)
     why = str(error) if number is None else os.strerror(number)

@@ -1,17 +1,17 @@
 """What the daemon needs of its process, floor 5: signals, descriptors, garbage collection and the exit status.
 
-Nothing here imports Twisted before there is a reactor: ``lumina_twisted.tap`` imports this module first, twistd
-imports ``tap`` before it does anything else, and Twisted takes a while to import. From then on no signal to stop is
-lost, and a crash leaves its stacks.
+Nothing here imports Twisted before there is a reactor, because importing Twisted takes a while. twistd imports
+``lumina_twisted.tap`` before it does anything else, and ``tap`` imports this module first. From then on no stop signal
+is lost, and a crash writes its stacks.
 
 =================  ===================================================================================================
-SIGTERM, SIGINT    a clean stop, exit status 0; a second one does not wait and kills
-SIGHUP             a sentence in the log; a clean stop if it came because our terminal was closed
-SIGUSR1            the stacks of all threads on stderr, and it goes on (twistd's own ``--logfile`` is rotated instead)
-SIGUSR2, SIGALRM   a sentence in the log, and it goes on; likewise SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT and the
-                   real-time signals
+SIGTERM, SIGINT    a clean stop, exit status 0; a second one kills the process at once
+SIGHUP             a sentence in the log; a clean stop if the terminal of the process was closed
+SIGUSR1            the stacks of all threads on stderr; the process goes on (twistd's ``--logfile`` is rotated instead)
+SIGUSR2, SIGALRM   a sentence in the log; the process goes on. The same for SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT
+                   and the real-time signals
 SIGQUIT            the stacks on stderr, then the process dies from the signal
-SIGABRT, SIGSEGV   the stacks on stderr, then it dies from the signal (systemd's watchdog sends SIGABRT)
+SIGABRT, SIGSEGV   the stacks on stderr, then the process dies from the signal (systemd's watchdog sends SIGABRT)
 =================  ===================================================================================================
 """
 
@@ -36,33 +36,33 @@ MEANINGLESS: Final = tuple(
         signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGSTKFLT,
     } or number >= signal.SIGRTMIN
 )
-"""Signals that mean nothing to Lumina and would end it by default: a timer that a library has left, a script that
-takes it for another daemon, an operator's slip."""
+"""Signals that mean nothing to Lumina, but would end it by default. They may come from a timer that a library left,
+from a script that mistakes Lumina for another daemon, or from an operator's mistake."""
 _COLLECT_AFTER: Final = 20_000
-"""New objects between two runs of the garbage collector. Nearly all of ours die by their reference count; the default
-of 700 runs the collector every few dozen commands and costs a tenth of the throughput."""
+"""New objects between two runs of the garbage collector. Reference counts free nearly all of Lumina's objects. The
+default of 700 runs the collector every few dozen commands and costs a tenth of the throughput."""
 
 noted: list[int] = []
-"""Signals to stop that came before there was a reactor to stop."""
+"""Stop signals that came before there was a reactor to stop."""
 
 
 def note_signals() -> None:
-    """Notes signals to stop until :func:`handle_signals`; a second one does not wait and kills."""
+    """Records stop signals until :func:`handle_signals` runs; a second one kills the process at once."""
     write_stacks_to(sys.__stderr__)
     for number in STOPPING:
         signal.signal(number, _note)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
         signal.signal(signal.SIGHUP, _pass_over)
     for number in MEANINGLESS:
-        if signal.getsignal(number) is signal.SIG_DFL:  # else a library uses it
+        if signal.getsignal(number) is signal.SIG_DFL:  # otherwise a library uses it
             signal.signal(number, _pass_over)
 
 
 def write_stacks_to(stream: TextIO | None) -> None:
     """Sets where the stacks of all threads are written, after a crash and on request."""
     if stream is None:
-        return  # the parent process has closed it
-    with contextlib.suppress(OSError, ValueError, RuntimeError):  # it is no file, as in some tests
+        return  # the parent process closed it
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # the stream is no file, as in some tests
         faulthandler.enable(stream)
         faulthandler.register(signal.SIGUSR1, stream)
         faulthandler.register(signal.SIGQUIT, stream, chain=True)
@@ -74,18 +74,18 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
-    """There is nothing to do, and no log yet."""
+    """Ignores the signal: there is no log yet to report it in."""
 
 
 def block_signals() -> None:
-    """Blocks signals to stop until :func:`handle_signals`: the reactor's own handlers, installed in between,
-    give another exit status."""
+    """Blocks stop signals until :func:`handle_signals` runs. In between, the reactor installs handlers of its own,
+    which would end the process with another exit status."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
 
 def handle_signals(reactor: Any) -> None:
-    """Installs the handlers of the running daemon, in place of the reactor's: with those, twistd sends itself the
-    signal once more, and the exit status is not 0."""
+    """Installs the handlers of the running daemon in place of the reactor's. With the reactor's handlers, twistd
+    sends itself the signal again, and the exit status is not 0."""
     terminals = [fd for fd in range(3) if os.isatty(fd)]
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -103,7 +103,7 @@ def handle_signals(reactor: Any) -> None:
     for number in MEANINGLESS:
         if signal.getsignal(number) in (signal.SIG_DFL, _pass_over):
             signal.signal(number, pass_over)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
         signal.signal(signal.SIGHUP, hang_up)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     if noted:
@@ -155,12 +155,12 @@ def raise_open_files_limit() -> None:
     """Raises the soft limit of open files to the hard one: a thousand clients need more than the usual soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        with contextlib.suppress(OSError, ValueError):  # some systems refuse what they call unlimited
+        with contextlib.suppress(OSError, ValueError):  # some systems refuse a limit that they report as unlimited
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def collect_less() -> None:
-    """Exempts what was made at the start from garbage collection, and lets the collector run less often."""
+    """Exempts the objects made at the start from garbage collection, and makes the collector run less often."""
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 20)
 

@@ -1,5 +1,5 @@
-"""The commented configuration file, floor 5: every key with its meaning, default and unit, as the settings classes
-say them. ``python -m lumina_twisted.config.reference`` prints what ``etc/lumina.toml`` holds."""
+"""The commented configuration file, floor 5: every key with its meaning, default and unit, from the settings classes.
+``python -m lumina_twisted.config.reference`` prints the text of ``etc/lumina.toml``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lumina_twisted.ports.settings import Limits, PortSettings
 
 _WIDTH: Final = 110
 OTHERS: Final = ("values", "modbus-tcp", "rtu-tcp", "rtu-pty", "rtu-serial", "echo")
-"""Lumina's protocols except ``line``, in the order of the file; `lumina protocols` shows those that others add."""
+"""Lumina's protocols except ``line``, in the order of the file. `lumina protocols` also lists those of others."""
 _EXAMPLES: Final[dict[str, Any]] = {
     "PortSettings.path": "/dev/ttyUSB0", "default_unit": 1, "max_age": 2.0,
     "PortSettings.frame_gap": 0.004, "PortSettings.busy_retries": 3, "UnitSettings.timeout": 1.5,
@@ -36,7 +36,7 @@ _EXAMPLES: Final[dict[str, Any]] = {
     "PointSettings.length": 8, "PointSettings.bit": 3, "PointSettings.bits": {"0": "too_hot", "5": "door_open"},
     "PointSettings.enum": {"0": "off", "1": "eco", "2": "comfort"},
 }
-"""What the file shows for keys that have no default."""
+"""Examples that the file shows for keys without a default."""
 
 _LEVELS: Final = (
     "# other levels by part; debug for a port logs its frames",
@@ -49,7 +49,7 @@ _POINTS: Final[dict[str, tuple[str, dict[str, Any], tuple[str, ...]]]] = {
     "alarms": ("A register of bits", {"address": "400043", "type": "bits"}, ("bits",)),
     "mode": ("A number whose values have names", {"address": "400044"}, ("enum",)),
 }
-"""Points with keys that others do not have: what each is, the keys that it needs for that, and the keys it shows."""
+"""Points with special keys: for each, what it is, the keys that it needs for that, and the keys that it shows."""
 _HEAD: Final = f"""\
 # Settings of Lumina, read from {DEFAULT_FILE} or from `twistd -n lumina --config FILE`.
 # `twistd -n lumina --check --config FILE` tells all faults of a file at once.
@@ -77,7 +77,7 @@ def reference() -> str:
 
 
 def _devices() -> Iterator[str]:
-    """Devices, profiles and their points, and how values are read and kept."""
+    """The section on devices, profiles and their points, and on how values are read and kept."""
     yield _title(
         "A device behind a port, whose points have names. Further ones are further [devices.NAME], here or in files\n#"
         " devices.d/*.toml beside this one. Uncomment its port and unit, too, and a listener of the\n#"
@@ -101,7 +101,7 @@ def _devices() -> Iterator[str]:
 
 
 def options_told(cls: type[Any]) -> list[dict[str, str]]:
-    """The keys of a settings class: name, default as TOML has it, unit, meaning."""
+    """The keys of a settings class: for each its name, its default in TOML, its unit and its meaning."""
     return [
         {
             "name": one.name, "default": "" if _default(one) is None else _toml(_default(one)),
@@ -122,7 +122,7 @@ def _keys(cls: type[Any], skip: Container[str] = ()) -> Iterator[str]:
 
 
 def _rank(one: attrs.Attribute[Any]) -> int:
-    """Required keys come first."""
+    """The sort rank of a key: required keys come first."""
     return 0 if one.name == "protocol" else 1 if one.default is attrs.NOTHING else 2
 
 
@@ -161,7 +161,7 @@ def _commented(paragraph: str) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML writes it; only tables differ from JSON."""
+    """A value in TOML; only tables differ from JSON."""
     if isinstance(value, dict) and value:
         return f"{{ {', '.join(f'{key} = {_toml(one)}' for key, one in value.items())} }}"
     return json.dumps(value, ensure_ascii=False)

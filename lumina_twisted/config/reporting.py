@@ -1,8 +1,8 @@
-"""Where the daemon reports how it is, floor 5: to the operator's terminal, to its log, and to systemd.
+"""Reports of the daemon's state, floor 5: to the operator's terminal, to its log, and to systemd.
 
-systemd gets notifications (sd_notify(3)): Lumina serves, how its ports are, it stops, it is alive. Progress feeds the
-watchdog. A reactor that hangs feeds nothing, and Lumina feeds nothing while a port is stuck. systemd then ends a daemon
-that looks alive and does nothing (by SIGABRT, after which its stacks are in the journal), and starts it again.
+systemd gets notifications (sd_notify(3)): Lumina serves, the state of its ports, Lumina stops, Lumina is alive.
+Progress feeds the watchdog. A reactor that hangs feeds nothing, and Lumina feeds nothing while a port is stuck. systemd
+then ends the daemon with SIGABRT, so that its stacks are in the journal, and starts it again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from lumina_twisted.ports.service import PortService
 from lumina_twisted.text import shown
 
 _SWEEP_EVERY: Final = 5.0
-"""Seconds between two looks for repeated events whose number is to be logged."""
+"""Seconds between two checks for repeated events whose number must be logged."""
 _FEEDS: Final = 4
-"""How often the watchdog is fed in its time; twice is usual, and this leaves room for one that is left out."""
+"""How often Lumina feeds the watchdog in its period. Twice is usual; this value tolerates a missed one."""
 _LOOK_EVERY: Final = 2.0
-"""Seconds between two looks at the ports where there is no watchdog."""
+"""Seconds between two checks of the ports if there is no watchdog."""
 _LONGEST_STATUS: Final = 300
 
 _log: Final = Logger(namespace="lumina")
@@ -35,14 +35,14 @@ _log: Final = Logger(namespace="lumina")
 class Operator:
     """The operator's stderr, until Lumina serves.
 
-    :param foreground: whether stderr stays the operator's. In the background twistd puts nothing in its place and
-        passes on a hundred bytes of an error, so the descriptor is kept until we serve.
+    :param foreground: whether stderr stays the operator's. In the background, twistd takes stderr away and passes on
+        only a hundred bytes of an error. So this class keeps the descriptor until Lumina serves.
     """
 
     def __init__(self, foreground: bool = True) -> None:
         self.foreground = foreground
         self._fd: int | None = None
-        with contextlib.suppress(OSError):  # it may have been closed
+        with contextlib.suppress(OSError):  # stderr may be closed
             self._fd = 2 if foreground else os.dup(2)
 
     def tell(self, sentence: str) -> None:
@@ -61,7 +61,7 @@ class Operator:
 class DaemonLog:
     """The daemon's log: one observer for console and files, which twistd uses as its own.
 
-    :param environment: names there the folder that systemd has made for logs.
+    :param environment: ``LOGS_DIRECTORY`` there names the folder that systemd made for logs.
     """
 
     def __init__(self, settings: LogSettings, reactor: Any, environment: Any = os.environ) -> None:
@@ -72,25 +72,25 @@ class DaemonLog:
         self._sweeping.clock = reactor
 
     def offer_to(self, application: Any) -> None:
-        """Gives the observer to twistd's application; another parent of the service has no use for it."""
+        """Gives the observer to twistd's application. Any other parent of the service has no use for it."""
         if hasattr(application, "setComponent"):
             application.setComponent(ILogObserver, self.observer)
 
     def start(self, ports: Iterable[PortService]) -> None:
-        """Lets the ports whose level is debug log their frames; a port does not look at the level itself."""
+        """Turns on frame logging for each port whose level is debug; a port does not check the level itself."""
         for port in ports:
             port.trace_frames(self.observer.is_logged(f"lumina.port.{port.name}", "debug"))
         self._sweeping.start(_SWEEP_EVERY, now=False)
 
     def close(self) -> None:
-        """Logs what was only counted, and waits a short time until all is written."""
+        """Logs the events that were only counted, and waits a short time until all is written."""
         if self._sweeping.running:
             self._sweeping.stop()
         self.observer.close()
 
 
 class Notifier:
-    """The socket that systemd listens on, if it does.
+    """The notification socket of systemd, if there is one.
 
     :param environment: holds ``NOTIFY_SOCKET``, and ``WATCHDOG_USEC`` where there is a watchdog.
     """
@@ -109,11 +109,11 @@ class Notifier:
         return bool(self._address)
 
     def tell(self, **states: str) -> None:
-        """Sends assignments such as ``READY="1"``; if systemd does not take them, Lumina goes on."""
+        """Sends assignments such as ``READY="1"``. If systemd does not accept them, Lumina goes on."""
         if not self._address:
             return
         text = "\n".join(f"{name}={shown(' '.join(value.split()))}" for name, value in states.items())
-        # A systemd that restarts, or whose queue is full, gets the next one.
+        # If systemd restarts or its queue is full, this message is lost, and systemd gets the next one.
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as one,
@@ -124,9 +124,9 @@ class Notifier:
 class Report:
     """Reports the daemon's state to systemd, from its start to its end.
 
-    :param clock: for the looks at the ports.
-    :param status: says in a few words how the ports are.
-    :param stuck: names the ports that do nothing although something is due.
+    :param clock: schedules the checks of the ports.
+    :param status: returns the state of the ports in a few words.
+    :param stuck: returns the names of the ports that do nothing although work is due.
     """
 
     def __init__(
@@ -141,19 +141,19 @@ class Report:
         self._looking.clock = clock
 
     def ready(self) -> None:
-        """All is listening."""
+        """Reports that all listeners listen."""
         if self._notifier.is_there:
             self._notifier.tell(READY="1")
             self._looking.start(self._notifier.watchdog / _FEEDS or _LOOK_EVERY)
 
     def stopping(self) -> None:
-        """The end has begun; it is bounded, and no longer watched."""
+        """Reports that Lumina stops. The stop takes a bounded time; the checks of the ports end."""
         if self._looking.running:
             self._looking.stop()
         self._notifier.tell(STOPPING="1", STATUS="stopping")
 
     def failed(self, sentence: str) -> None:
-        """The start, or the run, ends with this sentence."""
+        """Reports that the start, or the run, ends with this error."""
         self._notifier.tell(STATUS=sentence[:_LONGEST_STATUS])
 
     def _look(self) -> None:

@@ -1,4 +1,4 @@
-"""A simulation from a TOML file, floor 5: the simulator's own tables, and units that have the points of a profile."""
+"""Reads a simulation from a TOML file, floor 5: the simulator's own tables, and units with the points of a profile."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def settings_from_toml(path: str | os.PathLike[str]) -> SimulationSettings:
 
 
 def settings_from_data(data: Mapping[str, Any]) -> SimulationSettings:
-    """The simulation that plain data as of a file describes: its own ``profiles``, and for
-    :func:`~lumina_twisted.simulator.settings.simulation_settings` the rest.
+    """The simulation that plain data describes, such as the data of a file. This function reads ``profiles``;
+    :func:`~lumina_twisted.simulator.settings.simulation_settings` reads the rest.
 
     :raises ConfigError: with all its faults.
     """
@@ -53,18 +53,18 @@ def settings_from_data(data: Mapping[str, Any]) -> SimulationSettings:
 _TABLES: Final[Mapping[Table, str]] = {
     "coil": "coils", "discrete": "discrete_inputs", "holding": "holding_registers", "input": "input_registers",
 }
-"""What the simulator calls each."""
+"""The simulator's name for each table."""
 _USUAL: Final[Mapping[str, float]] = {
     "°C": 21.0, "°F": 70.0, "K": 294.0, "%": 50.0, "V": 230.0, "A": 2.0, "W": 460.0, "kW": 0.46, "VA": 480.0,
     "Hz": 50.0, "kWh": 1234.5, "Wh": 1_234_500.0, "bar": 1.5, "hPa": 1013.0, "rpm": 1450.0, "1/min": 1450.0,
     "s": 10.0, "ppm": 600.0,
 }
-"""What a device may well say, by unit of measure."""
+"""Plausible values, by unit of measure."""
 _NAMELESS: Final = IdentitySettings()
 
 
 class SimulatedProfiles(Mapping[str, SimulatedUnitSettings]):
-    """What a unit of a simulation can be, by the profile's name; each is made when it is asked for."""
+    """The settings of a simulated unit for each profile, by the profile's name; each is made on access."""
 
     def __init__(self, profiles: Mapping[str, Profile]) -> None:
         self._profiles = profiles
@@ -84,7 +84,7 @@ class SimulatedProfiles(Mapping[str, SimulatedUnitSettings]):
 
 
 def simulated_unit(points: Iterable[Point], identity: IdentitySettings = _NAMELESS) -> SimulatedUnitSettings:
-    """A unit that has these points and nothing else: what their ``simulate`` says, or a value such as may well be."""
+    """A unit that has only these points. Each point has the value of its ``simulate``, or else a plausible value."""
     by_table: dict[Table, list[Point]] = {name: [] for name in _TABLES}
     for point in points:
         by_table[point.table].append(point)
@@ -114,7 +114,7 @@ def _table(points: Iterable[Point]) -> TableSettings:
         if point.codec.bit is None:
             whole[point.address] = value
         else:
-            # The lower byte of a register whose bytes are swapped is its upper one.
+            # In a register with swapped bytes, the lower byte is the upper one.
             place = point.codec.bit if point.codec.byte_order == "big" else point.codec.bit ^ 8
             single.setdefault(point.address, {})[place] = value
     return TableSettings(size=size, values=_with_single_bits(whole, single))
@@ -123,7 +123,7 @@ def _table(points: Iterable[Point]) -> TableSettings:
 def _with_single_bits(
     whole: Mapping[int, Value], single: Mapping[int, Mapping[int, Value]]
 ) -> dict[int, Value]:
-    """Registers whose bits are points of their own; what else has names for them says how the others are."""
+    """Adds the values of single bits to the registers. A register's other bits come from its constant in ``whole``."""
     made: dict[int, Value] = {}
     for address, value in whole.items():
         entries = value.value if isinstance(value, Constant) else [0]
@@ -144,17 +144,17 @@ def _value(point: Point) -> Value:
         return _usual(point)
     faults: list[str] = []
     made = point_value(point.simulate, point.codec, point.name, faults)
-    assert made is not None, faults  # it has been checked with the description
+    assert made is not None, faults  # the check of the description found no faults
     return made
 
 
 def _usual(point: Point) -> Value:
-    """A value that stays, such as may well be."""
+    """A plausible constant value."""
     for guess in _guesses(point):
         try:
             return constant_of(guess, point.codec)
         except RequestError:
-            continue  # the next one may fit
+            continue  # the next candidate may fit
     return Constant(value=[0] * point.codec.width)
 
 

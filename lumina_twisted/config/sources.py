@@ -2,7 +2,7 @@
 
 A file has tables of ports, listeners, devices and more. The folder ``devices.d`` beside it has more files, each with a
 device, a kind of device, or a plant. The command line has ``--port``, ``--listen`` and ``KEY=VALUE`` arguments.
-Each source adds what it holds to a :class:`~lumina_twisted.config.configuration.Draft`, faults included.
+Each source adds its contents to a :class:`~lumina_twisted.config.configuration.Draft`, including its faults.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lumina_twisted.text import close_to
 
 FOLDER: Final = "devices.d"
 _DEEPEST: Final = 16
-"""Tables within tables; ours are four deep."""
+"""The deepest nesting of tables that is accepted; Lumina's own tables are four deep."""
 _KEYS: Final = ("ports", "listen", *SETTINGS, *TABLES)
 _KNOWN_TABLES: Final = (
     "a file has tables [ports.NAME], [[listen]], [devices.NAME], [profiles.NAME], [values], [limits] and [log]"
@@ -37,12 +37,12 @@ _LISTEN: Final = re.compile(r"(?P<protocol>[^,=]+)(?P<options>(?:,[^,=]+=[^,=]*)
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What the file holds.
+    """The contents of a TOML file.
 
-    :raises ConfigError: with the faults that keep it from being read.
+    :raises ConfigError: if the file cannot be read; it has the faults.
     """
     try:
-        data = tomllib.loads(pathlib.Path(path).read_bytes().decode("utf-8-sig"))  # Windows puts a mark before it
+        data = tomllib.loads(pathlib.Path(path).read_bytes().decode("utf-8-sig"))  # Windows adds a byte order mark
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
     except UnicodeDecodeError as error:
@@ -58,7 +58,7 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _unusable(data: dict[str, Any]) -> Iterator[str]:
-    """Values that TOML allows and no setting can have; they could not even be shown to a person."""
+    """Faults for values that TOML allows, but that no setting can have and that cannot be printed."""
     found: list[tuple[tuple[str, ...], Any]] = [((), data)]
     while found:
         path, value = found.pop()
@@ -73,7 +73,7 @@ def _unusable(data: dict[str, Any]) -> Iterator[str]:
 
 
 def add_document(draft: Draft, data: Mapping[str, Any]) -> None:
-    """Adds what a file holds."""
+    """Adds the contents of a file."""
     draft.faults += [f"{key}: unknown key; {_meant(key)}" for key in data if key not in _KEYS]
     ports, listeners = data.get("ports", {}), data.get("listen", [])
     if isinstance(ports, Mapping):
@@ -100,8 +100,8 @@ def _meant(key: str) -> str:
 
 
 def add_devices_folder(draft: Draft, file: str | os.PathLike[str]) -> None:
-    """Adds the profiles and devices of ``devices.d/*.toml`` beside ``file``, in the order of the files' names. There
-    need not be such a folder."""
+    """Adds the profiles and devices of ``devices.d/*.toml`` beside ``file``, in the order of the files' names. The
+    folder may be absent."""
     folder = pathlib.Path(file).parent / FOLDER
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(".toml") and not name.startswith("."))
@@ -130,8 +130,9 @@ def _add_devices_file(draft: Draft, path: pathlib.Path) -> None:
 
 
 def add_port_argument(draft: Draft, text: str) -> None:
-    r"""Adds ``[NAME=]PATH[:key=value…]``. In PATH, a colon is written ``\:``; ``rtu+tcp:HOST:PORT`` and its like need
-    no backslash. Without a NAME, the last component of PATH is the name. A key may have dots, as ``units.3.timeout``.
+    r"""Adds ``[NAME=]PATH[:key=value…]``. In PATH, a colon is written ``\:``; ``rtu+tcp:HOST:PORT`` and similar paths
+    need no backslash. Without NAME, the last component of PATH is the name. A key may have dots, as in
+    ``units.3.timeout``.
     """
     name, found, rest = text.partition("=")
     is_named = found and "/" not in name and ":" not in name
@@ -150,7 +151,7 @@ def add_port_argument(draft: Draft, text: str) -> None:
 
 
 def _name_of(path: str) -> str:
-    """``ttyUSB0`` of a device, ``192.168.1.5_4001`` of a socket."""
+    """The name of a port without one, such as ``ttyUSB0`` for a device, ``192.168.1.5_4001`` for a socket."""
     scheme, _, rest = path.partition(":")
     return (rest if is_place(scheme) else path.rpartition("/")[2]).replace(":", "_")
 

@@ -1,6 +1,6 @@
-"""The protocol ``echo``, floor 4 (S4): every chunk comes back with ``Echo: `` before it. It asks no port; it is what
-the client stub of the original Lumina Server talks to, and the smallest front-end to learn from. That stub asks port
-5000 if no other is given, which is the place of ``values`` by default."""
+"""The protocol ``echo``, floor 4 (S4): every chunk comes back with the prefix ``Echo: ``. It uses no port. It is the
+smallest front-end, and the client stub of the original Lumina Server speaks it. That stub connects to TCP port 5000 by
+default, where ``values`` listens by default."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ANSWER: Final = b"Echo: "
 
 @frozen(kw_only=True, slots=False)
 class EchoOptions(ListenerOptions):
-    """How much its clients may hold."""
+    """The limits for its clients."""
 
 
 class EchoProtocol(Connection):
     """One client."""
 
     def dataReceived(self, data: bytes) -> None:
-        """A chunk needs no end: what came at once is answered at once."""
+        """A chunk needs no terminator: each received piece is answered at once."""
         self.heard()
         if self.state is TALKING:
             self.write(ANSWER + data)

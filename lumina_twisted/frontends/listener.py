@@ -1,5 +1,5 @@
-"""What all stream front-ends share, floor 4: a listener with its clients, and its options. How a client's connection
-lives, and which states it has: :mod:`lumina_twisted.frontends.connection`.
+"""The base of all stream front-ends, floor 4: a listener with its clients, and its options.
+:mod:`lumina_twisted.frontends.connection` describes a client's connection and its states.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 @frozen(kw_only=True, slots=False)
 class ListenerOptions:
-    """How much the clients of a stream listener may hold."""
+    """The limits for the clients of a stream listener."""
 
     max_connections: Annotated[int, Between(1, 100_000)] = setting(
         2000, "clients connected at a time; one more gets an error and is closed"
@@ -40,7 +40,7 @@ class ListenerOptions:
 
 @frozen(kw_only=True, slots=False)
 class TurnOptions:
-    """In which lane the requests of a listener's clients wait, and how old a value may be that answers them."""
+    """The lane in which the requests of a listener's clients wait, and the highest age of a value that answers them."""
 
     priority: Priority = setting(DEFAULT, "in which lane its clients' requests wait: high, normal, low")
     max_age: Annotated[float, Between(0, MAX_AGE)] | None = setting(
@@ -50,14 +50,14 @@ class TurnOptions:
 
 
 class Listener(Factory):
-    """A listener and its clients. To derive from: a ``protocol``, which is a :class:`Connection`."""
+    """A listener and its clients. A subclass sets ``protocol`` to a subclass of :class:`Connection`."""
 
     noisy = False
 
     def __init__(self, options: ListenerOptions, context: Context) -> None:
         self.options: Any = options
         self.ports = context.ports
-        """For protocols of others; ours ask :attr:`buses`."""
+        """The ports for protocols of other distributions; Lumina's own protocols use :attr:`buses`."""
         self.buses = context.buses
         self.name = context.name
         self.log = context.log
@@ -78,7 +78,7 @@ class Listener(Factory):
         return made(self)
 
     def admit(self, client: Connection) -> str | None:
-        """Takes a client in, or says why not, token first."""
+        """Admits a client and returns None; or returns the reason for a refusal, which begins with a token."""
         if self._stopping:
             return "stopping the service is stopping"
         if len(self._clients) >= self.options.max_connections:
@@ -99,9 +99,9 @@ class Listener(Factory):
         return {"clients": len(self._clients)}
 
     def drain(self) -> Deferred[None]:
-        """Asks nothing more of any port; each client is closed when the last of its answers is written.
+        """Sends no more requests to any port, and closes each client when its last answer is written.
 
-        Every port must be stopping, for what waits there ends only with it.
+        Every port must be stopping: requests that wait at a port end only when the port stops.
 
         :return: a Deferred that fires with None when no connection is left; it does not fail.
         """

@@ -1,8 +1,8 @@
-"""The Modbus TCP front-end, floor 4: unmodified Modbus TCP clients before the buses (Modbus Messaging on TCP/IP
+"""The Modbus TCP front-end, floor 4: unmodified Modbus TCP clients reach the buses (Modbus Messaging on TCP/IP
 Implementation Guide V1.0b).
 
-Requests of one connection may overlap: each reply leaves as soon as it is there, under its request's transaction
-identifier. Those to one unit keep their order.
+Requests of one connection may overlap: each reply leaves as soon as it is available, with its request's transaction
+identifier. Requests to one unit keep their order.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from lumina_twisted.modbus.functions import EXCEPTION_FLAG
 from lumina_twisted.schema import Between, setting
 
 LOOK_AFTER: Final = 0.5
-"""Seconds after which the beginning of a request is looked at whose rest has not come: it may be another protocol."""
+"""Seconds until an incomplete request is checked: its first bytes may show another protocol."""
 REST_AFTER: Final = 10.0
-"""Seconds that a request may take to come; a client in doubt of its frames would wait for ever. TCP repeats a lost
-segment several times within that."""
+"""Seconds that a request may take to arrive completely; without this limit, a client that sends incomplete frames would
+wait for ever. TCP repeats a lost segment several times within that time."""
 
 
 @frozen(kw_only=True, slots=False)
@@ -49,9 +49,9 @@ class ModbusTcpProtocol(Connection):
     def __init__(self, listener: ModbusTcpListener) -> None:
         super().__init__(listener)
         self._decoder = MbapDecoder()
-        self._held: Adu | None = None  # taken before them, and not asked yet
+        self._held: Adu | None = None  # taken out of the decoder, but not sent to its port yet
         self._has_asked = False
-        self._rest: IDelayedCall | None = None  # looks whether the rest of a request has come
+        self._rest: IDelayedCall | None = None  # checks whether the rest of a request has come
 
     def dataReceived(self, data: bytes) -> None:
         """Requests, or parts of them."""
@@ -59,14 +59,14 @@ class ModbusTcpProtocol(Connection):
             self.heard()
         if self.state is not TALKING and self.state is not DRAINING:
             return
-        # Who it is was looked at with the first request; from then on one that comes alone is taken as it is.
+        # Only the first request is checked for other protocols. Later, a chunk that is one request is taken as it is.
         if self._has_asked and not self.has_input and (adu := self._decoder.whole(data)) is not None:
             self._held = adu
         else:
             self._decoder.feed(data)
         self.has_input = True
         if self.state is TALKING:
-            self.listener.pacer.serve(self)  # what serve() does, too
+            self.listener.pacer.serve(self)  # as serve() does
             if self.has_input:
                 self._pace_reading()
         else:
@@ -102,7 +102,8 @@ class ModbusTcpProtocol(Connection):
         return self.has_input
 
     def _next(self) -> Adu | None:
-        """The next whole request. After a header that is none, nobody knows where the next one begins."""
+        """The next whole request. After an invalid header the start of the next request is unknown, so the client is
+        turned away."""
         first = b"" if self._has_asked else bytes(self._decoder.buffer[:LOOKED_AT])
         try:
             adu = self._decoder.next_adu()
@@ -115,11 +116,11 @@ class ModbusTcpProtocol(Connection):
             return None
 
     def _stranger(self) -> str:
-        """What it speaks, if it has not asked anything and its first bytes show that."""
+        """Names the client's protocol, if its first bytes show another one and it has sent no request yet."""
         return "" if self._has_asked else in_modbus_tcp(bytes(self._decoder.buffer[:LOOKED_AT]))
 
     def _look(self) -> None:
-        """A request has begun a moment ago, and its rest has not come."""
+        """The rest of a request has not come within :data:`LOOK_AFTER`."""
         self._rest = None
         if stranger := self._stranger():
             self.turn_away(stranger)
@@ -161,7 +162,7 @@ class ModbusTcpListener(Listener):
 
 
 class ModbusTcpFrontEnd(StreamFrontEnd):
-    """Modbus TCP, for whatever program or panel speaks it."""
+    """Modbus TCP, for any program or panel that speaks it."""
 
     name = "modbus-tcp"
     summary = "Modbus TCP, which most programs speak"

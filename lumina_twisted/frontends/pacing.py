@@ -1,16 +1,17 @@
 """How much of the reactor's time the clients of one listener get, floor 4.
 
-What a client sends is cut into requests, and each request costs time: an ordinary one 40 microseconds, a read of a
-hundred values a tenth of a millisecond. A client that sends many at once must not hold up the others, nor the bus.
+Each request of a client costs time: an ordinary one 40 microseconds, a read of a hundred values a tenth of a
+millisecond. A client that sends many requests at once must not delay the other clients, nor the bus.
 
-* A client whose requests come one at a time is served in the turn that reads them.
-* What one client sends beyond :data:`SLICE` waits, and what waits is taken one request from each client in turn, for
-  :data:`SLICE` in each turn of the reactor. While anything waits, all that comes goes to the end.
-* What is served at once is bounded too, for hundreds of clients may send at the same time: by half of the time.
+* A client that sends one request at a time is served in the reactor turn that reads the request.
+* Requests of one client that do not fit into :data:`SLICE` wait. In each reactor turn, the pacer serves the clients
+  that wait for :data:`SLICE`: one request from each client, round-robin. While any client waits, a client that sends
+  something goes to the end of the queue.
+* Hundreds of clients may send at the same time. So immediate service is bounded too: it gets half of the time.
 
-:class:`Holding` and :class:`Stall` look after clients of which nothing is read, and after those that do not read. The
-reactor notices a loss only when it reads or writes. So while a client is held, :class:`Holding` looks whether its
-connection still exists, and whether it takes the answers that wait for it.
+:class:`Holding` watches clients from which the listener does not read. :class:`Stall` watches clients that do not read.
+The reactor notices a lost connection only when it reads or writes. So while a client is held, :class:`Holding` checks
+whether its connection still exists, and whether the client reads the answers that wait for it.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from typing import Any, Final, Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 SLICE: Final = 0.002
-"""Seconds for one client, or for all that wait, before the reactor looks after its other work."""
+"""Seconds for one client, or for all clients that wait, before the reactor does other work."""
 MOST_AT_ONCE: Final = 64
-"""Requests of a slice, for a clock that stands still."""
+"""The limit of requests in one slice; it bounds a slice even if the clock stands still."""
 _WINDOW: Final = 5 * SLICE
-"""Seconds over which the time is counted that is spent in the turns that read."""
+"""The length of the window, in seconds, in which the pacer sums up the time of immediate service."""
 
 
 class Paced(Protocol):
-    """A client with requests."""
+    """A client that a :class:`Pacer` serves."""
 
     def step(self) -> bool:
-        """Takes its next request, if there is one and it may be asked now; whether there may be another."""
+        """Takes the client's next request, if there is one and it may be sent now; returns whether more may follow."""
         ...
 
 
@@ -41,23 +42,23 @@ class Pacer:
     """Serves the clients of one listener.
 
     :param clock: for delayed calls.
-    :param now: a clock that never goes back, in seconds.
+    :param now: a monotonic clock, in seconds.
     """
 
     def __init__(self, clock: IReactorTime, now: Callable[[], float]) -> None:
         self._clock = clock
         self._now = now
-        self._waiting: dict[Any, None] = {}  # in their order
+        self._waiting: dict[Any, None] = {}  # in queue order
         self._call: IDelayedCall | None = None
-        self._window = 0.0  # when it began
-        self._spent = 0.0  # in it
+        self._window = 0.0  # when the window began
+        self._spent = 0.0  # seconds of immediate service in the window
 
     def __len__(self) -> int:
         """How many clients wait for their turn."""
         return len(self._waiting)
 
     def serve(self, client: Paced) -> None:
-        """Takes a client's requests, at once if there is time."""
+        """Takes a client's requests: now if there is time, else in a later turn."""
         began = self._now()
         if began - self._window > _WINDOW:
             self._window, self._spent = began, 0.0
@@ -73,13 +74,13 @@ class Pacer:
             self.enqueue(client)
 
     def enqueue(self, client: Paced) -> None:
-        """Takes a client's requests in turn with the others, in a later turn of the reactor."""
+        """Puts a client into the queue: a later turn of the reactor takes its requests, round-robin with the others."""
         self._waiting[client] = None
         if self._call is None:
             self._call = self._clock.callLater(0, self._run)
 
     def forget(self, client: Paced) -> None:
-        """Nothing of that client is to be taken any more."""
+        """Removes a client from the queue; no more of its requests are taken."""
         self._waiting.pop(client, None)
         if not self._waiting and self._call is not None:
             self._call.cancel()
@@ -98,7 +99,7 @@ class Pacer:
                 self._call = self._clock.callLater(0, self._run)
 
     def _step(self) -> None:
-        """One request of the client whose turn it is."""
+        """Takes one request of the first client in the queue."""
         client = next(iter(self._waiting))
         del self._waiting[client]
         if client.step():
@@ -106,13 +107,13 @@ class Pacer:
 
 
 LOOK_EVERY: Final = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks of a held client."""
 STALLED_AFTER: Final = 30.0
-"""Seconds after which a client is dropped that has more to ask and does not take its answers."""
+"""Seconds after which a held client that does not read its answers is dropped."""
 
 
 class Holding:
-    """Looks after one client. One delayed call serves many short holds.
+    """Checks one client while it is held. One delayed call serves many short holds.
 
     :param client: a :class:`lumina_twisted.frontends.connection.Connection`.
     """
@@ -123,16 +124,16 @@ class Holding:
         self._full_since: float | None = None
 
     def begin(self) -> None:
-        """Nothing is read of it from now on."""
+        """The client is held: nothing is read from it from now on."""
         if self._call is None:
             self._call = self._client.listener.clock.callLater(LOOK_EVERY, self._look)
 
     def moved(self) -> None:
-        """It has taken all that was written."""
+        """The client has read everything that was written."""
         self._full_since = None
 
     def stop(self) -> None:
-        """It is gone."""
+        """The client is gone."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -158,27 +159,27 @@ class Holding:
 
 
 def is_lost(transport: Any) -> bool:
-    """Whether a connection was reset or broke, which its transport has not noticed. One whose client has only ended its
-    own side, as ``printf … | nc`` does, is not lost."""
+    """Whether a connection was reset or broke, even if its transport has not noticed yet. A connection whose client has
+    only closed its own side, as ``printf … | nc`` does, is not lost."""
     descriptor = getattr(transport, "fileno", lambda: -1)()
     if descriptor < 0:
         return False
     poll = select.poll()
-    poll.register(descriptor, 0)  # errors are reported all the same
+    poll.register(descriptor, 0)  # poll() reports errors in any case
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 SOON: Final = 0.001
-"""Seconds that are not waited for any more; a rest of rounding is none."""
+"""A remaining time up to this, in seconds, counts as over; it absorbs rounding errors."""
 
 
 class Stall:
-    """Looks whether what was written to a client is taken in time. One delayed call serves many fillings, most of
-    which are over within a millisecond.
+    """Checks whether a client reads what was written to it in time. One delayed call serves many periods in which the
+    transport's buffer is full; most of them are over within a millisecond.
 
-    :param listener: whose client it is.
+    :param listener: the client's listener.
     :param limit: seconds that the transport's buffer may stay full.
-    :param given_up: called when it was full for so long.
+    :param given_up: called when the buffer was full for that long.
     """
 
     def __init__(self, listener: Any, limit: float, given_up: Callable[[], None]) -> None:
@@ -189,13 +190,13 @@ class Stall:
         self._call: IDelayedCall | None = None
 
     def begin(self) -> None:
-        """The buffer is full."""
+        """The transport's buffer is full."""
         self._since = self._listener.now()
         if self._call is None:
             self._call = self._listener.clock.callLater(self._limit, self._look)
 
     def end(self) -> None:
-        """All of it was taken."""
+        """The buffer is empty: the client has read all of it."""
         self._since = None
 
     def stop(self) -> None:

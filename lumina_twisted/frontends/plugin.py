@@ -1,11 +1,12 @@
-"""What a protocol is to the service, floor 4: a plugin that Twisted finds, ours and those that others add (S3).
+"""Protocols as plugins, floor 4: Twisted finds each protocol, Lumina's own and those of other distributions (S3).
 
-A distribution that has a protocol puts a module into ``twisted/plugins`` (a folder without ``__init__.py``) with an
-instance of a class that implements :class:`IFrontEnd`; :class:`StreamFrontEnd` is one to derive from. Nothing of
-Lumina's is changed for it: the configuration, ``--listen`` and ``lumina protocols`` know it once it is installed.
+A distribution that adds a protocol puts a module into ``twisted/plugins`` (a folder without ``__init__.py``). The
+module holds an instance of a class that implements :class:`IFrontEnd`; :class:`StreamFrontEnd` is a base class for it.
+Lumina itself does not change: the configuration, ``--listen`` and ``lumina protocols`` know an installed protocol.
 
-Some fronts listen, others go out: a publisher connects to a broker or a database and has no endpoint. Each is given a
-:class:`Context`: the ports, the values, a logger, clocks, and the figures of all that runs.
+Some front-ends listen. Others are publishers: a publisher connects to a broker or a database and has no endpoint. Each
+front-end gets a :class:`Context`: the ports, the values, a logger, clocks, and the figures of all listeners, publishers
+and ports.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ _log: Final = Logger(namespace="lumina.listener")
 
 @frozen(kw_only=True, eq=False)
 class Context:
-    """What a front-end is given.
+    """What a front-end gets from the service.
 
-    :param name: its listener or publisher, as ``stats`` calls it.
-    :param buses: all it may ask, and the only way to a bus; protocols of others ask :attr:`ports`.
-    :param reactor: for what Twisted does with one: listening, delayed calls.
-    :param now: a clock that never goes back, in seconds.
+    :param name: the name of its listener or publisher in ``stats``.
+    :param buses: the ports, and the only way to a bus; protocols of other distributions use :attr:`ports`.
+    :param reactor: Twisted's reactor, for listening and delayed calls.
+    :param now: a monotonic clock, in seconds.
     :param stamp: the time of day, in seconds since 1970.
-    :param log: its logger, for what concerns this listener.
-    :param figures: those of all ports, listeners and publishers.
-    :param values: those of all devices; None where no device is described.
+    :param log: the logger of this listener or publisher.
+    :param figures: the figures of all ports, listeners and publishers.
+    :param values: the values of all devices; None if the configuration describes no device.
     """
 
     buses: Ports
@@ -56,18 +57,18 @@ class Context:
 
     @property
     def ports(self) -> PluginPorts:
-        """The ports as the protocols of others ask them."""
+        """The ports, with the interface for protocols of other distributions."""
         return PluginPorts(self.buses)
 
     def others(self) -> dict[str, Mapping[str, int]]:
-        """What the other listeners and publishers have counted, by their names."""
+        """The counts of the other listeners and publishers, by name."""
         return self.figures.counts(without=self)
 
 
 class Figures:
-    """The figures of all that runs: what each listener and publisher counts, and the reports of the ports.
+    """The counts of each listener and publisher, and the reports of the ports.
 
-    :param ports: all of them.
+    :param ports: all ports.
     """
 
     def __init__(self, ports: Ports) -> None:
@@ -77,22 +78,24 @@ class Figures:
     def add(self, owner: Context, counts: Callable[[], Mapping[str, int]]) -> None:
         """Registers a listener or a publisher.
 
-        :param counts: gives its numbers by name.
+        :param counts: returns its counts by name.
         """
         self._counts[owner] = counts
 
     def counts(self, without: Context | None = None) -> dict[str, Mapping[str, int]]:
-        """What all have counted so far, by their names."""
+        """The counts of all listeners and publishers so far, by name; those of ``without`` are left out."""
         return {owner.name: counts() for owner, counts in self._counts.items() if owner is not without}
 
     def ports(self) -> Iterator[PortDescription]:
-        """The present state of each port; its ``report`` gives its figures."""
+        """The current state of each port; ``report`` of a description returns the port's figures."""
         return (port.describe() for port in self._ports)
 
 
 class PluginPort:
-    """A port as the protocols of others ask it, which do not know callers and terms: any object may be the client,
-    terms are keywords, and a reply is a whole RTU frame. All else is the port's own."""
+    """A port, with the interface for protocols of other distributions, which do not know callers and terms.
+
+    Any object may be the client, terms are keywords, and a reply is a whole RTU frame. All other attributes are the
+    port's own."""
 
     def __init__(self, port: Port) -> None:
         self._port = port
@@ -105,7 +108,8 @@ class PluginPort:
     ) -> Deferred[bytes]:
         """See :meth:`lumina_twisted.ports.interfaces.Port.request`.
 
-        :param terms: as :class:`lumina_twisted.access.caller.Terms` has them; ``response_length`` is the frame's.
+        :param response_length: the length of the whole RTU frame of the reply.
+        :param terms: the other fields of :class:`lumina_twisted.access.caller.Terms`.
         """
         terms["response_length"] = max(0, response_length - OVERHEAD)
         asked = self._port.request(caller_of(client), unit, pdu, Terms(timeout, **terms))
@@ -139,7 +143,7 @@ class PluginPorts:
 
 
 class IFrontEnd(IPlugin):
-    """A protocol. One that can be listened for has what :class:`IListeningFrontEnd` adds."""
+    """A protocol. A protocol that listens implements :class:`IListeningFrontEnd`."""
 
     name: str = Attribute("What the configuration and ``--listen`` call it.")
     summary: str = Attribute("What it is, in one line, for ``lumina protocols``.")
@@ -151,37 +155,38 @@ class IFrontEnd(IPlugin):
     )
 
     def make(options: Any, context: Context) -> IService:  # noqa: N805
-        """A listener or a publisher as a service.
+        """Makes the service of a listener or a publisher.
 
-        :param options: an instance of :attr:`options`, which has ``protocol`` and ``endpoint`` too.
-        :return: a service that begins to listen in ``privilegedStartService``, which raises, or gives a Deferred that
-            fails, if that cannot be done. ``stopService`` listens no longer, asks nothing more of any port, and gives
-            a Deferred that fires when the last answer is written: the ports stop at the same time, so that all that
-            waits for them ends. It may have a method ``counts()``: numbers by name, which ``stats`` tells.
+        :param options: an instance of :attr:`options`, with ``protocol`` and ``endpoint`` added.
+        :return: a service that starts to listen in ``privilegedStartService``. If it cannot listen, that method raises
+            or returns a Deferred that fails. ``stopService`` stops listening, sends no more requests to any port, and
+            returns a Deferred that fires when the last answer is written. The ports stop at the same time, so every
+            request that waits for a port ends. The service may have a method ``counts()``, which returns numbers by
+            name; ``stats`` shows them.
         """
 
 
 class IListeningFrontEnd(IFrontEnd):
-    """A protocol that a listener can speak at an endpoint."""
+    """A protocol that listens at an endpoint."""
 
     endpoint: str = Attribute("An example of where it listens.")
 
     def fault(endpoint: str) -> str | None:  # noqa: N805 - zope's way
-        """A sentence that says why it cannot listen at ``endpoint``, or None. Nothing is opened."""
+        """A sentence that says why the protocol cannot listen at ``endpoint``, or None. It opens nothing."""
 
     def place(endpoint: str) -> Place | None:  # noqa: N805
-        """Where a faultless ``endpoint`` is, so that two listeners are not put in one place; None if nobody knows."""
+        """The place of a valid ``endpoint``, to refuse two listeners in the same place; None if it is unknown."""
 
 
 def listens(front_end: IFrontEnd) -> bool:
-    """Whether it listens at an endpoint; else it is a publisher, which has none."""
+    """Whether a front-end listens at an endpoint; otherwise it is a publisher, which has no endpoint."""
     return hasattr(front_end, "endpoint")
 
 
 @implementer(IListeningFrontEnd)
 class StreamFrontEnd:
-    """A protocol over streams, such as TCP connections, that listens at a Twisted server endpoint. To derive from: a
-    name, a summary, options, and :meth:`build`."""
+    """A base class for protocols over streams, such as TCP connections, that listen at a Twisted server endpoint. A
+    subclass sets ``name``, ``summary`` and ``options``, and implements :meth:`build`."""
 
     name = ""
     summary = ""
@@ -201,17 +206,17 @@ class StreamFrontEnd:
         return StreamService(options.endpoint, self.build(options, context), context.reactor)
 
     def build(self, options: Any, context: Context) -> IProtocolFactory:
-        """The factory of one listener. Its ``drain`` and ``counts``, which a
-        :class:`lumina_twisted.frontends.listener.Listener` has, are heeded if they are there."""
+        """Makes the factory of one listener. If the factory has ``drain`` and ``counts``, as a
+        :class:`lumina_twisted.frontends.listener.Listener` does, :class:`StreamService` calls them."""
         raise NotImplementedError
 
 
 class StreamService(Service):
-    """Listens while it runs.
+    """A service that listens while it runs.
 
     :param endpoint: a Twisted server endpoint, as text.
-    :param factory: what speaks there. If it has ``drain``, that is called at the stop, and its Deferred waited for; if
-        it has ``counts``, ``stats`` shows them.
+    :param factory: makes the protocol of each connection. If it has ``drain``, :meth:`stopService` calls it and waits
+        for its Deferred. If it has ``counts``, ``stats`` shows them.
     """
 
     def __init__(self, endpoint: str, factory: IProtocolFactory, reactor: Any) -> None:
@@ -222,18 +227,18 @@ class StreamService(Service):
         self._listening: Any = None
 
     def privilegedStartService(self) -> Deferred[None]:
-        """Listens, while the process may still do what it may not do later.
+        """Starts to listen, before the process drops its privileges.
 
-        :return: a Deferred that fires with None when it listens, or fails with whatever the endpoint's ``listen``
-            fails with; with :class:`~twisted.internet.defer.CancelledError` if it is stopped before.
+        :return: a Deferred that fires with None when the service listens. It fails with the error of the endpoint's
+            ``listen``, or with :class:`~twisted.internet.defer.CancelledError` if the service stops before.
         """
         self._starting = maybeDeferred(self._listen)
         return self._starting.addCallback(self._listens)
 
     def stopService(self) -> Deferred[None]:
-        """Takes no connection any more, and lets those that are there come to their end.
+        """Accepts no more connections, and drains those that exist.
 
-        :return: a Deferred that fires with None when that is done; it does not fail, but logs what does.
+        :return: a Deferred that fires with None when that is done. It does not fail; failures are logged.
         """
         super().stopService()
         if self._listening is None and self._starting is not None:

@@ -263,6 +263,14 @@ class Ahead(QueueCase):
         self.queue.remove(requests[9])
         self.assertEqual(self.queue.cost, 0.0)
 
+    def test_who_has_nothing_waits_for_nothing(self) -> None:
+        """Not even for a rest of rounding: who is alone is never refused for what waits."""
+        for cost in (0.1, 0.2, 0.3):
+            self.put("a", cost=cost)
+        self.clients(3)
+        self.assertEqual(self.queue.of("a"), (0, 0.0))
+        self.assertEqual(self.queue.ahead_of("a", Lane.NORMAL, 1.0), 0.0)
+
 
 class AnythingGoes(SynchronousTestCase):
     """Whatever comes in comes out once, in the order of its client and unit."""
