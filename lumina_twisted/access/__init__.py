@@ -1,1 +1,1 @@
-"""Who asks, how, and what they may, floor 1."""
+"""Callers, the terms of their requests, and the access rules, floor 1."""

@@ -1,7 +1,7 @@
-"""Who asks, and how the request is to be treated, floor 1.
+"""The caller of a request, and the terms of the request, floor 1.
 
-Both pass through whole, from whoever asks down to the bus. Everything that depends on who asks reads the caller: turns,
-statistics, the log, refusals.
+Both objects pass unchanged from the front end down to the bus. Everything that depends on the client reads the caller:
+turns, statistics, the log, refusals.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ def _printable(name: str) -> str:
 
 @frozen(eq=False)
 class Caller:
-    """Whoever asks: a client's connection, a terminal, the poller, a program's pool.
+    """The source of requests: a client's connection, a terminal, the poller, a program's pool.
 
-    A caller is equal to itself only: turns are taken between callers, so two of the same name each have their own.
+    A caller is equal only to itself. The bus takes turns between callers, so two callers with the same name each have
+    their own turns.
 
     :param name: what people read, such as ``192.168.1.7:40122`` or ``the poller``.
-    :param peer: the address of its peer, without a port number; empty for one inside this process.
-    :param listener: the listener that it is connected to, as the statistics name it; empty for one inside this process.
-    :param role: what it may do, once rules are made for roles; None for one that has none.
+    :param peer: the address of its peer, without a port number; empty for a caller inside this process.
+    :param listener: the listener that it is connected to, as the statistics name it; empty for a caller inside this
+        process.
+    :param role: what it may do, once rules are made for roles; None for a caller without a role.
     """
 
     name: str = field(converter=_printable)
@@ -45,19 +47,19 @@ class Caller:
 
 @frozen
 class Terms:
-    """How a request is to be treated.
+    """How the bus treats a request.
 
-    :param timeout: seconds from now after which the caller wants no answer any more.
-    :param serial: settings that the frame leaves with, if not the unit's; a bus behind a socket ignores them.
-    :param retries: how often it may be sent again, if not what the configuration says for its class. For a write, any
-        number but 0 means that the device may carry it out more than once.
-    :param response_length: bytes of the reply's PDU as far as the caller knows; 0 if it does not. A hint, used for
+    :param timeout: seconds from now after which the caller no longer wants an answer.
+    :param serial: serial settings for the frame; None for those of the unit. A bus behind a socket ignores them.
+    :param retries: how often the request may be sent again; None for what the configuration says for its class. For a
+        write, any number but 0 means that the device may carry it out more than once.
+    :param response_length: length of the reply's PDU in bytes, if the caller knows it; else 0. It is a hint, used for
         functions whose reply does not tell its length.
-    :param priority: in which lane it waits for its turn; ``normal`` if it is not given. A write waits one lane higher,
-        unless ``writes_first`` is off.
-    :param max_age: for a read, how many seconds old a value may be that answers it; 0 for one that is read anew; what
-        the unit or the port is configured for if it is not given.
-    :param note: of a write, what it means, such as ``boiler.set_point 60 -> 65.5``, for the log.
+    :param priority: the lane in which the request waits for its turn; None means ``normal``. A write waits one lane
+        higher, unless ``writes_first`` is off.
+    :param max_age: for a read, the greatest age in seconds of a cached value that may answer it; 0 always reads anew;
+        None for what the unit or the port is configured for.
+    :param note: for a write, its meaning in the log, such as ``boiler.set_point 60 -> 65.5``.
     """
 
     timeout: float
@@ -70,8 +72,11 @@ class Terms:
 
 
 def caller_of(client: object) -> Caller:
-    """The caller that a client is, has as its ``caller``, or is given now: by value for a text or a number, for as long
-    as it lives for another object. Protocols and programs of others name their clients by whatever they have."""
+    """The caller of a client, which may be any object, as third-party protocols and programs name their clients freely.
+
+    The caller is the client itself, or its attribute ``caller``. Otherwise the client gets one now: a text or a number
+    gets one by value, any other object gets one that is kept as long as the object lives.
+    """
     if isinstance(client, Caller):
         return client
     own = getattr(client, "caller", None)
@@ -92,7 +97,7 @@ def _caller_by_value(client: object) -> Caller:
 
 
 def _name_of(client: object) -> str:
-    """Its text; of what has none of its own, its kind."""
+    """The text of the client; the name of its class if the class defines no text."""
     kind = type(client)
     has_text = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
     return str(client) if has_text else kind.__name__

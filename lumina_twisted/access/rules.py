@@ -1,16 +1,17 @@
-"""What may be asked on a bus, floor 1: the rules of the mission's ``CommandValidator`` (M14).
+"""Which requests a bus permits, floor 1: the rules of the mission's ``CommandValidator`` (M14).
 
 A rule is a text:
 
 * ``read UNITS [TABLE [ADDRESSES]]``, ``write UNITS [TABLE [ADDRESSES [VALUES]]]``, ``any UNITS [TABLE [ADDRESSES]]``;
-* ``function CODES UNITS``: what has this function code, whatever it does.
+* ``function CODES UNITS``: every request with one of these function codes, whatever the function does.
 
-A table is ``coil``, ``discrete``, ``holding`` or ``input``; all else are numbers: ``7``, ``0-99``, ``0-7,16``. ``*``
-stands for all there are, and what is left out is all too. Without a table and addresses, ``read`` is every function
-that leaves the device as it was, and ``write`` every other one, those included that nobody knows.
+A table is ``coil``, ``discrete``, ``holding`` or ``input``. All other parts are numbers: ``7``, ``0-99``, ``0-7,16``.
+``*`` stands for all, and a part that is left out also means all. Without a table and addresses, ``read`` covers every
+function that does not change the device. ``write`` then covers every other function, including unknown ones.
 
-Where there are ``allow`` rules, each entry that a request touches must be covered by one of them; a request is denied
-if a ``deny`` rule covers any. A broadcast reaches each unit: what may not be written to one may not be broadcast.
+If there are ``allow`` rules, one of them must cover each entry that a request touches. A request is denied if a
+``deny`` rule covers any entry that it touches. A broadcast reaches every unit: a write that is denied for one unit is
+also denied as a broadcast.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from lumina_twisted.modbus.access import ADDRESSES, TABLES, Access, Table
 from lumina_twisted.modbus.functions import BROADCAST, accesses, is_read
 
 Spans = tuple[tuple[int, int], ...]
-"""Numbers: the first, and the one behind the last, of each run of them; in order, none touches the next."""
+"""Sets of numbers as half-open ranges (first, last + 1), in ascending order; no range touches the next."""
 
 _ALL: Final[Spans] = ((0, ADDRESSES),)
 _BYTES: Final = 255
 _REMEMBERED: Final = 1024
-"""Reads whose judgement is kept: programs ask for the same again and again."""
+"""Reads whose verdict is cached: programs repeat the same reads."""
 _EXAMPLES: Final = {
     "read": "read * holding 0-99", "write": "write 2 coil 0-7,16", "any": "any 1-20", "function": "function 43 *",
 }
@@ -44,10 +45,10 @@ _NAMES: Final = {
 class Rule:
     """One rule, as :func:`parse_rule` makes it.
 
-    :param codes: the functions that it is about; None if it is about what is done.
-    :param reads: whether it is about reads, and ``writes`` whether it is about writes.
-    :param table: None for all.
-    :param values: to which an entry may be set; None for all.
+    :param codes: the function codes that it covers; None for a rule on reads or writes.
+    :param reads: whether it covers reads; ``writes`` likewise for writes.
+    :param table: the table that it covers; None for all.
+    :param values: the values written to an entry that it covers; None for all.
     """
 
     text: str
@@ -60,7 +61,7 @@ class Rule:
     values: Spans | None = None
 
     def concerns(self, code: int, access: Access) -> bool:
-        """Whether it is about this kind of access, by the function ``code``."""
+        """Whether the rule covers this kind of access by the function ``code``."""
         if self.codes is not None:
             return code in self.codes
         if not (self.writes if access.writes else self.reads):
@@ -70,7 +71,8 @@ class Rule:
         return self.table is None or self.table == access.table
 
     def reach(self, access: Access, at: int) -> int:
-        """The end of what it covers of an access from the address ``at`` on; ``at`` if it does not cover that."""
+        """The end of the range of an access that the rule covers from the address ``at`` on; ``at`` itself if the rule
+        does not cover that address."""
         end = min(next((end for first, end in self.addresses if first <= at < end), at), access.end)
         if self.values is None:
             return end
@@ -79,7 +81,7 @@ class Rule:
         return at
 
     def first_covered(self, access: Access) -> int | None:
-        """The first address of an access that it covers, or may cover: nobody knows each value."""
+        """The first address of an access that the rule covers, or may cover if the written values are unknown."""
         for first, end in self.addresses:
             for at in range(max(first, access.first), min(end, access.end)):
                 if self.values is None or access.values is None:
@@ -92,7 +94,7 @@ class Rule:
 class Rules:
     """The rules of one port.
 
-    :param broadcasts: whether unit 0 is every device; if not, it is one like any other.
+    :param broadcasts: whether unit 0 is the broadcast address; if not, it is a unit like any other.
     :raises RequestError: if a text is no rule, with a sentence that says what to write.
     """
 
@@ -107,9 +109,9 @@ class Rules:
         return bool(self.allow or self.deny)
 
     def fault(self, unit: int, pdu: bytes) -> str:
-        """Why a request may not be sent, as the end of a sentence; empty if it may.
+        """Why a request may not be sent, as the end of a sentence; empty if it may be sent.
 
-        :param pdu: of one byte at least.
+        :param pdu: the request's PDU, at least one byte long.
         """
         return self._judge_again(unit, pdu) if is_read(pdu) else self._judge(unit, pdu)
 
@@ -146,7 +148,7 @@ class Rules:
         return ""
 
     def _told(self, unit: int, code: int, access: Access, at: int) -> str:
-        """What is asked, as the beginning of a sentence."""
+        """A description of the access, as the beginning of a sentence."""
         whom = "every unit" if unit == BROADCAST and self._broadcasts else f"unit {unit}"
         if access.table is None:
             return f"function {code} to {whom}"
@@ -157,7 +159,7 @@ class Rules:
 
 
 def _is_in(spans: Spans, number: int) -> bool:
-    for first, end in spans:  # noqa: SIM110 - in half the time of any()
+    for first, end in spans:  # noqa: SIM110 - takes half the time of any()
         if first <= number < end:
             return True
     return False
@@ -167,9 +169,9 @@ def _is_in(spans: Spans, number: int) -> bool:
 
 
 def parse_rule(text: str) -> Rule:
-    """The rule that a text is.
+    """Parses the text of a rule.
 
-    :raises RequestError: if it is none, with a sentence that says what to write.
+    :raises RequestError: if the text is no rule, with a sentence that says what to write.
     """
     words = text.lower().split() if isinstance(text, str) else []
     try:
@@ -184,7 +186,7 @@ def parse_rule(text: str) -> Rule:
 
 
 def rule_faults(texts: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Which of these are no rules: pairs of a number from 0 on and a sentence."""
+    """The faults of those texts that are no rules: pairs of an index from 0 on and a sentence."""
     for number, text in enumerate(texts):
         try:
             parse_rule(text)
@@ -225,7 +227,7 @@ def _numbers(text: str, what: str, highest: int) -> frozenset[int]:
 
 
 def _spans(text: str, what: str, highest: int) -> Spans:
-    """The numbers that ``0-7,16`` says."""
+    """Parses a set of numbers, such as ``0-7,16``."""
     if text == "*":
         return _ALL
     spans: list[tuple[int, int]] = []

@@ -1,15 +1,20 @@
-"""What a bus asks for itself, to learn whether a device has nothing more to say: the canary. Floor 1.
+"""The canary: the bus's own request, which shows whether replies to earlier requests may still come. Floor 1.
 
-The reply to a canary proves that nothing comes any more of what was asked before it, see
-:mod:`lumina_twisted.bus.late_replies`. So its reply must be unlike any that may still come:
+The reply to a canary proves that the replies to earlier requests do not come any more; see
+:mod:`lumina_twisted.bus.late_replies`. So the reply must differ from every reply that may still come. There are three
+modes:
 
 * ``diagnostics``, the default: function 8, sub-function 0 (APP section 6.8), which returns a number of the canary's
-  own. It touches no register, and the exception of a device that does not know it is as good a proof.
-* ``read``: a read whose reply has another function or length than what is in doubt, another one each time. It is also
-  used where the first may be silent, or answered by exceptions, which all look alike: every third time while nobody
-  knows, whenever one of them is still unanswered, and always once a unit has left several unanswered that answered
-  other requests; and on a port that echoes, or may, for an echo of the first looks like its reply.
-* ``off``: nothing is asked.
+  own. It touches no register. If the device does not know the function, its exception is as good a proof.
+* ``read``: a read whose reply has another function code or length than the replies in doubt, and a different read each
+  time. Even in the mode ``diagnostics`` the bus sends a read in these cases:
+
+  * The unit may not answer function 8, or only with exceptions, which all look alike. While that is unknown, every
+    third canary is a read, and so is every canary that is sent while a canary by function 8 is unanswered. If the unit
+    meanwhile leaves several canaries by function 8 unanswered but answers other requests, all its canaries are reads.
+    Once the unit has returned the data of function 8, a read is sent only while several such canaries are unanswered.
+  * The port echoes, or may echo. An echo of function 8 looks like its reply.
+* ``off``: the bus sends no canary.
 """
 
 from __future__ import annotations
@@ -24,40 +29,40 @@ from lumina_twisted.modbus.functions import FunctionCode
 from lumina_twisted.modbus.reply import Shape
 
 LENGTH: Final = 16
-"""Bytes of a canary and of its reply, with which it is reckoned."""
+"""Bytes of a canary and of its reply together, for estimates."""
 _Reads = tuple[tuple[int, int], ...]
 _READS: Final[_Reads] = tuple((code, quantity) for quantity in range(1, 9) for code in (3, 4))
 """Function and quantity of the reads that may be canaries."""
 _LONGER_READS: Final[_Reads] = tuple((code, quantity) for quantity in range(9, 126) for code in (3, 4))
-"""The same, when replies of all those lengths may still come."""
+"""The same, for when replies of all lengths in :data:`_READS` may still come."""
 _REGISTERS: Final = frozenset({3, 4})
 _BITS: Final = (2, 1)
-"""Functions whose reply, or exception, is a proof where both others are in doubt."""
+"""Functions whose reply, or exception, is a proof when both register reads are in doubt."""
 _MARK: Final = 0x4C
-"""First byte of what function 8 shall return; a number is the second."""
+"""First data byte of a canary by function 8; the second is a number."""
 _THIRD: Final = 3
 _MOST_UNANSWERED: Final = 4
-"""Canaries by function 8 that may be unanswered at a time."""
+"""Canaries by function 8 that may be unanswered at the same time."""
 _SILENT: Final = 3
-"""Canaries by function 8 that a unit may leave unanswered before it is asked by reads alone."""
+"""Canaries by function 8 that a unit may leave unanswered before all its canaries are reads."""
 
 
 class _Unit:
-    """What is known of one unit's canaries."""
+    """The state of one unit's canaries."""
 
     __slots__ = ("number", "returns", "sent", "silent")
 
     def __init__(self) -> None:
         self.sent = 0
         self.number = 0
-        self.returns = False  # what function 8 is to return
-        self.silent = 0  # how often it did not answer, and was there
+        self.returns = False  # whether the unit returned the data of function 8
+        self.silent = 0  # canaries by function 8 without an answer, although the unit answered a later request
 
 
 class Canaries:
     """Makes the canaries of one bus.
 
-    :param settings: which kind each unit is asked by.
+    :param settings: tell the mode for each unit.
     """
 
     def __init__(self, settings: BusSettings) -> None:
@@ -65,10 +70,10 @@ class Canaries:
         self._units: dict[int, _Unit] = {}
 
     def make(self, request: Pending, in_doubt: dict[Shape, LateReply], echoes: bool | None) -> Pending:
-        """The canary that goes ahead of ``request``, for that one's caller and at its settings.
+        """Makes the canary that goes ahead of ``request``, with the caller and the serial settings of that request.
 
-        :param in_doubt: what is in doubt of the unit.
-        :param echoes: whether the port echoes, None if nobody knows.
+        :param in_doubt: the late replies of the unit that are in doubt.
+        :param echoes: whether the port echoes; None while that is unknown.
         """
         unit = self._units.setdefault(request.unit, _Unit())
         unit.sent += 1
@@ -86,12 +91,12 @@ class Canaries:
         return canary
 
     def answered(self, canary: Pending, pdu: bytes) -> None:
-        """A canary was answered, in time or late."""
+        """The unit answered a canary, in time or late."""
         if canary.pdu[0] == FunctionCode.DIAGNOSTICS and pdu == canary.pdu:
             self._units[canary.unit].returns = True
 
     def lost(self, canary: Pending) -> None:
-        """A canary was not answered, although what was asked after it was."""
+        """The unit did not answer a canary, although it answered a later request."""
         if canary.pdu[0] == FunctionCode.DIAGNOSTICS:
             self._units[canary.unit].silent += 1
 
@@ -102,8 +107,8 @@ class Canaries:
 
 
 def _read(unit: _Unit, in_doubt: dict[Shape, LateReply]) -> bytes:
-    """Where a client read, so that it touches nothing that nobody knows. Functions that are not in doubt are better: an
-    exception to any other proves nothing."""
+    """The PDU of a canary that reads. Functions that are not in doubt come first, because an exception to a function in
+    doubt proves nothing."""
     codes = {shape.function_code for shape in in_doubt}
     bits = [code for code in _BITS if code not in codes]
     if bits and codes.issuperset(_REGISTERS):
@@ -116,20 +121,21 @@ def _read(unit: _Unit, in_doubt: dict[Shape, LateReply]) -> bytes:
 
 
 def _asked(code: int, quantity: int, unit: _Unit, in_doubt: dict[Shape, LateReply]) -> bytes:
-    """Where one of those in doubt asked: another one each time, for what begins at the end of a table is refused."""
+    """A read at the address of a request in doubt, so that it touches no other register. The address changes each time,
+    because the device refuses a read that goes beyond the end of a table."""
     asked = list({late.request.pdu[1:3]: None for shape, late in in_doubt.items() if shape.function_code == code})
     return bytes((code, *(asked[unit.sent % len(asked)] if asked else b"\0\0"), 0, quantity))
 
 
 def _free(reads: _Reads, held: dict[tuple[int, int], LateReply]) -> _Reads:
-    """Those reads whose reply is as long as none that may still come."""
+    """The reads whose reply differs in length from every reply of that function that may still come."""
     return tuple((code, quantity) for code, quantity in reads if (code, 2 + 2 * quantity) not in held)
 
 
 def _youngest(held: dict[tuple[int, int], LateReply]) -> _Reads:
-    """The read canary that was sent last: its reply counts as that to the earlier one, which is enough to prove that
-    nothing older comes, and so to make other lengths free. Never a client's: its reply could be taken for the canary's.
-    """
+    """The read canary that was sent last, to be sent again. Its reply counts as the reply to the earlier one. That is
+    enough to prove that nothing older comes, which makes other lengths free again. A client's read is never used here,
+    because its reply could be taken for the canary's."""
     canaries = [(late.numbers[0], code, (length - 2) // 2) for (code, length), late in held.items()
                 if late.request.kind is Kind.CANARY and (code, (length - 2) // 2) in _READS]
     return tuple((code, quantity) for _, code, quantity in sorted(canaries)[-1:])

@@ -1,1 +1,1 @@
-"""What a bus counts and measures, and the reports of that, floor 1."""
+"""The counters and measurements of a bus, and the reports on them, floor 1."""

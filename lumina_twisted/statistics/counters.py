@@ -1,8 +1,8 @@
-"""What a bus counts, as plain integers: how requests end, and what goes wrong on the wire by unit and kind. Floor 1.
+"""The counters of a bus, plain integers: how requests end, and the faults on the wire by unit and kind. Floor 1.
 
-The counters of a port say how requests *end*. A bus on which every tenth reply is damaged ends all of them well, for it
-asks again; only its throughput and its margin are gone. So each attempt that fails is counted too, with its unit and
-the kind of its failure. Nothing of that runs while all is well.
+The counters of a port say how requests *end*. If every tenth reply on a bus is damaged, retries still end all requests
+well; only the throughput and the margin of the bus are gone. So the bus also counts each failed attempt, by its unit
+and the kind of its failure. None of that code runs while no attempt fails.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attrs import define
 
 @define
 class Counters:
-    """Every request that ended, by how; and everything heard that was nobody's reply."""
+    """Counts the requests by how they ended, and the received messages that are nobody's reply."""
 
     requests: int = 0
     replies: int = 0
@@ -44,7 +44,7 @@ class Counters:
     other_master: int = 0
 
     def drop(self, kind: Literal["late", "foreign"]) -> None:
-        """Counts a reply that the bus does not hear, for its number says that it is not the one waited for."""
+        """Counts a reply that does not reach the bus, because its number shows that it is not the awaited one."""
         if kind == "late":
             self.late += 1
         else:
@@ -52,27 +52,27 @@ class Counters:
 
 
 MOST_UNITS: Final = 256
-"""A unit is one byte; what claims to be another is not counted."""
+"""A unit number is one byte; faults of any other number are not counted."""
 
 
 class Fault(IntEnum):
     """One kind of fault.
 
-    The first four say how an attempt failed, and each failed attempt is exactly one of them. Those up to
-    :data:`OTHER_MASTER` say what else was received, the last two what became of the attempts. A new kind stands before
-    :data:`RETRIED`.
+    The first four kinds say how an attempt failed; each failed attempt counts as exactly one of them. The kinds from
+    there up to :data:`OTHER_MASTER` say what else was received. The last two say what followed the attempts. Add a new
+    kind before :data:`RETRIED`.
     """
 
     NO_REPLY = 0
     """Nothing was received within the response timeout."""
     WRONG_CRC = 1
-    """The reply came whole, with a wrong CRC."""
+    """The complete reply was received, with a wrong CRC."""
     CUT = 2
-    """The reply began, and did not go on."""
+    """The beginning of the reply was received, and not its rest."""
     UNREADABLE = 3
-    """Bytes were received, but none that begin as the reply does."""
+    """Bytes were received, but none that match the beginning of the reply."""
     EXCEPTION = 4
-    """The device refused the request, by an exception of its own."""
+    """The device refused the request with an exception."""
     JUNK = 5
     """Bytes that belong to no frame, before or after a good reply."""
     LATE = 6
@@ -80,7 +80,7 @@ class Fault(IntEnum):
     DOUBLED = 7
     """A second copy of a reply."""
     FOREIGN = 8
-    """A good frame of a unit that was not asked for it."""
+    """A valid frame from a unit that no request of ours asked for it."""
     OTHER_MASTER = 9
     """A request that is not ours."""
     RETRIED = 10
@@ -92,13 +92,13 @@ class Fault(IntEnum):
 NAMES: Final = tuple(kind.name.lower() for kind in Fault)
 """What each kind is called in figures, in the order of :class:`Fault`."""
 DAMAGED: Final = (Fault.WRONG_CRC, Fault.CUT, Fault.UNREADABLE)
-"""Something came, so somebody is there; it was of no use."""
+"""Bytes were received, so a device is there, but they are no usable reply."""
 FAILED: Final = (Fault.NO_REPLY, *DAMAGED)
-"""An attempt without a usable reply."""
+"""The kinds of attempts without a usable reply."""
 HEARD: Final[Mapping[Fault, str]] = {
     Fault.WRONG_CRC: "with a wrong CRC", Fault.CUT: "cut short", Fault.UNREADABLE: "unreadable",
 }
-"""How sentences say that a reply was damaged."""
+"""How error texts say that a reply was damaged."""
 
 
 class UnitFaults:
@@ -114,7 +114,7 @@ class UnitFaults:
         return sum(self.counts[kind] for kind in kinds)
 
     def as_dict(self) -> dict[str, int]:
-        """By name; all of them, so that a program need not ask which there are."""
+        """The counts by name, including zeros, so that a program always finds every kind."""
         return dict(zip(NAMES, self.counts, strict=True))
 
 
@@ -124,10 +124,10 @@ class Faults:
     def __init__(self) -> None:
         self.units: dict[int, UnitFaults] = {}
         self.on_failed: Callable[[int], None] | None = None
-        """Called with the unit before an attempt that failed is counted, if somebody wants to know."""
+        """If set, called with the unit before a failed attempt is counted."""
 
     def note(self, unit: int, kind: Fault, count: int = 1) -> None:
-        """Something went wrong with a request to ``unit``, or with what it sent."""
+        """Counts a fault of a request to ``unit``, or of what the unit sent."""
         if self.on_failed is not None and kind <= Fault.UNREADABLE:
             self.on_failed(unit)
         found = self.units.get(unit)
@@ -138,7 +138,7 @@ class Faults:
         found.counts[kind] += count
 
     def of(self, unit: int) -> UnitFaults:
-        """The counts of a unit; zeros if there is nothing to count."""
+        """The counts of a unit; zeros if it had no fault."""
         return self.units.get(unit) or UnitFaults()
 
     def total(self) -> dict[str, int]:
@@ -148,16 +148,16 @@ class Faults:
 
 
 def failures_text(counts: Mapping[Fault, int]) -> str:
-    """Failed attempts by kind: ``2 with a wrong CRC, 1 cut short, 1 without any reply``."""
+    """The failed attempts by kind, as text: ``2 with a wrong CRC, 1 cut short, 1 without any reply``."""
     texts = {**HEARD, Fault.NO_REPLY: "without any reply"}
     return ", ".join(f"{counts[kind]} {text}" for kind, text in texts.items() if counts.get(kind))
 
 
 def damage_in(sentence: str) -> Fault | None:
-    """How a reply was damaged, by the sentence of the error of a request that was sent once; None if nothing came.
+    """How a reply was damaged, from the error text of a request that was sent once; None if the text names no damage.
 
-    A client sees an error's token and its sentence only. The token of a damaged reply is that of a missing one,
-    ``timeout``, for programs act on it alike; so the sentence is where the two differ.
+    A client sees only an error's token and its text. A damaged reply and a missing reply have the same token,
+    ``timeout``, because programs react to both in the same way. So only the text tells the two apart.
     """
     for kind, word in HEARD.items():
         if f"came {word}" in sentence:

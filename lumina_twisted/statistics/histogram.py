@@ -1,13 +1,12 @@
 """Durations and shares of time, in a fixed amount of memory. Floor 1.
 
-:class:`Histogram` says how durations are distributed. Its buckets are four to the octave from 100 us to 1,000 s and
-more, so that a percentile is known to within 9.1 % of itself; count, mean, least and most are exact. A duration below
-100 us counts as at most that, one beyond the last bucket as the longest that was seen.
+:class:`Histogram` holds the distribution of durations. It has four buckets per octave from 100 us to more than 1,000 s,
+so a percentile is accurate to within 9.1 %. Count, mean, minimum and maximum are exact. In a percentile, a duration
+below 100 us counts as at most that, and one in the last bucket counts as the longest that was recorded.
 
-:class:`Usage` says what share of the time something was in use: since the beginning, and over the last minute. The
-seconds of use are one sum. What it was at a time in the last minute is read from marks, which are set once a second at
-most, at the two ends of a use and at the end of the one before. Between two marks the sum is taken to have grown
-evenly.
+:class:`Usage` holds the share of the time in which something was in use, since the beginning and over the last minute.
+The seconds of use are one running sum. Marks record past values of that sum: at the start and the end of a use, and at
+the end of the use before, at most once a second. Between two marks the sum is interpolated linearly.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from typing import Final
 from attrs import asdict, frozen
 
 FIRST: Final = 1e-4
-"""Seconds; shorter durations are one bucket."""
+"""Seconds; all shorter durations share one bucket."""
 PER_OCTAVE: Final = 4
 BUCKETS: Final = 96
 """The last one begins at 1,186 s."""
 RELATIVE_ERROR: Final = 2 ** (1 / (2 * PER_OCTAVE)) - 1
-"""Of a percentile: half a bucket."""
+"""The relative error of a percentile: half a bucket."""
 _OFFSET: Final = 1 - PER_OCTAVE * log2(FIRST)
 
 
 @frozen
 class Durations:
-    """The summary of a histogram, in seconds; all of it 0 if nothing was recorded."""
+    """The summary of a histogram, in seconds; all fields are 0 if nothing was recorded."""
 
     count: int
     mean: float
@@ -48,7 +47,7 @@ class Durations:
 
 
 class Histogram:
-    """Durations in seconds. A clock that stepped back makes one of 0."""
+    """Durations in seconds. A negative duration, from a clock that stepped back, counts as 0."""
 
     __slots__ = ("buckets", "longest", "shortest", "total")
 
@@ -74,11 +73,11 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many were recorded."""
+        """The number of durations that were recorded."""
         return sum(self.buckets)
 
     def percentile(self, share: float) -> float:
-        """The duration that ``share`` of all did not exceed, to within :data:`RELATIVE_ERROR`."""
+        """The duration that a ``share`` of all durations did not exceed, to within :data:`RELATIVE_ERROR`."""
         wanted, seen = max(1, ceil(share * self.count)), 0
         for bucket, count in enumerate(self.buckets):
             seen += count
@@ -87,7 +86,7 @@ class Histogram:
         return 0.0
 
     def summary(self) -> Durations:
-        """All of it."""
+        """The summary of all durations."""
         if not (count := self.count):
             return Durations(0, 0.0, 0.0, 0.0, 0.0, 0.0)
         return Durations(
@@ -96,7 +95,7 @@ class Histogram:
 
     @classmethod
     def sum_of(cls, parts: Iterable[Histogram]) -> Histogram:
-        """One histogram of what several have recorded."""
+        """One histogram with the durations of several."""
         whole = cls()
         for part in parts:
             whole.buckets = list(map(add, whole.buckets, part.buckets))
@@ -107,7 +106,7 @@ class Histogram:
 
 
 def add_to_both(one: Histogram, other: Histogram, seconds: float) -> None:
-    """Records a duration in two. This is on the way of every request; the bucket is found once, and nothing called."""
+    """Records a duration in two histograms. Every request passes here, so the bucket is computed once, and inline."""
     if seconds < FIRST:
         bucket, seconds = 0, max(0.0, seconds)
     else:
@@ -129,12 +128,12 @@ def add_to_both(one: Histogram, other: Histogram, seconds: float) -> None:
 
 
 def _bucket(seconds: float) -> int:
-    """Of a duration that is not shorter than the first."""
+    """The bucket of a duration of at least :data:`FIRST`."""
     return min(int(log2(seconds) * PER_OCTAVE + _OFFSET), BUCKETS - 1)
 
 
 def _middle(bucket: int) -> float:
-    """The duration from which both ends of a bucket are equally far, in proportion; the last has no end."""
+    """The geometric middle of a bucket; infinite for the last bucket, which has no upper end."""
     if bucket == 0:
         return FIRST
     return inf if bucket == BUCKETS - 1 else float(FIRST * 2 ** ((bucket - 0.5) / PER_OCTAVE))
@@ -143,27 +142,27 @@ def _middle(bucket: int) -> float:
 MINUTE: Final = 60.0
 _PAUSE: Final = 1.0
 _MARKS: Final = 3 * 62
-"""Three a second for a minute, and some beyond it at each end."""
+"""Three marks a second for a minute, with some to spare at each end."""
 
 
 class Usage:
-    """Seconds of use of one thing, which is used once at a time.
+    """The time in which something was in use; uses do not overlap.
 
-    ``total`` is their sum.
+    ``total`` is the sum in seconds.
     """
 
     __slots__ = ("_due", "_marks", "_until", "since", "total")
 
     def __init__(self) -> None:
         self.since = inf
-        """When it began to count."""
+        """The start of the first use; the shares count from here."""
         self.total = 0.0
         self._due = -inf
         self._until = -inf  # the end of the last use
         self._marks: deque[tuple[float, float]] = deque(maxlen=_MARKS)
 
     def add(self, start: float, end: float) -> None:
-        """It was in use from ``start`` to ``end``."""
+        """Adds a use from ``start`` to ``end``."""
         self.since = min(self.since, start)
         self.total += end - start
         if end >= self._due:
@@ -173,21 +172,21 @@ class Usage:
         self._until = end
 
     def share(self, now: float, running: float = 0.0) -> float:
-        """Of all the time until now, from 0 to 1.
+        """The share of all the time until now, from 0 to 1.
 
-        :param running: seconds of a use that goes on.
+        :param running: seconds of a use that has not ended.
         """
         return _share(self.total + running, now - self.since)
 
     def share_of_last_minute(self, now: float, running: float = 0.0) -> float:
-        """The same of the last 60 s; of less if it has not counted for so long."""
+        """The share of the last 60 s, or of all the time if that is shorter."""
         begin = now - MINUTE
         if begin <= self.since:
             return self.share(now, running)
         return _share(self.total + running - self._total_at(begin), MINUTE)
 
     def _total_at(self, when: float) -> float:
-        """What the sum was."""
+        """The value of the running sum at a past time."""
         for (start, before), (end, after) in pairwise([*self._marks, (self._until, self.total)]):
             if start <= when < end:
                 return before if after == before else before + (after - before) * (when - start) / (end - start)

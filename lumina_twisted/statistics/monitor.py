@@ -1,7 +1,7 @@
-"""How requests go, port by port (the mission's row M13). Floor 1.
+"""The performance of requests, by port (the mission's row M13). Floor 1.
 
-A bus records into the :class:`PortFigures` that its monitor keeps for it; whoever has a port of another kind records
-with :meth:`PerformanceMonitor.record_command_execution`. All of it is bounded: 256 units, 64 clients, histograms of a
+A bus records into the :class:`PortFigures` that its monitor keeps for it. The owner of another kind of port records
+with :meth:`PerformanceMonitor.record_command_execution`. All tables are bounded: 256 units, 64 clients, histograms of a
 fixed size.
 """
 
@@ -27,37 +27,39 @@ from lumina_twisted.statistics.tally import (
 )
 
 MOST_PORTS: Final = 1000
-"""Ports that are kept apart; one more, and the one that was recorded longest ago is forgotten."""
+"""Ports with figures of their own. One more port evicts the port that was recorded longest ago."""
 BATCH: Final = 64
-"""Requests that are summed up at a time; that takes a tenth of a millisecond."""
+"""Requests that are summed up at a time, which takes a tenth of a millisecond."""
 
 
 class PortFigures:
-    """What is known of one port's requests; :meth:`settle` before reading.
+    """The figures of one port's requests. Call :meth:`settle` before you read them.
 
-    A bus only notes what happened, and that is summed up later. ``used``: from when to when the wire was used for which
-    unit and client, and what was heard, an exception's code or what :mod:`~lumina_twisted.statistics.tally` names.
-    ``ended``: unit, PDU, client and outcome of a request, then seconds: how long it waited (None if it was
-    refused at once), how long the wire was its own (None if it followed another's), from its arrival to its end; and
-    the time of that.
+    A bus only appends records to two lists, and :meth:`settle` sums them up later:
+
+    * ``used``, one record per transaction: its start, its end, the unit, the client, and what was received: the code of
+      an exception, or a constant of :mod:`~lumina_twisted.statistics.tally`.
+    * ``ended``, one record per request: the unit, the PDU, the client and the outcome; then, in seconds, its queue time
+      (None if it was refused at once), its bus time (None if it followed another read), the time from its arrival to
+      its end, and the time of its end.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        """Requests that ended, but for those that were taken back."""
+        """Requests that ended, except cancelled ones."""
         self.failed = 0
-        """Of these, the ones that got no normal reply."""
+        """Those of ``count`` that got no normal reply."""
         self.times = Histogram()
-        """From a request's arrival to its end, if it was not refused at once."""
+        """The times from a request's arrival to its end, without requests that were refused at once."""
         self.slowest: object = None
-        """What names the request that took longest."""
+        """The name, or the frame, of the request that took longest."""
         self.transactions = 0
         self.served = 0
-        """Requests that transactions were for; more than there are transactions where reads are shared."""
+        """Requests that transactions served; more than ``transactions`` where reads are shared."""
         self.highest = 0
-        """The most requests that waited at a time."""
+        """The highest number of requests that waited at the same time."""
         self.unserved = 0
-        """Those that waited and did not get their turn."""
+        """Requests that waited and ended without a turn."""
         self.units: dict[int, UnitTally] = {}
         self.clients = Clients()
         self.usage = Usage()
@@ -65,7 +67,7 @@ class PortFigures:
         self.ended: list[tuple[int, bytes, Hashable, str, float | None, float | None, float, float]] = []
 
     def settle(self) -> None:
-        """Sums up what was noted."""
+        """Sums up the records."""
         clients: dict[Hashable, ClientTally] = {}
         if self.used:
             self._settle_used(clients)
@@ -121,7 +123,7 @@ class PortFigures:
                 self.record(encode_adu(number, pdu), outcome, None if waited is None else took)
 
     def record(self, name: object, outcome: str, seconds: float | None) -> None:
-        """A request ended; ``seconds`` is how long it took, None if it was refused at once."""
+        """Counts a request that ended after ``seconds``, or None if it was refused at once."""
         if outcome == CANCELLED:
             return
         self.count += 1
@@ -148,7 +150,7 @@ class PortFigures:
 class PerformanceMonitor:
     """The figures of several ports.
 
-    :param most_ports: how many are kept apart.
+    :param most_ports: how many ports have figures of their own.
     """
 
     def __init__(self, most_ports: int = MOST_PORTS) -> None:
@@ -156,7 +158,7 @@ class PerformanceMonitor:
         self._ports: dict[str, PortFigures] = {}
 
     def port(self, name: str) -> PortFigures:
-        """A port's figures, which are kept from now on."""
+        """The figures of a port; the monitor keeps them from now on."""
         figures = self._ports.pop(name, None)
         if figures is None:
             while len(self._ports) >= self._most_ports:
@@ -169,13 +171,14 @@ class PerformanceMonitor:
         self, port: str, command_id: object, execution_time: float, *, outcome: str = OK, unit: int | None = None,
         client: Hashable = None, queue_time: float | None = None, bus_time: float | None = None, now: float = 0.0,
     ) -> None:
-        """A command ended.
+        """Records a command that ended.
 
-        :param command_id: its name; the report has that of the slowest.
+        :param command_id: its name; the report shows that of the slowest command.
         :param execution_time: seconds from its arrival to its end.
         :param outcome: ``ok``, ``cancelled``, or a word for what went wrong.
-        :param unit: and the four after it: for the tables of units and clients. Times are in seconds.
-        :param now: the time of any clock, which says what client was seen longest ago.
+        :param unit: like ``client``, ``queue_time``, ``bus_time`` and ``now``, for the tables of units and clients.
+            Times are in seconds.
+        :param now: the time of any clock; it tells which client was seen longest ago.
         :raises ValueError: if a time is not a number of seconds, or negative.
         """
         for seconds in (execution_time, queue_time, bus_time):

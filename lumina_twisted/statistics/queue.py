@@ -1,6 +1,6 @@
-"""What waits in queues, and for how long (the mission's row M17). Floor 1: the time is of a clock that is given.
+"""The lengths and the waiting times of queues (the mission's row M17). Floor 1: the caller passes the clock.
 
-The queue of a bus keeps its figures with those of its port; :meth:`QueueAnalytics.add_queue` makes them part of this.
+The queue of a bus keeps its figures with those of its port; :meth:`QueueAnalytics.add_queue` adds them here.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ from typing import Any, Final
 from lumina_twisted.statistics.histogram import Histogram
 
 MOST_QUEUES: Final = 1000
-"""Queues that are kept apart; one more, and the one that was first is forgotten."""
+"""Queues with figures of their own. One more queue evicts the oldest."""
 MOST_WAITING: Final = 100_000
-"""Names that may wait, or be worked on, in one queue; the oldest are forgotten, for nobody will take them out."""
+"""Items that may wait, or be processed, in one queue. Beyond that the oldest are dropped, because it is assumed that
+nobody takes them out any more."""
 
 
 class QueueFigures:
-    """One queue: how many waited, how long, and what became of them."""
+    """The figures of one queue: how many items waited, for how long, and how they left."""
 
     def __init__(self) -> None:
         self.size = 0
         self.highest = 0
         self.enqueued = 0
         self.unserved = 0
-        """Those that left without having been served: given up, or taken back."""
+        """Items that left without being served: given up or cancelled."""
         self.errors = 0
-        """Those that were served, and failed."""
+        """Items that were served and failed."""
         self.waits = Histogram()
         self.processing = Histogram()
         self._since: float | None = None
@@ -34,7 +35,7 @@ class QueueFigures:
         self._area = 0.0  # size times seconds
 
     def entered(self, now: float) -> None:
-        """One more waits."""
+        """An item entered the queue."""
         if self._since is None:
             self._since = self._changed = now
         self._area += self.size * (now - self._changed)
@@ -45,7 +46,7 @@ class QueueFigures:
             self.highest = self.size
 
     def left(self, now: float, waited: float, served: bool = True) -> None:
-        """One waits no more."""
+        """An item left the queue."""
         self._area += self.size * (now - self._changed)
         self._changed = now
         self.size -= 1
@@ -54,13 +55,13 @@ class QueueFigures:
         self.waits.add(waited)
 
     def done(self, seconds: float, failed: bool) -> None:
-        """One was served, which took so long."""
+        """An item was served, which took ``seconds``."""
         self.processing.add(seconds)
         if failed:
             self.errors += 1
 
     def report(self, now: float) -> dict[str, Any]:
-        """All of it: ``size`` is the present one, ``mean_size`` that over all the time; times are in seconds."""
+        """All figures. ``size`` is the present size, ``mean_size`` its mean over all the time; times are in seconds."""
         return {
             "size": self.size,
             "highest": self.highest,
@@ -79,7 +80,7 @@ class QueueFigures:
 
 
 class QueueAnalytics:
-    """The figures of several queues. What is recorded has a name in its queue; one that comes again is new.
+    """The figures of several queues. Each item has a name in its queue; an item that enters again counts as new.
 
     :param now: a clock that never goes back, in seconds.
     """
@@ -92,11 +93,11 @@ class QueueAnalytics:
         self._served: dict[str, dict[Hashable, float]] = {}
 
     def add_queue(self, name: str, report: Callable[[], dict[str, Any]]) -> None:
-        """A queue that keeps its own figures; ``report`` returns them as :meth:`QueueFigures.report` does."""
+        """Adds a queue that keeps its own figures; ``report`` returns them as :meth:`QueueFigures.report` does."""
         self._others[name] = report
 
     def queue(self, name: str) -> QueueFigures:
-        """A queue's figures, which are kept from now on."""
+        """The figures of a queue; they are kept from now on."""
         figures = self._queues.get(name)
         if figures is None:
             while len(self._queues) >= MOST_QUEUES:
@@ -105,7 +106,7 @@ class QueueAnalytics:
         return figures
 
     def record_enqueue(self, queue: str, item: Hashable) -> None:
-        """It waits in a queue from now on."""
+        """The item waits in the queue from now on."""
         waiting = self._waiting.setdefault(queue, {})
         now = self._now()
         if item in waiting:
@@ -116,9 +117,9 @@ class QueueAnalytics:
         self.queue(queue).entered(now)
 
     def record_dequeue(self, queue: str, item: Hashable) -> None:
-        """Its turn has come.
+        """The item leaves the queue because its turn has come.
 
-        :raises ValueError: if it does not wait there.
+        :raises ValueError: if the item does not wait there.
         """
         if item not in self._waiting.get(queue, ()):
             raise ValueError(f"{item!r} does not wait in {queue!r}; record_enqueue comes before record_dequeue")
@@ -131,7 +132,7 @@ class QueueAnalytics:
         served[item] = now
 
     def record_done(self, queue: str, item: Hashable, *, failed: bool = False) -> None:
-        """It was served, well or not; the time since its turn came is its processing time.
+        """The item was served, or failed. Its processing time is the time since its turn came.
 
         :raises ValueError: if its turn has not come.
         """
@@ -141,7 +142,7 @@ class QueueAnalytics:
         self.queue(queue).done(self._now() - since, failed)
 
     def get_queue_statistics(self, queue: str) -> dict[str, Any]:
-        """See :meth:`QueueFigures.report`; of a queue that nobody has used, zeros."""
+        """See :meth:`QueueFigures.report`; zeros for a queue that nobody has used."""
         if (report := self._others.get(queue)) is not None:
             return report()
         return self._queues.get(queue, QueueFigures()).report(self._now())

@@ -1,4 +1,4 @@
-"""The figures of a bus as a program wants them: plain dicts, lists, numbers and texts, which JSON can carry. Floor 1.
+"""The figures of a bus as plain dicts, lists, numbers and texts, ready for JSON. Floor 1.
 
 Times are seconds, shares are from 0 to 1.
 """
@@ -18,11 +18,11 @@ Report = dict[str, Any]
 def report_of(
     port: PortFigures, counters: Counters, faults: Faults, now: float, running: float, waiting: int
 ) -> Report:
-    """All that is known of one port.
+    """The report on one port.
 
-    :param faults: what went wrong on the wire.
-    :param running: seconds that the transaction which runs has taken.
-    :param waiting: requests that wait.
+    :param faults: the faults on the wire.
+    :param running: seconds that the running transaction has taken so far.
+    :param waiting: the number of requests that wait.
     """
     port.settle()
     units = port.units.values()
@@ -48,8 +48,8 @@ def report_of(
 
 
 def queue_report(port: PortFigures, now: float, waiting: int) -> Report:
-    """The same of its queue alone, as :meth:`lumina_twisted.statistics.queue.QueueFigures.report` has it.
-    Processing is the bus time: a read that follows another has none."""
+    """The report on a port's queue, in the form of :meth:`lumina_twisted.statistics.queue.QueueFigures.report`.
+    The processing time is the bus time: a read that follows another has none."""
     port.settle()
     units = port.units.values()
     waits = Histogram.sum_of(unit.queue for unit in units)
@@ -66,13 +66,13 @@ def queue_report(port: PortFigures, now: float, waiting: int) -> Report:
 
 
 def _mean_size(port: PortFigures, waits: Histogram, now: float) -> float:
-    """How many wait on the mean is the sum of all waits by the time in which they were (Little's law)."""
+    """The mean number of waiting requests: the sum of all waits, divided by the observed time (Little's law)."""
     seconds = now - port.usage.since
     return waits.total / seconds if seconds > 0 else 0.0
 
 
 def _utilisation(port: PortFigures, now: float, running: float) -> Report:
-    """Of the time that the port was known; what runs is counted as if it ended now."""
+    """The utilisation since the first use of the port; a running transaction counts as if it ended now."""
     whole, minute = port.usage.share(now, running), port.usage.share_of_last_minute(now, running)
     return {"last_minute": minute, "overall": whole, "seconds": port.usage.total + running}
 
@@ -87,7 +87,7 @@ def _ended(tallies: Any) -> dict[str, int]:
 
 def _diagnostics(port: PortFigures, counters: Counters) -> Report:
     """The counters of Modbus over Serial Line V1.02, appendix A, and Application Protocol V1.1b3, 6.8 (function 08,
-    sub-functions 0B to 12 hex), as far as whoever asks can know them. What the adapter lost it does not tell."""
+    sub-functions 0B to 12 hex), as far as a client can know them. The adapter does not report lost characters."""
     units = port.units.values()
     return {
         "bus_message": counters.frames + sum(one.replies for one in units) + counters.foreign,
@@ -102,7 +102,7 @@ def _diagnostics(port: PortFigures, counters: Counters) -> Report:
 
 
 def _units(port: PortFigures, faults: Faults) -> list[Report]:
-    """Also those that nobody asked and that were received all the same."""
+    """The reports on all units, including those that were never asked but have faults."""
     numbers = sorted({*port.units, *faults.units})
     return [_unit(number, port.unit(number), faults.of(number), port) for number in numbers]
 

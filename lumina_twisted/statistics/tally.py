@@ -1,4 +1,4 @@
-"""What is kept of the requests to one unit, and of those of one client. Floor 1."""
+"""The figures of the requests to one unit, and of those of one client. Floor 1."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from lumina_twisted.statistics.histogram import Histogram, add_to_both
 OK: Final = "ok"
 CANCELLED: Final = "cancelled"
 NORMAL: Final = 0
-"""What was heard after a frame of ours: a normal reply, if no exception, whose code it is then."""
+"""What was received after a frame of ours: this for a normal reply, the code for an exception."""
 NOTHING: Final = -1
-"""No reply came in time."""
+"""No reply was received in time."""
 BROADCAST_SENT: Final = -2
-"""None was due."""
+"""No reply was due."""
 MOST_CLIENTS: Final = 64
-"""Clients of a port that are kept apart. Their connections come and go: one more, and the one that has asked nothing
-for longest is forgotten."""
+"""Clients of a port with a tally of their own. Connections come and go: one more client evicts the one whose last
+request is oldest."""
 
 
 class Tally:
     """Requests by how they ended, and their times.
 
-    ``errors`` are counted by their tokens; ``queue`` is how long they waited, ``bus`` how long the wire was
-    theirs, in all attempts. One that followed another's read has no bus time. ``wire`` is the seconds that transactions
-    took, also those whose callers were gone.
+    ``errors`` counts the failures by their tokens. ``queue`` holds the queue times, ``bus`` the bus times over all
+    attempts. A request that followed another read has no bus time. ``wire`` is the seconds that transactions took,
+    including those whose callers were gone.
     """
 
     __slots__ = ("bus", "errors", "ok", "queue", "shared", "wire")
@@ -43,12 +43,16 @@ class Tally:
 
     @property
     def ended(self) -> dict[str, int]:
-        """Requests by the word of how they ended, ``ok`` or the token of an error."""
+        """The number of requests by outcome: ``ok``, or the token of an error."""
         return {OK: self.ok, **self.errors} if self.ok else dict(self.errors)
 
 
 def record(one: Tally, other: Tally, outcome: str, queue: float | None, bus: float | None) -> None:
-    """A request ended: in its unit's tally and its client's. None where it did not wait, or had no bus time."""
+    """Counts a request that ended in the tallies of its unit and its client.
+
+    :param queue: its queue time; None if it did not wait.
+    :param bus: its bus time; None if it had none.
+    """
     if outcome == OK:
         one.ok += 1
         other.ok += 1
@@ -62,7 +66,7 @@ def record(one: Tally, other: Tally, outcome: str, queue: float | None, bus: flo
 
 
 class UnitTally(Tally):
-    """Those to one unit, and the frames that were exchanged with it."""
+    """The requests to one unit, and the frames that were exchanged with it."""
 
     __slots__ = ("busy", "exceptions", "lost", "nak", "no_response", "replies", "sent")
 
@@ -74,10 +78,10 @@ class UnitTally(Tally):
         self.nak = 0
         self.busy = 0
         self.no_response = 0
-        self.lost = 0.0  # seconds of the wire that attempts without a reply in time took
+        self.lost = 0.0  # seconds on the wire of attempts without a reply in time
 
     def heard(self, code: int) -> None:
-        """A reply came from it, with this exception code or :data:`NORMAL`."""
+        """Counts a reply from the unit, with this exception code or :data:`NORMAL`."""
         self.replies += 1
         if code != NORMAL:
             self.exceptions += 1
@@ -88,7 +92,7 @@ class UnitTally(Tally):
 
 
 class ClientTally(Tally):
-    """Those of one client."""
+    """The requests of one client."""
 
     __slots__ = ("is_kept", "last", "name")
 
@@ -96,14 +100,14 @@ class ClientTally(Tally):
         super().__init__()
         self.name = name
         self.last = 0.0
-        self.is_kept = False  # others are forgotten before it
+        self.is_kept = False  # if set, the tallies of other clients are evicted first
 
 
 class Clients:
-    """The tallies of the clients that were seen last. A client that is gone stays in the table by its name; the table
-    does not keep it alive.
+    """The tallies of the clients that were seen last. The table keeps the name of a client that is gone, but does not
+    keep the client alive.
 
-    :param most: how many.
+    :param most: how many clients the table holds.
     """
 
     def __init__(self, most: int = MOST_CLIENTS) -> None:
@@ -118,7 +122,7 @@ class Clients:
         return len(self._tallies)
 
     def of(self, client: Hashable, now: float) -> ClientTally:
-        """A client's, which is its newest use."""
+        """The tally of a client; ``now`` becomes the time of its last use."""
         try:
             key: Hashable = ref(client)
         except TypeError:  # a text or a number
