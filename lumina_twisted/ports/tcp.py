@@ -229,7 +229,7 @@ class _Wrapping(Factory):
 
 
 def _endpoint(reactor: Any, host: str, tcp_port: int) -> IStreamClientEndpoint:
-    """The endpoint of an address or a name. An address that refuses fails at once, a name when all its addresses did."""
+    """The endpoint of an address or name. An address that refuses fails at once, a name when all its addresses did."""
     made: IStreamClientEndpoint
     if isIPAddress(host):
         made = TCP4ClientEndpoint(reactor, host, tcp_port, CONNECT_TIMEOUT)

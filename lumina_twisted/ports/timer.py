@@ -7,7 +7,7 @@ Even a timerfd wakes the process late: the kernel and the reactor need time. The
 needed recently, and is set earlier by that much. If it wakes too early, its owner finds nothing due and sets it again.
 
 Both timers are lazy. When the owner postpones the time, the timer stays as it is, fires early, and is then set again.
-On a busy bus the response timeout moves with each transaction and never expires, so this saves one system call for each.
+On a busy bus the response timeout moves with each transaction and never expires, so this saves a system call for each.
 """
 
 from __future__ import annotations
