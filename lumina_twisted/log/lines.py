@@ -36,8 +36,8 @@ def text_of(event: LogEvent) -> str:
 
 
 def _may_have_lines(event: LogEvent) -> bool:
-    """Whether the text may have several lines. Lumina's events have one line unless ``log_lines`` is set; other events may
-    have more."""
+    """Whether the text may have several lines. Lumina's events have one line unless ``log_lines`` is set; other events
+    may have more."""
     return bool(event.get("log_lines")) or not str(event["log_namespace"]).startswith("lumina")
 
 
