@@ -139,8 +139,8 @@ class ReportServerIdReply(Reply):
 
 @frozen
 class ReadDeviceIdentificationRequest(Request):
-    """FC 43 / MEI 14, section 6.21. ``read_code`` 1 reads the basic, 2 the regular and 3 the extended objects, each from
-    ``object_id`` on; 4 reads that one object."""
+    """FC 43 / MEI 14, section 6.21. ``read_code`` 1 reads the basic, 2 the regular and 3 the extended objects, all
+    from ``object_id`` on; 4 reads that one object."""
 
     function_code = FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT
     prefix = bytes((MEI_DEVICE_IDENTIFICATION,))
