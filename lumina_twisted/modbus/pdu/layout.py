@@ -150,7 +150,7 @@ class Rest:
 class Octets(Rest):
     """Plain bytes.
 
-    :param are_words: so that no odd number will do.
+    :param are_words: whether the bytes are 16-bit words, so that their number must be even.
     """
 
     def __init__(self, fewest: int, most: int, are_words: bool = False) -> None:
@@ -174,7 +174,7 @@ class Octets(Rest):
 class Words(Rest):
     """Values of registers.
 
-    :param with_quantity: whether their number and the number of their bytes stand before them.
+    :param with_quantity: whether the quantity and the byte count stand before the values.
     """
 
     def __init__(self, fewest: int, most: int, with_quantity: bool = False) -> None:
@@ -200,8 +200,8 @@ class Words(Rest):
 class Bits(Rest):
     """Coils or discrete inputs.
 
-    :param with_quantity: as in :class:`Words`; bits beyond the quantity are not looked at. Without it, the values are
-        whole bytes, which may hold more than was asked for.
+    :param with_quantity: as in :class:`Words`; bits after the quantity are ignored. Without it, the values are whole
+        bytes, which may hold more bits than were requested.
     """
 
     def __init__(self, most: int, with_quantity: bool = False) -> None:
