@@ -1,8 +1,9 @@
-"""Waiting in two worlds, floor 2: a caller in an asyncio task gets an asyncio future, any other caller a Deferred.
+"""Awaiting with asyncio and with Twisted, floor 2: a caller in an asyncio task gets an asyncio future, any other caller
+a Deferred.
 
-Where an asyncio loop runs and no reactor does, Twisted's reactor over asyncio moves the bytes. It is bound to the loop
-that runs already, and is never run itself: it has no threads, so the loop looks up names, and other threads reach it
-through the loop. Nothing of it stays behind when it is forgotten.
+Where an asyncio loop runs and no reactor does, Twisted's reactor over asyncio moves the bytes. It is bound to the
+running loop, and is never run itself. It has no threads: the loop resolves names, and other threads reach the reactor
+through the loop. When the last reference to it goes, nothing of it remains.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ T = TypeVar("T")
 
 
 def awaitable(result: Awaitable[Any]) -> Awaitable[Any]:
-    """A task of asyncio's cannot wait for a Deferred as it is."""
+    """``result`` in a form that the caller can await: an asyncio task cannot await a plain Deferred."""
     return in_callers_world(result) if isinstance(result, Deferred) else result
 
 
 def in_callers_world(work: Deferred[Any] | Coroutine[Any, Any, Any]) -> Any:
-    """``work`` as its caller can await it: an asyncio future in a task of asyncio's, a Deferred anywhere else. A
-    coroutine is begun; what it awaits in its turn goes through :func:`awaitable`."""
+    """``work`` in a form that the caller can await: an asyncio future in an asyncio task, a Deferred anywhere else. A
+    coroutine is started; whatever it awaits must go through :func:`awaitable`."""
     if in_asyncio_task():
         return work.asFuture(asyncio.get_running_loop()) if isinstance(work, Deferred) else asyncio.ensure_future(work)
     return work if isinstance(work, Deferred) else ensureDeferred(work)
 
 
 def in_asyncio_task() -> bool:
-    """Whether it is a task of asyncio's that calls, which can wait for nothing but what is asyncio's."""
+    """Whether the caller is an asyncio task, which can await only what asyncio knows."""
     try:
         return asyncio.current_task() is not None
     except RuntimeError:
@@ -46,7 +47,7 @@ def in_asyncio_task() -> bool:
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Asyncio's, if it runs here."""
+    """The asyncio loop that runs in this thread; None if there is none."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -54,7 +55,7 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def reactor_here() -> Any:
-    """What this program runs on: the running loop's reactor where asyncio runs, else the program's own."""
+    """The reactor of this program: the one on the running loop where asyncio runs, else the installed one."""
     loop = running_loop()
     if loop is None:
         from twisted.internet import reactor
@@ -67,13 +68,13 @@ def reactor_here() -> Any:
 
 
 class Semaphore:
-    """Lets a number of callers in at a time, the others in their order.
+    """Lets a limited number of callers in at a time, and the others in order.
 
-    Twisted's ``DeferredLock`` and ``DeferredSemaphore`` begin the next one on the stack of the one that ended. Where
-    hundreds end at once (a unit is offline, their time is over, the service stops), that exhausts the stack. This one
-    begins them in a loop. It is a context manager for ``async with``, in both worlds.
+    Twisted's ``DeferredLock`` and ``DeferredSemaphore`` start the next caller on the stack of the one that ended. When
+    hundreds end at once (a unit is offline, their timeout is over, the service stops), that exhausts the stack. This
+    class starts them in a loop. It works with ``async with``, in asyncio tasks and in Twisted coroutines.
 
-    :param most: how many may be in.
+    :param most: how many callers may be in at a time.
     """
 
     def __init__(self, most: int = 1) -> None:
@@ -83,7 +84,7 @@ class Semaphore:
         self._is_advancing = False
 
     def __len__(self) -> int:
-        """How many wait."""
+        """How many callers wait."""
         return len(self._waiting)
 
     async def __aenter__(self) -> None:
@@ -93,10 +94,10 @@ class Semaphore:
         self.release()
 
     def run(self, work: Callable[..., Deferred[T]], *args: Any) -> Deferred[T]:
-        """Calls ``work`` when its turn has come; the next turn comes when its Deferred has ended.
+        """Calls ``work`` when its turn comes. The turn lasts until the Deferred of ``work`` has ended.
 
-        :return: a Deferred that ends as that of ``work``, or fails with what ``work`` raises. Cancelling it gives the
-            turn away, or cancels the work.
+        :return: a Deferred that ends like that of ``work``, or fails with what ``work`` raises. Cancelling it gives the
+            turn up, or cancels the work if that has begun.
         """
         if self._waiting or self._inside >= self._most:
             return self.acquire().addCallback(lambda _: maybeDeferred(work, *args).addBoth(self._release_and_return))
@@ -104,8 +105,8 @@ class Semaphore:
         return maybeDeferred(work, *args).addBoth(self._release_and_return)
 
     def acquire(self) -> Deferred[None]:
-        """A Deferred that fires with None when the caller is let in, who then calls :meth:`release`. Cancelling it
-        gives the turn away."""
+        """A Deferred that fires with None when the caller is let in. The caller must call :meth:`release` when it has
+        finished. Cancelling the Deferred gives the turn up."""
         turn: Deferred[None] = Deferred(lambda gone: self._waiting.pop(gone, None))
         self._waiting[turn] = None
         self._advance()
@@ -118,7 +119,7 @@ class Semaphore:
             self._advance()
 
     def cancel(self) -> None:
-        """Cancels all that wait."""
+        """Cancels all callers that wait."""
         for turn in list(self._waiting):
             turn.cancel()
 
@@ -129,7 +130,7 @@ class Semaphore:
         return result
 
     def _advance(self) -> None:
-        if self._is_advancing:  # a caller that is let in below may leave before that returns
+        if self._is_advancing:  # a caller that the loop below lets in may leave at once
             return
         self._is_advancing = True
         try:
@@ -141,9 +142,9 @@ class Semaphore:
 
 
 class LoopReactor(AsyncioSelectorReactor):  # type: ignore[misc]
-    """A reactor that the loop drives.
+    """A reactor that an asyncio loop drives.
 
-    :param loop: which runs.
+    :param loop: the running loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -174,7 +175,7 @@ class _LoopResolver:
         self, resolutionReceiver: IResolutionReceiver, hostName: str, portNumber: int = 0,
         addressTypes: Sequence[type[Any]] | None = None, transportSemantics: str = "TCP",
     ) -> IHostResolution:
-        """See :class:`twisted.internet.interfaces.IHostnameResolver`; a name that nobody knows has no addresses."""
+        """See :class:`twisted.internet.interfaces.IHostnameResolver`; an unknown name has no addresses."""
 
         def found(answer: asyncio.Future[Any]) -> None:
             if answer.cancelled():

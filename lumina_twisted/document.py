@@ -1,7 +1,7 @@
-"""Reading a document whose tables have names, numbers or kinds of their own. Floor 0.
+"""Reading a document whose tables have names, numbers or kinds that the document chooses. Floor 0.
 
-:func:`lumina_twisted.schema.structure` reads a table whose keys are known. A :class:`DocumentReader` reads what is
-around such tables. It goes on after a fault, and so collects all faults of a document, each with the path of its key.
+:func:`lumina_twisted.schema.structure` reads a table whose keys are known. A :class:`DocumentReader` reads the tables
+around it. It continues after a fault, and so collects all faults of a document, each with the path of its key.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from lumina_twisted.text import nearest
 T = TypeVar("T")
 
 NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,4}|0x[0-9a-fA-F]{1,4}")
-"""A number that stands as a key."""
+"""The syntax of a number as a key."""
 
 
 class DocumentReader:
     """Reads the tables of a document. Once there is a fault, its results must not be used.
 
-    :param faults: to which each fault is added, as ``path: sentence``.
+    :param faults: the list to which each fault is added, as ``path: sentence``.
     """
 
     def __init__(self, faults: list[str]) -> None:
@@ -43,7 +43,7 @@ class DocumentReader:
             return None
 
     def tables(self, data: Mapping[str, Any], key: str, where: str) -> Iterator[tuple[str, Any]]:
-        """The tables in ``data`` below one key, by their own keys."""
+        """The tables in ``data[key]``, each with its own key."""
         path = f"{where}.{key}" if where else key
         tables = data.get(key, {})
         if not isinstance(tables, Mapping):
@@ -54,10 +54,10 @@ class DocumentReader:
     def number(
         self, key: str, where: str, what: str, lowest: int, highest: int, taken: Container[int]
     ) -> int | None:
-        """The number that a key says; None after a fault.
+        """The number that a key stands for; None after a fault.
 
-        :param what: what the number is, with its article, for the sentence.
-        :param taken: the numbers that other keys have said.
+        :param what: the meaning of the number, with its article, for the sentence.
+        :param taken: the numbers of other keys.
         """
         number = int(key, 0) if NUMBER.fullmatch(key) else -1
         if not lowest <= number <= highest:
@@ -71,10 +71,10 @@ class DocumentReader:
     def kind(
         self, data: Any, kinds: Mapping[str, type[T]], default: str, what: str, where: str, apart: Iterable[str] = ()
     ) -> T | None:
-        """A table whose key ``kind`` says of which class it is; None after a fault.
+        """A table as an instance of the class that its key ``kind`` names; None after a fault.
 
-        :param default: the kind of a table that does not say it; empty if each must.
-        :param what: what they are kinds of, for the sentence.
+        :param default: the kind of a table without ``kind``; empty if each table must have it.
+        :param what: the thing that has these kinds, for the sentence.
         :param apart: keys that the caller reads itself.
         """
         kind = data.get("kind", default) if isinstance(data, Mapping) else default
@@ -90,7 +90,7 @@ class DocumentReader:
 
 
 def flat(table: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of a table and of those within it, by keys joined with dots; an inner table that is empty is a
+    """The values of a table and of its inner tables, with keys joined by dots. An empty inner table counts as a
     value."""
     for key, value in table.items():
         if isinstance(value, Mapping) and value:

@@ -1,8 +1,8 @@
 """All errors that Lumina raises on purpose, in one tree. Floor 0.
 
-Three questions decide the class: what did the device say (:class:`ModbusException`), what became of a
-request that got no reply (:class:`NotSent`, :class:`ResponseTimeout`, :class:`PortLost`, :class:`OutcomeUnknown`),
-and what did the caller get wrong (:class:`RequestError`, :class:`ConfigError`).
+Three questions decide the class. What did the device answer (:class:`ModbusException`)? What happened to a request
+that got no reply (:class:`NotSent`, :class:`ResponseTimeout`, :class:`PortLost`, :class:`OutcomeUnknown`)? What did the
+caller do wrong (:class:`RequestError`, :class:`ConfigError`)?
 
 ``token`` is a stable word that a client program may compare; the message is a sentence for a person.
 """
@@ -16,7 +16,7 @@ from lumina_twisted.text import shown
 
 
 class LuminaError(Exception):
-    """Every error that Lumina raises on purpose. Its message may quote foreign text, and is safe to print."""
+    """The base of all errors that Lumina raises on purpose. A message may quote foreign text, and is safe to print."""
 
     token: ClassVar[str] = "error"
 
@@ -42,7 +42,7 @@ class PortError(LuminaError):
 
 
 class LineError(LuminaError):
-    """A line of the text protocol that is no command.
+    """A line of a text protocol is not valid.
 
     :param command_id: the id or tag of the line, by which its client finds the answer; empty if it has none.
     """
@@ -55,11 +55,11 @@ class LineError(LuminaError):
 
 
 class ModbusError(LuminaError):
-    """Something went wrong with one request; the attributes say with which.
+    """One request failed; the attributes identify it.
 
     :param unit: unit identifier of the request, if known.
     :param function_code: its function code, if known.
-    :param frame: the bytes concerned, if any: a whole frame where there is one, as in a client, else the PDU.
+    :param frame: the bytes of the error, if any: a whole frame if there is one, as in a client, else the PDU.
     """
 
     def __init__(
@@ -78,19 +78,19 @@ class RequestError(ModbusError):
 
 
 class UnknownName(RequestError):
-    """There is no value, or no device, of that name; the message says which name was probably meant."""
+    """There is no value, or no device, of that name; the message suggests a similar name."""
 
     token = "unknown_name"
 
 
 class NotWritable(RequestError):
-    """The description of the value does not allow that it is written."""
+    """The description of the value does not allow writing it."""
 
     token = "not_writable"
 
 
 class FrameError(ModbusError):
-    """Bytes that are no frame: too short, a wrong CRC, or a length that the function code contradicts."""
+    """Bytes that are no frame: they are too short, have a wrong CRC, or a length that contradicts the function code."""
 
     token = "frame_error"
 
@@ -138,13 +138,13 @@ class PortClosed(NotSent):
 
 
 class UnitOffline(NotSent):
-    """The unit has not answered for a while. Lumina asks it again soon; until then its requests fail at once."""
+    """The unit has not answered for a while. Lumina asks it again soon; until then, requests to it fail at once."""
 
     token = "unit_offline"
 
 
 class Cancelled(ModbusError):
-    """The caller cancelled the request: before it was sent, or a read at any time."""
+    """The caller cancelled the request: a read at any time, any other request before it was sent."""
 
     token = "cancelled"
 
@@ -197,7 +197,7 @@ class ModbusException(ModbusError):
 
 
 class IllegalFunction(ModbusException):
-    """01: the device does not know this function, or not now."""
+    """01: the device does not support this function, or not in its present state."""
 
     code, title = 1, "illegal function"
 
@@ -209,25 +209,25 @@ class IllegalDataAddress(ModbusException):
 
 
 class IllegalDataValue(ModbusException):
-    """03: a field of the request holds what the device does not allow."""
+    """03: a field of the request has a value that the device does not allow."""
 
     code, title = 3, "illegal data value"
 
 
 class ServerDeviceFailure(ModbusException):
-    """04: the device failed while it carried the request out."""
+    """04: the device failed while it carried out the request."""
 
     code, title = 4, "server device failure"
 
 
 class Acknowledge(ModbusException):
-    """05: accepted, and still being worked on."""
+    """05: the device has accepted the request, and still works on it."""
 
     code, title = 5, "acknowledge"
 
 
 class ServerDeviceBusy(ModbusException):
-    """06: busy with something long; ask again later."""
+    """06: the device is busy with a long operation; ask again later."""
 
     code, title = 6, "server device busy"
 
@@ -257,7 +257,7 @@ class GatewayTargetDeviceFailedToRespond(ModbusException):
 
 
 class ServerError(ModbusError):
-    """The server has a fault of its own, or gave a reason that this client does not know."""
+    """The server has an internal error, or gave a reason that this client does not know."""
 
     token = "error"
 
@@ -274,7 +274,7 @@ EXCEPTION_CLASSES: dict[int, type[ModbusException]] = {
 def exception_from_code(
     code: int, *, unit: int | None = None, function_code: int | None = None, frame: bytes = b""
 ) -> ModbusException:
-    """The exception for a device's exception code; a code the spec does not name keeps its number."""
+    """The error for a device's exception code. A code that the specification does not name keeps its number."""
     return EXCEPTION_CLASSES.get(code, ModbusException)(
         code=code, unit=unit, function_code=function_code, frame=frame
     )
@@ -283,9 +283,9 @@ def exception_from_code(
 def error_from_reason(
     reason: str, *, unit: int | None = None, function_code: int | None = None, frame: bytes = b"", is_read: bool = False
 ) -> ModbusError:
-    """The error that a server sent as text: a stable token, then a sentence.
+    """The error for the text that a server sent: a stable token, then a sentence.
 
-    :param is_read: whether the request leaves the device as it was. After an unknown reason, the outcome of a write is
+    :param is_read: whether the request leaves the device unchanged. After an unknown reason, the outcome of a write is
         unknown.
     """
     token, _, sentence = reason.partition(" ")

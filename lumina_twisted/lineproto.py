@@ -1,13 +1,14 @@
-"""The line protocol, floor 0: the lines that clients send, and the one answer that each of them gets.
+"""The line protocol, floor 0: the lines that clients send, and the one answer line for each.
 
 A command is ``id:device_type:port:baudrate:hex:response_length[:timeout[:key=value…]]``. A line that is no command
-raises an error with a sentence for the person who typed it, and with the id by which a program finds its answer.
+raises an error. The error has a sentence for the person who typed the line, and the id by which a program finds its
+answer.
 
-An answer has one of two dialects. ``v2`` is what clients since 2025-01 read: ``id:HEX:seconds.4f`` and
-``id:ERROR:reason:seconds.6f``. ``v1`` is for those before: ``id:hex``, and the words ``TIMEOUT`` and ``MISMATCH``
-instead of reasons, for any other word is lost on them. Both readers take a colon for the next field; one of them reads
-256 bytes at a time and loses a line that is longer. Hence a reason has no colon, no error is longer than that, and the
-hex has no blanks unless configured.
+An answer has one of two dialects. Clients since 2025-01 read ``v2``: ``id:HEX:seconds.4f`` and
+``id:ERROR:reason:seconds.6f``. Older clients read ``v1``: ``id:hex``, and ``TIMEOUT`` or ``MISMATCH`` instead of a
+reason, because they understand no other word. Both kinds of clients split a line at each colon. One of them reads 256
+bytes at a time and loses a longer line. So a reason has no colon, an error line has 256 bytes at most, and the hex has
+no blanks unless that is configured.
 """
 
 
@@ -35,10 +36,10 @@ __all__ = [
 # -- commands --------------------------------------------------------------------------------------------------------
 
 PING: Final = b"FF:F0:AA:AF"
-"""What clients before 2024-10-16 send to see whether the server lives; they want the same line back."""
+"""The line that clients before 2024-10-16 send to check whether the server is alive; they expect the same line back."""
 
 MAX_LINE: Final = 4096
-"""Bytes of the longest line: 16 times a command with the longest frame and a usual id."""
+"""The limit of a line, in bytes: 16 times the length of a command with the longest frame and a usual id."""
 
 MIN_TIMEOUT: Final = 0.05
 MAX_TIMEOUT: Final = 60.0
@@ -50,15 +51,16 @@ _FORMAT: Final = "id, device type, port, baudrate, hex, response length [, timeo
 class Command(NamedTuple):
     """One command line.
 
-    :param command_id: what its answer begins with; ASCII.
+    :param command_id: the id with which its answer begins; ASCII.
     :param port: name or path of a port; empty for the listener's own.
-    :param baudrate: speed of this frame, in baud; 0, an empty field on the line, for the port's own.
-    :param frame: the whole RTU frame; its CRC is right and its length is what its function says.
-    :param response_length: bytes of the reply's frame as the caller guesses it, 0 if it does not say.
-    :param timeout: seconds its caller waits, from 0.05 to 60; None if the line does not say.
-    :param parity: and the three after it: what this line wants instead of what is configured; None for that.
-    :param priority: None for the listener's.
-    :param max_age: seconds, from 0 to 3600, that the answer to a read may be old; None for the listener's.
+    :param baudrate: the speed of this frame, in baud; 0 (an empty field on the line) for the speed of the port.
+    :param frame: the whole RTU frame; its CRC is valid, and it has the length that its function determines.
+    :param response_length: the caller's guess of the length of the reply's frame, in bytes; 0 if the line has none.
+    :param timeout: seconds that the caller waits, from 0.05 to 60; None if the line does not say.
+    :param parity: this and the next three fields override the configuration for this line; None for the configured
+        value.
+    :param priority: the lane of the request; None for the listener's.
+    :param max_age: the highest age of the answer to a read, from 0 to 3600 seconds; None for the listener's.
     """
 
     command_id: bytes
@@ -76,19 +78,19 @@ class Command(NamedTuple):
 
     @property
     def unit(self) -> int:
-        """Whom the frame is for."""
+        """The unit identifier of the frame."""
         return self.frame[0]
 
     @property
     def pdu(self) -> bytes:
-        """What the frame carries: its function code and data."""
+        """The PDU of the frame: its function code and data."""
         return self.frame[1:-2]
 
 
 def format_command(command: Command, device_type: str) -> bytes:
-    """The line that says ``command``, its newline included.
+    """Encodes ``command`` as a line, its newline included.
 
-    :param device_type: any text; what cannot stand in a line's field is replaced.
+    :param device_type: any text; characters that are not allowed in a field are replaced.
     """
     overrides = "".join(
         f":{key}={value}" for key in _OVERRIDES if (value := getattr(command, key)) is not None
@@ -100,10 +102,10 @@ def format_command(command: Command, device_type: str) -> bytes:
 
 
 def parse_command(line: bytes) -> Command:
-    """The command that a line says.
+    """Parses the command of a line.
 
-    :param line: without its newline; blanks around the fields and a carriage return do not matter.
-    :raises LineError: with a sentence, and with the line's id where it has one.
+    :param line: without its newline; blanks around the fields and a carriage return are ignored.
+    :raises LineError: if the line is no command; with a sentence, and with the line's id if it has one.
     """
     fields = line.split(b":")
     command_id = fields[0].strip()
@@ -130,7 +132,7 @@ def parse_command(line: bytes) -> Command:
 
 
 def command_id_of(line: bytes) -> bytes:
-    """The id of a line that may be no command: all before its first colon; empty if that can be no id."""
+    """The id of a line that may be no command: the text before its first colon; empty if that is no valid id."""
     command_id, colon, _ = line.partition(b":")
     command_id = command_id.strip()
     return command_id if colon and command_id.isascii() else b""
@@ -143,7 +145,7 @@ def _clamped(timeout: float, command_id: bytes) -> float:
 
 
 def _age(text: str) -> float:
-    """Seconds; Python would take underscores as well.
+    """Parses an age in seconds. Unlike Python's ``float``, it refuses underscores.
 
     :raises ValueError: if it is no number of seconds from 0 to 3600.
     """
@@ -161,11 +163,12 @@ _OVERRIDES: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
     "priority": ({one.upper(): one for one in PRIORITIES}.__getitem__, f"one of {', '.join(PRIORITIES)}"),
     "max_age": (_age, f"a number of seconds from 0 to {MAX_AGE:g}"),
 }
-"""What may follow the timeout: by key, what reads its value in capitals, and which values there are, for a person."""
+"""The keys that may follow the timeout. Each has a parser, which gets the value in capitals, and a description of its
+values for a person."""
 
 
 def _overrides(fields: list[bytes], command_id: bytes) -> dict[str, Any]:
-    """The ``key=value`` fields; one without ``=`` is ignored, as the original servers did."""
+    """Parses the ``key=value`` fields. It ignores a field without ``=``, as the original servers did."""
     found = {}
     for field in fields:
         key, equals, text = field.decode("ascii", "replace").partition("=")
@@ -213,9 +216,9 @@ def _reads(kind: Any, field: bytes) -> bool:
 
 
 def _why_no_frame(frame: bytes, error: FrameError) -> str:
-    """What a person who computes CRCs needs to know."""
+    """Says what is wrong with a frame, for a person who computes CRCs."""
     good = crc16(frame) == 0
-    if good and len(frame) > OVERHEAD + 2 and frame[-2:] == b"\0\0":  # what a right frame's own CRC comes to
+    if good and len(frame) > OVERHEAD + 2 and frame[-2:] == b"\0\0":  # the CRC of a whole valid frame is 0
         return "the frame has its CRC twice, leave out the last two bytes"
     if not good and len(frame) >= 2 and request_length(frame + b"\0\0", 1) == len(frame) - 1:
         return f"the CRC is missing, append {_right_crc(frame)}"
@@ -242,7 +245,7 @@ Dialect = Literal["v1", "v2"]
 HexStyle = Literal["compact", "spaced"]
 
 MAX_ERROR_LINE: Final = 256
-"""Bytes of the longest error line, its newline included: what a v2 client reads at once."""
+"""The limit of an error line, in bytes, its newline included: a v2 client reads that many at once."""
 
 _PROVEN: Final = frozenset({"exception", "invalid", "not_allowed"})
 """The reasons that v1 calls MISMATCH: the device refused, the line was wrong, or a rule forbids it. Any other reason
@@ -252,9 +255,9 @@ proves nothing."""
 class Answer(NamedTuple):
     """The answer to one command.
 
-    :param frame: the reply's whole RTU frame; empty for a broadcast that was sent, and with a reason.
+    :param frame: the whole RTU frame of the reply; empty if a broadcast was sent, or if there is a reason.
     :param stamp: seconds since 1970, by the server's clock.
-    :param reason: why there is no reply, its stable token first; empty if there is one.
+    :param reason: why there is no reply; it begins with a stable token. Empty if there is a reply.
     """
 
     command_id: bytes
@@ -264,10 +267,10 @@ class Answer(NamedTuple):
 
 
 def parse_answer(line: bytes) -> Answer:
-    """The answer that a line of dialect v2 says.
+    """Parses an answer line of dialect v2.
 
     :param line: without its newline.
-    :raises LineError: if the line is no answer; with the id that it begins with.
+    :raises LineError: if the line is no answer; with the id with which the line begins.
     """
     command_id, *fields = line.strip().split(b":")
     try:
@@ -285,7 +288,7 @@ def parse_answer(line: bytes) -> Answer:
 def format_reply(
     command_id: bytes, frame: bytes, stamp: float, dialect: Dialect = "v2", hex_style: HexStyle = "compact"
 ) -> bytes:
-    """The answer line of a command that got its reply.
+    """Encodes the answer line of a command that got its reply.
 
     :param frame: the reply's whole RTU frame; empty for a broadcast that was sent.
     :param stamp: seconds since 1970; v1 leaves it out.
@@ -297,9 +300,9 @@ def format_reply(
 
 
 def format_error(command_id: bytes, reason: str, stamp: float, dialect: Dialect = "v2") -> bytes:
-    """The answer line of a command that failed.
+    """Encodes the answer line of a command that failed.
 
-    :param reason: one stable token, then free text. Characters that no client could read are replaced, and a long text
+    :param reason: one stable token, then free text. Characters that clients cannot read are replaced, and a long text
         is cut.
     :param stamp: seconds since 1970; v1 leaves it out.
     """
@@ -314,7 +317,8 @@ def format_error(command_id: bytes, reason: str, stamp: float, dialect: Dialect 
 
 
 def reason_of(error: LuminaError) -> str:
-    """Why a command failed: the error's stable token, then its sentence; ``exception N name`` for a device's own."""
+    """The reason of an error line: the error's stable token, then its sentence; ``exception N name`` for a device's
+    exception."""
     if isinstance(error, ModbusException):
         return f"exception {error.code} {error.title}"
     return f"{error.token} {error}"

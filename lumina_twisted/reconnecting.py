@@ -26,20 +26,20 @@ FIRST_WAIT: Final = 0.05
 LONGEST_FRUITLESS_WAIT: Final = 5.0
 """Seconds before the next connection, at most, to a device that accepts connections and never answers."""
 MOST_FRUITLESS: Final = 5
-"""So many fruitless connections in a row, and the port counts as not open until the next one."""
+"""After this many fruitless connections in a row the port counts as not open until the next connection."""
 _CLOSED_AT_ONCE: Final = 0.25
-"""Seconds. A device that closes for want of requests waits longer."""
+"""Seconds. A device that closes the connection because it gets no requests waits longer than this."""
 
 
 def wait_before_attempt(failed: int) -> float:
-    """Seconds before the next attempt to open a port, after ``failed`` ones."""
+    """Seconds before the next attempt to open a port, after ``failed`` failed attempts."""
     return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failed, 10))
 
 
 class Connections:
     """How the connections of one port ended, which decides how long it waits before the next.
 
-    :param is_socket: whether its bus is behind a socket; a serial device that is lost is unplugged.
+    :param is_socket: whether the bus is behind a socket. If not, a lost connection means that the device is unplugged.
     """
 
     def __init__(self, is_socket: bool) -> None:
@@ -48,7 +48,7 @@ class Connections:
         self._sent = self._received = 0
         self._has_ended = False
         self.fruitless = 0
-        """How many connections in a row carried no reply."""
+        """How many connections in a row were fruitless."""
 
     @property
     def is_fruitless(self) -> bool:
@@ -60,7 +60,7 @@ class Connections:
         self._began, self._sent, self._received = now, sent, received
 
     def ended(self, now: float, sent: int, received: int) -> bool:
-        """The connection ended, and we did not close it.
+        """The connection ended, and Lumina did not close it.
 
         :return: whether requests may wait for the next one.
         """
@@ -72,7 +72,7 @@ class Connections:
         return self._is_socket and not self.is_fruitless
 
     def cut(self) -> None:
-        """We closed the connection, to make a new one."""
+        """Lumina closed the connection, to make a new one."""
         self._has_ended = True
 
     def wait(self, failed: int) -> float:
@@ -91,12 +91,12 @@ def _nobody(event: LogEvent) -> None:
 
 
 class Reconnecting(ClientService):
-    """A connection that is made again whenever it is lost, for as long as it takes.
+    """A connection that is made again whenever it is lost, until that succeeds.
 
-    ClientService logs each attempt; a port that is away for a night is logged once, by the port itself, and a client's
-    program hears of it by what its requests end with.
+    The log of ClientService, which has each attempt, is turned off. A port that is away for a night is logged once, by
+    the port itself. A client's program learns of it from the errors of its requests.
 
-    :param wait: gives the seconds before the next attempt, after so many that failed.
+    :param wait: returns the seconds before the next attempt, from the number of failed attempts.
     :param report: called with a sentence when an attempt has failed.
     :param clock: for the waits.
     """
@@ -119,7 +119,7 @@ class _Reporting:
         self._report = report
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connects, and passes the failure on after it was reported."""
+        """Connects. Reports a failure first, and then passes it on."""
         return self._endpoint.connect(factory).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> Failure:

@@ -22,14 +22,14 @@ from lumina_twisted.text import ON_OFF, did_you_mean
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
-"""Makes a value of a kind, as cattrs calls it: with the value and the kind."""
+"""A structure hook of cattrs: it gets the plain value and the type, and returns the structured value."""
 UnitId = NewType("UnitId", int)
-"""A unit identifier that stands as a key of a table; 0 to 255."""
+"""A unit identifier, 0 to 255, as a key of a table."""
 
 
 @frozen
 class Between:
-    """The limits of a number, both allowed, as in ``Annotated[int, Between(0, 60)]``."""
+    """The limits of a number, both included, as in ``Annotated[int, Between(0, 60)]``."""
 
     lowest: float
     highest: float
@@ -42,7 +42,7 @@ class Between:
 
 
 def setting(default: T, doc: str, *, unit: str = "") -> T:
-    """A field of a settings class: its default, what it means, and the unit of its value."""
+    """A field of a settings class with its default, its description, and the unit of its value."""
     made: T = field(default=default, metadata={"doc": doc, "unit": unit})
     return made
 
@@ -55,7 +55,7 @@ def required(doc: str, *, unit: str = "") -> Any:
 def structure(data: Mapping[str, Any], cls: type[T], path: str = "") -> T:
     """``data`` as an instance of the settings class ``cls``.
 
-    :param path: where ``data`` stands in its document; each fault's path begins with it.
+    :param path: the path of ``data`` in its document; the path of each fault begins with it.
     :raises ConfigError: with one fault for each wrong, unknown or missing key.
     """
     return _structure(_STRICT, data, cls, path)
@@ -64,7 +64,7 @@ def structure(data: Mapping[str, Any], cls: type[T], path: str = "") -> T:
 def structure_text(data: Mapping[str, str], cls: type[T], path: str = "") -> T:
     """Like :func:`structure`, for values that are still text.
 
-    :raises ConfigError: likewise.
+    :raises ConfigError: as :func:`structure` does.
     """
     return _structure(_TEXTUAL, data, cls, path)
 
@@ -135,7 +135,7 @@ def _strict_bool(value: Any, _: object) -> bool:
 
 
 def _unquoted(value: Any, fits: re.Pattern[str]) -> str:
-    """A hint for a text that is what was expected, but for its quotes."""
+    """A hint for a text that is a valid value except for its quotes."""
     return f"; take the quotes away: {value}" if isinstance(value, str) and fits.fullmatch(value) else ""
 
 
@@ -144,7 +144,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?")
 _TRUTH = re.compile(r"true|false")
 
 _UNIT_IDS = frozenset(map(str, range(256)))
-"""Without leading zeros, so that no two keys mean the same unit."""
+"""The unit identifiers without leading zeros, so that no two keys mean the same unit."""
 
 
 def _unit_id(value: Any, _: object) -> UnitId:
@@ -154,7 +154,8 @@ def _unit_id(value: Any, _: object) -> UnitId:
 
 
 def _number(value: str) -> str:
-    """The text itself; Python would take blanks, underscores and the digits of all scripts as well."""
+    """Checks the text of a number, and returns it. Python's parsers also accept blanks, underscores and the digits
+    of all scripts."""
     if not value.isascii() or "_" in value or value != value.strip():
         raise ValueError
     return value
@@ -184,7 +185,7 @@ def _text_bool(value: str, _: object) -> bool:
 
 
 def _of(origin: Any) -> Callable[[Any], bool]:
-    """Whether a kind is a ``Literal``, a ``tuple``, ... of something."""
+    """A predicate for types that are a ``Literal``, a ``tuple``, ... of something."""
     return lambda kind: get_origin(kind) is origin
 
 
@@ -221,13 +222,13 @@ def _bounded(converter: cattrs.Converter) -> Hook:
 
 
 def _is_choice(kind: Any) -> bool:
-    """``X | Literal["word"]``, with or without ``| None``."""
+    """Whether a type is ``X | Literal["word"]``, with or without ``| None``."""
     is_union = isinstance(kind, UnionType) or get_origin(kind) is Union
     return is_union and any(_is_literal(one) for one in get_args(kind))
 
 
 def _choice(converter: cattrs.Converter) -> Hook:
-    """A word, or what its other kind takes."""
+    """Makes the hook for such a type: it accepts one of the words, or a value of the other type."""
 
     def hook(value: Any, kind: Any) -> Any:
         words = [word for one in get_args(kind) if _is_literal(one) for word in get_args(one)]
@@ -245,7 +246,7 @@ def _choice(converter: cattrs.Converter) -> Hook:
 
 
 def _list(converter: cattrs.Converter) -> Hook:
-    """``tuple[X, ...]``; each fault in it has its number."""
+    """Makes the hook for ``tuple[X, ...]``; the path of each fault has the index of the item."""
 
     def hook(value: Any, kind: Any) -> Any:
         if not isinstance(value, list):
@@ -257,15 +258,15 @@ def _list(converter: cattrs.Converter) -> Hook:
 
 
 def _text_list(converter: cattrs.Converter) -> Hook:
-    """The same, parted by commas."""
+    """The same for a text whose items are separated by commas."""
     strict = _list(converter)
     return lambda value, kind: strict(value.split(",") if value else [], kind)
 
 
 def _table(make: Callable[[Any], Hook]) -> Callable[[Any], Hook]:
-    """Refuses what is no table before the converter asks it for keys.
+    """A hook factory that refuses a value that is no table, before the converter looks up its keys.
 
-    :param make: makes the hook of a class of tables.
+    :param make: makes the hook for a type whose values are tables.
     """
 
     def factory(kind: Any) -> Hook:

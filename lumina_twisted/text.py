@@ -1,9 +1,9 @@
-"""Text that people read or type, floor 0: what is safe to print, what was probably meant, and how values are written.
+"""Text that people read or type, floor 0: text that is safe to print, suggestions for names, and text for values.
 
-A name in a file, a word of a command line, a client's line or a device's text may hold what a terminal obeys or what
-makes one line look like two: control characters (ESC, NUL, newline, those of 0x80 to 0x9F), marks that turn the
-direction of a line (Unicode Standard Annex 9, section 2), invisible ones, and half surrogates. :func:`shown` writes
-them as Python does in a text: ``\\x1b``, ``\\n``, ``\\u202e``.
+A name in a file, a word of a command line, a client's line or a device's text may have characters that control a
+terminal, or that make one line look like two: control characters (ESC, NUL, newline, those of 0x80 to 0x9F), marks that
+change the direction of a line (Unicode Standard Annex 9, section 2), invisible characters, and lone surrogates.
+:func:`shown` escapes them as Python does: ``\\x1b``, ``\\n``, ``\\u202e``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 ON_OFF: Final[Mapping[str, bool]] = {
     "on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False,
 }
-"""The words that a person may type for on and off, in lower case."""
+"""The words for on and off that a person may type, in lower case."""
 
 _OBEYED: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -28,9 +28,9 @@ _LONGEST_REPR: Final = 100
 
 
 def shown(text: str, keep: str = "") -> str:
-    """The text as one line that may be printed anywhere.
+    """The text as one line that is safe to print.
 
-    :param keep: characters that stay as they are, such as a newline where there may be several lines.
+    :param keep: characters that stay as they are, such as a newline if several lines are allowed.
     """
     if not _OBEYED.search(text):
         return text
@@ -38,7 +38,7 @@ def shown(text: str, keep: str = "") -> str:
 
 
 def shown_lines(text: str) -> str:
-    """The same of a text of several lines, with its newlines and tabs."""
+    """The same for a text of several lines; newlines and tabs stay as they are."""
     return shown(text, keep="\n\t")
 
 
@@ -50,9 +50,9 @@ def _escaped(character: str) -> str:
 
 
 def close_to(word: object, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """Which of the known words is probably meant, in whatever case; empty if none is.
+    """The known word that is most similar to ``word``, regardless of case; empty if none is similar enough.
 
-    :param cutoff: how alike the two must be, from 0 to 1.
+    :param cutoff: the required similarity, from 0 to 1.
     """
     lowered = {one.lower(): one for one in known}
     near = difflib.get_close_matches(str(word).lower(), lowered, 1, cutoff)
@@ -60,24 +60,25 @@ def close_to(word: object, known: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 def did_you_mean(word: object, known: Iterable[str], otherwise: str) -> str:
-    """The end of a sentence that says there is no ``word``: a question with the nearest one, or ``otherwise``."""
+    """The end of a sentence that says there is no ``word``: a question with the most similar known word, or
+    ``otherwise``."""
     near = close_to(word, known)
     return f"did you mean {near!r}?" if near else otherwise
 
 
 def nearest(word: object, known: Iterable[str]) -> str:
-    """The same; where no word is near, it lists those that there are."""
+    """The same; if no word is similar, it lists all known words."""
     known = list(known)
     return did_you_mean(word, known, f"there are {', '.join(known) or 'none'}")
 
 
 def quoted(text: str, most: int = 40) -> str:
-    """Foreign text for a sentence, in quotation marks, cut to ``most`` characters: enough to find it."""
+    """Foreign text in quotation marks for a sentence. It is cut to ``most`` characters, which is enough to find it."""
     return repr(text if len(text) <= most else f"{text[: most - 3]}...")
 
 
 def counted(number: int, noun: str) -> str:
-    """As ``1 port``, ``2 ports``."""
+    """A number with its noun, such as ``1 port`` or ``2 ports``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -90,10 +91,10 @@ def on_off(value: object) -> str:
 
 
 def brief(value: object) -> str:
-    """A number as people write it, and anything else as Python does; never endless."""
+    """A number as people write it, and anything else as Python does. A number with very many digits is described."""
     try:
         text = repr(value)
-    except ValueError:  # of thousands of digits, which Python refuses to write
+    except ValueError:  # a number of thousands of digits, which Python refuses to convert
         return "a number of that many digits"
     if isinstance(value, float):
         return text.removesuffix(".0")
@@ -101,8 +102,8 @@ def brief(value: object) -> str:
 
 
 def shortest_f32(value: float) -> float:
-    """The number with the fewest digits that has the same 32 bits: 23.4, where a float of 64 bits has
-    23.399999618530273. A number that no f32 holds stays as it is."""
+    """The number with the fewest digits that has the same bits as a 32-bit float: 23.4 instead of 23.399999618530273. A
+    number that does not fit into an f32 stays as it is."""
     try:
         bits = _F32.pack(value)
         candidates = (float(f"{value:.{digits}g}") for digits in range(6, 10))

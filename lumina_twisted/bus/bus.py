@@ -1,18 +1,19 @@
-"""The bus: one port's requests, taken in turn, put on the wire one at a time, and each ended exactly once. Floor 1.
+"""The bus takes one port's requests in turn, puts them on the wire one at a time, and ends each exactly once. Floor 1.
 
-Sans-IO. Whoever owns the port calls :meth:`Bus.submit`, :meth:`Bus.cancel`, :meth:`Bus.receive_data` and
-:meth:`Bus.handle_timer` with the present time, and after each call takes what came of it: frames for the wire
+The bus is sans-IO. The owner of the port calls :meth:`Bus.submit`, :meth:`Bus.cancel`, :meth:`Bus.receive_data` and
+:meth:`Bus.handle_timer` with the present time. After each call the owner takes the results: frames for the wire
 (:meth:`Bus.next_frame`, to be written at once), events (:meth:`Bus.next_event`), and the time of the next call that
 is due (:meth:`Bus.get_timer`). Times are seconds of any clock that never goes back.
 
-Which module holds which rule: `pending` where a request is, `queue` the turns, `wire` and `transaction` what runs,
-`admission` what comes too late, `coalescing` and `merging` what is asked once for several, `reply_cache` the old
-values, `health` the dead units, `late_replies` and `canary` what may still come, and what proves that it does not,
-`surplus` what comes twice, `echo` the echo, `retry` the retries, `pace` the times, `endings` how requests end,
-`failures` the sentences, `samples` what is known of the devices, `figures` what is counted. This joins them. What
-learns from transactions gets each as one record: see :class:`lumina_twisted.bus.pending.Learner`.
+Each rule has its module: `pending` the states of a request; `queue` the turns; `wire` and `transaction` the running
+transaction; `admission` requests that would be too late; `coalescing` and `merging` reads that share a transaction;
+`reply_cache` answers from old values; `health` dead units; `late_replies` the replies that may still come; `canary` the
+proof that they do not; `surplus` replies that come twice; `echo` the echo; `retry` the retries; `pace` the times;
+`endings` how requests end; `failures` the error texts; `samples` the observed states of devices; `figures` the
+statistics. This module joins them. Each module that learns from transactions gets one record per transaction; see
+:class:`lumina_twisted.bus.pending.Learner`.
 
-A bus outlives its port: what it learned of its units stays when an adapter is replugged.
+A bus outlives its port: when an adapter is replugged, the bus still knows what it learned about its units.
 """
 
 from __future__ import annotations
@@ -53,14 +54,17 @@ from lumina_twisted.statistics.monitor import PerformanceMonitor
 from lumina_twisted.statistics.queue import QueueAnalytics
 
 DEAF: Final = 8
-"""Attempts in a row without a byte from anybody after which a socket is connected anew: a converter that stalls for
-good often works again then."""
+"""Attempts in a row without a received byte after which a socket is reconnected. This often revives a converter that
+has stalled for good."""
 _NOT_BEFORE: Final[Callable[[Pending], float]] = attrgetter("not_before")
 
 
 class Renewal(IntEnum):
-    """Where the renewal of a connection is: wanted, for the old one may hand over a late reply at any time; or under
-    way, for the old one was cut, or has ended by itself, or there was none yet."""
+    """The progress of a connection's renewal.
+
+    WANTED: the connection should be replaced; for example because it may deliver a late reply at any time. UNDER_WAY:
+    the old connection was cut, or ended by itself, or there was none yet.
+    """
 
     NONE = auto()
     WANTED = auto()
@@ -68,14 +72,15 @@ class Renewal(IntEnum):
 
 
 class Bus:
-    """One transaction at a time for everybody behind one port.
+    """Runs one transaction at a time for all callers of one port.
 
-    :param settings: how it takes turns, waits and retries.
-    :param name: what its sentences call it.
-    :param framing: how its requests and replies are bytes; RTU on a serial line if none is given.
-    :param renews_after_silence: whether a request without a reply needs a new connection, for on this one its late
-        reply could be the next one's.
-    :param monitor: which keeps its figures, and ``analytics`` those of its queue; its own if none are given.
+    :param settings: how the bus takes turns, waits and retries.
+    :param name: the name of the bus in texts.
+    :param framing: how requests and replies are encoded; RTU on a serial line if none is given.
+    :param renews_after_silence: whether a request without a reply needs a new connection. On the old connection its
+        late reply could be taken for the reply to the next request.
+    :param monitor: keeps the figures of the bus; one of its own if none is given.
+    :param analytics: also reports the figures of the queue, if given.
     """
 
     def __init__(
@@ -89,16 +94,16 @@ class Bus:
         self.figures = BusFigures(name, self.counters, monitor, analytics, self.faults)
         self.noise = NoiseWatch(self.figures, self.faults, name)
         self.replies_heard = 0
-        """Replies that came off the wire so far, whoever waited for them."""
+        """The number of replies received so far, in time or late."""
         self._name = name
         self._settings = settings
         self._is_numbered = framing.is_numbered
         self._over_stream = not framing.has_wire_time and not framing.is_numbered
         self._renews_after_silence = renews_after_silence
         self.frames: deque[Frame] = deque()
-        """What :meth:`next_frame` gives, for an owner that looks after each call whether anything came of it."""
+        """The frames that :meth:`next_frame` returns. An owner may check after each call whether there are any."""
         self.events: Events = deque()
-        """The same of :meth:`next_event`."""
+        """The events that :meth:`next_event` returns, likewise."""
         self._pace = Pace(settings)
         self.health = Health(settings, self.events)
         self._wire = Wire(
@@ -109,7 +114,7 @@ class Bus:
         )
         self._coalescing = Coalescing(settings, self._pace, self._queue, self._wire, self.counters)
         self._reply_cache = ReplyCache()
-        self._samples: Samples | None = None  # while anybody watches
+        self._samples: Samples | None = None  # set while somebody watches
         self._admission = Admission(settings, self._pace, self._queue, self._coalescing, self._wire)
         self._learners: list[Learner] = [self.figures]
         self._endings = Endings(
@@ -121,9 +126,9 @@ class Bus:
         )
         self._closed: str | None = "it has not been opened yet"
         self._renewal = Renewal.NONE
-        self._unheard = 0  # attempts in a row during which not one byte came
-        self._running: Attempt | None = None  # until its learners have it
-        self._unpaid: Finished | None = None  # a transaction that has ended, until its turn is paid
+        self._unheard = 0  # attempts in a row without a received byte
+        self._running: Attempt | None = None  # until the learners have its record
+        self._unpaid: Finished | None = None  # a transaction that has ended and whose turn is not yet charged
         self._broadcast_unit = BROADCAST if settings.is_broadcast(BROADCAST) else None
         self._answers_from_old = settings.answers_from_old
         self._wake = math.inf  # when a waiting request may be able to go
@@ -131,16 +136,16 @@ class Bus:
     # -- what a port's owner calls -------------------------------------------------------------------------------
 
     def submit(self, request: Request, now: float) -> Pending:
-        """Takes a request; exactly one event will end it, unless it is cancelled.
+        """Takes a request. Exactly one event ends it, unless it is cancelled.
 
-        :return: what :meth:`cancel` takes.
+        :return: the handle for :meth:`cancel`.
         """
         self.figures.now = now
         self.counters.requests = number = self.counters.requests + 1
         pending = Pending(request, is_broadcast=request.unit == self._broadcast_unit)
         pending.arrived, pending.number = now, number
         max_age = request.max_age
-        if max_age is None:  # as nearly always, and then mostly nothing is configured either
+        if max_age is None:  # the usual case; mostly no age is configured either
             max_age = self._settings.for_unit(request.unit).max_age if self._answers_from_old else 0.0
         takes_all = self._closed is None and not self._endings.is_stopping and not pending.is_broadcast
         if not takes_all and (error := self._refusal(pending)):
@@ -150,7 +155,8 @@ class Bus:
         return pending
 
     def _admit(self, pending: Pending, now: float) -> None:
-        """It waits, or follows what waits, if there is room and time for it."""
+        """Sends a request at once, queues it, or lets it follow a waiting read; refuses it if there is no room or time
+        for it."""
         if self.health.silent and self.health.refuses(pending, now):
             self._endings.refused(pending, failures.unit_offline(pending, self._name), now)
             return
@@ -171,11 +177,11 @@ class Bus:
         if pending.ends_at < self._endings.earliest:
             self._endings.earliest = pending.ends_at
         if self._wire.attempt is None or self._unpaid is not None:
-            self._advance(now)  # else it waits for what runs
+            self._advance(now)  # else the request waits until the running transaction ends
 
     def _is_answered_by_cache(self, pending: Pending, max_age: float, now: float) -> bool:
-        """Answers a read by what its unit said a moment ago, if its caller is content with that; and not if something
-        of the same caller's to that unit comes before it."""
+        """Answers a read from the reply cache, if a value there is recent enough for its caller. Does not do so while
+        an earlier request of the same caller to that unit has not ended."""
         if not pending.is_read:
             return False
         if not self._reply_cache.is_used:
@@ -198,7 +204,8 @@ class Bus:
         return True
 
     def cancel(self, pending: Pending, now: float) -> None:
-        """Its caller is gone: no event will come. A waiting request is removed; one on the wire is waited out."""
+        """The caller of a request is gone: no event follows. A waiting request is removed. For a request on the wire,
+        the bus waits until the transaction ends."""
         if pending.done:
             return
         before = pending.state
@@ -216,7 +223,8 @@ class Bus:
     def receive_data(self, data: bytes, now: float) -> None:
         """Takes bytes off the wire.
 
-        :raises FrameError: if the connection means nothing any more, and must be cut; with a sentence that says why.
+        :raises FrameError: if the byte stream is unusable and the connection must be cut; with a sentence that says
+            why.
         """
         self.figures.called_before, self.figures.now = self.figures.now, now
         self._unheard = 0
@@ -240,7 +248,7 @@ class Bus:
         self._advance(now)
 
     def get_timer(self) -> float | None:
-        """When :meth:`handle_timer` is due, or None if nothing is waited for."""
+        """The time at which :meth:`handle_timer` is due; None if nothing is due."""
         attempt, silence_at = self._wire.attempt, self._wire.silence_at
         when = self._wake if attempt is None else attempt.next_step
         if self._endings.earliest < when:
@@ -252,7 +260,7 @@ class Bus:
         return None if when == math.inf else when
 
     def next_frame(self) -> Frame | None:
-        """The next frame for the wire, which leaves now, or None."""
+        """The next frame for the wire, which the owner sends now, or None."""
         return self.frames.popleft() if self.frames else None
 
     def next_event(self) -> Event | None:
@@ -260,7 +268,7 @@ class Bus:
         return self.events.popleft() if self.events else None
 
     def watch_samples(self, wanted: bool) -> None:
-        """Whether anybody wants samples from now on. Until then no work is done for them."""
+        """Turns samples on or off. While they are off, they cost no work."""
         if wanted and self._samples is None:
             self._samples = Samples(self.events)
             self._learners.insert(0, self._samples)
@@ -272,21 +280,21 @@ class Bus:
             self.events.extend(kept)
 
     def port_opened(self, now: float) -> None:
-        """Bytes can be sent and heard from now on."""
+        """The port can send and receive bytes from now on."""
         self.figures.now = now
         self._closed, self._renewal = None, Renewal.NONE
         self._wire.opened(now, now + self._settings.connect_delay)
         self._advance(now)
 
     def port_opening(self) -> None:
-        """An attempt to open the port begins: requests wait for its result, within their deadlines. The owner then
-        calls :meth:`port_opened` or :meth:`port_lost`."""
+        """The owner begins to open the port. Requests wait for the result, within their deadlines. The owner then calls
+        :meth:`port_opened` or :meth:`port_lost`."""
         self._closed, self._renewal = None, Renewal.UNDER_WAY
 
     def connection_lost(self, now: float, why: str) -> None:
-        """The connection ended, and a new one is being made; see :meth:`port_opening`. A read that was on the wire is
-        asked again there, if its retries allow that. A write ends with an unknown outcome, unless it may be sent again.
-        """
+        """The connection ended, and the owner makes a new one; see :meth:`port_opening`. A read that was on the wire is
+        sent again on the new connection, if its retries allow that. A write ends with an unknown outcome, unless it may
+        be sent again."""
         if self._renewal is Renewal.WANTED:
             self.port_lost(now)
             return
@@ -301,7 +309,10 @@ class Bus:
         self._advance(now)
 
     def _interrupted(self, now: float) -> Pending | None:
-        """What was on the wire comes to nothing."""
+        """Ends the transaction on the wire without a reply.
+
+        :return: the request that was on the wire, if any.
+        """
         self.figures.now = now
         self.frames.clear()
         live = self._wire.lost()
@@ -311,8 +322,8 @@ class Bus:
         return live
 
     def port_lost(self, now: float, why: str = "it was lost") -> None:
-        """No more bytes; every request ends with an error that says why, and so do those to come. The one loss that a
-        renewal is costs nobody anything."""
+        """The port is lost. Every request ends with an error that says why, and so does every later one. The exception
+        is the loss that is part of a wanted renewal: it ends no request."""
         if self._renewal is Renewal.WANTED:
             self._renewal = Renewal.UNDER_WAY
             return
@@ -323,12 +334,12 @@ class Bus:
         self._wake = self._endings.earliest = math.inf
 
     def frame_refused(self, why: str, now: float) -> None:
-        """The frame just taken could not be sent, for the reason that ``why`` says: its request ends, the next one's
-        turn comes."""
+        """The owner could not send the frame that it took last, for the reason ``why``. The request of that frame ends,
+        and the next request gets its turn."""
         self.figures.now = now
         if pending := self._wire.refused(now):
             self._finish(Outcome.NOT_SENT, now)
-            if pending.state in QUEUED:  # it was a frame of the bus's own, ahead of that request
+            if pending.state in QUEUED:  # the frame was the bus's own, ahead of that request
                 self._queue.remove(pending)
             unsent = pending.is_read or not pending.attempts
             self._endings.failed(
@@ -337,7 +348,7 @@ class Bus:
         self._advance(now)
 
     def stop(self, now: float) -> None:
-        """Starts nothing new: what waits ends as stopping; what is on the wire ends as it would."""
+        """Starts no more transactions. Waiting requests end as stopping; the request on the wire ends as usual."""
         self.figures.now = now
         self._endings.is_stopping = True
         self._endings.refusals_due(math.inf)
@@ -346,17 +357,17 @@ class Bus:
 
     @property
     def renewal(self) -> Renewal:
-        """Whether the connection shall be cut and made anew. Requests wait meanwhile. If that fails, the owner calls
-        :meth:`port_lost` again."""
+        """Whether the owner should cut the connection and make a new one. Requests wait meanwhile. If the new
+        connection fails, the owner calls :meth:`port_lost` again."""
         return self._renewal
 
     @property
     def is_busy(self) -> bool:
-        """Whether a frame of ours is on the wire or waits for its reply."""
+        """Whether a transaction runs: a frame of ours is on the wire, or its reply is awaited."""
         return self._wire.attempt is not None
 
     def is_full_for(self, caller: Caller, timeout: float, now: float) -> bool:
-        """Whether a caller should wait with its next request until one of those that it has here ends; see
+        """Whether a caller should hold back its next request until one of its requests here ends; see
         :meth:`lumina_twisted.ports.interfaces.Port.is_full_for`."""
         return self._admission.is_full_for(caller, timeout, now)
 
@@ -367,18 +378,18 @@ class Bus:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for their turn."""
+        """The number of requests that wait for their turn."""
         return len(self._queue)
 
     @property
     def echoes(self) -> bool | None:
-        """Whether the port hears what it sends; None while that is not known."""
+        """Whether the port receives what it sends; None while that is unknown."""
         return self._wire.echo.known
 
     # -- whose turn it is ----------------------------------------------------------------------------------------
 
     def _advance(self, now: float) -> None:
-        """Puts the next request on the wire if that is free, and notes when it could go if it cannot yet."""
+        """Puts the next request on the wire if the wire is free. If the request cannot go yet, notes when it could."""
         if (unpaid := self._unpaid) is not None:
             self._unpaid = None
             self._admission.pay(unpaid, now)
@@ -387,7 +398,7 @@ class Bus:
         self._wake = math.inf
         doubts = self._wire.doubts
         while self._queue.size and self._renewal is Renewal.NONE:
-            ready_at = _NOT_BEFORE  # unless something follows another's read, or may still come
+            ready_at = _NOT_BEFORE  # enough unless a read follows another, or a reply may still come
             if self._coalescing.primary_of:
                 ready_at = self._coalescing.ready_at
             elif doubts.late.count or doubts.surplus.convicted:
@@ -398,7 +409,10 @@ class Bus:
             self._wake = math.inf
 
     def _go_or_wait(self, pending: Pending, now: float) -> bool:
-        """Sends the request whose turn it is, or waits for the silence before it; False if it does neither."""
+        """Sends the request whose turn it is, or waits for the silence before it.
+
+        :return: False if it does neither, because the unit is offline or the request has too little time left.
+        """
         wire = self._wire
         if self.health.silent and self.health.refuses(pending, now):
             self._endings.remove_for_offline_unit(pending, now)
@@ -433,10 +447,10 @@ class Bus:
         return True
 
     def _goes_at_once(self, pending: Pending, now: float) -> bool:
-        """Sends a new request that nobody waits with, if the wire is free and nothing speaks against it: on a bus that
-        is not busy most go this way. There is no turn to be taken and nothing to be shared or merged, so who decides
-        that is not asked; where the wire has a say, such as in a doubt, the request goes the long way through the
-        queue, and the same comes of it."""
+        """Sends a new request at once, if no other request waits, the wire is free and nothing blocks it. On a bus that
+        is not busy, most requests take this shortcut. It skips the queue's turns, coalescing and merging, as there is
+        no other request. If anything has to be checked, such as a late reply in doubt, the request takes the normal way
+        through the queue, with the same result."""
         wire = self._wire
         if wire.attempt is not None or self._unpaid is not None or self._renewal is not Renewal.NONE:
             return False
@@ -456,7 +470,7 @@ class Bus:
         return True
 
     def _begin(self, pending: Pending, silent_from: float, now: float) -> None:
-        """Its frame leaves."""
+        """Begins the transaction of a request: its frame leaves."""
         has_caller = pending.state is not State.ABANDONED_RETRY and pending.ahead_of is None
         pending.step(State.ON_WIRE if has_caller else State.ABANDONED)
         self.frames.append(self._wire.send(pending, now))
@@ -466,14 +480,15 @@ class Bus:
             learner.began(pending, silent_from, attempt.sent_until)
 
     def _no_time_for(self, pending: Pending, now: float) -> None:
-        """It cannot be answered before its deadline; if it was sent before, that answer may still come."""
+        """The request cannot be answered before its deadline if it is sent now. If it was sent before, it keeps waiting
+        for the late reply to that; else it ends."""
         if pending.attempts:
             pending.not_before = math.inf
         else:
             self._endings.failed_in_queue(pending, failures.expired(pending, self._name), now)
 
     def _instead_of_a_canary(self, pending: Pending, now: float) -> Pending | None:
-        """A request of somebody's to the same unit that proves as much as a canary."""
+        """A caller's waiting request to the same unit that can go now and needs no canary: its reply proves as much."""
         return next((
             one for one in self._queue
             if one.unit == pending.unit and one.serial == pending.serial
@@ -493,7 +508,7 @@ class Bus:
     # -- how transactions end ------------------------------------------------------------------------------------
 
     def _finish(self, outcome: Outcome, now: float, reply: bytes = b"") -> None:
-        """The transaction that ran is over: whoever learns from that gets its record."""
+        """The running transaction is over. Each learner gets the record of it."""
         attempt, self._running = self._running, None
         if attempt is not None:
             transaction = Finished(attempt.request, outcome, reply, attempt.began, attempt.sent_until, now)
@@ -520,19 +535,19 @@ class Bus:
                 if isinstance(pending, Block):
                     self._coalescing.merging.refused(pending, pdu[1], now)
             self._endings.answered(pending, pdu, now, is_exception)
-        if self._wire.hopeless:  # proven not to be answered any more, and asked for as often as they may be
+        if self._wire.hopeless:  # it is proven that no reply comes, and they have no retries left
             hopeless, self._wire.hopeless = self._wire.hopeless, []
             for pending in hopeless:
                 self._endings.failed_in_queue(pending, failures.no_reply(pending, self._name), now)
 
     def _look_at(self, attempt: Attempt, now: float) -> None:
-        """What time alone does with the transaction that runs."""
+        """Does what is due by time for the running transaction."""
         pending = attempt.request
         if pending.is_broadcast:
             if now >= attempt.sent_until:
                 if self._samples is not None:
                     self._samples.broadcast(pending)
-                self._endings.broadcast(pending)  # all there is to know; the bus keeps still longer
+                self._endings.broadcast(pending)  # nothing more can be learned; the bus stays silent for longer
             if now >= attempt.expires:
                 self._wire.turnaround_over()
                 self._finish(Outcome.BROADCAST, now)
@@ -545,15 +560,15 @@ class Bus:
                 self._end_of_wait(attempt, now)
 
     def _end_of_wait(self, attempt: Attempt, now: float) -> None:
-        """No reply was accepted in time."""
+        """The wait for the reply is over, and no reply was accepted."""
         if (held := self._wire.end_of_hold(attempt)) is not None:
             self._take_answers((held,), now)
             return
         unanswered = self._wire.response_timeout(attempt, now)
         pending = unanswered.request
-        if attempt.held is not None:  # it counts, if a canary proves that nothing else comes
+        if attempt.held is not None:  # the held reply counts if a canary proves that nothing else comes
             self._finish(Outcome.HELD, now)
-            if pending.done:  # nobody asks for that proof on its behalf: those who follow it ask for themselves
+            if pending.done:  # without a caller, no canary is sent for it; its followers are sent by themselves
                 self._endings.failed(pending, failures.no_reply(pending, self._name), now)
             else:
                 pending.step(State.RETRY_LATER)

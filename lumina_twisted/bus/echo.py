@@ -1,8 +1,9 @@
-"""Whether a port hears what it sends: rule 4 of the core.
+"""Whether a port receives what it sends: rule 4 of the core.
 
-RS-485 adapters whose receiver stays on while they send hand back every byte. That is a property of the port, never
-guessed from one frame of a write, whose reply looks the same. It is learned from requests whose reply cannot equal
-them, in both directions, and forgotten when the port is lost: the adapter that comes back may be another.
+An RS-485 adapter whose receiver stays on while it sends hands back every byte. This echo is a property of the port. The
+bus never infers it from one frame of a write, because the reply to a write looks the same as its echo. The bus learns
+it, echo or no echo, from requests whose reply cannot equal them. It forgets it when the port is lost, because the
+adapter that comes back may be another one.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from lumina_twisted.statistics.counters import Counters
 
 
 class Echo:
-    """What is known of a port's echo; ``known`` is None until it is.
+    """The state of a port's echo. ``known`` is True or False; None while it is unknown.
 
-    :param counters: counts echoes, and those that were hit by something.
+    :param counters: count the echoes, and the collisions.
     """
 
     def __init__(self, mode: EchoMode, counters: Counters) -> None:
@@ -34,13 +35,14 @@ class Echo:
         self.known = None if self._mode == "auto" else self._mode == "on"
 
     def learn(self, echoes: bool) -> None:
-        """Takes an observation; a mode that was set is not argued with. One reply without an echo does not refute what
-        was learned, for it may have come before the echo: it only makes the bus look again."""
+        """Takes an observation; has no effect if the configuration sets the mode. One reply without an echo does not
+        refute a known echo, because the reply may have come before the echo. It only makes the bus check again."""
         if self._mode == "auto":
             self.known = None if self.known and not echoes else echoes
 
     def doubt(self) -> None:
-        """Something looked like an echo where none was believed: look again before the next write."""
+        """A frame looked like an echo on a port that does not echo as far as is known: the bus checks again before the
+        next write."""
         if self._mode == "auto" and self.known is False:
             self.known = None
 
@@ -50,7 +52,7 @@ class Echo:
         return self._mode == "auto"
 
     def came(self, attempt: Attempt, junk: int) -> None:
-        """The echo of the frame on the wire came.
+        """The echo of the frame on the wire was received.
 
         :param junk: bytes so far that belonged to no frame.
         """
@@ -62,7 +64,7 @@ class Echo:
             self.learn(True)
 
     def excludes_echo(self, attempt: Attempt, pdu: bytes, junk: int) -> bool:
-        """Whether there is no doubt that a message of the form of the reply is more than an echo.
+        """Whether a message with the form of the reply is certainly not just an echo.
 
         :param junk: bytes so far that belonged to no frame.
         """
@@ -74,13 +76,14 @@ class Echo:
             if request.pattern.can_equal_request or not self.is_learned:
                 self._counters.foreign += 1
                 return False
-        is_only_reply = request.attempts == 1  # one to an earlier attempt may come before the echo
+        is_only_reply = request.attempts == 1  # a reply to an earlier attempt may come before the echo
         if request.pattern.echo and is_only_reply and not attempt.echoed and junk == attempt.junk:
             self.learn(False)
         return True
 
     def needs_probe(self, request: Pending) -> bool:
-        """Whether a read must first tell if the port echoes: its own echo would pass for this request's reply."""
+        """Whether a read must go ahead to show if the port echoes, because the echo of ``request`` would pass for its
+        reply."""
         may_pass = request.pattern.can_equal_request and not request.is_broadcast
         return self.known is None and may_pass and not request.is_probed
 
@@ -93,7 +96,7 @@ def probe_shape(request: Pending) -> Shape:
 def probe_for(request: Pending) -> Pending:
     """The one-register read that goes ahead of a write on a port not yet known to echo or not.
 
-    It reads where the write goes if that is a register, so that it touches nothing the caller does not know.
+    If the write is to a register, the probe reads that register, so that it touches nothing the caller does not know.
     """
     code = request.pdu[0]
     writes_register = code in (FunctionCode.WRITE_SINGLE_REGISTER, FunctionCode.MASK_WRITE_REGISTER)

@@ -1,8 +1,9 @@
 """How requests end: each exactly once, counted, as one event. Floor 1.
 
-What is refused because its port, or its unit, is not there ends a moment later. A client that asks again as soon as it
-is refused would burn a processor otherwise. Such a refusal comes no sooner than :data:`PATIENCE` after its request;
-later, up to ten times, if hundreds of clients do so at once; and never after its deadline.
+If the port or the unit of a request is not there, or the bus is overloaded, the refusal is delayed a moment. Otherwise
+a client that asks again immediately after each refusal would use up a processor. Such a refusal comes no sooner than
+:data:`PATIENCE` after its request. The delay is up to ten times as long if hundreds of clients are refused at once. The
+refusal never comes after the deadline of its request.
 """
 
 from __future__ import annotations
@@ -28,34 +29,34 @@ from lumina_twisted.statistics.tally import OK
 PATIENCE: Final = 0.02
 """Seconds."""
 MOST_PATIENCE: Final = 10 * PATIENCE
-"""The same, when very many are refused."""
+"""The longest delay, in seconds, when very many requests are refused."""
 _FEW: Final = 50
-"""Refusals that may wait before each of them waits longer."""
+"""The number of waiting refusals above which the delay grows."""
 _PACED: Final = (PortClosed, UnitOffline, Overloaded)
-"""Refusals after which many a client asks again at once."""
+"""Refusals after which many clients ask again at once."""
 _FOR_ALL: Final = (PortClosed, PortLost, Stopping)
-"""Failures that are those of all who follow, too."""
+"""Failures of a primary that are also failures of all its followers."""
 
 
 class Refusals:
-    """What will be refused in a moment, oldest first.
+    """The delayed refusals, in the order in which they are due.
 
-    :param limit: how many may wait for it; one more is refused at once.
+    :param limit: how many refusals may wait; beyond that a request is refused at once.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._waiting: list[tuple[float, int, Pending, ModbusError]] = []  # a heap
         self.due = math.inf
-        """When the oldest is due."""
+        """When the first refusal is due."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def put(self, request: Pending, error: ModbusError, now: float) -> bool:
-        """Takes a request that is refused, unless its error needs no patience, it came long ago, or too many wait.
+        """Delays a refusal, unless its error needs no delay, the request came long ago, or too many refusals wait.
 
-        :return: whether it was taken; if not, it is to be refused now.
+        :return: whether it was taken; if not, the caller refuses the request now.
         """
         if not isinstance(error, _PACED):
             return False
@@ -69,7 +70,7 @@ class Refusals:
         return True
 
     def take_due(self, now: float) -> Iterator[tuple[Pending, ModbusError]]:
-        """Those that are due by now; they are taken out."""
+        """Removes and yields the refusals that are due by now."""
         while self._waiting and self._waiting[0][0] <= now:
             _, _, request, error = heapq.heappop(self._waiting)
             self.due = self._waiting[0][0] if self._waiting else math.inf
@@ -77,12 +78,12 @@ class Refusals:
 
 
 class Endings:
-    """Ends the requests of one bus. Reads that followed one which came to nothing for a reason of its own are asked for
-    by themselves, unless the service stops.
+    """Ends the requests of one bus. If a primary fails for a reason of its own, its followers are sent by themselves,
+    unless the service stops.
 
-    :param port: what sentences call the bus.
+    :param port: the name of the bus in error texts.
     :param limit: how many refusals may wait.
-    :param events: where the endings go.
+    :param events: receives the endings.
     """
 
     def __init__(
@@ -99,9 +100,9 @@ class Endings:
         self._events = events
         self.refusals = Refusals(limit)
         self.is_stopping = False
-        """Nothing new is started."""
+        """Whether the bus starts nothing new."""
         self.earliest = math.inf
-        """No request is overdue before."""
+        """No request is overdue before this time."""
 
     # -- one request ---------------------------------------------------------------------------------------------
 
@@ -118,23 +119,24 @@ class Endings:
             self._end(request, Reply(request.request, pdu), OK, State.DONE)
 
     def from_cache(self, request: Pending, pdu: bytes) -> None:
-        """It is answered by a reply of a moment ago."""
+        """A reply from the cache answers the request."""
         self._counters.fresh += 1
         self._replied(request, pdu)
 
     def broadcast(self, request: Pending) -> None:
-        """A broadcast has left, which is all there is to know of it; the bus waits until devices carried it out."""
+        """A broadcast has left, and ends successfully, because no reply follows. The bus waits until the devices have
+        carried it out."""
         if not request.done:
             self._counters.broadcasts += 1
             self._end(request, Reply(request.request, b""), OK, State.ABANDONED)
 
     def failed(self, request: Pending, error: ModbusError, now: float, *, for_all: bool = False) -> None:
-        """There is no normal reply, and there will be none.
+        """The request ends without a normal reply.
 
-        :param for_all: whether those that follow it fail as well.
+        :param for_all: whether its followers fail as well.
         """
         followers = self._coalescing.release(request) if request.followers else ()
-        # what failed by the port or the device fails for all; the primary's own deadline is not the followers'
+        # A failure of the port or the device is one for all. The primary's deadline is not that of its followers.
         for_all = for_all or request.state is State.AWAITING_LATE_REPLY or isinstance(error, _FOR_ALL)
         for follower in followers if for_all else ():
             self.ended(follower, copy(error))
@@ -143,20 +145,21 @@ class Endings:
             self.ask_alone(followers, now)
 
     def failed_in_queue(self, request: Pending, error: ModbusError, now: float) -> None:
-        """The same of one that is in the queue; nothing if the end of another has ended it."""
+        """As :meth:`failed`, for a request in the queue. Does nothing if the end of another request has already ended
+        this one."""
         if request.state in QUEUED:
             self._queue.remove(request)
             self.failed(request, error, now)
 
     def refused(self, request: Pending, error: ModbusError, now: float) -> None:
-        """It ends, a moment later if its client would only ask again at once."""
+        """Refuses a request, with a delay if its client would otherwise ask again at once."""
         if self.refusals.put(request, error, now):
             request.step(State.REFUSED)
         else:
             self.ended(request, error)
 
     def ended(self, request: Pending, error: ModbusError, state: State = State.DONE) -> None:
-        """Its caller waits no longer; who follows it does.
+        """Ends a request with an error; its followers still wait.
 
         :param state: ABANDONED if its transaction goes on.
         """
@@ -167,7 +170,7 @@ class Endings:
         self._end(request, Failure(request.request, error), error.token, state)
 
     def ask_alone(self, requests: Sequence[Pending], now: float) -> None:
-        """Those that followed a read which came to nothing are asked for by themselves."""
+        """Sends the former followers of a failed primary by themselves, or ends them if the service stops."""
         if self.is_stopping:
             for request in requests:
                 self.ended(request, failures.stopping(request))
@@ -179,23 +182,23 @@ class Endings:
     # -- many ----------------------------------------------------------------------------------------------------
 
     def all_in_queue(self, error_of: Callable[[Pending], ModbusError], now: float) -> None:
-        """Whatever waits ends."""
+        """Ends every request in the queue."""
         for request in list(self._queue):
             self.failed_in_queue(request, error_of(request), now)
 
     def refusals_due(self, now: float) -> None:
-        """Those whose moment has come."""
+        """Ends the requests whose delayed refusals are due."""
         for request, error in self.refusals.take_due(now):
             self.ended(request, error)
 
     def unit_offline(self, unit: int, now: float) -> None:
-        """What waits for a unit that is offline now waits no longer, but for late replies."""
+        """A unit went offline: ends the requests that wait for it, except those that await a late reply."""
         for request in [one for one in self._queue if one.unit == unit]:
             if request.state is not State.AWAITING_LATE_REPLY and self._health.refuses(request, now):
                 self.remove_for_offline_unit(request, now)
 
     def remove_for_offline_unit(self, request: Pending, now: float) -> None:
-        """It leaves the queue, and so does what follows it."""
+        """Removes a request from the queue, and ends it and its followers, because its unit is offline."""
         self._queue.remove(request)
         for one in [request, *self._coalescing.release(request)]:
             if one.attempts:
@@ -230,7 +233,7 @@ class Endings:
         return True
 
     def _end_follower(self, follower: Pending) -> None:
-        """It ends as its primary would."""
+        """Ends an overdue follower in the same way as its primary would end."""
         primary = self._coalescing.leave(follower)
         assert primary is not None, "it followed one"
         follower.attempts, follower.busy = primary.attempts, primary.busy
@@ -244,7 +247,8 @@ class Endings:
         self._end(request, Reply(request.request, pdu), OK, State.DONE)
 
     def _answer_followers(self, primary: Pending, pdu: bytes, now: float, is_exception: bool) -> None:
-        """An exception may be about what the primary asked for beyond a follower's range: then that is asked alone."""
+        """Answers the followers of a primary. An exception may concern a part of the primary's range that a follower
+        did not ask for; then the follower is sent by itself."""
         alone: list[Pending] = []
         for follower in self._coalescing.release(primary):
             if not is_exception:
@@ -265,6 +269,6 @@ class Endings:
 
     @staticmethod
     def _over(request: Pending, state: State = State.DONE) -> None:
-        """It has no caller."""
+        """Ends a request that has no caller, without an event."""
         if request.state is not State.DONE and request.state is not state:
             request.step(state)

@@ -1,9 +1,9 @@
-"""What goes into a bus and what comes out of it. Floor 1.
+"""The inputs and outputs of a bus. Floor 1.
 
-A caller's :class:`Request` goes in, and the bus changes nothing of it. Out come frames for the wire, and one stream of
-events in the order in which things happened: each request ends with one :class:`Reply` or :class:`Failure`, unless its
-caller takes it back; what the wire says of a device's state is a :class:`Sample`, which comes before the ending that it
-belongs to; the rest says what the bus found out about its units and its connection.
+The input is a caller's :class:`Request`, which the bus does not change. The outputs are frames for the wire, and one
+stream of events in the order in which things happened. Each request ends with one :class:`Reply` or :class:`Failure`,
+unless its caller cancels it. A :class:`Sample` is an observation of a device's state; it comes before the ending that
+it belongs to. The other events report what the bus found out about its units and its connection.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from lumina_twisted.modbus.settings import SerialSettings
 
 @frozen(eq=False, slots=False)  # a port makes one for each request; without slots that takes two thirds of the time
 class Request:
-    """What a caller asks.
+    """A caller's request.
 
-    :param caller: whose request it is; turns are taken between callers.
-    :param unit: whom it asks.
-    :param pdu: what it asks.
-    :param serial: the settings its frame leaves with.
+    :param caller: whose request it is; the bus takes turns between callers.
+    :param unit: the unit that it is for.
+    :param pdu: the PDU to send.
+    :param serial: the serial settings of its frame.
     :param deadline: when its caller stops waiting, in the bus's time.
-    :param retries: how often it may be sent again; None for what its class and the configuration say.
-    :param lane: 0 for what goes first, 1, or 2 for what can wait; see :class:`lumina_twisted.bus.queue.Lane`.
-    :param max_age: how many seconds old a value may be that answers it; None for what the configuration says.
-    :param response_length: bytes of the reply's PDU as the caller guesses it, for unknown functions; 0 if it does not.
+    :param retries: how often it may be sent again; None for what the configuration says for its class.
+    :param lane: 0 goes first, 1 is normal, 2 can wait; see :class:`lumina_twisted.bus.queue.Lane`.
+    :param max_age: the greatest age in seconds of a cached value that may answer it; None for the configured age.
+    :param response_length: the caller's guess of the length of the reply's PDU, for unknown functions; 0 for no guess.
     """
 
     caller: Caller
@@ -46,7 +46,7 @@ class Request:
 
 
 class Frame(NamedTuple):
-    """Bytes for the wire and the settings they leave with."""
+    """Bytes for the wire and the serial settings to send them with."""
 
     data: bytes
     serial: SerialSettings
@@ -60,7 +60,7 @@ class Reply(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """The request ended without a normal reply; ``error`` says how, and for a write whether it was sent."""
+    """The request ended without a normal reply. ``error`` says why, and for a write whether it was sent."""
 
     request: Request
     error: ModbusError
@@ -71,7 +71,7 @@ Ending = Reply | Failure
 
 
 class UnitState(Enum):
-    """What is known of a unit."""
+    """Whether a unit answers."""
 
     ONLINE = "online"
     SUSPECT = "suspect"
@@ -88,15 +88,15 @@ class HealthChange(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What the wire says of a device's state; see :mod:`lumina_twisted.bus.samples`.
+    """An observation of a device's state; see :mod:`lumina_twisted.bus.samples`.
 
     :param request: the PDU that was sent to ``unit``.
-    :param reply: the PDU that answered it; empty if none did, or none is due.
-    :param sampled_after: in the bus's time. Of a read: the device looked at its values then or later. Of a write: it
-        was carried out then or later, and what was read before may be different now.
-    :param is_read: whether the request left the device as it was.
-    :param is_proven: whether the reply leaves no doubt. If not, what the request writes may have changed, and has to be
-        read again.
+    :param reply: the PDU that answered it; empty if none did, or if none is due.
+    :param sampled_after: in the bus's time. The device took the values of a read at this time or later. It carried out
+        a write at this time or later, so values that were read before may have changed.
+    :param is_read: whether the request leaves the device unchanged.
+    :param is_proven: whether the reply leaves no doubt. If not, the values that the request writes may have changed,
+        and have to be read again.
     """
 
     unit: int
@@ -108,9 +108,9 @@ class Sample(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What was found out about the devices of a bus.
+    """A fact that the bus found out about a device.
 
-    :param kind: ``doubled``: the unit answers requests twice; ``other_master``: somebody else asks it on the same wire.
+    :param kind: ``doubled``: the unit answers requests twice; ``other_master``: another master on the wire asks it.
     """
 
     unit: int
@@ -118,9 +118,9 @@ class Finding(NamedTuple):
 
 
 class RenewalWanted(NamedTuple):
-    """The connection shall be cut and made anew.
+    """The owner of the port should cut the connection and make a new one.
 
-    :param unheard: attempts in a row during which not one byte came.
+    :param unheard: attempts in a row without a received byte.
     """
 
     unheard: int
@@ -128,13 +128,13 @@ class RenewalWanted(NamedTuple):
 
 Event = Reply | Failure | Sample | HealthChange | Finding | RenewalWanted
 Events = deque[Event]
-"""The stream of a bus, until somebody takes it, oldest first."""
+"""The events of a bus that nobody has taken yet, oldest first."""
 
 
 class Findings:
     """Reports each finding once.
 
-    :param events: where it goes.
+    :param events: receives the findings.
     """
 
     def __init__(self, events: Events) -> None:
@@ -142,7 +142,7 @@ class Findings:
         self._events = events
 
     def add(self, finding: Finding) -> None:
-        """It was found out, perhaps again."""
+        """Reports a finding, unless it has been reported before."""
         if finding not in self._known:
             self._known.add(finding)
             self._events.append(finding)

@@ -1,7 +1,7 @@
-"""The ways a request ends without a reply, each as the sentence its caller gets.
+"""The errors with which a request ends without a normal reply, each with the text that its caller gets.
 
-One decision is made here for all of them, rule 3 of the core: a write that was sent ends as *outcome unknown*
-whatever went wrong, one that was not sent says so.
+This module decides one thing for all of them, rule 3 of the core: a write that was sent ends as *outcome unknown*,
+whatever went wrong; the error of a write that was not sent says so.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from lumina_twisted.modbus.functions import EXCEPTION_FLAG
 from lumina_twisted.statistics.counters import HEARD, Counters
 
 LAST_OF_THE_REQUEST: Final = ServerDeviceFailure.code
-"""Exceptions up to here are about what was asked, or may be; later ones are of the device, or of a gateway."""
+"""Exceptions up to this code concern the request, or may concern it. Higher codes concern the device or a gateway."""
 REMEDY: Final = (
     "check the wiring, its termination and bias, the speed and parity, and that no two units share an address"
 )
-"""Against damaged replies."""
+"""The advice against damaged replies."""
 
 
 def _unknown(request: Pending, why: str) -> OutcomeUnknown:
@@ -50,7 +50,8 @@ def _ended(kind: type[ModbusError], request: Pending, sentence: str) -> ModbusEr
 
 
 def no_reply(request: Pending, port: str) -> ModbusError:
-    """It was sent, and nothing proven came in time; or nothing but that the device is busy, or damaged replies."""
+    """The request was sent, and no proven reply came in time; perhaps only damaged replies, or that the device is
+    busy."""
     if request.busy:
         return exception(request, request.busy, port)
     times = "once" if request.attempts == 1 else f"{request.attempts} times"
@@ -75,7 +76,7 @@ def no_reply(request: Pending, port: str) -> ModbusError:
 
 
 def _damaged(request: Pending) -> str:
-    """How its replies came, if any came; of several attempts each kind with its number."""
+    """How the replies were damaged, if any came; with several failed attempts, the count of each kind."""
     kinds = [kind for kind in HEARD if kind in request.heard]
     if len(request.heard) == 1:
         return "".join(HEARD[kind] for kind in kinds)
@@ -83,7 +84,7 @@ def _damaged(request: Pending) -> str:
 
 
 def _useless_reply(request: Pending, port: str, times: str) -> ModbusError:
-    """Something came that is not its reply, and may say why none came."""
+    """A message came that is not the reply; it may explain why no reply came."""
     if not request.is_read:
         return _unknown(request, f"no usable reply came (sent {times}): {request.remark}")
     return _ended(
@@ -94,7 +95,7 @@ def _useless_reply(request: Pending, port: str, times: str) -> ModbusError:
 
 
 def expired(request: Pending, port: str) -> ModbusError:
-    """Its deadline left no time for it."""
+    """The bus had no time for the request before its deadline."""
     if request.attempts:
         return no_reply(request, port)
     if request.canaries:
@@ -103,9 +104,9 @@ def expired(request: Pending, port: str) -> ModbusError:
 
 
 def overloaded(request: Pending, port: str, wait: float, cause: str = "") -> ModbusError:
-    """What waits already will take longer than its caller does.
+    """The requests that already wait will take longer than the caller waits.
 
-    :param cause: why the bus is slow, if not for the number of requests.
+    :param cause: why the bus is slow, if the reason is not the number of requests.
     """
     return _ended(
         Overloaded, request,
@@ -115,17 +116,17 @@ def overloaded(request: Pending, port: str, wait: float, cause: str = "") -> Mod
 
 
 def port_closed(request: Pending, port: str, why: str) -> ModbusError:
-    """The port was not open when it came."""
+    """The port was not open when the request came."""
     return _ended(PortClosed, request, f"{port} is not open, {why}")
 
 
 def not_sent(request: Pending, why: str) -> ModbusError:
-    """Its frame could not be sent."""
+    """The frame of the request could not be sent."""
     return _ended(NotSent, request, why)
 
 
 def unit_offline(request: Pending, port: str) -> ModbusError:
-    """It was not sent, for its unit answers nobody."""
+    """The request was not sent, because its unit answers no request."""
     return _ended(
         UnitOffline, request,
         f"not sent, unit {request.unit} on {port} does not answer; it is tried again every few seconds; check"
@@ -134,7 +135,7 @@ def unit_offline(request: Pending, port: str) -> ModbusError:
 
 
 def silent(request: Pending, port: str) -> ModbusError:
-    """It was not sent, for its unit answers neither what was asked before nor whether it is there."""
+    """The request was not sent, because its unit answers neither earlier requests nor canaries."""
     return _ended(
         ResponseTimeout if request.is_read else UnitOffline, request,
         f"not sent, unit {request.unit} on {port} does not answer, neither what it was asked before nor whether it is"
@@ -143,7 +144,7 @@ def silent(request: Pending, port: str) -> ModbusError:
 
 
 def port_lost(request: Pending, port: str, why: str) -> ModbusError:
-    """The port went away while it waited."""
+    """The port was lost while the request waited."""
     if not request.attempts:
         return port_closed(request, port, why)
     if not request.is_read:
@@ -152,20 +153,20 @@ def port_lost(request: Pending, port: str, why: str) -> ModbusError:
 
 
 def stopping(request: Pending) -> ModbusError:
-    """The service starts nothing new."""
+    """The service is stopping, and starts nothing new."""
     if request.attempts and not request.is_read:
         return _unknown(request, "the service stopped before its reply came")
     return _ended(Stopping, request, "the service is stopping")
 
 
 def broadcast_read(request: Pending) -> ModbusError:
-    """Unit 0 is every device, and none answers."""
+    """A read of unit 0 is refused, because no device answers a broadcast."""
     return _ended(RequestError, request, "a broadcast (unit 0) cannot read, nobody answers it")
 
 
 def exception(request: Pending, code: int, port: str) -> ModbusError:
-    """Exception ``code``, which the device answered, or a gateway before it. That one's word that it got no reply
-    proves nothing of a write."""
+    """The device, or a gateway before it, answered with the exception ``code``. A gateway's exception that it got no
+    reply does not prove that a write was not carried out."""
     if code == GatewayTargetDeviceFailedToRespond.code and not request.is_read:
         return _unknown(request, f"a gateway behind {port} got no reply (exception 11)")
     function = request.pdu[0]

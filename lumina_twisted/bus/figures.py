@@ -1,12 +1,13 @@
-"""What one bus records: when each request came, left and ended, and how long the wire was whose. Floor 1.
+"""The statistics of one bus: when each request came, left and ended, and how long it used the wire. Floor 1.
 
-Two times are kept apart. *Queue time* is from a request's arrival until its first frame leaves, or that of the read
-which it follows. *Bus time* is how long the wire was its own: from each of its frames until the reply, the end of its
-response timeout or of the turnaround delay. A request that followed another's read has none.
+The statistics distinguish two times. The *queue time* lasts from a request's arrival until its first frame leaves, or
+the frame of the read that it follows. The *bus time* is how long a request used the wire: from each of its frames until
+the reply, the end of the response timeout or the end of the turnaround delay. A request that followed another read has
+no bus time.
 
-All of this is on the way of every request. So what happened is only noted there, and summed up 64 requests at a time,
-or when somebody asks: code that runs in a row costs a third of the same code run once in between. Up to 64 finished
-callers stay referenced until then.
+Every request passes through this code. So the code only appends a record, and sums up 64 records at a time, or when
+somebody asks. Code that runs 64 times in a row costs a third of the same code run once for each request. Up to 64
+finished clients stay referenced until then.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from lumina_twisted.statistics.report import Report, queue_report, report_of
 from lumina_twisted.statistics.tally import BROADCAST_SENT, CANCELLED, NORMAL, NOTHING
 
 WAITING: Final = -1.0
-"""Instead of the time that a request has waited."""
+"""Stands in place of the queue time while a request waits."""
 
 
 class BusFigures:
     """The figures of one bus. Learns from transactions; see :class:`lumina_twisted.bus.pending.Learner`.
 
-    :param name: of its port, in the monitor and the analytics.
-    :param counters: what the bus counts itself.
-    :param monitor: which keeps them; one of its own if none is given.
-    :param analytics: which has those of its queue too.
-    :param faults: what went wrong on the wire, by unit; the bus counts it.
+    :param name: the name of the port, in the monitor and the analytics.
+    :param counters: the counters that the bus itself increments.
+    :param monitor: keeps the figures; a new one if none is given.
+    :param analytics: also reports the figures of the queue, if given.
+    :param faults: the faults on the wire by unit; the bus counts them.
     """
 
     def __init__(
@@ -42,25 +43,25 @@ class BusFigures:
         analytics: QueueAnalytics | None = None, faults: Faults | None = None,
     ) -> None:
         self.now = -inf
-        """The time of the bus's last call."""
+        """The time of the last call of the bus."""
         self.called_before = -inf
-        """That of the one before, when time passes or bytes come."""
+        """The value of ``now`` before the last call that received bytes or handled the timer."""
         self.counters = counters
         self.faults = faults or Faults()
         self.port = (monitor or PerformanceMonitor()).port(name)
         self.waiting = 0
-        """Requests whose first frame has not left."""
+        """The number of requests whose first frame has not left."""
         self._live: Pending | None = None
         self._began = 0.0
-        self._used_from = 0.0  # the same, and the silence that it had to wait for
-        self._ended_at = inf  # the last transaction; inf: nothing is known of the wire before
+        self._used_from = 0.0  # the same, less the silence that the frame had to wait for
+        self._ended_at = inf  # when the last transaction ended; inf: unknown
         if analytics is not None:
             analytics.add_queue(name, self._queue_report)
 
     # -- requests --------------------------------------------------------------------------------------------------
 
     def queued(self, request: Pending) -> None:
-        """A request came, was not refused, and waits."""
+        """A request was accepted and waits."""
         request.waited = WAITING
         self.waiting = waiting = self.waiting + 1
         if waiting > self.port.highest:
@@ -68,12 +69,12 @@ class BusFigures:
             self.port.usage.since = min(self.now, self.port.usage.since)
 
     def ended(self, request: Pending, outcome: str) -> None:
-        """A request has got its answer, or the reason why there is none.
+        """A request ended, with a reply or an error.
 
-        :param outcome: ``ok``, or a word for what went wrong.
+        :param outcome: ``ok``, ``cancelled``, or the token of the error.
         """
         now, ended, waited, held = self.now, self.port.ended, request.waited, request.held
-        if self._live is request:  # a broadcast that has left, or one that expired on the wire
+        if self._live is request:  # a broadcast that has left, or a request that expired on the wire
             held = now - self._began + (held or 0.0)
         if waited == WAITING:
             self.waiting -= 1
@@ -84,14 +85,14 @@ class BusFigures:
             self.port.settle()
 
     def cancelled(self, request: Pending, now: float) -> None:
-        """Its caller took it back."""
+        """The caller cancelled the request."""
         self.now = now
         self.ended(request, CANCELLED)
 
     # -- transactions ----------------------------------------------------------------------------------------------
 
     def began(self, request: Pending, silent_from: float, sent_until: float) -> None:
-        """A frame leaves now. The silence that it had to wait for is part of what the transaction takes."""
+        """A frame leaves now. The silence that the frame had to wait for counts as part of the transaction."""
         self._live = request
         self._began = self._used_from = now = self.now
         if silent_from > self._ended_at:
@@ -109,7 +110,7 @@ class BusFigures:
         if outcome is Outcome.NOT_SENT:
             self._live = None
             return
-        heard = NOTHING if outcome is Outcome.NO_REPLY else BROADCAST_SENT  # the others are nobody's fault
+        heard = NOTHING if outcome is Outcome.NO_REPLY else BROADCAST_SENT  # other outcomes are no fault of the unit
         if reply:
             heard = NORMAL
             if reply[0] >= EXCEPTION_FLAG and request.kind is not Kind.CANARY:
@@ -128,7 +129,7 @@ class BusFigures:
         self.port.used.append((self._used_from, now, owner.unit, owner.caller, heard))
 
     def interrupted(self) -> None:
-        """The port was lost: nothing is known of the wire any more."""
+        """The port was lost: the state of the wire is unknown from now on."""
         self._ended_at = inf
 
     def _followers_go(self, primary: Pending) -> None:
@@ -141,21 +142,21 @@ class BusFigures:
     # -- what comes of it ------------------------------------------------------------------------------------------
 
     def report(self, now: float) -> Report:
-        """All of it."""
+        """The report on the port."""
         return report_of(self.port, self.counters, self.faults, now, self._time_of_live(now), self.waiting)
 
     def meter(self, caller: Caller) -> None:
-        """Keeps what this caller used, however many others come."""
+        """Keeps the tally of this caller, however many other callers come."""
         self.port.clients.of(caller, self.now).is_kept = True
 
     def used_by(self, caller: Caller, now: float) -> float:
-        """Seconds that transactions for this caller have taken, with the silence before each."""
+        """Seconds that transactions for this caller have taken, including the silence before each."""
         self.port.settle()
         is_its_own = self._live is not None and self._live.caller is caller
         return self.port.clients.of(caller, now).wire + (self._time_of_live(now) if is_its_own else 0.0)
 
     def _time_of_live(self, now: float) -> float:
-        """Seconds that the transaction which runs has taken."""
+        """Seconds that the running transaction has taken so far; 0 if none runs."""
         return 0.0 if self._live is None else max(0.0, now - self._used_from)
 
     def _queue_report(self) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """Neighbouring reads that wait become one block, for units with ``merge = true``. Floor 1.
 
-A block is a request of the bus's own; those whose reads it covers follow it, as in
-:mod:`lumina_twisted.bus.coalescing`, and each gets its own range of the one reply. What may join it:
+A block is a request of the bus's own. The reads that it covers follow it, as in
+:mod:`lumina_twisted.bus.coalescing`, and each gets its own range of the one reply. A read may join a block under these
+conditions:
 
-* reads of the same unit and function that nothing of their own client to that unit comes before;
-* within the function's limit, with at most ``merge_hole`` entries between two of them that nobody asked for;
-* where that takes less time on the wire than to ask for each;
-* if there is time for it before the deadline of each.
+* It has the same unit and function, and no earlier request of its client to that unit waits.
+* The block stays within the function's limit, with at most ``merge_hole`` entries between two reads that nobody asked
+  for.
+* The block takes less time on the wire than separate reads.
+* There is time for the block before the deadline of each read.
 
-What a device refuses as one block is cut in two where two reads meet, and the cut is remembered; who asked is asked for
-again, on its own side of it.
+If a device refuses a block, the block is cut in two where two reads meet, and the cut is remembered. The reads are sent
+again, each on its own side of the cut.
 """
 
 from __future__ import annotations
@@ -26,17 +28,18 @@ from lumina_twisted.modbus.functions import FUNCTIONS
 from lumina_twisted.modbus.read_range import BITS, span
 
 OVERHEAD: Final = 20
-"""Characters that a read of its own costs besides its data: the request, the reply's frame, two silences."""
+"""Characters that a separate read costs besides its data: the request, the frame around the reply, two silences."""
 LATENCY: Final = 0.02
-"""Seconds that a device may take before it answers, as far as a block's length is concerned."""
+"""Seconds for a device to begin its reply, in the check whether a block meets the deadlines."""
 CUT_FOR: Final = 600.0
-"""Seconds after which a device is tried with a whole block again: it may have been a passing fault."""
+"""Seconds for which a cut is remembered. Then the device is tried with the whole block again, because the fault may
+have been temporary."""
 _MOST_CUTS: Final = 256
 _ADDRESSES: Final = 65536
 
 
 class Block(Pending):
-    """A read for several."""
+    """One read in place of several."""
 
     __slots__ = ("members",)
 
@@ -60,22 +63,22 @@ class _Span(NamedTuple):
 class Merging:
     """The blocks of one bus.
 
-    :param settings: which units are merged, and what holes may be read.
-    :param pace: how long a block would take.
+    :param settings: tell which units' reads are merged, and which gaps between reads are allowed.
+    :param pace: tells how long a block would take.
     """
 
     def __init__(self, settings: BusSettings, pace: Pace) -> None:
         self._settings = settings
         self._pace = pace
-        self._cuts: dict[tuple[int, int, int], float] = {}  # until when
+        self._cuts: dict[tuple[int, int, int], float] = {}  # by unit, function and address: the end of the cut
 
     def block_for(
         self, primary: Pending, waiting: Iterable[Pending], may_go: Callable[[Pending, list[Pending]], bool], now: float
     ) -> Block | None:
-        """The block that ``primary`` is asked in, or None if it is asked alone.
+        """The block that ``primary`` is a part of, or None if it is sent alone.
 
         :param waiting: reads of its unit and function that wait too.
-        :param may_go: whether a read may join those that go, as far as its client's other requests are concerned.
+        :param may_go: tells whether the other requests of a read's client allow the read to join a list of members.
         """
         policy = self._settings.for_unit(primary.unit)
         hole = policy.merge_hole
@@ -94,7 +97,8 @@ class Merging:
         return Block(primary, members, *whole) if len(members) > 1 else None
 
     def refused(self, block: Block, code: int, now: float) -> None:
-        """A device answered a block by an exception: it is cut where two of its reads meet, next to the middle."""
+        """A device answered a block with an exception. The block is cut where two of its reads meet, at the place that
+        is closest to the middle."""
         if code > LAST_OF_THE_REQUEST:
             return
         whole = _Span(*span(block.pdu))
@@ -109,7 +113,7 @@ class Merging:
         self._cuts[block.unit, block.pdu[0], cut] = now + CUT_FOR
 
     def _grown(self, one: Pending, members: list[Pending], whole: _Span, hole: int, now: float) -> _Span | None:
-        """The range with one more read in it, if it may be there."""
+        """The range of the block with one more read in it; None if that read may not join."""
         first, end = span(one.pdu)
         if first > whole.end + hole or end + hole < whole.first:
             return None
@@ -127,7 +131,7 @@ class Merging:
         return grown if now + self._pace.read_time(one, length) + LATENCY <= hastiest else None
 
     def _may_read(self, primary: Pending, whole: _Span) -> bool:
-        """Whether what nobody asked for may be read along."""
+        """Whether the access rules allow to read the whole range, including entries that nobody asked for."""
         rules = self._settings.rules
         return not rules or not rules.fault(primary.unit, _pdu(primary.pdu[0], *whole))
 
@@ -144,7 +148,7 @@ def _pdu(function: int, first: int, end: int) -> bytes:
 
 
 def _is_mergeable(request: Pending) -> bool:
-    """Whether it is a read that has not been asked, and of which nothing special is wanted."""
+    """Whether a request is a plain read that waits for its first attempt and brings no retries of its own."""
     return (
         request.span is not None and request.state is State.WAITING
         and request.request.retries is None and _first(request) < _end(request) <= _ADDRESSES
@@ -152,7 +156,7 @@ def _is_mergeable(request: Pending) -> bool:
 
 
 def _folds(one: Pending, members: list[Pending]) -> bool:
-    """Whether it is in already, or would share an entry with a read of its own client."""
+    """Whether a read is already a member, or overlaps a member of the same client."""
     return any(
         one is other or (one.caller == other.caller and _first(one) < _end(other) and _first(other) < _end(one))
         for other in members

@@ -1,8 +1,8 @@
-"""Which units make a bus lose time, and when a person hears of it. Floor 1.
+"""Which units make a bus lose time, and when the log reports them. Floor 1.
 
-Retries hide a bad cable until it is so bad that they fail too. So the log names a unit whose attempts fail again and
-again, with the kind of its failures, while its requests still succeed. It does so again, ever more rarely, while that
-goes on, and once when it is over. A single error is no news on a serial bus.
+Retries hide a bad cable until it is so bad that the retries fail too. So the log names a unit whose attempts fail
+repeatedly, with the kinds of the failures, while its requests still succeed. The log repeats this, less and less often,
+while the failures go on, and reports once when they are over. A single error on a serial bus is not worth a report.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from lumina_twisted.errors import OutcomeUnknown, ResponseTimeout
 from lumina_twisted.statistics.counters import DAMAGED, FAILED, Fault, Faults, failures_text
 
 FIRST_LOOK: Final = 10.0
-"""Seconds from the first failure until somebody looks whether it was the only one."""
+"""Seconds from the first failure to the first check for more failures."""
 LOOK_EVERY: Final = 60.0
-"""Seconds between two looks, and without a failure until a unit is in order again."""
+"""Seconds between two checks; also the time without a failure after which a unit can be in order again."""
 LONGEST_PAUSE: Final = 3600.0
-"""Seconds between two sentences on a unit, at most: the pause doubles each time."""
+"""Seconds between two reports on a unit, at most: the pause doubles each time."""
 MEMORY: Final = 600.0
-"""Seconds for which a few failures are added up; afterwards they count as single ones."""
+"""Seconds for which a few failures are added up; after that they count as single errors."""
 FEW: Final = 3
-"""Fewer failures in that time are single ones."""
+"""Fewer failures than this in that time count as single errors."""
 ENOUGH: Final = 20
-"""Attempts in a row that must not fail until a unit is in order again."""
+"""Attempts in a row without a failure that a unit needs to be in order again."""
 NOT_YET: Final = -1
 RARE: Final = 0.01
-"""A smaller share of the attempts is nothing that a person can mend."""
+"""A smaller share of failed attempts is not reported, because nobody can repair its cause."""
 MUCH: Final = 0.1
-"""Share of the time that failed attempts take, above which they are why a bus is slow."""
+"""If failed attempts take at least this share of the time, they are the reason why the bus is slow."""
 _WIRING: Final = "check the wiring, its termination and bias, and that no two units share an address"
 _TOO_SLOW: Final = "it answers later than its timeout; raise that"
 _SILENT: Final = "check its power and the wiring, and whether it is slower than its timeout"
 
 
 class Trouble(NamedTuple):
-    """What went wrong with one unit in the last ``seconds``.
+    """The faults of one unit in the last ``seconds``.
 
-    :param attempts: frames that were sent to it.
-    :param counts: what is counted of it, in the order of :class:`Fault`.
+    :param attempts: frames that were sent to the unit.
+    :param counts: the faults by kind, in the order of :class:`Fault`.
     :param unanswered: requests that ended without a reply, after all retries.
-    :param lost: seconds of the wire that the failed attempts took.
+    :param lost: seconds that attempts without a reply in time took on the wire.
     """
 
     unit: int
@@ -59,13 +59,13 @@ class Trouble(NamedTuple):
 
     @property
     def is_news(self) -> bool:
-        """Whether a person shall hear of it. A unit that is only silent is off, not noisy: that is said elsewhere."""
+        """Whether to report it. A unit that is only silent is off, not noisy; another module reports that."""
         enough = max(sum(self.counts[kind] for kind in DAMAGED), self.counts[Fault.HEALED]) >= FEW
         return enough and self.failed >= RARE * self.attempts
 
     @property
     def share(self) -> float:
-        """Of the time, from 0 to 1, that failed attempts took."""
+        """The share of the time that failed attempts took, from 0 to 1."""
         return min(1.0, self.lost / self.seconds) if self.seconds > 0 else 0.0
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class Trouble(NamedTuple):
 
     @property
     def outcome(self) -> str:
-        """What became of the requests."""
+        """How the requests ended, as text."""
         healed, lost = self.counts[Fault.HEALED], self.unanswered
         if not healed:
             return f"{_requests(lost)} got no answer"
@@ -82,30 +82,31 @@ class Trouble(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        """What to do."""
+        """The advice for this trouble."""
         if any(self.counts[kind] for kind in DAMAGED):
             return _WIRING
         return _TOO_SLOW if 2 * self.counts[Fault.LATE] >= self.failed else _SILENT
 
 
 class _Span:
-    """Since when one unit is watched, and what was counted of it then."""
+    """The time from which one unit is watched, and its counts at that time."""
 
     __slots__ = ("begin", "clean_from", "is_named", "last", "pause", "since")
 
     def __init__(self, since: float, begin: Trouble) -> None:
         self.since = self.last = since
         self.begin = begin
-        self.clean_from = begin.attempts  # those at the first look after the last failure
+        self.clean_from = begin.attempts  # the attempts counted at the first check after the last failure
         self.pause = LOOK_EVERY
         self.is_named = False
 
 
 class NoiseWatch:
-    """The troubles of one bus.
+    """Watches the faults of the units on one bus.
 
-    Whoever has a clock sets :attr:`on_begin`, calls :meth:`look` a while later, and again as long as
-    :attr:`is_watching`. Nothing is done while nothing fails; 256 units at most are watched, for there are no more.
+    The owner of the clock sets :attr:`on_begin`. After that is called, the owner calls :meth:`look` after a while, and
+    again as long as :attr:`is_watching` is True. While nothing fails, the watch does no work. It watches at most 256
+    units, the number of unit addresses.
     """
 
     def __init__(self, figures: BusFigures, faults: Faults, port: str) -> None:
@@ -114,16 +115,16 @@ class NoiseWatch:
         self._port = port
         self._spans: dict[int, _Span] = {}
         self.on_begin: Callable[[], None] = lambda: None
-        """Called when there is something to look at, which may be of the past already."""
+        """Called when the watch begins, because an attempt failed."""
         faults.on_failed = self._failed
 
     @property
     def is_watching(self) -> bool:
-        """Whether there is anything to look at."""
+        """Whether any unit is watched."""
         return bool(self._spans)
 
     def _failed(self, unit: int) -> None:
-        now = self._figures.called_before  # since then the attempt that failed has used the wire
+        now = self._figures.called_before  # the failed attempt has used the wire since then
         span = self._spans.get(unit)
         if span is not None:
             span.last, span.clean_from = now, NOT_YET
@@ -134,7 +135,7 @@ class NoiseWatch:
             self.on_begin()
 
     def look(self, now: float) -> Iterator[tuple[int, bool, str]]:
-        """What there is to say: a unit, whether something is wrong with it, and the sentence."""
+        """Yields the reports that are due: the unit, whether it is in trouble, and the text."""
         for unit, span in list(self._spans.items()):
             trouble = self._trouble(unit, span, now)
             if said := self._look_at(span, trouble, now):
@@ -159,7 +160,7 @@ class NoiseWatch:
 
     @staticmethod
     def _is_forgotten(span: _Span, now: float) -> bool:
-        """Whether its few failures were single ones, or nobody asks that unit any more."""
+        """Whether the few failures of a unit were single errors, or no client asks that unit any more."""
         quiet = now - span.last
         return quiet > LONGEST_PAUSE if span.is_named else quiet >= LOOK_EVERY and now - span.since > MEMORY
 
@@ -167,7 +168,7 @@ class NoiseWatch:
         span.since, span.begin = now, self._counted(unit, 0.0)
 
     def cause(self, now: float) -> str:
-        """Why the bus is slow, if failed attempts take much of it; else nothing."""
+        """Why the bus is slow, as text, if failed attempts take much of its time; else an empty text."""
         if not self._spans:
             return ""
         troubles = [self._trouble(unit, span, now) for unit, span in self._spans.items()]
@@ -186,7 +187,7 @@ class NoiseWatch:
         )
 
     def _counted(self, unit: int, seconds: float) -> Trouble:
-        """All that is counted of a unit so far."""
+        """The counts of a unit so far."""
         port = self._figures.port
         port.settle()
         tally = port.unit(unit)

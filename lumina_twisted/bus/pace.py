@@ -1,15 +1,16 @@
-"""How long things take on one bus: silences, characters, response timeouts (rules 6 and 7 of the core).
+"""The times of one bus: silences, characters, response timeouts (rules 6 and 7 of the core).
 
-Everything here depends on the settings and on a request's own serial settings, so it is computed once and kept.
+The configured times depend only on the settings and on a request's own serial settings, so they are computed once and
+cached.
 
-How long the bus waits for units with ``timeout = "auto"`` is learned from how long they take. The estimate is that of
-TCP's retransmission timer (RFC 6298, section 2): the smoothed time that the unit takes before it answers, and four
-times its deviation; the time of the reply's characters comes on top. Only replies to first attempts teach (Karn's
-rule). It doubles with each attempt that is not answered, until a reply comes.
+For units with ``timeout = "auto"``, the bus learns the timeout from the latency of each unit. The estimate is that of
+TCP's retransmission timer (RFC 6298, section 2): the smoothed latency plus four times its deviation. The time of the
+reply's characters is added. Only replies to first attempts update the estimate (Karn's rule). The timeout doubles with
+each unanswered attempt, until a reply comes.
 
-A short timeout lets the others have the bus sooner. It does not make the late window shorter: what the unit may still
-answer blocks its own shape as long as with the longest of these timeouts, for a unit that takes 30 ms as a rule may
-take half a second today.
+A short timeout frees the bus sooner for other requests. It does not shorten the late window: a reply that may still
+come blocks its own shape as long as with the longest of these timeouts. A unit that usually takes 30 ms may take half a
+second today.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ from lumina_twisted.framing.rtu import OVERHEAD, shortest_response_timeout, t3_5
 from lumina_twisted.modbus.reply import EXCEPTION_PDU
 
 _KEPT: Final = 4096
-"""How many combinations are kept; a client that invents baud rates must not fill the memory."""
+"""How many combinations are cached; a client that invents baud rates must not fill the memory."""
 _PROBE_LENGTH: Final = 15
-"""Bytes of the read that tells whether a port echoes, and of its reply."""
+"""Bytes of the echo probe and its reply together."""
 _BEFORE_DATA: Final = 2
-"""Bytes of the PDU of a reply to a read before the data."""
+"""Bytes before the data in the PDU of a reply to a read."""
 _READ_AROUND: Final = 13
-"""Bytes of a read and of its reply, but for the data."""
+"""Bytes of a read and its reply together, without the data."""
 LONGEST: Final = 1.0
-"""Seconds; also the late window's part that other units take from their timeout."""
+"""Seconds: the longest learned timeout. The late window of such a unit uses it in place of a configured timeout."""
 UNKNOWN: Final = 0.5
-"""Seconds to wait for a unit of which too little is known: the default of a port's ``timeout``."""
+"""Seconds to wait for a unit whose latency is not yet known: the default of a port's ``timeout``."""
 _SHORTEST: Final = 0.01
 _ENOUGH: Final = 8
-"""Replies before what they teach is used."""
+"""Replies that are needed before the estimate is used."""
 _MOST_DOUBLINGS: Final = 7
 
 
 class _Unit:
-    """What is known of one unit."""
+    """The latency estimate of one unit."""
 
     __slots__ = ("deviation", "mean", "replies", "unanswered")
 
@@ -52,7 +53,7 @@ class _Unit:
 
 
 class Latencies:
-    """Of one bus's units."""
+    """The learned latencies of the units on one bus."""
 
     def __init__(self) -> None:
         self._units: dict[int, _Unit] = {}
@@ -67,9 +68,9 @@ class Latencies:
         return min(LONGEST, doubled)
 
     def replied(self, unit: int, latency: float, is_first_attempt: bool) -> None:
-        """A reply came.
+        """The unit replied.
 
-        :param latency: seconds from the end of the question to the beginning of the reply.
+        :param latency: seconds from the end of the request to the beginning of the reply.
         """
         known = self._units.setdefault(unit, _Unit())
         known.unanswered = 0
@@ -90,7 +91,7 @@ class Latencies:
 
 
 class Pace:
-    """Times of one bus, in seconds."""
+    """The times of one bus, in seconds."""
 
     def __init__(self, settings: BusSettings) -> None:
         self._settings = settings
@@ -101,49 +102,52 @@ class Pace:
         self.t3_5 = t3_5(self._baudrate, self._bits)
         timeouts = [settings.timeout, *(one.timeout for one in settings.units.values())]
         self.learns = self._is_auto if "auto" in timeouts else None
-        """Tells whether the timeout of a unit is learned; None if that of no unit is."""
+        """A function that tells whether the timeout of a unit is learned; None if no unit's timeout is learned."""
         self._latencies = Latencies()
 
     def leaves(self, request: Pending) -> tuple[float, float]:
-        """A request's frame leaves.
+        """The frame of a request leaves.
 
-        :return: how long it is on the wire, and how long the bus waits after that; see :meth:`response_timeout`.
+        :return: how long the frame is on the wire, and how long the bus waits after that; see :meth:`response_timeout`.
         """
         baudrate = request.serial.baudrate
         if baudrate != self._baudrate:
             self._baudrate = baudrate
             self.t3_5 = t3_5(baudrate, self._bits)
         timeout = None
-        if self.learns is None:  # as a rule: then one look tells it
+        if self.learns is None:  # the usual case: one lookup is enough
             timeout = self._timeouts.get((request.unit, request.pattern.expected_length, baudrate))
         if timeout is None:
             timeout = self.response_timeout(request)
         return (len(request.pdu) + OVERHEAD) * self._bits / baudrate, timeout
 
     def gap(self, request: Pending) -> float:
-        """The silence before a request's frame. Where the speed changes, the slower one's T3.5 holds."""
+        """The silence before a request's frame. If the speed changes, the T3.5 of the slower speed holds."""
         key = request.unit, request.serial.baudrate, self._baudrate
         gap = self._gaps.get(key)
         return self._gap(key) if gap is None else gap
 
     def reply_time(self, request: Pending) -> float:
-        """How long the reply is on the wire, with the silence that a device keeps before it."""
+        """How long the reply is on the wire, including the silence that a device keeps before it."""
         baudrate, length = request.serial.baudrate, request.pattern.expected_length + OVERHEAD
         return wire_time(baudrate, length, self._bits) + t3_5(baudrate, self._bits)
 
     def least_time(self, request: Pending, probe: bool = False) -> float:
-        """The shortest time in which a request can be sent and answered, with a read ahead of it if ``probe``."""
+        """The shortest time in which a request can be sent and answered.
+
+        :param probe: whether to add the time of an echo probe ahead of the request.
+        """
         length = len(request.pdu) + OVERHEAD + (_PROBE_LENGTH if probe else 0)
         if not request.is_broadcast:
             length += max(request.pattern.length, EXCEPTION_PDU) + OVERHEAD
         return length * self._bits / request.serial.baudrate
 
     def read_time(self, request: Pending, data: int) -> float:
-        """The shortest time in which a read of ``data`` bytes can be sent and answered, asked like ``request``."""
+        """The shortest time in which a read of ``data`` bytes can be sent and answered, at the speed of ``request``."""
         return (_READ_AROUND + data) * self._bits / request.serial.baudrate
 
     def data_time(self, request: Pending) -> float:
-        """How long the data of its reply is on the wire."""
+        """How long the data in the reply to a request is on the wire."""
         return max(0, request.pattern.length - _BEFORE_DATA) * self._bits / request.serial.baudrate
 
     def response_timeout(self, request: Pending) -> float:
@@ -155,13 +159,13 @@ class Pace:
         return self._latencies.timeout(request.unit) + self._shortest(key)
 
     def longest_timeout(self, request: Pending) -> float:
-        """How long a reply may take that is not late by what is configured; where the timeout is learned, the longest
-        that could have been."""
+        """The longest response timeout that the request can have: the configured one, or :data:`LONGEST` if the timeout
+        is learned."""
         learns = self.learns is not None and self.learns(request.unit)
         return LONGEST if learns else self.response_timeout(request)
 
     def replied(self, request: Pending, sent_until: float, now: float, length: int) -> None:
-        """A reply with a PDU of ``length`` bytes came in time."""
+        """A reply with a PDU of ``length`` bytes was received in time."""
         if self.learns is not None and self.learns(request.unit):
             latency = now - sent_until - (length + OVERHEAD) * self._bits / request.serial.baudrate
             self._latencies.replied(request.unit, latency, request.attempts < 2)

@@ -1,19 +1,22 @@
 """A request as the bus keeps it, from its arrival to its end. Floor 1.
 
-The rules, which :data:`STEPS` has as a table:
+The table :data:`STEPS` holds these rules:
 
-* A request that is refused because its port, or its unit, is not there is REFUSED: it ends a moment later. Any other
-  waits in the queue (WAITING), or a read that waits there is asked for it too (FOLLOWING).
-* It leaves the queue when its frame goes on the wire (ON_WIRE). If its reply comes, it is DONE.
-* If no reply comes, or the device is busy, it is back in the queue to be sent again (RETRY_LATER). If it was sent as
-  often as it may be, it is there until its late reply comes, or is not reckoned with any more (AWAITING_LATE_REPLY).
-* A request ends once. If its caller leaves, or its deadline passes, or a broadcast has left, while the transaction
-  runs, then that goes on without a caller (ABANDONED), for the wire is not free. If others follow that read, it may
-  even be sent again for them (ABANDONED_RETRY). What the bus asks of its own for a proof never has a caller.
-* What follows another read is asked for by itself, in the queue, if the other one came to nothing for a reason of its
-  own.
+* If the port or the unit of a request is not there, or the bus is overloaded, the request is REFUSED, and ends a moment
+  later. Any other request waits in the queue (WAITING), or follows a read that waits there (FOLLOWING). It may also go
+  on the wire or end at once.
+* A request leaves the queue when its frame goes on the wire (ON_WIRE). When its reply comes, it is DONE.
+* If no reply comes, or the device is busy, the request goes back to the queue to be sent again (RETRY_LATER). If it has
+  no retries left, it stays in the queue until its late reply comes or is no longer expected (AWAITING_LATE_REPLY).
+* A request ends once. While its transaction runs, its caller may leave, its deadline may pass, or its broadcast may
+  have left completely. Then the transaction goes on without a caller (ABANDONED), because the wire is not free. If
+  other reads follow it, it may even be sent again for them (ABANDONED_RETRY). The bus's own canaries and echo probes
+  never have a caller.
+* If a primary fails for a reason of its own, each of its followers waits in the queue for a turn of its own, or follows
+  another read.
 
-Whoever breaks these rules gets :class:`IllegalStep`: a fault of ours, never of a client's or a device's.
+A step that breaks these rules raises :class:`IllegalStep`. That is a bug in the bus, never a fault of a client or a
+device.
 """
 
 from __future__ import annotations
@@ -58,15 +61,15 @@ STEPS: Final[dict[State, frozenset[State]]] = {
     State.ABANDONED_RETRY: frozenset({State.ABANDONED, State.DONE}),
     State.DONE: frozenset(),
 }
-"""Which state may follow which."""
+"""For each state, the states that may follow it."""
 QUEUED: Final = frozenset({State.WAITING, State.RETRY_LATER, State.AWAITING_LATE_REPLY, State.ABANDONED_RETRY})
-"""In the queue."""
+"""The states of a request in the queue."""
 WITHOUT_CALLER: Final = frozenset({State.ABANDONED, State.ABANDONED_RETRY, State.DONE})
-"""Nobody waits for its end."""
+"""The states of a request for whose end nobody waits."""
 
 
 class IllegalStep(RuntimeError):
-    """A request was to take a step that the rules do not have."""
+    """A request was about to take a step that the rules do not allow."""
 
     def __init__(self, before: State, after: State) -> None:
         super().__init__(f"a request that is {before.name} cannot become {after.name}")
@@ -80,18 +83,22 @@ class Kind(IntEnum):
     CALLER = auto()
     """A caller's."""
     BLOCK = auto()
-    """The bus's own read for those that follow it; see :mod:`lumina_twisted.bus.merging`."""
+    """The bus's own read in place of its followers; see :mod:`lumina_twisted.bus.merging`."""
     CANARY = auto()
-    """The bus's own, for a proof; see :mod:`lumina_twisted.bus.canary`."""
+    """The bus's own request for a proof; see :mod:`lumina_twisted.bus.canary`."""
     ECHO_PROBE = auto()
     """The bus's own read that shows whether the port echoes; see :mod:`lumina_twisted.bus.echo`."""
     OTHER_MASTER = auto()
-    """Another master's, which was only heard."""
+    """Another master's, which the bus only received."""
 
 
 class Estimate:
-    """What is known of the transactions of one shape, in seconds: what they ``cost``, answered or not, with the silence
-    before each; how long after its first byte one is ``answered``, if it is; and when either was learned last."""
+    """The estimates for the transactions of one shape, in seconds.
+
+    ``cost`` is the bus time of a transaction, answered or not, including the silence before it. ``answered`` is the
+    time from the first byte of an answered request to its reply. ``cost_at`` and ``answered_at`` are the times of their
+    last updates.
+    """
 
     __slots__ = ("answered", "answered_at", "cost", "cost_at")
 
@@ -101,10 +108,10 @@ class Estimate:
 
 
 class Pending:
-    """One request and all that the bus knows of it. ``request`` is the caller's; what is read often stands here too.
+    """One request and its state in the bus. ``request`` is the caller's; fields of it that are read often are copied.
 
-    :param kind: whose it is.
-    :param ahead_of: the caller's request that the bus's own one goes ahead of.
+    :param kind: whose request it is.
+    :param ahead_of: for the bus's own request, the caller's request that it goes ahead of.
     """
 
     __slots__ = (
@@ -128,33 +135,33 @@ class Pending:
         self.deadline = self.ends_at = request.deadline  # `ends_at`: when the bus gives it up
         self.lane = request.lane
         self.pattern = reply_pattern(unit, pdu, request.response_length)
-        self.span: tuple[int, int] | None = None  # of a plain read: its first entry, and the one behind its last
+        self.span: tuple[int, int] | None = None  # the range of a plain read as (first, last + 1)
         if len(pdu) == LENGTH and pdu[0] in PLAIN_READS:
             first = pdu[1] << 8 | pdu[2]
             self.span = first, first + (pdu[3] << 8 | pdu[4])
-        self.is_read = self.span is not None or is_read(pdu)  # or it changes nothing, as a canary
-        self.is_broadcast = is_broadcast  # it is to every device, and nobody answers it
-        self.number = 0  # in the order in which the bus was given them
-        self.arrived = self.not_before = -math.inf  # when the bus was given it; when it may go, again
-        self.epoch = (0, 0)  # how many writes came before it
+        self.is_read = self.span is not None or is_read(pdu)  # also set for a canary, which changes nothing
+        self.is_broadcast = is_broadcast  # it is for every device, and no device answers it
+        self.number = 0  # in the order of submission
+        self.arrived = self.not_before = -math.inf  # the time of submission; the earliest time for the next attempt
+        self.epoch = (0, 0)  # how many writes to its unit, and to all units, came before it
         self.cost = 0.0  # seconds of bus time that it will probably take
-        self.estimate: Estimate | None = None  # what is known of its shape, once `admission` has looked that up
-        self.least_time = 0.0  # seconds that it takes at least, from then on
-        self.followers: list[Pending] = []  # reads of others that its reply answers too
+        self.estimate: Estimate | None = None  # the estimate of its shape, set by `admission`
+        self.least_time = 0.0  # seconds that it takes at least, set together with `estimate`
+        self.followers: list[Pending] = []  # reads of other clients that its reply answers too
         self.attempts = 0  # how often it was put on the wire
-        self.canaries = 0  # how many went ahead of it and were not answered
+        self.canaries = 0  # how many unanswered canaries went ahead of it
         self.is_probed = False  # an echo probe has gone ahead of it
-        self.heard: tuple[Fault, ...] = ()  # how each attempt failed that did
+        self.heard: tuple[Fault, ...] = ()  # for each failed attempt, how it failed
         self.remark = ""  # what came instead of its reply, as a part of a sentence
-        self.busy = 0  # the device's exception code, if it was too busy when it was asked last
+        self.busy = 0  # the exception code with which the device said that it is busy; else 0
         self.waited: float | None = None  # seconds until its first frame left; see `figures`
-        self.held: float | None = None  # those for which the wire was its own
-        self.left_at: float | None = None  # when its first frame had left whole, if that is known; see `samples`
+        self.held: float | None = None  # seconds for which it used the wire
+        self.left_at: float | None = None  # when its first frame had left completely, if known; see `samples`
 
     def step(self, state: State) -> None:
-        """It is in this state from now on.
+        """Moves the request to another state.
 
-        :raises IllegalStep: if that cannot follow the state it is in.
+        :raises IllegalStep: if the rules do not allow that step.
         """
         if state not in STEPS[self.state]:
             raise IllegalStep(self.state, state)
@@ -162,7 +169,7 @@ class Pending:
 
     @property
     def done(self) -> bool:
-        """Whether nobody waits for its end: it is out, or its caller has left, or it never had one."""
+        """Whether nobody waits for its end: it has ended, or its caller has left, or it never had a caller."""
         return self.state in WITHOUT_CALLER
 
 
@@ -176,11 +183,11 @@ class Outcome(IntEnum):
     NO_REPLY = auto()
     """No reply came in time."""
     HELD = auto()
-    """A reply came too soon; whether it counts has to be proven."""
+    """A reply came too soon and is held; it counts only after a proof."""
     BROADCAST = auto()
     """No reply was due."""
     PORT_LOST = auto()
-    """The port was lost meanwhile: that says nothing of the unit."""
+    """The port was lost during the transaction, which tells nothing about the unit."""
     NOT_SENT = auto()
     """The frame could not be sent."""
 
@@ -188,10 +195,10 @@ class Outcome(IntEnum):
 class Finished(NamedTuple):
     """A transaction that has ended, or whose reply came late. Times are the bus's.
 
-    :param reply: its PDU; empty if none came.
-    :param began: when the first byte of its frame left.
-    :param sent_until: when the last one had left.
-    :param ended: when it ended, or its late reply came.
+    :param reply: the PDU of the reply; empty if none came.
+    :param began: when the first byte of the frame left.
+    :param sent_until: when the last byte had left.
+    :param ended: when the transaction ended, or its late reply came.
     """
 
     request: Pending
@@ -203,13 +210,13 @@ class Finished(NamedTuple):
 
 
 class Learner(Protocol):
-    """What learns from each transaction of a bus."""
+    """Learns from each transaction of a bus."""
 
     def began(self, request: Pending, silent_from: float, sent_until: float) -> None:
-        """A frame leaves now. It could have left from ``silent_from`` on but for its turn; its last byte leaves at
-        ``sent_until``."""
+        """A frame leaves now. Its last byte leaves at ``sent_until``. The silence before the frame was complete at
+        ``silent_from``."""
         ...
 
     def finished(self, transaction: Finished) -> None:
-        """It has ended; called before its request does."""
+        """A transaction has ended. The bus calls this before it ends the request."""
         ...

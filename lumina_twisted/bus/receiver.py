@@ -1,4 +1,4 @@
-"""Turns the bytes that a bus receives into messages, awaited or not; says how an incomplete reply failed. Floor 1."""
+"""Turns the bytes that a bus receives into messages, awaited or not; tells how an attempt failed. Floor 1."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ PAUSE_AFTER_DAMAGED: Final = 0.02
 
 
 class Receiver:
-    """What a bus receives.
+    """The receiving side of a bus.
 
     :param framing: finds the frames.
-    :param awaited: tells for which of them the bus waits.
+    :param awaited: returns the patterns of the frames that the bus waits for.
     """
 
     def __init__(self, framing: Framing, awaited: Callable[[], tuple[Pattern, ...]]) -> None:
         self._framing = framing
         self._awaited = awaited
         self.patterns: tuple[Pattern, ...] | None = None
-        """What is waited for; None if that may have changed."""
+        """The patterns of the awaited frames; None if they may have changed."""
         self.received_at = -math.inf
-        """When the last bytes came."""
+        """When the last bytes were received."""
         self.is_clean = False
-        """Whether nothing has come since the last request left, but for replies that came whole and alone."""
+        """Whether nothing was received since the last request left, except complete replies with no other bytes."""
         self._known_junk = 0
 
     def clear(self) -> bool:
@@ -48,7 +48,7 @@ class Receiver:
         return before != self._known_junk
 
     def reset(self) -> None:
-        """The connection is a new one, or there is none."""
+        """The connection is new, or was lost."""
         self.is_clean = False
         self._framing.reset()
 
@@ -62,7 +62,7 @@ class Receiver:
             yield found
 
     def end_of_burst(self) -> Iterator[Decoded]:
-        """The bus has been silent for T3.5; the frames that this completes."""
+        """The bus has been silent for T3.5. Yields the frames that this silence completes."""
         while found := self._framing.end_of_burst(self._patterns()):
             yield found
 
@@ -77,7 +77,7 @@ class Receiver:
         return length == UNKNOWN or len(self._framing) >= length + OVERHEAD
 
     def was_damaged(self, pattern: ReplyPattern) -> bool:
-        """Whether the frame came whole, with a wrong CRC."""
+        """Whether the complete frame was received, with a wrong CRC."""
         return pattern in self._framing.damaged
 
     def begun(self, pattern: ReplyPattern) -> bool:
@@ -85,14 +85,14 @@ class Receiver:
         return self._framing.begun(pattern)
 
     def came_to_nothing(self, pattern: ReplyPattern, now: float) -> bool:
-        """Whether the frame began, and will not be completed any more."""
+        """Whether the frame began, and no more bytes of it are expected."""
         if self.was_damaged(pattern):
             return now >= self.received_at + PAUSE_AFTER_DAMAGED
         return now >= self.received_at + LONGEST_PAUSE_IN_FRAME and self.begun(pattern)
 
     def has_nothing_to_come(self, attempt: Attempt, now: float) -> bool:
-        """Whether the reply began and will not be completed any more. On a port that may echo, an echo that was hit
-        looks the same."""
+        """Whether the reply began, and no more bytes of it are expected. Always False while an echo may come, because a
+        damaged echo looks the same."""
         return not attempt.may_be_echo and self.came_to_nothing(attempt.request.pattern, now)
 
     def anything_since(self, attempt: Attempt) -> bool:
@@ -100,7 +100,7 @@ class Receiver:
         return self._framing.junk + len(self._framing) > attempt.junk
 
     def how_it_failed(self, attempt: Attempt, now: float) -> Fault:
-        """In which way an attempt failed."""
+        """The kind of failure of an attempt."""
         pattern = attempt.request.pattern
         if self.was_damaged(pattern):
             return Fault.WRONG_CRC

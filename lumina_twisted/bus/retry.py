@@ -1,7 +1,8 @@
 """Whether a request without a reply is sent again, and when. Floor 1.
 
-A read may be: asking twice changes nothing. A write may have been carried out, so it is sent once, unless its caller or
-the configuration says otherwise. The first retry follows at once, the further ones after a pause that grows.
+A read may be sent again, because a second read changes nothing. A write may have been carried out, so it is sent once,
+unless its caller or the configuration says otherwise. The first retry follows at once, each further one after a pause
+that grows.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from lumina_twisted.errors import Acknowledge, ServerDeviceBusy
 from lumina_twisted.statistics.counters import Counters, Fault, Faults
 
 BUSY: Final = frozenset({Acknowledge.code, ServerDeviceBusy.code})
-"""Exceptions by which a device says that it is working on something long."""
+"""Exceptions with which a device says that it is busy with a long operation."""
 BUSY_RETRIES: Final = 3
-"""How often a busy device is asked again where nothing is said of that, and missing replies are asked for again."""
+"""Retries for a busy device, if ``busy_retries`` is not configured and ``retries`` is not 0."""
 
 
 class Retries:
-    """Decides for one bus, and puts back into the queue what is sent again.
+    """Decides on the retries of one bus, and puts requests that are sent again back into the queue.
 
-    :param port: what sentences call the bus.
+    :param port: the name of the bus in error texts.
     """
 
     def __init__(
@@ -47,13 +48,14 @@ class Retries:
         self._backoff = Backoff(settings.backoff, settings.backoff_factor)
 
     def may_be_sent_again(self, request: Pending) -> bool:
-        """Whether it has not been sent as often as its caller said, else as its class is given."""
+        """Whether a request has retries left, by the limit of its caller, or else by the configured limit of its
+        class."""
         return request.attempts <= self._allowed(request)
 
     def after_no_reply(self, unanswered: Unanswered, now: float, is_offline: bool) -> None:
-        """Asks again if that is allowed; else waits for the late reply as long as one is reckoned with.
+        """Sends a request again if that is allowed. Otherwise waits for its late reply while one may be expected.
 
-        :param is_offline: whether its unit is, which is asked once.
+        :param is_offline: whether its unit is offline; then the request is not sent again.
         """
         request, late, is_damaged = unanswered
         if not self._endings.is_stopping and not is_offline and self.may_be_sent_again(request):
@@ -65,16 +67,16 @@ class Retries:
             request.step(State.AWAITING_LATE_REPLY)
             request.not_before = math.inf
             request.ends_at = min(request.deadline, late.lapses)
-            request.cost = 0.0  # it takes nobody's time
+            request.cost = 0.0  # while it waits for the late reply it takes no bus time
             self._endings.earliest = min(self._endings.earliest, request.ends_at)
             self._queue.put_back(request, now)
 
     def after_loss(self, request: Pending, why: str, now: float) -> None:
-        """The connection was lost while it was on the wire, and a new one is being made.
+        """The connection was lost while the request was on the wire, and the owner makes a new one.
 
-        :param why: as the rest of a sentence.
+        :param why: the reason, as the rest of a sentence.
         """
-        if request.done:  # those who follow it are asked for by themselves
+        if request.done:  # its followers are sent by themselves
             self._endings.failed(request, failures.no_reply(request, self._port), now)
         elif not self._endings.is_stopping and self.may_be_sent_again(request):
             self._put_back(request, State.RETRY_LATER, now, now)
@@ -82,8 +84,8 @@ class Retries:
             self._endings.failed(request, failures.port_lost(request, self._port, why), now)
 
     def canary_failed(self, canary: Pending, now: float) -> None:
-        """Ends the waiting request after as many unanswered canaries as it has retries, unless the reply in doubt may
-        just be late."""
+        """A canary was not answered. Ends the waiting request if more canaries went unanswered than it has retries,
+        unless the reply in doubt may still be late."""
         waiting, doubts = canary.ahead_of, self._wire.doubts
         assert waiting is not None, "a canary goes ahead of something"
         waiting.canaries += 1
@@ -93,9 +95,9 @@ class Retries:
             self._endings.failed_in_queue(waiting, failures.silent(waiting, self._port), now)
 
     def if_busy(self, request: Pending, code: int, now: float) -> bool:
-        """Sends it again if its exception says that the device is only busy, and there is time for that.
+        """Sends a request again if its exception says that the device is busy, and there is time for that.
 
-        :return: whether it does.
+        :return: whether the request is sent again.
         """
         if self._endings.is_stopping or code not in BUSY or (request.done and not request.followers):
             return False
@@ -116,8 +118,9 @@ class Retries:
         self._queue.put_back(request, now)
 
     def _time_after(self, request: Pending, late: LateReply | None, now: float) -> float:
-        """When it is worth it to ask again, if the caller can wait for that: a second request while the first reply is
-        only late costs the bus a transaction, and leaves in doubt which of the two a reply answers."""
+        """The time for the next attempt. If the deadline allows, the retry waits until it is worth sending. If the
+        first reply is only late, a second request costs the bus a transaction, and leaves in doubt which of the two a
+        reply answers."""
         pause = self._backoff.delay(request.attempts)
         when = now if late is None else max(now, self._wire.doubts.look_at(late))
         if when + pause + self._pace.least_time(request) < request.deadline:
@@ -126,7 +129,7 @@ class Retries:
 
     def _allowed(self, request: Pending) -> int:
         if request.is_broadcast:
-            return 0  # nobody answers it, so nothing says that it failed
+            return 0  # no device answers it, so nothing shows that it failed
         if request.request.retries is not None:
             return request.request.retries
         if request.is_read:
@@ -134,8 +137,9 @@ class Retries:
         return self._settings.retry_writes
 
     def _allowed_if_busy(self, request: Pending) -> int:
-        """A read as configured, unless its caller wants it sent once; a write never, for "acknowledge" means that it is
-        being carried out."""
+        """How often a request may be sent again to a busy device. For a read, the configured number, or 0 if its caller
+        wants it sent once. For a write 0, because the exception "acknowledge" means that the device is carrying it
+        out."""
         if not request.is_read or request.request.retries == 0:
             return 0
         if self._settings.busy_retries is not None:
@@ -143,7 +147,7 @@ class Retries:
         return BUSY_RETRIES if self._settings.for_unit(request.unit).retries else 0
 
     def _is_unanswered_too_often(self, request: Pending) -> bool:
-        """Whether as many canaries ahead of a request went unanswered as it has retries, and one more; a write has as
-        many as reads are given."""
+        """Whether more canaries ahead of a request went unanswered than it has retries. For a write, the limit is the
+        configured retries of reads."""
         own = request.request.retries if request.is_read else None
         return request.canaries > (self._settings.for_unit(request.unit).retries if own is None else own)

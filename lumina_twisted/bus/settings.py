@@ -24,20 +24,20 @@ CanaryMode = Literal["diagnostics", "read", "off"]
 
 @frozen
 class Backoff:
-    """Exponential backoff (M11): no pause before the first retry, ``initial`` before the second, and each further
-    one ``factor`` times as long."""
+    """Exponential backoff (M11): no pause before the first retry, ``initial`` before the second; each further pause is
+    ``factor`` times as long as the one before."""
 
     initial: float
     factor: float
 
     def delay(self, attempts: int) -> float:
-        """Seconds to wait after ``attempts`` (1 or more) that failed."""
+        """Seconds to wait after a number of failed ``attempts`` (1 or more)."""
         return 0.0 if attempts < 2 else self.initial * self.factor ** min(attempts - 2, 64)
 
 
 @frozen(kw_only=True, slots=False)
 class UnitWireSettings:
-    """How a unit is asked, where that differs from its port's."""
+    """Settings for requests to one unit, where they differ from those of its port."""
 
     baudrate: Baudrate | None = setting(None, "speed at which this unit is asked", unit="baud")
     bytesize: Literal[7, 8] | None = setting(None, "data bits of its characters", unit="bits")
@@ -50,7 +50,7 @@ class UnitWireSettings:
 
 @frozen(kw_only=True, slots=False)
 class UnitSettings(UnitWireSettings):
-    """What differs for one unit on a bus; what is not given is the port's."""
+    """All settings of one unit on a bus that differ from the port's. The port's setting holds where one is None."""
 
     max_age: Seconds | None = setting(
         None, "how old a value of this unit may be that answers a read which does not say itself", unit="s"
@@ -64,7 +64,7 @@ class UnitSettings(UnitWireSettings):
 
 @frozen(kw_only=True)
 class UnitPolicy:
-    """What holds for one unit; see :class:`UnitSettings`, and :class:`BusSettings` for what each means."""
+    """The settings in force for one unit; see :class:`UnitSettings`, and :class:`BusSettings` for their meaning."""
 
     timeout: Timeout
     frame_gap: float | None
@@ -148,14 +148,14 @@ class BusSettings(SerialSettings):
 
     @cached_property
     def rules(self) -> Rules:
-        """What may be asked.
+        """The access rules.
 
         :raises RequestError: if a text is no rule; see :func:`~lumina_twisted.access.rules.rule_faults`.
         """
         return Rules(self.allow, self.deny, self.is_broadcast(BROADCAST))
 
     def is_broadcast(self, unit: int) -> bool:
-        """Whether a request to this unit is to every device, and is answered by none."""
+        """Whether a request to this unit is a broadcast: every device gets it, and none answers."""
         return unit == BROADCAST and self.unit_0 == "broadcast"
 
     @cached_property
@@ -165,29 +165,29 @@ class BusSettings(SerialSettings):
 
     @cached_property
     def answers_from_old(self) -> bool:
-        """Whether any unit's reads may be answered by old values without saying so."""
+        """Whether the configuration allows old values as answers to reads of any unit that do not set ``max_age``."""
         return bool(self.max_age) or any(one.max_age for one in self.units.values())
 
     @cached_property
     def serial(self) -> SerialSettings:
-        """The serial settings a request leaves with unless it brings its own."""
+        """The serial settings of a request that does not bring its own."""
         return SerialSettings(
             baudrate=self.baudrate, bytesize=self.bytesize, parity=self.parity, stopbits=self.stopbits
         )
 
     @cached_property
     def own_serials(self) -> dict[int, SerialSettings]:
-        """Of the units that have settings of their own."""
+        """The serial settings of the units that have their own, by unit."""
         own = {unit: {key: getattr(one, key) for key in _SERIAL_KEYS if getattr(one, key) is not None}
                for unit, one in self.units.items()}
         return {unit: attrs.evolve(self.serial, **keys) for unit, keys in own.items() if keys}
 
     def serial_for(self, unit: int) -> SerialSettings:
-        """The serial settings that a request to ``unit`` leaves with unless it brings its own."""
+        """The serial settings of a request to ``unit`` that does not bring its own."""
         return self.own_serials.get(unit, self.serial)
 
     def for_unit(self, unit: int) -> UnitPolicy:
-        """What holds for one unit: its own settings, and the port's where it has none."""
+        """The settings in force for one unit: its own, and the port's where it has none."""
         own = self.units.get(UnitId(unit))
         key = unit if own is not None else _OTHERS
         policy = self._policies.get(key)
@@ -207,6 +207,6 @@ class BusSettings(SerialSettings):
 
 
 _OTHERS: Final = -1
-"""Instead of a unit that has no settings of its own."""
+"""The key for all units without settings of their own."""
 _NOTHING_OWN = UnitSettings()
 _SERIAL_KEYS = tuple(one.name for one in attrs.fields(SerialSettings))

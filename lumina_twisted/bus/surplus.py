@@ -1,23 +1,26 @@
-"""Replies that come although nothing was asked, or sooner than they can: the work of a device, or a converter, that
-answers a request twice. Floor 1.
+"""Surplus replies: replies that come although no request is open, or sooner than possible. They come from a device, or
+a converter, that answers a request twice. Floor 1.
 
-A surplus reply looks like the reply to the next request of its shape, and shifts a steady stream of such requests by
-one for ever. Three things keep it from that:
+A surplus reply looks like the reply to the next request of its shape. It would shift a steady stream of such requests
+by one for ever. Three rules prevent that:
 
-* **Too soon.** A reply cannot be complete before our frame and its own bytes have had their time on the wire. And one
-  that takes less than 0.7 of the least time that replies of its shape took lately is suspicious. Such a reply is held:
-  if another one comes, that counts; if a canary proves that no other comes, it was the reply after all.
-* **Convicted.** A reply while none is due, of the shape that its unit was asked for last, or the same as one of its
-  last, convicts the unit of doubling. From then on each of its replies, also a late one or that to a canary, is
-  followed by a *look-out*: as long as its copies have taken, and half as long again, no request goes out that the copy
-  could answer, unless the copy comes before. The same holds for a reply that never came, once that is proven: it may
-  have been sent, and damaged on its way, and its copy still comes whole. A unit that sends no copy in :data:`CLEAN`
-  replies is acquitted; in more, if that has happened before.
-* **Proof.** A stream of one shape proves nothing of itself. After :data:`STREAM` answers without a reply of another
-  shape, and not so often that it takes more than a hundredth of the unit's time, a canary goes ahead.
+* **Too soon.** A reply cannot be complete before our frame and its own bytes have had their time on the wire. A reply
+  is also suspicious if it takes less than 0.7 of the least time that replies of its shape took lately. The bus holds
+  such a reply. If another reply comes, that one counts. If a canary proves that no other reply comes, the held reply
+  counts.
+* **Convicted.** A unit is convicted of doubling by a reply that comes while none is due, if the reply has the shape
+  that the unit was asked for last, or equals one of its last replies. From then on a *look-out* follows each of its
+  replies, including late replies and replies to canaries. The look-out lasts one and a half times as long as copies of
+  the unit have taken, plus a margin. Until its end, or until the copy comes, no request goes out that the copy could
+  answer. A look-out also follows a reply that is proven not to come any more. The reply may have been sent and damaged
+  on its way, and its copy may still come undamaged. A unit that sends no copy in :data:`CLEAN` replies is acquitted;
+  after each further conviction, more such replies are needed.
+* **Proof.** A stream of one shape does not show by itself that it is not shifted. So a canary goes ahead after
+  :data:`STREAM` answers without a reply of another shape. It goes less often if it would take more than a hundredth of
+  the unit's time.
 
-The least time is learned, so a virtual port without wire time, whose replies beat the baud rate from the beginning,
-is no exception: its least time is what it is.
+The least time is learned. So the rules also hold for a virtual port without wire time, whose replies are faster than
+the baud rate allows from the beginning.
 """
 
 from __future__ import annotations
@@ -33,33 +36,33 @@ from lumina_twisted.modbus.functions import EXCEPTION_FLAG, FunctionCode
 from lumina_twisted.modbus.reply import ReplyPattern, Shape
 
 STREAM: Final = 100
-"""Answers of one shape in a row after which a proof is due that they are not shifted."""
+"""Answers of one shape in a row after which a proof is due that the stream is not shifted."""
 LONGEST_STREAM: Final = 3200
 """The same, for a unit that answers no canary."""
 CLEAN: Final = 250
-"""Replies without a copy after which a unit no longer counts as one that doubles; each time that it does again, four
-times as many, up to:"""
+"""Replies without a copy after which a unit no longer counts as doubling. With each further conviction the number is
+four times as high, up to :data:`MOST_CLEAN`."""
 MOST_CLEAN: Final = 16_000
 _ENOUGH: Final = 4
-"""Replies of a shape before its least time means anything."""
+"""Replies of a shape that are needed before its least time is used."""
 _LATELY: Final = 256
-"""The least time is that of the last so many replies, or twice as many."""
+"""The least time covers the last 256 to 512 replies."""
 _SOON: Final = 0.7
-"""Of the least time: what takes less is too soon."""
+"""A reply that takes less than this share of the least time is too soon."""
 _POSSIBLE: Final = 0.9
-"""Of the time that the bytes take on the wire: a clock, or a baud rate, may be off by some per cent."""
+"""A share of the time that the bytes take on the wire: a clock, or a baud rate, may be off by some per cent."""
 _LONGER: Final = 1.5
-"""A look-out is so many times as long as the longest time that a copy took."""
+"""The length of a look-out, as a multiple of the longest time that a copy took."""
 _SHORTEST: Final = 0.005
-"""Seconds that a copy takes at least, as far as a look-out is concerned."""
+"""The least time of a copy, in seconds, from which a look-out is computed."""
 _MARGIN: Final = 0.02
-"""Seconds that a look-out is longer than that: what a USB adapter may keep bytes for."""
+"""Seconds that are added to a look-out: a USB adapter may keep bytes for so long."""
 _RECENT: Final = 8
-"""Last replies of a unit whose copies are recognised."""
+"""How many of a unit's last replies are kept to recognise their copies."""
 LONGEST_LOOKOUT: Final = 2.0
-"""Seconds; what comes later than that is no copy."""
+"""Seconds; a message that comes later is no copy."""
 _MOST_KEPT: Final = 2048
-"""Shapes whose least time is kept."""
+"""How many pairs of shape and length have a least time."""
 
 
 class _Least:
@@ -72,7 +75,7 @@ class _Least:
         self.count = self._count = 0
 
     def note(self, time: float) -> None:
-        """A reply took so long."""
+        """A reply took ``time`` seconds."""
         self.count += 1
         self._count += 1
         if time < self._lately:
@@ -85,7 +88,7 @@ class _Least:
 
 
 class _Unit:
-    """The last answer of one unit, and how often it was of the same shape."""
+    """The last answer of one unit, the length of its stream of one shape, and its copies."""
 
     __slots__ = (
         "at", "bytes", "clean", "delay", "limit", "missing", "pattern", "recent", "shape", "streak", "watched",
@@ -96,23 +99,23 @@ class _Unit:
         self.shape = pattern.shape
         self.at = -math.inf
         self.streak = 0
-        self.bytes = 0  # of that streak, both ways
+        self.bytes = 0  # the bytes of that streak, requests and replies
         self.limit = STREAM
-        self.delay = 0.0  # how long its copies take; 0 for a unit that does not double
+        self.delay = 0.0  # seconds that its copies take; 0 for a unit that does not double
         self.clean = 0  # replies since the last copy
-        self.watched = CLEAN // 4  # so many of them acquit it
-        self.recent: deque[tuple[bytes, float]] = deque(maxlen=_RECENT)  # no copy of which has come, and when they did
+        self.watched = CLEAN // 4  # as many replies without a copy acquit the unit
+        self.recent: deque[tuple[bytes, float]] = deque(maxlen=_RECENT)  # replies without a copy yet, and their times
         self.missing: list[tuple[ReplyPattern, float]] = []  # replies that never came, and when that was proven
 
     def until(self, at: float) -> float:
-        """Until when the copy of a reply that came at ``at`` may come."""
+        """The time until which the copy of a reply that came at ``at`` may come."""
         return at + _LONGER * self.delay + _MARGIN
 
 
 class Surplus:
-    """What one bus knows of surplus replies.
+    """Recognises the surplus replies of one bus.
 
-    :param has_wire_time: whether bytes take their time, by the baud rate.
+    :param has_wire_time: whether bytes take time on the wire, by the baud rate.
     """
 
     def __init__(self, has_wire_time: bool) -> None:
@@ -120,15 +123,19 @@ class Surplus:
         self._least: dict[tuple[Shape, int], _Least] = {}
         self._units: list[_Unit | None] = [None] * 256
         self.convicted = 0
-        """Units that count as doubling."""
+        """The number of units that count as doubling."""
         self.unproven: set[int] = set()
-        """Units with a stream of one shape that has proven nothing for long."""
+        """Units whose stream of one shape needs a proof."""
 
     # -- too soon ------------------------------------------------------------------------------------------------
 
     def is_too_soon(self, request: Pending, length: int, took: float) -> bool:
-        """Whether a reply with a PDU of ``length`` bytes that ``took`` so many seconds, from the first byte of the
-        question to its own last, is probably an earlier one's. If it is not it shall be noted, once that is known."""
+        """Whether a reply probably belongs to an earlier request, because it came too soon. If later it turns out to be
+        the right one, call :meth:`was_not`.
+
+        :param length: bytes of the reply's PDU.
+        :param took: seconds from the first byte of the request to the last byte of the reply.
+        """
         shape = request.pattern.shape
         least = self._least.get((shape, length))
         if least is None:
@@ -145,18 +152,19 @@ class Surplus:
         return False
 
     def was_not(self, request: Pending, length: int, took: float) -> None:
-        """A reply that was held was the right one: it shows how soon they may come."""
+        """A held reply was the right one: its time counts for the least time."""
         self._add(request.pattern.shape, length).note(took)
 
     def hold(self, request: Pending, length: int) -> float:
-        """Seconds from the first byte of a question in which the reply comes as a rule, if it is not the one held."""
+        """Seconds, from the first byte of a request, within which the true reply usually comes if the held one is
+        surplus."""
         least = self._least.get((request.pattern.shape, length))
         return 0.02 if least is None else max(0.02, 4 * least.value)
 
     # -- answers and copies --------------------------------------------------------------------------------------
 
     def answered(self, request: Pending, pdu: bytes, now: float) -> None:
-        """A request was answered in time, by ``pdu``."""
+        """The reply ``pdu`` answered a request in time."""
         unit = self._units[request.unit]
         if unit is None:
             unit = self._units[request.unit] = _Unit(request.pattern)
@@ -175,30 +183,30 @@ class Surplus:
                 self.unproven.discard(request.unit)
             if request.kind is Kind.CANARY:
                 unit.limit = STREAM
-                return  # a surplus reply would be of the shape before it
+                return  # a surplus reply would have the shape of the answer before it
         unit.pattern, unit.shape, unit.at = request.pattern, shape, now
 
     def came_late(self, unit_id: int, pdu: bytes, now: float) -> None:
-        """A reply came that answered nothing in time; a copy of it may follow."""
+        """A late reply came; a copy of it may follow."""
         unit = self._units[unit_id]
         if unit is not None:
             unit.recent.append((pdu, now))
 
     def went_missing(self, request: Pending, now: float) -> None:
-        """It is proven that the reply to a request does not come any more. If its unit doubles, it may have been sent
-        and damaged on its way: then its copy alone comes, whatever it says."""
+        """It is proven that the reply to a request does not come any more. If its unit doubles, the reply may have been
+        sent and damaged on its way. Then only its copy comes, whose content is unknown."""
         unit = self._units[request.unit]
         if unit is not None and unit.delay:
             unit.missing = [one for one in unit.missing if now <= unit.until(one[1])]
             unit.missing.append((request.pattern, now))
 
     def needs_proof(self, request: Pending) -> bool:
-        """Whether the stream that ``request`` would go on has proven nothing for long."""
+        """Whether ``request`` would continue a stream of one shape that needs a proof first."""
         unit = self._units[request.unit] if request.unit in self.unproven else None
         return unit is not None and unit.shape == request.pattern.shape
 
     def proof_failed(self, unit_id: int) -> None:
-        """The canary that went ahead was not answered: the next one is tried after twice as many answers."""
+        """The canary that went ahead was not answered. The next one follows after twice as many answers."""
         unit = self._units[unit_id]
         if unit is not None and unit.streak >= unit.limit:
             self.unproven.discard(unit_id)
@@ -206,7 +214,7 @@ class Surplus:
             unit.limit = min(LONGEST_STREAM, 2 * unit.limit)
 
     def blocked_until(self, request: Pending) -> float:
-        """Until when a copy may come that ``request`` could take for its reply; 0 if none may."""
+        """The time until which a copy may come that could be taken for the reply to ``request``; 0 if none may come."""
         unit = self._units[request.unit]
         if unit is None or not unit.delay:
             return 0.0
@@ -216,7 +224,7 @@ class Surplus:
         return max((until, *missing))
 
     def is_copy(self, unit_id: int, pdu: bytes, now: float) -> bool:
-        """Whether a message is the copy that one of a unit's last replies is followed by."""
+        """Whether a message is the expected copy of one of a unit's last replies."""
         unit = self._units[unit_id]
         if unit is None or not unit.delay:
             return False
@@ -230,8 +238,8 @@ class Surplus:
         return bool(lost)
 
     def was_awaited(self, unit_id: int, pdu: bytes, now: float) -> bool:
-        """Whether a message that has the form of a reply equals the copy that was awaited until a moment ago: it may be
-        that, or the next reply where the device still says the same. It is awaited no more."""
+        """Whether a message with the form of a reply equals a copy whose look-out is over. It may be that copy, or the
+        next reply with the same values. The copy is no longer expected."""
         unit = self._units[unit_id]
         if unit is None or not unit.delay or not unit.recent:
             return False
@@ -242,7 +250,7 @@ class Surplus:
         return True
 
     def convicts(self, unit_id: int, pdu: bytes, now: float) -> bool:
-        """Whether a message that answers nothing shows that its unit doubles; from then on it is watched."""
+        """Whether a message that answers no request shows that its unit doubles. If so, the unit is convicted."""
         unit = self._units[unit_id]
         if unit is None or pdu[0] & ~EXCEPTION_FLAG == FunctionCode.DIAGNOSTICS:
             return False
@@ -255,8 +263,8 @@ class Surplus:
         return True
 
     def may_be_copy(self, unit_id: int, pdu: bytes, now: float) -> bool:
-        """Whether a message that came instead of a reply, and no reply after it, may be a copy of the one before. A
-        unit that doubles may have shifted a stream of one shape, and the copy then need not equal the last."""
+        """Whether a message that came in place of a reply may be a copy of an earlier one. If the unit doubles, a
+        stream of one shape may be shifted, so the copy need not equal the last reply."""
         unit = self._units[unit_id]
         if unit is None or pdu[0] & ~EXCEPTION_FLAG == FunctionCode.DIAGNOSTICS or now - unit.at > LONGEST_LOOKOUT:
             return False
@@ -264,7 +272,10 @@ class Surplus:
         return is_last or (unit.delay > 0 and unit.pattern.fits_in_length(pdu))
 
     def _is_of(self, unit: _Unit, reply: tuple[bytes, float], now: float) -> bool:
-        """The copy of that reply came."""
+        """The copy of ``reply`` came.
+
+        :return: always True.
+        """
         unit.recent.remove(reply)
         self._learn(unit, now - reply[1])
         return True

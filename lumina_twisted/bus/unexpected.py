@@ -1,8 +1,9 @@
-"""Messages that answer nothing that was asked, and what they say of the bus. Floor 1.
+"""Messages that answer no request, and what they show about the bus. Floor 1.
 
-An own frame is an echo, or another master asks the same. A request is another master's: the reply to it is not ours.
-A reply is a copy of its unit's last one, or a stranger's. A message of the unit and function that is asked now, and of
-another length than the reply, is judged when it is known whether the reply comes, too.
+A message that equals our own frame is an echo, or another master sends the same request. Any other request comes from
+another master; the reply to it is not ours. A reply is a copy of a recent reply of its unit, or a foreign frame. A
+message from the unit and function of the running request that does not have the form of the reply is judged later, when
+it is known whether the reply also comes.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _NOBODY: Final = Caller("another master")
 
 
 class Unexpected:
-    """Judges such messages on one bus.
+    """Judges the unexpected messages on one bus.
 
-    :param serial: the settings of the bus, until a frame has left.
-    :param is_numbered: whether only replies come that carry the number of an open request.
+    :param serial: the serial settings that count until the first frame has left.
+    :param is_numbered: whether every reply that comes carries the number of an open request.
     """
 
     def __init__(
@@ -44,16 +45,17 @@ class Unexpected:
         self._serial = serial
         self._is_numbered = is_numbered
         self.last: Pending | None = None
-        """The request of the last frame that left, and its number:"""
+        """The request of the last frame that left."""
         self.number = 0
+        """The number of that frame."""
         self.echo_is_due = False
-        """Whether the echo of the last frame may still come, whose transaction is over."""
+        """Whether the echo of the last frame may still come after the end of its transaction."""
 
     def message(self, attempt: Attempt | None, unit: int, pdu: bytes, now: float) -> None:
-        """A message that answers nothing: an echo, another master's request, a surplus reply, one of a wrong length, or
-        a stranger's.
+        """Takes a message that answers no request: an echo, another master's request, a surplus reply, a reply of a
+        wrong length, or a foreign frame.
 
-        :param attempt: the one that runs, if any.
+        :param attempt: the running attempt, if any.
         """
         last = self.last
         is_own = last is not None and (unit, pdu) == (last.unit, last.pdu)
@@ -79,8 +81,8 @@ class Unexpected:
             self.surplus(unit, pdu, now)
 
     def surplus(self, unit: int, pdu: bytes, now: float) -> None:
-        """A frame that answers nothing: a copy of its unit's last reply, or a stranger's. One that came instead of a
-        reply is judged when it is known whether the reply comes, too."""
+        """Judges a frame that answers no request: a copy of a recent reply of its unit, or a foreign frame. For a frame
+        that came in place of a reply, this is called when it is known whether the reply also comes."""
         if not self._is_numbered and self._doubts.surplus.convicts(unit, pdu, now):
             self.doubled(unit)
             return
@@ -88,9 +90,9 @@ class Unexpected:
         self._faults.note(unit, Fault.FOREIGN)
 
     def other_master(self, unit: int, pdu: bytes, now: float, *, is_certain: bool) -> None:
-        """Somebody else asks on this wire: what has the form of the reply to that is not ours.
+        """Another master sends a request on this wire. A message with the form of the reply to it is not ours.
 
-        :param is_certain: whether it cannot be an echo.
+        :param is_certain: whether the frame cannot be an echo.
         """
         if is_certain:
             self._counters.other_master += 1
@@ -98,7 +100,7 @@ class Unexpected:
             self._findings.add(Finding(unit, "other_master"))
         else:
             self._counters.foreign += 1
-        if unit != BROADCAST:  # nobody answers that
+        if unit != BROADCAST:  # no device answers a broadcast
             serial = self._serial if self.last is None else self.last.serial
             asked = Pending(Request(_NOBODY, unit, pdu, serial, now), Kind.OTHER_MASTER)
             self._doubts.late.other_asked(asked, self.number + 1, now)

@@ -1,9 +1,9 @@
-"""One transaction at a time: what was sent, what is received, and whether it is the reply. Floor 1.
+"""The wire runs one transaction at a time, and decides whether a received frame is the reply. Floor 1.
 
-The rules of a reply (1, 2 and 4 of the core) are applied here; whose turn it is, and what becomes of a request that
-got no reply, is the bus's business. :mod:`~lumina_twisted.bus.receiver` finds the messages in what is received,
-:mod:`~lumina_twisted.bus.doubts` knows what may still come, :mod:`~lumina_twisted.bus.unexpected` judges what answers
-nothing.
+This module applies the rules of a reply (1, 2 and 4 of the core). The bus decides whose turn it is, and what happens to
+a request without a reply. :mod:`~lumina_twisted.bus.receiver` finds the messages in the received bytes.
+:mod:`~lumina_twisted.bus.doubts` tracks the messages that may still come. :mod:`~lumina_twisted.bus.unexpected` judges
+messages that answer no request.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from lumina_twisted.statistics.counters import Counters, Fault, Faults
 
 
 class Wire:
-    """The transaction that runs, and all that was learned from those before.
+    """The running transaction, and the state that earlier transactions left.
 
-    :param health: hears of each frame that a unit sends.
-    :param findings: takes what is found out about the devices of the bus.
-    :param faults: counts what goes wrong, by unit and kind.
-    :param framing: makes frames of requests, and finds replies in what is received.
+    :param health: is informed of each frame that a unit sends.
+    :param findings: takes the findings about the devices of the bus.
+    :param faults: counts the faults, by unit and kind.
+    :param framing: encodes requests, and finds replies in the received bytes.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class Wire:
         self.attempt: Attempt | None = None
         self.echo = Echo(settings.echo, counters)
         self.doubts = self._doubts = Doubts(settings, counters, self.echo, framing)
-        """What may still come, and so which requests may go."""
+        """The messages that may still come, and so which requests may go."""
         self.quiet_from = 0.0  # the end of the last byte on the wire
-        self._leaves_until = 0.0  # that of our last frame, unless its reply came sooner than reckoned
+        self._leaves_until = 0.0  # the end of our last frame, or its reply if that came before the computed end
         self.silence_at = math.inf
-        """When silence, if it lasts until then, may end what was received."""
+        """The time at which silence, if it lasts until then, may complete a received frame."""
         self.hopeless: list[Pending] = []
-        """Requests that wait for a late reply of which it is known now that it will not come."""
+        """Requests that wait for a late reply that is now proven not to come."""
         self._pace = pace
         self._counters = counters
         self._health = health
@@ -64,8 +64,8 @@ class Wire:
             self._doubts, self.echo, counters, health, findings, faults, settings.serial, framing.is_numbered
         )
         self._number = 0  # of the last frame that left
-        self._last_unit = 0  # whom that asked
-        self._was_answered = False  # the last frame
+        self._last_unit = 0  # the unit of that frame
+        self._was_answered = False  # whether that frame was answered
 
     # -- what is sent --------------------------------------------------------------------------------------------
 
@@ -80,11 +80,11 @@ class Wire:
         if not self._receiver.is_clean:
             self.silence_at = math.inf
             has_junk = self._receiver.clear()
-            if has_junk and self._was_answered:  # else it is how the last attempt failed
+            if has_junk and self._was_answered:  # else the failure of the last attempt is already counted
                 self._faults.note(self._last_unit, Fault.JUNK)
         takes, timeout = self._pace.leaves(request)
         sent_until = now + takes
-        number = self._number = self._number + 2  # between two, another master may ask
+        number = self._number = self._number + 2  # the number in between is for another master's request
         self.attempt = Attempt(
             request, now, sent_until, sent_until + timeout, self.echo.known, self._framing.junk, number
         )
@@ -100,19 +100,19 @@ class Wire:
         return Frame(self._framing.encode(request.unit, request.pdu), request.serial)
 
     def is_on_wire(self, request: Pending) -> bool:
-        """Whether the transaction that runs is this request's."""
+        """Whether the running transaction is for this request."""
         return self.attempt is not None and self.attempt.request is request
 
     # -- what is received ----------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float) -> Iterable[Answered]:
-        """Takes bytes off the wire; the answers that they complete."""
+        """Takes bytes off the wire, and returns the answers that they complete."""
         leaves_until = self._leaves_until
         self.quiet_from = now if now > leaves_until else leaves_until
         attempt = self.attempt
         if attempt is None or self._late.count or self._surplus.convicted or attempt.request.is_broadcast:
             return self._receive(data, now)
-        # Nearly always the bytes are the reply, whole and alone. Then nothing has to be searched.
+        # Nearly always the bytes are exactly the complete reply. Then no search is needed.
         pdu = self._framing.take_whole(data, attempt.request.pattern)
         if pdu is None:
             return self._receive(data, now)
@@ -126,20 +126,20 @@ class Wire:
         if len(self._framing) and self.attempt is not None:
             if self._receiver.may_end_by_silence(self.attempt):
                 self.silence_at = now + self._pace.t3_5
-            if not self.attempt.request.is_broadcast:  # nothing answers that, so nothing can come damaged
+            if not self.attempt.request.is_broadcast:  # no reply is due, so no reply can come damaged
                 came_whole = self._receiver.was_damaged(self.attempt.request.pattern)
                 self.attempt.look_at = now + (PAUSE_AFTER_DAMAGED if came_whole else LONGEST_PAUSE_IN_FRAME)
 
     def is_spoiled(self, attempt: Attempt, now: float) -> bool:
-        """Whether the reply came damaged, and the wire has been silent for so long that nothing more comes: there is no
-        point in waiting for the response timeout. What comes nevertheless is a late reply."""
+        """Whether the reply came damaged, and the wire has been silent for so long that no more bytes are expected.
+        Then it is pointless to wait until the response timeout. A reply that comes nevertheless is a late reply."""
         if now < attempt.look_at:
             return False
         attempt.look_at = math.inf
         return self._receiver.has_nothing_to_come(attempt, now)
 
     def end_of_burst(self, now: float) -> Iterator[Answered]:
-        """The wire has been silent for T3.5; the answers that this completes."""
+        """The wire has been silent for T3.5. Yields the answers that this silence completes."""
         self.silence_at = math.inf
         yield from self._answers(self._receiver.end_of_burst(), now)
 
@@ -155,8 +155,8 @@ class Wire:
                 yield from self._without_reply(now)
 
     def _on_rejected(self, reply: Rejected) -> None:
-        """A reply came whose number says that it is not the one waited for, or that proves nothing. What came may
-        explain why nothing else does."""
+        """A reply came that is not the awaited one, by its number, or that proves nothing. Its content may explain why
+        no other reply comes."""
         attempt = self.attempt
         is_spoiled = reply.kind == "spoiled"
         self._counters.drop("late" if reply.kind == "late" else "foreign")
@@ -181,13 +181,13 @@ class Wire:
     def _on_unexpected(self, unit: int, pdu: bytes, now: float) -> None:
         self._unexpected.message(self.attempt, unit, pdu, now)
         if self._late.count:
-            self._wait_for_frames()  # another master may have asked
+            self._wait_for_frames()  # the message may have been another master's request
 
     def _on_doubtful(self, attempt: Attempt | None, unit: int, pdu: bytes, now: float) -> Answered | None:
-        """A frame while other replies may come, or copies of some. One that could answer several requests is discarded;
-        it still proves that nothing older than the oldest of them will come.
+        """Takes a frame while late replies, or copies of replies, may come. A frame that could answer several requests
+        is discarded. It still proves that no reply comes that is older than the oldest of them.
 
-        :param attempt: the one that runs, if the frame has the form of its reply.
+        :param attempt: the running attempt, if the frame has the form of its reply.
         """
         if attempt is not None and self._doubts.can_hold(attempt.request) and self._surplus.was_awaited(unit, pdu, now):
             self._hold(attempt, pdu, now)
@@ -199,7 +199,7 @@ class Wire:
         if late:
             self._surplus.came_late(unit, pdu, now)
         if attempt is not None:
-            ends = -math.inf if self._doubts.proves[unit] else now  # time ends a doubt only where nothing can be proven
+            ends = -math.inf if self._doubts.proves[unit] else now  # a doubt ends by time only if no proof is possible
             others = [one for one in late if one.request is not attempt.request and one.lapses > ends]
             if not others:
                 return self._on_reply(attempt, pdu, now)
@@ -213,7 +213,7 @@ class Wire:
         self._counters.late += 1
         self._faults.note(unit, Fault.LATE)
         self._health.heard(unit, late[0].request.serial, now)
-        # nobody knows which place another master's request has in the order of the device
+        # The place of another master's request in the order of the device is unknown.
         if not any(one.request.kind is Kind.OTHER_MASTER for one in late):
             self._late.ambiguous_reply_came(late[0])
         return None
@@ -221,12 +221,13 @@ class Wire:
     def _on_reply(
         self, attempt: Attempt, pdu: bytes, now: float, instead_of: LateReply | None = None
     ) -> Answered | None:
-        """A frame that has the form of the reply, and of no other that may come: rules 1 and 4.
+        """Takes a frame that has the form of the reply, and of no other reply that may come: rules 1 and 4.
 
-        :param instead_of: an older canary, whose reply it may be: then this one's may still come.
+        :param instead_of: the late reply of an older canary, if the frame may be that; then the reply to the running
+            canary may still come.
         """
         request = attempt.request
-        is_without_echo = attempt.echo is False and self.echo.known is False  # known, so there is nothing to learn
+        is_without_echo = attempt.echo is False and self.echo.known is False  # already known, nothing to learn
         if not is_without_echo and not self.echo.excludes_echo(attempt, pdu, self._framing.junk):
             return None
         can_hold = not self._late.count or not self._late.has_own(request)
@@ -244,7 +245,7 @@ class Wire:
         if self._pace.learns is not None:
             self._pace.replied(request, attempt.sent_until, now, len(pdu))
         self._close()
-        # what answers a second attempt may be the reply to the first, before the second has left whole
+        # In a second attempt, the frame may be the reply to the first, and our second frame may still be leaving.
         if request.attempts < 2 and instead_of is None:
             self.quiet_from = self._leaves_until = now
         else:
@@ -264,8 +265,11 @@ class Wire:
         return Answered(request, pdu, is_late=False)
 
     def _is_held(self, attempt: Attempt, pdu: bytes, now: float) -> bool:
-        """Holds a reply that came too soon. A second one in the same transaction shows that the first was surplus: then
-        that is not held."""
+        """Holds a reply that came too soon. A second reply in the same transaction shows that the first was surplus;
+        the second is then not held.
+
+        :return: whether the reply is held.
+        """
         request = attempt.request
         if attempt.held is not None:
             self._unexpected.doubled(request.unit)
@@ -276,7 +280,7 @@ class Wire:
         return True
 
     def _hold(self, attempt: Attempt, pdu: bytes, now: float) -> None:
-        """Keeps a reply that may be an earlier one's, until another one comes or a proof that none does."""
+        """Holds a reply that may belong to an earlier request, until another reply comes, or a proof that none does."""
         request, took = attempt.request, now - attempt.began
         self._health.heard(request.unit, request.serial, now)
         attempt.held, attempt.held_took = pdu, took
@@ -284,7 +288,7 @@ class Wire:
         attempt.expires = min(attempt.expires, ends)
 
     def _note_health(self, attempt: Attempt, pdu: bytes, now: float) -> None:
-        """Another gateway may answer for its unit, that it does not."""
+        """Updates the unit's health. An exception may come from a gateway, which says that the unit does not answer."""
         request = attempt.request
         is_from_gateway = request.pattern.is_exception(pdu) and pdu[1] == GatewayTargetDeviceFailedToRespond.code
         if is_from_gateway:
@@ -293,8 +297,8 @@ class Wire:
             self._health.heard(request.unit, request.serial, now)
 
     def _on_own_frame(self, attempt: Attempt, now: float) -> None:
-        """Our own frame is received. It is an echo; or, where none is expected any more, another master asks the same,
-        or the port has begun to echo."""
+        """Our own frame is received. It is an echo. If no echo is expected any more, another master sends the same
+        request, or the port has begun to echo."""
         if attempt.may_be_echo:
             self.echo.came(attempt, self._framing.junk)
             return
@@ -305,7 +309,7 @@ class Wire:
         self._wait_for_frames()
 
     def _on_late(self, late: LateReply, pdu: bytes, now: float) -> Answered | None:
-        """The reply to a request whose response timeout is over; or to another master's."""
+        """Takes a late reply, or a reply to another master."""
         request = late.request
         if late.awaits_echo and pdu == request.pdu:
             late.awaits_echo = False  # the first copy is the echo; only a second one is the reply
@@ -313,7 +317,7 @@ class Wire:
             return None
         self._health.heard(request.unit, request.serial, now)
         if late.held is not None:
-            self._unexpected.doubled(request.unit)  # what was held is not the reply, but this
+            self._unexpected.doubled(request.unit)  # this is the reply, and the held one was surplus
             self._surplus.convicts(request.unit, late.held, now)
         elif request.kind is not Kind.OTHER_MASTER:
             self._counters.late += 1
@@ -322,7 +326,7 @@ class Wire:
             self._doubts.canaries.answered(request, pdu)
         lapsed = now > late.lapses and not self._doubts.proves[request.unit]
         if lapsed and not self._is_numbered:
-            request.left_at = None  # it may be the reply to what was asked since
+            request.left_at = None  # it may be the reply to a later request
         self._late.late_reply_came(late, now)
         self._wait_for_frames()
         if request.kind is Kind.OTHER_MASTER or request.kind is Kind.CANARY or self.is_on_wire(request):
@@ -330,8 +334,8 @@ class Wire:
         return Answered(request, pdu, is_late=True)
 
     def _without_reply(self, now: float) -> Iterator[Answered]:
-        """What is proven not to come any more: a reply that was held is the one, then; who waits for another waits in
-        vain."""
+        """Handles replies that are proven not to come any more. If one was held, the held reply counts. Otherwise a
+        request that waits for its late reply becomes hopeless."""
         lost, self._late.lost = self._late.lost, []
         for late in lost:
             request = late.request
@@ -373,12 +377,12 @@ class Wire:
         self._close()
         self._wait_for_frames()
         if request.ahead_of is not None and self.echo.known is None and was_silent and self._framing.has_wire_time:
-            self.echo.learn(False)  # neither an echo nor anything else: nothing echoes, where nothing delays an echo
+            self.echo.learn(False)  # no byte came, not even an echo, and on a serial line nothing delays an echo
         return Unanswered(request, late, is_damaged)
 
     def _is_misanswered(self, attempt: Attempt) -> bool:
-        """Whether what came instead of the reply is the device's answer, so that none is to come any more: it cannot be
-        an earlier request's reply, or a copy of one."""
+        """Whether the message that came in place of the reply is the device's answer, so that no reply comes any more.
+        That holds if it cannot be the reply to an earlier request, or a copy of one."""
         if attempt.misfit is None:
             return False
         self._counters.foreign += 1
@@ -390,7 +394,7 @@ class Wire:
         )
 
     def end_of_hold(self, attempt: Attempt) -> Answered | None:
-        """Where nothing can be proven, a reply that came too soon counts if no other has come."""
+        """The held reply, which counts if no other has come and no proof is possible; else None."""
         held, request = attempt.held, attempt.request
         if held is None or self._doubts.proves[request.unit]:
             return None
@@ -400,7 +404,7 @@ class Wire:
         return Answered(request, held, is_late=False)
 
     def opened(self, now: float, quiet_from: float) -> None:
-        """The port is open; what was received before means nothing."""
+        """The port is open. Bytes that were received before are discarded."""
         self.silence_at = math.inf
         self._receiver.reset()
         if self._is_numbered:
@@ -428,7 +432,7 @@ class Wire:
     def refused(self, now: float) -> Pending | None:
         """The frame could not be sent.
 
-        :return: the request that it was sent for.
+        :return: the request that the frame was sent for.
         """
         attempt, self.attempt = self.attempt, None
         if attempt is None:
@@ -441,7 +445,7 @@ class Wire:
         return attempt.request.ahead_of or attempt.request
 
     def _note_failed(self, attempt: Attempt, now: float) -> None:
-        """Counts how the attempt failed, once for its unit and once for the sentence of its request."""
+        """Notes how the attempt failed, for the counts of its unit and for the error text of its request."""
         kind = self._receiver.how_it_failed(attempt, now)
         self._was_answered = False
         attempt.request.heard += (kind,)
@@ -461,7 +465,7 @@ class Wire:
         )
 
     def _close(self) -> None:
-        """The transaction is over; an echo that never came whole was hit by something."""
+        """The transaction is over. If an echo was due and came damaged, it counts as a collision."""
         attempt, self.attempt = self.attempt, None
         assert attempt is not None, "a transaction runs"
         if attempt.echo and not attempt.echoed and self._receiver.anything_since(attempt):
@@ -470,7 +474,7 @@ class Wire:
         self._counters.junk_bytes = self._framing.junk
 
     def _wait_for_frames(self) -> None:
-        """Other frames are waited for than before: which ones is found out when bytes have to be searched for them."""
+        """The awaited frames have changed. The patterns are computed again when bytes have to be searched."""
         self._receiver.patterns = None
 
     def _awaited(self) -> tuple[Pattern, ...]:

@@ -1,7 +1,7 @@
 """The command ``lumina``, floor 5: its commands, and how one of them runs.
 
-Each command is a module of the same name. It is imported when it runs, because imports are slow on a small machine. It
-has
+Each command is a module of the same name. It is imported when it runs, because imports are slow on a small machine.
+A command module has
 
 * ``EXAMPLES``, shown below its help,
 * ``add_arguments(parser)``,

@@ -1,5 +1,6 @@
-"""The clients of a Lumina server and of Modbus TCP, floor 3: Deferreds here, awaitables of the same names in
-:mod:`lumina_twisted.client.aio`. Of the server's code they import floor 0 and the module that keeps connections."""
+"""The clients for a Lumina server and for Modbus TCP, floor 3. The clients here return Deferreds; those of the same
+names in :mod:`lumina_twisted.client.aio` return awaitables. Of the server's code, they import only floor 0 and the
+module that keeps connections."""
 
 from __future__ import annotations
 

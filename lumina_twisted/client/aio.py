@@ -1,5 +1,5 @@
-"""The clients for asyncio programs, floor 3: the names of :mod:`lumina_twisted.client`, with awaitables. No reactor is
-needed: they drive the same sessions over asyncio's own streams."""
+"""The clients for asyncio programs, floor 3. They have the names of :mod:`lumina_twisted.client`, and return
+awaitables. They need no reactor: they drive the same sessions over connections of asyncio."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ __all__ = [
 
 T = TypeVar("T")
 CHANGES: Final = 1000
-"""Changes that wait for a reader. If there are more, only the last one of each name is kept."""
+"""The most changes that wait for a reader. If there are more, only the last change of each name stays."""
 
 
 class AsyncioClient(Client, GivesCoroutines):
-    """A client of one server, for one event loop. It connects when it is first used, and again whenever the connection
+    """A client of one server, for one event loop. It connects at its first use. It reconnects whenever the connection
     is lost, until it is closed. ``async with`` connects and closes it."""
 
     def __init__(self, host: str, port: int, session: Callable[[str], Session[Any]], *, timeout: float) -> None:
@@ -47,7 +47,7 @@ class AsyncioClient(Client, GivesCoroutines):
         self._tcp_port = port
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None  # the one that it is used in
+        self._loop: asyncio.AbstractEventLoop | None = None  # the loop in which it is used
         self._lost = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -62,10 +62,10 @@ class AsyncioClient(Client, GivesCoroutines):
         await self.close()
 
     async def connect(self) -> None:
-        """Connects, and goes on trying for as long as it takes.
+        """Connects. The client goes on trying until it is connected.
 
-        :raises NotConnected: when the next attempt has failed, or the client is closed. Requests may be made in any
-            case; they wait for a connection until their own timeout.
+        :raises NotConnected: when the next attempt has failed, or the client is closed. Requests are possible without a
+            connection: they wait for one until their own timeout.
         :raises RequestError: if the client was first used in another event loop.
         """
         self._stay_in_loop()
@@ -81,7 +81,7 @@ class AsyncioClient(Client, GivesCoroutines):
         """Ends all requests that are open (:class:`~lumina_twisted.errors.Cancelled`, or
         :class:`~lumina_twisted.errors.OutcomeUnknown` for a write that may have been sent) and the connection."""
         if self._loop is not None and self._loop.is_closed():
-            self._closed = True  # all that it had went with its loop
+            self._closed = True  # its connection and timer ended with the loop
             return
         self._stay_in_loop()
         self._on_closed()
@@ -93,7 +93,7 @@ class AsyncioClient(Client, GivesCoroutines):
                 await self._task
 
     async def _run(self, make: Callable[[], Operation[T]]) -> T:
-        """Submits an operation, and gives its result. If the caller cancels, it ends at once."""
+        """Submits an operation, and returns its result. If the caller cancels, this ends at once."""
         self._stay_in_loop()
         step: Any = make()
         while isinstance(step, Operation):
@@ -134,7 +134,7 @@ class AsyncioClient(Client, GivesCoroutines):
             self._lost.clear()
             try:
                 await self._open()
-            except (OSError, ValueError) as error:  # the latter for a name that cannot be looked up
+            except (OSError, ValueError) as error:  # ValueError: the name cannot be looked up
                 self._on_refused(_sentence(error))
             else:
                 failed = 0
@@ -215,8 +215,8 @@ def _sentence(error: BaseException) -> str:
 class Unit(ClientUnit, GivesCoroutines):
     """One unit behind a port.
 
-    Every method returns the values, or raises what :meth:`LuminaModbusClient.send_command` says; what breaks the
-    specification's limits raises :class:`~lumina_twisted.errors.RequestError` and is not sent.
+    Every method returns the values, or raises the errors of :meth:`LuminaModbusClient.send_command`. A request that
+    exceeds the limits of the specification raises :class:`~lumina_twisted.errors.RequestError` and is not sent.
     """
 
     port: PortHandle
@@ -225,21 +225,21 @@ class Unit(ClientUnit, GivesCoroutines):
 
 @frozen
 class PortHandle:
-    """One port of a server's, and how requests through this handle are sent."""
+    """One port of a server, and the settings of the requests through this handle."""
 
     client: CommandClient
     name: str
     settings: CommandSettings
 
     def unit(self, unit: int) -> Unit:
-        """The device with that unit identifier; 0 is every device at once, for writes."""
+        """The device with that unit identifier; 0 is the broadcast address, for writes."""
         return Unit(self, unit)
 
 
 @frozen
 class DeviceHandle(DeviceMethods, GivesCoroutines):
-    """One device of a server's; its points by their own names. Every method raises what
-    :class:`lumina_twisted.client.LuminaValuesClient` says."""
+    """One device of a server. Its points are named without the device. Every method raises the errors that
+    :class:`lumina_twisted.client.LuminaValuesClient` lists."""
 
     client: LuminaValuesClient
     name: str
@@ -255,8 +255,8 @@ class LuminaModbusClient(LineClient, AsyncioClient):
     :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
     :param port: its TCP port.
     :param timeout: seconds that a command may take, unless its caller gives a timeout.
-    :param values_port: where it listens for values, for :meth:`device`: a TCP port of the same host, or the path of a
-        Unix socket.
+    :param values_port: the server's listener for values, which :meth:`device` uses: a TCP port of the same host, or the
+        path of a Unix socket.
     """
 
     def __init__(
@@ -281,7 +281,7 @@ class LuminaModbusClient(LineClient, AsyncioClient):
         return self._values.device(name)
 
     def port(self, name: str = "", **settings: Any) -> PortHandle:
-        """One port of the server's; see :meth:`lumina_twisted.client.LuminaModbusClient.port`."""
+        """One port of the server; see :meth:`lumina_twisted.client.LuminaModbusClient.port`."""
         return PortHandle(self, check_name(name, "the port"), CommandSettings(**settings))
 
     def unit(self, unit: int, **settings: Any) -> Unit:
@@ -292,7 +292,7 @@ class LuminaModbusClient(LineClient, AsyncioClient):
         """The lines that the server answers to a text command: ``help``, ``ports`` or ``stats``.
 
         :raises NotConnected: if there is no connection, or it is lost, or no answer comes within the client's timeout.
-        :raises RequestError: if it is no text command.
+        :raises RequestError: if ``word`` is no text command.
         """
         check_word(word)
         try:
@@ -324,8 +324,8 @@ class ModbusTcpClient(TcpClient, AsyncioClient):
 class LuminaValuesClient(ValuesClient, AsyncioClient):
     """A client of a Lumina server that reads and writes values by name, for one event loop.
 
-    What :class:`lumina_twisted.client.LuminaValuesClient` says holds here: its failures are raised, and a call that
-    is cancelled ends at once.
+    The class :class:`lumina_twisted.client.LuminaValuesClient` lists the failures; here, the methods raise them. A call
+    that is cancelled ends at once.
 
     :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
     :param port: its TCP port for values.
@@ -350,8 +350,8 @@ class LuminaValuesClient(ValuesClient, AsyncioClient):
         return DeviceHandle(self, name)
 
     async def changes(self, *names: str) -> AsyncIterator[ValueReading]:
-        """What is known of these points, and each change from then on, for ``async for``; it ends when the client is
-        closed. If the reader is slow, the last reading of each name is kept.
+        """Yields the last known value of these points, and then each change, for ``async for``. It ends when the client
+        is closed. If the reader is slow, at least the last reading of each name is kept.
 
         :param names: names or patterns.
         """
@@ -368,7 +368,7 @@ class LuminaValuesClient(ValuesClient, AsyncioClient):
             self._changes.discard(coming)
 
     def _unwatch(self, watch: Watch) -> None:
-        if self._loop is not None and not self._loop.is_closed():  # else all that it had went with its loop
+        if self._loop is not None and not self._loop.is_closed():  # else its watches ended with the loop
             super()._unwatch(watch)
 
 
@@ -382,7 +382,7 @@ class _Changes:
         self._something = asyncio.Event()
 
     def put(self, reading: ValueReading) -> None:
-        """Adds one. If there are too many, only the last one of each name stays."""
+        """Adds a change. If there are too many, only the last change of each name stays."""
         self._waiting.append(reading)
         if len(self._waiting) > self._most:
             last = {one.name: one for one in self._waiting}
@@ -391,12 +391,12 @@ class _Changes:
         self._something.set()
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """Ends the iteration: no change follows."""
         self._ended = True
         self._something.set()
 
     async def next(self) -> ValueReading | None:
-        """The next one; None at the end."""
+        """The next change; None at the end."""
         while not self._waiting and not self._ended:
             self._something.clear()
             await self._something.wait()
@@ -407,7 +407,7 @@ def client_from_url(url: str, **options: Any) -> LuminaModbusClient | ModbusTcpC
     """The client for ``lumina://HOST[:8888]`` or ``modbus://HOST[:502]``.
 
     :param options: those of the client's class.
-    :raises RequestError: if the URL is none of these.
+    :raises RequestError: if the URL has neither of these forms.
     """
     where = parse_url(url)
     kind: Any = ModbusTcpClient if where.scheme == "modbus" else LuminaModbusClient

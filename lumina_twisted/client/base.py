@@ -1,4 +1,4 @@
-"""What all clients have in common, floor 3: a client drives its session over one connection after the other, and gives
+"""The base class of all clients, floor 3. A client drives its session over one connection after the other, and gives
 each caller the outcome of its request. This module uses neither Twisted nor asyncio."""
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ FACTOR: Final = 1.5
 
 
 def wait_before_attempt(failed: int, jitter: Callable[[], float] = random.random) -> float:
-    """Seconds before the next attempt to connect, after ``failed`` attempts. They vary by a fifth, so that a thousand
-    clients do not come back at the same moment."""
+    """Seconds before the next attempt to connect, after ``failed`` attempts. The wait varies at random within
+    ten percent up and down, so that a thousand clients do not reconnect at the same moment."""
     wait = min(LONGEST_WAIT, FIRST_WAIT * FACTOR ** min(failed, 50))
     return wait * (0.9 + 0.2 * jitter())
 
@@ -33,7 +33,7 @@ class Client:
 
     :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
     :param port: its TCP port.
-    :param session: makes the session from the name that the server has in error messages.
+    :param session: makes the session. It takes the name of the server for error messages.
     :param timeout: seconds that a request may take, unless its caller gives a timeout.
     :raises RequestError: if the host, the port or the timeout is invalid.
     """
@@ -49,7 +49,7 @@ class Client:
         self._transport: Any = None
         self._closed = False
         self._connecting: list[Any] = []  # Deferreds or futures of connect()
-        self._observers: list[Callable[[Any], object]] = []  # get the end of each command
+        self._observers: list[Callable[[Any], object]] = []  # called with the outcome of each command
 
     @property
     def is_connected(self) -> bool:
@@ -63,8 +63,8 @@ class Client:
         raise NotImplementedError
 
     def _set_timer(self, deadline: float | None) -> None:
-        """Calls :meth:`_on_timer` at ``deadline`` or before; if that is None, it may come, unless the client is closed.
-        So a timer need not be moved with each request."""
+        """Calls :meth:`_on_timer` at ``deadline`` or earlier. If ``deadline`` is None, a timer that is set may stay,
+        unless the client is closed. So the face need not move its timer with each request."""
         raise NotImplementedError
 
     def _abort(self, transport: Any) -> None:
@@ -76,7 +76,7 @@ class Client:
         raise NotImplementedError
 
     def _report(self, sentence: str, error: Exception) -> None:
-        """Logs an exception of an observer; called while it is handled."""
+        """Logs an exception of an observer. It is called within the ``except`` block."""
         raise NotImplementedError
 
     # -- the connection --------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ class Client:
         self._end_connecting(NotConnected(f"no connection to {self._server} ({why}); {self.hint}"))
 
     def _on_closed(self) -> None:
-        """Ends everything that is open: the program closes the client."""
+        """The program closes the client: ends all open requests."""
         self._closed = True
         self._session.close(self._now())
         self._pump()
@@ -125,7 +125,7 @@ class Client:
         self._pump()
 
     def _pump(self) -> None:
-        """Sends the bytes and delivers the events of the session. A callback may make requests, and so pump in turn."""
+        """Sends bytes and delivers events of the session. Callbacks may make requests, which call this again."""
         if self._transport is not None and (data := self._session.data_to_send()):
             self._transport.write(data)
         while (event := self._session.next_event()) is not None:

@@ -1,4 +1,4 @@
-"""A command, its settings and its reply as a client has them, floor 3."""
+"""Commands, their settings and their replies on the side of the client, floor 3."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from lumina_twisted.priority import MAX_AGE, PRIORITIES, Priority
 DEFAULT_TIMEOUT: Final = 5.0
 """Seconds that a request may take unless its caller gives a timeout."""
 MAX_NAME: Final = 1000
-"""Characters of the longest name, and of the longest path of a port: both stand in a line, of 4096 bytes at most."""
+"""Most characters in a name, and in the path of a port: both must fit into a line of at most 4096 bytes."""
 
 
 @frozen(kw_only=True)
 class CommandSettings:
     """How a command is sent. Where a setting is None, the server's configuration decides.
 
-    :param timeout: seconds that its caller waits, connecting included.
-    :param retries: how often the bus may send it again; for a write any number but 0 means that the device may carry
-        it out more than once.
-    :param priority: ``high``, ``normal`` or ``low``: what goes first when several wait for the bus.
-    :param max_age: seconds, from 0 to 3600: how old a value may be that answers a read; 0 always reads the device.
+    :param timeout: seconds that the caller waits, including the time to connect.
+    :param retries: how often the bus may send the request again. With any number but 0, the device may carry out a
+        write more than once.
+    :param priority: ``high``, ``normal`` or ``low``: decides which request goes first when several wait for the bus.
+    :param max_age: seconds, from 0 to 3600: the greatest age of a value that may answer a read; 0 always reads the
+        device.
     """
 
     baudrate: int | None = None
@@ -58,14 +59,14 @@ _ALLOWED: Final[Mapping[str, Any]] = {
 
 
 def _is_one_of(value: Any, allowed: Any) -> bool:
-    """Whether a value is allowed. True and 9600.0 are equal to allowed numbers, and are not."""
+    """Whether a value is allowed. True and 9600.0 are not allowed, although they equal allowed numbers."""
     return isinstance(value, type(allowed[0])) and not isinstance(value, bool) and value in allowed
 
 
 def check_timeout(timeout: float) -> float:
     """Refuses a timeout that is out of range.
 
-    :raises RequestError: if so.
+    :raises RequestError: if it is.
     """
     if not isinstance(timeout, int | float) or not MIN_TIMEOUT <= timeout <= MAX_TIMEOUT:
         raise RequestError(f"timeout is {MIN_TIMEOUT} to {MAX_TIMEOUT:g} seconds, not {timeout!r}")
@@ -85,9 +86,9 @@ def _listed(allowed: Any) -> str:
 class PendingCommand(OpenRequest):
     """One command.
 
-    :param name: what its caller calls it.
+    :param name: the name that its caller gives it.
     :param port: name or path of a port, as the server's configuration has it.
-    :param response_length: bytes of the reply's RTU frame as the caller guesses it; 0 if it does not say.
+    :param response_length: the caller's guess of the length of the reply's RTU frame, in bytes; 0 if it gives none.
     """
 
     __slots__ = ("name", "pdu", "response_length", "settings", "unit")
@@ -110,18 +111,18 @@ class PendingCommand(OpenRequest):
 
     @property
     def command_id(self) -> str:
-        """The current attempt, as it is called on the wire."""
+        """The identifier of the current attempt on the wire, as text."""
         one = self.attempt_id
         return f"{one:x}" if isinstance(one, int) else (one or b"").decode()
 
     def error(self, kind: type[LuminaError], sentence: str) -> LuminaError:
-        """Its failure, which names the request."""
+        """Makes the error of this command, with its unit, function code and frame."""
         made: Any = kind
         failure: LuminaError = made(sentence, unit=self.unit, function_code=self.pdu[0], frame=self.frame)
         return failure
 
     def line(self, now: float) -> Command:
-        """What is sent for it in a line; the server has the time that is left."""
+        """The command for a line. Its timeout is the time that is left until the deadline."""
         one = self.settings
         return Command(
             self.attempt_id, self.lane, one.baudrate or 0, self.frame, self.response_length,
@@ -131,10 +132,10 @@ class PendingCommand(OpenRequest):
 
 
 class Reply(NamedTuple):
-    """What a session found to be the reply to a command.
+    """The reply to a command, as the session received it.
 
     :param pdu: empty for a broadcast that was sent.
-    :param stamp: seconds since 1970 by the server's clock; 0 if it does not tell.
+    :param stamp: seconds since 1970 by the server's clock; 0 if the server gives no time.
     """
 
     pdu: bytes
@@ -145,10 +146,10 @@ class Reply(NamedTuple):
 class CommandReply:
     """The answer to a command.
 
-    :param command_id: the client's own name of the command, as it stood on the wire.
-    :param name: what its caller called it.
+    :param command_id: the client's identifier of the command on the wire.
+    :param name: the name that its caller gave it.
     :param frame: the reply's whole RTU frame, CRC included; empty for a broadcast that was sent.
-    :param stamp: seconds since 1970 by the server's clock; 0 if the protocol has none, as Modbus TCP.
+    :param stamp: seconds since 1970 by the server's clock; 0 if the protocol has no time stamp, as in Modbus TCP.
     """
 
     command_id: str
@@ -164,7 +165,7 @@ class CommandReply:
 
     @classmethod
     def of(cls, command: PendingCommand, reply: Reply) -> Self:
-        """The answer that a caller gets."""
+        """Makes the answer for the caller."""
         frame = encode_adu(command.unit, reply.pdu) if reply.pdu else b""
         return cls(command.command_id, command.name, command.lane, frame, reply.stamp)
 
@@ -183,7 +184,7 @@ def parse_request(command: bytes | str) -> tuple[int, bytes]:
     """Unit and PDU of a request.
 
     :param command: unit and PDU without the CRC, as bytes or as hexadecimal digits.
-    :raises RequestError: if it is none, or has its CRC already.
+    :raises RequestError: if it is no request, or already has its CRC.
     """
     body = _octets(command)
     if len(body) < 2:
@@ -200,9 +201,9 @@ def request_frame(command: bytes | str) -> bytes:
 
 
 def check_request(unit: int, pdu: bytes) -> None:
-    """Refuses what cannot be a request to a unit.
+    """Checks that a unit and a PDU can be a request.
 
-    :raises RequestError: if so.
+    :raises RequestError: if they cannot.
     """
     if not hasattr(unit, "__index__"):
         raise RequestError(f"a unit is a number from 0 to 255, not {unit!r}")
@@ -213,7 +214,7 @@ def _octets(command: bytes | str) -> bytes:
     try:
         if isinstance(command, str):
             return bytes.fromhex(command)
-        if not isinstance(command, int):  # of which bytes() would make so many zeros
+        if not isinstance(command, int):  # bytes(5) would give five zeros
             return bytes(command)
     except (TypeError, ValueError):
         pass
@@ -229,9 +230,9 @@ def _is_frame(frame: bytes) -> bool:
 
 
 def check_name(text: str, what: str) -> str:
-    """Refuses what cannot stand in a field of a line.
+    """Checks that a text can stand in a field of a line.
 
-    :raises RequestError: if so.
+    :raises RequestError: if it cannot.
     """
     if not isinstance(text, str):
         raise RequestError(f"{what} is a text, not {text!r}")

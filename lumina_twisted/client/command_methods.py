@@ -33,13 +33,14 @@ class CommandClient(Client):
     def request(
         self, frame: bytes, port: str, settings: CommandSettings, *, name: str = "", response_length: int = 0
     ) -> Operation[CommandReply]:
-        """Sends a whole RTU frame; ends as :meth:`LuminaModbusClient.send_command` does."""
+        """Sends a whole RTU frame. The results and failures are those of :meth:`LuminaModbusClient.send_command`."""
         return self._command(*decode_adu(frame), port, settings, name, response_length)
 
     def subscribe(self, observer: Callable[[CommandReply | CommandFailure], object]) -> Unsubscribe:
-        """Calls ``observer`` with the end of each command, after the caller has got it. What it raises is logged.
+        """Calls ``observer`` with the outcome of each command, after the caller has got it. If ``observer`` raises, the
+        exception is logged.
 
-        :return: a function that ends this.
+        :return: a function that ends the subscription.
         """
         self._observers.append(observer)
 
@@ -58,7 +59,7 @@ class CommandClient(Client):
     def _pending(
         self, unit: int, pdu: bytes, port: str, settings: CommandSettings, name: str = "", response_length: int = 0
     ) -> PendingCommand:
-        """A command, ready to be submitted.
+        """Makes a command that can be submitted.
 
         :raises RequestError: if it is invalid, or the protocol cannot carry it.
         """
@@ -96,11 +97,11 @@ class LineClient(CommandClient):
         """Sends one request frame (M9).
 
         :param name: any name, for logs and observers; or a mapping of all parameters, as ``RetryManager`` gives it.
-        :param port: name or path of a port, as the server's configuration has it; empty for its first one.
+        :param port: name or path of a port, as the server's configuration has it; empty for the server's first port.
         :param command: unit and PDU without the CRC, as bytes or hexadecimal digits.
-        :param baudrate: speed of the frame, if it is not the port's.
-        :param response_length: bytes of the reply's frame, a guess. It is used only for functions that are not in the
-            specification; for all others the frame tells its length.
+        :param baudrate: baud rate for the frame, if it differs from the port's.
+        :param response_length: a guess of the length of the reply's frame, in bytes. It is used only for functions that
+            are not in the specification; the frames of all others show their own length.
         :param timeout: seconds that the caller waits for the reply.
         :param settings: ``parity``, ``bytesize``, ``stopbits``, ``retries``, ``priority`` and ``max_age``, as
             :class:`CommandSettings` has them.
@@ -110,9 +111,9 @@ class LineClient(CommandClient):
             :class:`~lumina_twisted.errors.OutcomeUnknown` (a write that may have been carried out),
             :class:`~lumina_twisted.errors.NotSent` or one of its subclasses (it has not been carried out),
             :class:`~lumina_twisted.errors.RequestError` (a mistake of the caller) or
-            :class:`~lumina_twisted.errors.ServerError`. A Deferred that is cancelled fails at once, with
-            :class:`~lumina_twisted.errors.Cancelled` or as *outcome unknown*; the next command is not affected. If the
-            answer was received already, it ends with that.
+            :class:`~lumina_twisted.errors.ServerError`. If a Deferred is cancelled, it fails at once, with
+            :class:`~lumina_twisted.errors.Cancelled` or as *outcome unknown*, and the next command is not affected. If
+            the answer has already been received, the Deferred ends with that answer.
         """
         if isinstance(name, Mapping):
             return self._command_of(**name)
@@ -127,11 +128,11 @@ class LineClient(CommandClient):
 
 
 class TcpClient(CommandClient):
-    """A client of whatever speaks Modbus TCP."""
+    """A client of a device or gateway that speaks Modbus TCP."""
 
     @property
     def late_replies(self) -> int:
-        """How many replies came for which no request was open: late, repeated or unrequested. They were dropped."""
+        """The number of dropped replies for which no request was open: late, repeated or unrequested replies."""
         late: int = self._session.late
         return late
 

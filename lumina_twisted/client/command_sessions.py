@@ -1,11 +1,11 @@
 """Sessions that carry commands, floor 3: in text lines, with a Lumina server; and in Modbus TCP, with a device, a
 gateway, or a Lumina server that listens for it.
 
-A reply is accepted only if it fits the request: CRC, unit, function, byte count, and what a write echoes. Not every
-server checks that.
+A session accepts a reply only if it fits the request: CRC, unit, function, byte count, and the echo of a write. Not
+every server checks that.
 
-A Lumina server that stops answers *stopping* to what it has not sent. Such commands wait for the next connection, as
-reads do when a connection is lost.
+A Lumina server that shuts down answers *stopping* to the commands that it has not sent. These commands wait for the
+next connection, as reads do when a connection is lost.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from lumina_twisted.modbus.functions import BROADCAST
 from lumina_twisted.modbus.reply import reply_pattern
 
 WINDOW: Final = 64
-"""Commands of this client that the server queues for one port at a time. The server's own bound is 100, unless
+"""Commands of this client for one port that may be with the server at a time. The server's own limit is 100, unless
 configured otherwise."""
 MAX_ANSWER: Final = 1 << 16
-"""Bytes of a line, beyond which the peer is no Lumina server."""
+"""The longest line in bytes. A peer that sends a longer one is no Lumina server."""
 TRANSACTIONS: Final = 16
-"""Requests that are with a Modbus TCP server at a time, see the Implementation Guide V1.0b, section 4.4.1.1."""
+"""Requests that may be with a Modbus TCP server at a time; see the Implementation Guide V1.0b, section 4.4.1.1."""
 SILENCE: Final = 10.0
-"""Seconds without a reply to anything, after which a Modbus TCP server counts as dead. Many gateways say nothing of a
-unit that does not answer, so a single request at its deadline proves nothing."""
+"""Seconds without any reply after which a Modbus TCP server counts as dead. Many gateways send nothing if a unit does
+not answer, so one request that reaches its deadline proves nothing."""
 _IDS: Final = 1 << 16
 
 
 class TextAnswer(NamedTuple):
-    """The lines that answer a text command such as ``stats``; none if the connection was lost before."""
+    """The lines that answer a text command such as ``stats``; empty if the connection was lost before the answer."""
 
     caller: object
     lines: tuple[str, ...]
@@ -59,14 +59,14 @@ class CommandSession(Session[PendingCommand]):
     """The commands of one client, over any protocol."""
 
     def check(self, name: str, port: str, settings: CommandSettings) -> None:
-        """Refuses what the protocol cannot carry.
+        """Checks that the protocol can carry the name, the port and the settings.
 
-        :raises RequestError: if there is any of that.
+        :raises RequestError: if it cannot.
         """
         raise NotImplementedError
 
     def _seems_dead(self, sent_at: float, now: float) -> bool:
-        """Whether the connection must be closed, for a command got no answer until its deadline."""
+        """Whether to close the connection, after a command got no answer before its deadline."""
         return sent_at >= self._received_at
 
     def _on_unanswered(self, request: PendingCommand, now: float) -> None:
@@ -92,7 +92,7 @@ class CommandSession(Session[PendingCommand]):
         self._fail(command, command.error(kind, f"{self._server} sent {what}, which is no reply to this request"))
 
     def _refused(self, command: PendingCommand, pdu: bytes) -> LuminaError:
-        """The failure that an exception stands for."""
+        """The error for an exception reply."""
         frame = encode_rtu(command.unit, pdu)
         return exception_from_code(pdu[1], unit=command.unit, function_code=command.pdu[0], frame=frame)
 
@@ -104,7 +104,7 @@ def _fits(command: PendingCommand, pdu: bytes) -> bool:
 
 
 class LineSession(CommandSession):
-    """The commands of one client in lines, and its text commands."""
+    """The session of a client that sends commands in lines, and text commands."""
 
     def __init__(self, server: str, window: int = WINDOW) -> None:
         super().__init__(server, window)
@@ -119,9 +119,9 @@ class LineSession(CommandSession):
         self._out.append(word.encode() + b"\n")
 
     def check(self, name: str, port: str, settings: CommandSettings) -> None:
-        """Refuses what cannot stand in a line.
+        """Checks that the name and the port can stand in a line.
 
-        :raises RequestError: if there is any of that.
+        :raises RequestError: if they cannot.
         """
         check_name(name, "the name")
         check_name(port, "the port")
@@ -132,7 +132,7 @@ class LineSession(CommandSession):
         super().connected(now)
 
     def connection_lost(self, why: str, now: float) -> None:
-        """There is none, or none could be made; the sentence says why."""
+        """The connection was lost, or an attempt failed; the sentence says why."""
         self._comments.clear()
         while self._asked:
             self._events.append(TextAnswer(self._asked.popleft(), ()))
@@ -206,21 +206,21 @@ class LineSession(CommandSession):
 
 
 def check_word(word: str) -> None:
-    """Refuses what is no text command; two lines would bring two answers.
+    """Checks that the text is one text command. Two lines would bring two answers.
 
-    :raises RequestError: if so.
+    :raises RequestError: if it is not.
     """
     if not check_name(word, "the word"):
         raise RequestError("there is no word to ask; help, ports and stats are some")
 
 
 def no_answer(server: str, word: str, seconds: float) -> NotConnected:
-    """The failure of a text command that got no answer in time."""
+    """The error for a text command that got no answer in time."""
     return NotConnected(f"{server} did not answer {word!r} within {seconds:g} s; is it a Lumina server?")
 
 
 class ModbusTcpSession(CommandSession):
-    """The commands of one client in Modbus TCP. The id of an attempt is its transaction identifier.
+    """The session of a client for Modbus TCP. The id of an attempt is its transaction identifier.
 
     :raises RequestError: if ``window`` is not from 1 to 65535.
     """
@@ -233,12 +233,12 @@ class ModbusTcpSession(CommandSession):
         self._last_id = 0
         self._asked_at = inf
         self.late = 0
-        """Replies for which no request was open: late, repeated or unrequested ones."""
+        """The number of replies for which no request was open: late, repeated or unrequested replies."""
 
     def check(self, name: str, port: str, settings: CommandSettings) -> None:
-        """Refuses what has no place in a frame.
+        """Refuses a port, and settings that a Modbus TCP frame cannot carry.
 
-        :raises RequestError: if there is any of that.
+        :raises RequestError: if there are any.
         """
         if port:
             raise RequestError(f"Modbus TCP knows no ports; leave {port!r} out, the unit says which device it is")
@@ -273,7 +273,7 @@ class ModbusTcpSession(CommandSession):
         return encode_adu(command.attempt_id, command.unit, command.pdu)
 
     def _seems_dead(self, sent_at: float, now: float) -> bool:
-        """A write that is with the server may still be answered until its deadline. If the connection were closed
+        """Waits for open writes: the server may answer a write until its deadline. If the session closed the connection
         earlier, the outcome of the write would be unknown."""
         if sent_at < self._received_at or now - self._asked_at < SILENCE:
             return False
@@ -285,7 +285,7 @@ class ModbusTcpSession(CommandSession):
             self.late += 1
             return
         if not command.done:
-            # Many devices repeat the unit wrongly; the id says whose reply it is.
+            # Many devices return a wrong unit; the transaction identifier is enough to find the request.
             self._on_reply(command, Reply(adu.pdu, 0.0))
         self._advance(command.lane, now)
 

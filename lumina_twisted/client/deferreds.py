@@ -32,13 +32,13 @@ from lumina_twisted.reconnecting import Reconnecting, sentence_of
 T = TypeVar("T")
 
 _COARSE = 0.01
-"""Seconds by which a deadline may be noticed late: the timer is not moved for less."""
+"""Seconds by which a deadline may be noticed too late: the timer is not moved for a smaller difference."""
 _log = Logger(namespace="lumina.client")
 
 
 class DeferredClient(Client, GivesDeferreds):
-    """A client of one server, for Deferreds. It connects when it is first used, and again whenever the connection
-    is lost, until it is closed.
+    """A client of one server, for Deferreds. It connects at its first use. It reconnects whenever the connection is
+    lost, until it is closed.
 
     :param endpoint: where to connect, instead of ``host`` and ``port``.
     :param reactor: for connections and timers; the global reactor if it is not given.
@@ -61,11 +61,11 @@ class DeferredClient(Client, GivesDeferreds):
         self._service = Reconnecting(where, factory, wait_before_attempt, self._on_refused, reactor)
 
     def connect(self) -> Deferred[None]:
-        """Connects, and goes on trying for as long as it takes.
+        """Connects. The client goes on trying until it is connected.
 
         :return: a Deferred that fires with None when there is a connection, or fails with
             :class:`~lumina_twisted.errors.NotConnected` when the next attempt has failed, or the client is closed.
-            Requests may be made in any case; they wait for a connection until their own timeout.
+            Requests are possible without a connection: they wait for one until their own timeout.
         """
         try:
             self._check_open()
@@ -94,7 +94,7 @@ class DeferredClient(Client, GivesDeferreds):
             self._service.startService()
 
     def _run(self, make: Callable[[], Operation[T]]) -> Deferred[T]:
-        """Submits an operation; the Deferred has its result."""
+        """Submits an operation. The Deferred fires with its result."""
         try:
             one = make()
             self._check_open()
@@ -113,7 +113,7 @@ class DeferredClient(Client, GivesDeferreds):
         return self._run(lambda: got) if isinstance(got, Operation) else got
 
     def _cancelled(self, request: Any, deferred: Deferred[Any]) -> None:
-        if (event := self._session.take_event(request)) is not None:  # it has ended, its event is not delivered
+        if (event := self._session.take_event(request)) is not None:  # it has ended, but its event is not delivered yet
             self._deliver(event)
         else:
             deferred.errback(self._session.cancel(request, self._now()))
@@ -168,7 +168,7 @@ class _Stream(Protocol):
         self._client = client
 
     def connectionMade(self) -> None:
-        """No delay for short lines."""
+        """Turns off the delay of TCP for short lines."""
         assert self.transport is not None
         set_no_delay = getattr(self.transport, "setTcpNoDelay", None)
         if set_no_delay is not None:
@@ -176,12 +176,12 @@ class _Stream(Protocol):
         self._client._on_connected(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
-        """Answers."""
+        """Bytes came from the server."""
         if self._client._transport is self.transport:
             self._client._on_data(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It ended."""
+        """The connection ended."""
         if self._client._transport is self.transport:
             self._client._on_lost(sentence_of(reason))
 
@@ -190,8 +190,8 @@ class _Stream(Protocol):
 class Unit(ClientUnit, GivesDeferreds):
     """One unit behind a port.
 
-    Every method returns a Deferred that fires with the values, or fails as
-    :meth:`LuminaModbusClient.send_command` says; what breaks the specification's limits fails with
+    Every method returns a Deferred that fires with the values, or fails as that of
+    :meth:`LuminaModbusClient.send_command` does. A request that exceeds the limits of the specification fails with
     :class:`~lumina_twisted.errors.RequestError` and is not sent.
     """
 
@@ -201,20 +201,20 @@ class Unit(ClientUnit, GivesDeferreds):
 
 @frozen
 class PortHandle:
-    """One port of a server's, and how requests through this handle are sent."""
+    """One port of a server, and the settings of the requests through this handle."""
 
     client: CommandClient
     name: str
     settings: CommandSettings
 
     def unit(self, unit: int) -> Unit:
-        """The device with that unit identifier; 0 is every device at once, for writes."""
+        """The device with that unit identifier; 0 is the broadcast address, for writes."""
         return Unit(self, unit)
 
 
 @frozen
 class DeviceHandle(DeviceMethods, GivesDeferreds):
-    """One device of a server's; its points by their own names. Every Deferred fires or fails as
+    """One device of a server. Its points are named without the device. Every Deferred fires or fails as
     :class:`LuminaValuesClient` says."""
 
     client: LuminaValuesClient
@@ -227,8 +227,8 @@ class LuminaModbusClient(LineClient, DeferredClient):
     :param host: name or address of the server; a path that begins with ``/`` is its Unix socket.
     :param port: its TCP port.
     :param timeout: seconds that a command may take, unless its caller gives a timeout.
-    :param values_port: where it listens for values, for :meth:`device`: a TCP port of the same host, or the path of a
-        Unix socket.
+    :param values_port: the server's listener for values, which :meth:`device` uses: a TCP port of the same host, or the
+        path of a Unix socket.
     :param endpoint: where to connect, instead of ``host`` and ``port``.
     :param values_endpoint: where to connect for values, instead of ``values_port``.
     :param reactor: for connections and timers; the global reactor if it is not given.
@@ -257,8 +257,8 @@ class LuminaModbusClient(LineClient, DeferredClient):
         return values.addCallback(lambda _: commands)
 
     def device(self, name: str) -> DeviceHandle:
-        """One device, whose points have names: ``client.device("boiler").read("flow_temperature")``. Its values come
-        over a connection of their own, to the server's listener for values, which is made when it is first used."""
+        """One device, whose points have names: ``client.device("boiler").read("flow_temperature")``. Values use a
+        separate connection, to the server's listener for values. The client makes it at the first use."""
         if self._values is None:
             self._values = LuminaValuesClient(
                 *self._values_place, timeout=values_timeout(self.timeout), endpoint=self._values_endpoint,
@@ -267,11 +267,11 @@ class LuminaModbusClient(LineClient, DeferredClient):
         return self._values.device(name)
 
     def port(self, name: str = "", **settings: Any) -> PortHandle:
-        """One port of the server's.
+        """One port of the server.
 
-        :param name: name or path, as the server's configuration has it; empty for its first one.
-        :param settings: of requests through this handle, as :class:`CommandSettings` has them.
-        :raises RequestError: if these cannot be.
+        :param name: name or path, as the server's configuration has it; empty for the server's first port.
+        :param settings: for the requests through this handle, as :class:`CommandSettings` has them.
+        :raises RequestError: if the name or a setting is invalid.
         """
         return PortHandle(self, check_name(name, "the port"), CommandSettings(**settings))
 
@@ -283,8 +283,8 @@ class LuminaModbusClient(LineClient, DeferredClient):
         """Sends a text command: ``help``, ``ports`` or ``stats``.
 
         :return: a Deferred that fires with the lines of its answer, or fails with
-            :class:`~lumina_twisted.errors.NotConnected`, also if no answer comes within the client's timeout; with
-            :class:`~lumina_twisted.errors.RequestError` if it is no text command.
+            :class:`~lumina_twisted.errors.NotConnected`, also if no answer comes within the client's timeout, or with
+            :class:`~lumina_twisted.errors.RequestError` if ``word`` is no text command.
         """
         try:
             check_word(word)
@@ -309,7 +309,7 @@ class ModbusTcpClient(TcpClient, DeferredClient):
 
     :param host: name or address.
     :param port: its TCP port.
-    :param transactions: requests that are with it at a time; some devices lose what exceeds one.
+    :param transactions: requests that may be with the server at a time; some devices lose all but one.
     :param timeout: seconds that a request may take, unless its caller gives a timeout.
     """
 
@@ -324,10 +324,10 @@ class ModbusTcpClient(TcpClient, DeferredClient):
         )
 
     def unit(self, unit: int, timeout: float | None = None) -> Unit:
-        """The device with that unit identifier; for one that has no units behind it, 255 or 1.
+        """The device with that unit identifier. For a server without units behind it, use 255 or 1.
 
         :param timeout: seconds that a request through this handle may take.
-        :raises RequestError: if that cannot be.
+        :raises RequestError: if the timeout is invalid.
         """
         return PortHandle(self, "", CommandSettings(timeout=timeout)).unit(unit)
 
@@ -335,8 +335,8 @@ class ModbusTcpClient(TcpClient, DeferredClient):
 class LuminaValuesClient(ValuesClient, DeferredClient):
     """A client of a Lumina server that reads and writes values by name.
 
-    Every Deferred fires once, within the timeout: with what its method says, or it fails with
-    :class:`~lumina_twisted.errors.UnknownName` (the message says which name is near),
+    Every Deferred ends within the timeout. It fires with the result of its method, or fails with
+    :class:`~lumina_twisted.errors.UnknownName` (the message has a similar name),
     :class:`~lumina_twisted.errors.RequestError` (another mistake of the caller),
     :class:`~lumina_twisted.errors.ModbusException` (the device refused),
     :class:`~lumina_twisted.errors.ResponseTimeout` (a read without an answer),
@@ -368,7 +368,7 @@ def client_from_url(url: str, **options: Any) -> LuminaModbusClient | ModbusTcpC
     """The client for ``lumina://HOST[:8888]`` or ``modbus://HOST[:502]``.
 
     :param options: those of the client's class.
-    :raises RequestError: if the URL is none of these.
+    :raises RequestError: if the URL has neither of these forms.
     """
     where = parse_url(url)
     kind: Any = ModbusTcpClient if where.scheme == "modbus" else LuminaModbusClient

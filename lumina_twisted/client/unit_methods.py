@@ -1,9 +1,9 @@
-"""How the methods of clients are written once for Twisted and for asyncio, floor 3.
+"""Decorators that let each client method be written once for Twisted and for asyncio, floor 3.
 
-A method is a function that makes an operation: a request, and what its answer means. A decorator turns it into a method
-of every *face* of the client. The face decides whether its callers get a Deferred, a coroutine or another awaitable. A
-type checker takes the result type from the base class of the face: :class:`GivesDeferreds`, :class:`GivesCoroutines` or
-:class:`GivesAwaitables`.
+A method is a function that makes an operation: a request, and the conversion of its answer. A decorator turns it into a
+method of every *face* of the client. The face decides whether its callers get a Deferred, a coroutine or another
+awaitable. A type checker takes the result type from the base class of the face: :class:`GivesDeferreds`,
+:class:`GivesCoroutines` or :class:`GivesAwaitables`.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class GivesAwaitables:
 
 @frozen
 class Operation(Generic[T]):
-    """One request of a client, and what its answer means.
+    """One request of a client, and the conversion of its answer.
 
     :param request: the request for the session.
-    :param result: takes the answer and returns the result, or the next operation, whose result it is; raises the
-        failure that the answer stands for.
+    :param result: takes the answer and returns the result. It may return another operation instead, whose result then
+        counts. If the answer stands for a failure, it raises that error.
     """
 
     request: Any
@@ -75,7 +75,7 @@ class Method(Generic[P, T]):
 
 
 def operation(make: Callable[Concatenate[_Self, P], Operation[T]]) -> Method[P, T]:
-    """Makes a method of each face: it runs the operation that ``make`` returns. The class needs ``_run``."""
+    """Makes a method for each face, which runs the operation that ``make`` returns. The class needs ``_run``."""
 
     @functools.wraps(make)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -85,12 +85,12 @@ def operation(make: Callable[Concatenate[_Self, P], Operation[T]]) -> Method[P, 
 
 
 def delegate(ask: Callable[Concatenate[_Self, P], Awaitable[T]]) -> Method[P, T]:
-    """Makes a method of each face: it returns what another method of the same face returns."""
+    """Makes a method for each face, which returns the result of another method of the same face."""
     return ask  # type: ignore[return-value]
 
 
 def function(make: Callable[P, Call[T]]) -> Method[P, T]:
-    """Makes a method of the unit of each face: it runs the call that ``make`` returns. The class needs ``_run``."""
+    """Makes a method for the units of each face. It runs the call that ``make`` returns. The class needs ``_run``."""
 
     @functools.wraps(make)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -113,7 +113,7 @@ def _described(run: Callable[..., Any], signature: inspect.Signature) -> Method[
 class UnitMethods:
     """The public Modbus functions of one unit as methods, with the parameters of :mod:`lumina_twisted.modbus.calls`.
 
-    A read gives the values; a write gives None when the device has confirmed it, and so does a broadcast when it was
+    A read gives the values. A write gives None when the device has confirmed it, a broadcast when it has been
     sent. A request that exceeds the limits of the specification is not sent and fails with
     :class:`~lumina_twisted.errors.RequestError`.
     """

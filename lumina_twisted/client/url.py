@@ -10,10 +10,10 @@ from lumina_twisted.errors import RequestError
 from lumina_twisted.framing.mbap import MODBUS_TCP_PORT
 
 VALUES_PORT: Final = 5000
-"""Where a listener for values is, unless configured otherwise."""
+"""The TCP port of a listener for values, unless configured otherwise."""
 DEFAULT_PORTS: Final = {"lumina": 8888, "modbus": MODBUS_TCP_PORT}
 LONGEST_SOCKET_PATH: Final = 107
-"""Bytes, as unix(7) has it."""
+"""In bytes; see unix(7)."""
 LONGEST_LABEL: Final = 63
 """Characters between two dots of a name (RFC 1035, section 2.3.4)."""
 
@@ -32,8 +32,8 @@ class ServerUrl(NamedTuple):
 def parse_url(url: str, lumina_port: int = 8888) -> ServerUrl:
     """The server that a URL names.
 
-    :param lumina_port: of ``lumina://`` where none is written.
-    :raises RequestError: if it is none of the two.
+    :param lumina_port: the TCP port for a ``lumina://`` URL without one.
+    :raises RequestError: if the URL has neither of the two forms.
     """
     ports = {**DEFAULT_PORTS, "lumina": lumina_port}
     form = " or ".join(f"{scheme}://HOST[:{port}]" for scheme, port in ports.items())
@@ -52,7 +52,7 @@ def parse_url(url: str, lumina_port: int = 8888) -> ServerUrl:
 
 
 def check_place(host: str, port: int) -> None:
-    """Refuses where no server can be.
+    """Refuses a place where no server can be.
 
     :raises RequestError: if the host is neither a name, an address nor the path of a socket, or the port no TCP port.
     """

@@ -1,5 +1,5 @@
-"""The methods of the clients for values, floor 3; the same for Twisted and for asyncio. Each makes the command that is
-sent, and says what its answer means."""
+"""The methods of the clients for values, floor 3; the same for Twisted and for asyncio. Each method makes a command,
+and converts the answer to it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ A = TypeVar("A", bound=Answer)
 ValueObserver = Callable[[ValueReading], object]
 
 DEFAULT_TIMEOUT: Final = 6.0
-"""Seconds that a request may take unless its caller gives a timeout: one more than a listener waits for a device unless
-configured otherwise, so that the listener has the time to say what went wrong."""
+"""Seconds that a request may take, unless its caller gives a timeout. A listener waits one second less for a device,
+unless configured otherwise, so that it has the time to report what went wrong."""
 
 
 class ValuesClient(Client):
@@ -53,15 +53,15 @@ class ValuesClient(Client):
     ) -> Operation[tuple[ValueReading, ...]]:
         """Reads several points, by names or patterns.
 
-        :param fresh: whether the devices are read now; else these are the last values that the server knows.
-        :return: the readings, in the order of the names. A device that gave no value has a reading of bad quality with
-            its ``error``; if none gave one, this fails with the first of these.
+        :param fresh: whether the server reads the devices now; if not, it returns the last values that it knows.
+        :return: the readings, in the order of the names. If a device gave no value, the reading has a bad quality and
+            an ``error``. If no device gave a value, this fails with the first of these errors.
         """
         return self._ask(command.Read(_names(names), ask=fresh), _readings, timeout)
 
     @operation
     def read_one(self, name: str, fresh: bool = False, timeout: float | None = None) -> Operation[ValueReading]:
-        """One point; see :meth:`DeviceHandle.read`."""
+        """Reads one point; see :meth:`DeviceHandle.read`."""
         return self._ask(command.Read((_one(name),), ask=fresh), lambda answer: _readings(answer)[0], timeout)
 
     @operation
@@ -73,12 +73,12 @@ class ValuesClient(Client):
     def watch(self, observer: ValueObserver, *names: str) -> Operation[Unsubscribe]:
         """Calls ``observer`` with the last known value of these points, and with each change from then on.
 
-        When the connection is lost, it is called with each value as stale, and why; after the next connection, with
-        what changed meanwhile. What it raises is logged.
+        When the connection is lost, ``observer`` gets each value as stale, with the reason. After the next connection,
+        it gets the values that have changed meanwhile. An exception of ``observer`` is logged.
 
         :param names: names or patterns.
-        :return: a function that ends this; the known values have been given to ``observer`` before. If it fails,
-            nothing is watched.
+        :return: a function that ends the watch. ``observer`` has got the known values before this returns. If the
+            request fails, nothing is watched.
         """
         watch = Watch(command.Watch(_names(names)), observer)
         return self._ask(watch.asked, lambda _: partial(self._unwatch, watch), watch=watch)
@@ -87,7 +87,7 @@ class ValuesClient(Client):
     def history(self, name: str, count: int | None = None) -> Operation[tuple[ValueReading, ...]]:
         """The last changes of a point, the oldest first.
 
-        :param count: how many at most; all that are kept if it is not given.
+        :param count: the most changes to return; all that are kept if it is not given.
         """
         if count is not None and (not isinstance(count, int) or not 0 < count <= MAX_COUNT):
             raise RequestError(f"{count!r} is no count of changes; give a whole number from 1 to {MAX_COUNT}")
@@ -97,16 +97,16 @@ class ValuesClient(Client):
 
     @operation
     def config(self, device: str) -> Operation[Mapping[str, Any]]:
-        """What is configured for a device, as the tables of a file have it."""
+        """The configuration of a device, in the form of the tables of a file."""
         return self._configure(device, {})
 
     @operation
     def configure(self, device: str, changes: Mapping[str, Any]) -> Operation[Mapping[str, Any]]:
-        """Changes what is configured for a device, from now on and after a restart of the server.
+        """Changes the configuration of a device, from now on and after a restart of the server.
 
-        :param changes: by key, as a file has it, with dots as in ``points.pressure.poll``.
-        :return: the new configuration; it fails with :class:`~lumina_twisted.errors.ConfigError`, whose ``faults`` say
-            what is wrong at which key, and then nothing has changed.
+        :param changes: by key, as in a file; a key may have dots, as ``points.pressure.poll``.
+        :return: the new configuration. If this fails with :class:`~lumina_twisted.errors.ConfigError`, its ``faults``
+            say what is wrong at which key, and nothing has changed.
         """
         return self._configure(device, changes)
 
@@ -118,7 +118,7 @@ class ValuesClient(Client):
     def _ask(
         self, asked: Command, result: Callable[[Answer], T], timeout: float | None = None, watch: Watch | None = None
     ) -> Operation[T]:
-        """A request, ready to be submitted.
+        """Makes a request that can be submitted.
 
         :raises RequestError: if it does not fit into a line.
         """
@@ -130,7 +130,7 @@ class ValuesClient(Client):
         return Operation(ValueRequest(asked, self._now() + wait, watch=watch), result)
 
     def _unwatch(self, watch: Watch) -> None:
-        if not self._closed:  # else it ended with all others
+        if not self._closed:  # else the watch has ended with the client
             self._session.unwatch(watch, self._now())
             self._pump()
 
@@ -142,7 +142,7 @@ class ValuesClient(Client):
 
 
 class _SomeClient(ValuesClient, GivesAwaitables):
-    """A client of either face, for a type checker."""
+    """A client of either face, only for the type checker."""
 
 
 class DeviceMethods:
@@ -160,8 +160,9 @@ class DeviceMethods:
     def read(self, point: str, fresh: bool = False, timeout: float | None = None) -> Awaitable[ValueReading]:
         """Reads one point.
 
-        :param fresh: whether the device is read now, and this fails if it gives no value; else the last value that the
-            server knows, with its quality, its time, and why the quality is not good.
+        :param fresh: whether the server reads the device now; this fails if the device gives no value. If not, the
+            result is the last value that the server knows, with its quality, its time, and the reason if the quality is
+            not good.
         """
         return self._client.read_one(self._of(point), fresh, timeout)
 
@@ -170,16 +171,16 @@ class DeviceMethods:
         """Sets one point.
 
         :param value: of the point's type, or a text as a person types it.
-        :return: the new reading, when the device has confirmed it. Where the value was to be read back and could not
-            be, its ``not_read_back`` says why. Besides the failures of every request there are
-            :class:`~lumina_twisted.errors.NotWritable` and :class:`~lumina_twisted.errors.NotTaken` (it was confirmed,
-            and the device holds another value).
+        :return: the new reading, after the device has confirmed the write. If the value should be read back and could
+            not be, ``not_read_back`` says why. Besides the failures of every request, this fails with
+            :class:`~lumina_twisted.errors.NotWritable` or :class:`~lumina_twisted.errors.NotTaken` (the device
+            confirmed the write, but holds another value).
         """
         return self._client.write(self._of(point), value, timeout)
 
     @delegate
     def read_all(self, fresh: bool = False, timeout: float | None = None) -> Awaitable[tuple[ValueReading, ...]]:
-        """Reads all its points; see :meth:`LuminaValuesClient.read`."""
+        """Reads all points of the device; see :meth:`LuminaValuesClient.read`."""
         return self._client.read(self._of("*"), fresh=fresh, timeout=timeout)
 
     @delegate
@@ -189,18 +190,18 @@ class DeviceMethods:
 
     @delegate
     def history(self, point: str, count: int | None = None) -> Awaitable[tuple[ValueReading, ...]]:
-        """The last changes of a point, the oldest first, ``count`` at most."""
+        """The last changes of a point, at most ``count``, the oldest first."""
         return self._client.history(self._of(point), count)
 
     @delegate
     def config(self) -> Awaitable[Mapping[str, Any]]:
-        """What is configured for it, as the tables of a file have it."""
+        """The configuration of the device, in the form of the tables of a file."""
         return self._client.config(self.name)
 
     @delegate
     def configure(self, changes: Mapping[str, Any] | None = None, /, **keys: Any) -> Awaitable[Mapping[str, Any]]:
-        """Changes what is configured for it, by keyword, or by a mapping where a key has dots; see
-        :meth:`LuminaValuesClient.configure`."""
+        """Changes the configuration of the device. Keys without dots may be keywords; a key with dots needs the
+        mapping. See :meth:`LuminaValuesClient.configure`."""
         return self._client.configure(self.name, {**(changes or {}), **keys})
 
     @property
@@ -213,7 +214,7 @@ class DeviceMethods:
 
 
 def _readings(answer: Answer) -> tuple[ValueReading, ...]:
-    """The reading of each point; of bad quality where the device gave no value.
+    """The reading of each point, with a bad quality if the device gave no value.
 
     :raises LuminaError: if a name is wrong, or if no device gave a value.
     """
@@ -259,9 +260,9 @@ def _text(name: str) -> str:
 def values_place(host: str, port: int | str) -> tuple[str, int]:
     """Where a Lumina server listens for values.
 
-    :param host: where it takes commands; for the path of a Unix socket, that is this machine.
-    :param port: a TCP port there, or the path of a Unix socket.
-    :raises RequestError: if that cannot be.
+    :param host: the host where the server takes commands; the path of a Unix socket stands for this machine.
+    :param port: a TCP port of that host, or the path of a Unix socket.
+    :raises RequestError: if no server can be there.
     """
     if isinstance(port, str):
         place = port, VALUES_PORT

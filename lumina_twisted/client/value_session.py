@@ -1,11 +1,11 @@
-"""The requests and watches of one client at a listener for values, floor 3; without Twisted and without a clock.
+"""The session of a client for values, floor 3: its requests and its watches. It uses neither Twisted nor a clock.
 
-What holds besides the rules of every :class:`~lumina_twisted.client.session.Session`:
+These rules hold besides those of every :class:`~lumina_twisted.client.session.Session`:
 
 * No caller's request is sent before the peer has confirmed that it speaks these lines in JSON.
-* A watch outlives connections. Without a connection, its observer gets each value once as stale, with the reason;
-  after the next one, the values that have changed. If nothing comes for long, the session asks whether the server is
-  still there.
+* A watch outlives connections. Without a connection, its observer gets each value once as stale, with the reason.
+  After the next connection, the observer gets the values that have changed. If the server sends nothing for long, the
+  session asks whether it is still there.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from lumina_twisted.valueproto.answer import Answer, Change, Readings, Refused, 
 from lumina_twisted.valueproto.command import format_command
 
 WINDOW: Final = 64
-"""Requests of this client that are with the server at a time."""
+"""Requests of this client that may be with the server at a time."""
 MAX_ANSWER: Final = 1 << 22
-"""Bytes of a line, beyond which the peer is no listener for values: four times a listener's longest line."""
+"""The longest line in bytes, four times a listener's longest. A peer that sends a longer one is no such listener."""
 PATIENCE: Final = 5.0
-"""Seconds within which a listener confirms that it speaks these lines, or that it is still there."""
+"""Seconds within which a listener must confirm that it speaks these lines, or that it is still there."""
 SILENCE: Final = 20.0
-"""Seconds without a byte, after which a session that only watches asks whether the server is still there."""
+"""Seconds without a byte after which a session that only watches asks whether the server is still there."""
 
 
 class ValueRequest(OpenRequest):
@@ -87,15 +87,16 @@ class ValueSession(Session[ValueRequest]):
     # -- what goes in ------------------------------------------------------------------------------------------
 
     def submit(self, request: ValueRequest, now: float) -> None:
-        """Takes a request; its event comes later, and exactly once. If it has a watch, the observer gets the known
-        value of each name before that event, and each change after it; if it fails, there is no watch."""
+        """Takes a request. Its event comes later, exactly once. If the request begins a watch, the observer gets the
+        known value of each name before that event, and each change after it. If the request fails, there is no
+        watch."""
         if request.watch is not None:
             self._watches.add(request.watch)
             self._has_watched = True
         super().submit(request, now)
 
     def unwatch(self, watch: Watch, now: float) -> None:
-        """Ends a watch; its observer gets nothing any more."""
+        """Ends a watch. Its observer gets no more readings."""
         self._watches.remove(watch)
         self._events = deque(one for one in self._events if not (isinstance(one, Changed) and one.watch is watch))
         self._end_watching(now)
@@ -107,7 +108,7 @@ class ValueSession(Session[ValueRequest]):
         return super().cancel(request, now)
 
     def abandon(self, request: ValueRequest, now: float) -> None:
-        """Nobody waits for the request any more: cancels it, and ends its watch, which nobody else can end."""
+        """The caller has left: cancels the request, and ends its watch, which nobody else can end."""
         super().abandon(request, now)
         if request.watch is not None:
             self.unwatch(request.watch, now)
@@ -162,7 +163,7 @@ class ValueSession(Session[ValueRequest]):
         return format_command(evolve(request.asked, tag=request.attempt_id))
 
     def _ask(self, asked: command.Command, now: float, watch: Watch | None = None) -> None:
-        """Sends a request of the session itself."""
+        """Sends a request that the session itself makes."""
         request = ValueRequest(asked, now + PATIENCE, watch=watch, is_internal=True)
         self._register(request)
         self._send(request, now)
@@ -173,7 +174,7 @@ class ValueSession(Session[ValueRequest]):
 
     @property
     def _only_watches(self) -> bool:
-        """Whether a dead server would stay unnoticed: there are watches, and no request is open."""
+        """Whether there are watches and no open request. Then no deadline would reveal a dead server."""
         return self._state is State.READY and bool(self._watches) and not self._by_id
 
     def _on_unanswered(self, request: ValueRequest, now: float) -> None:
@@ -183,7 +184,7 @@ class ValueSession(Session[ValueRequest]):
             self._ask(request.asked, now, request.watch)
         assert request.sent_at is not None
         if request.sent_at >= self._received_at and self._state is State.READY:
-            self._ask_whether_there(now)  # a missing answer may be a slow device's; the server itself answers at once
+            self._ask_whether_there(now)  # perhaps only a device is slow; the server itself answers at once
 
     def _fail(self, request: ValueRequest, error: LuminaError) -> None:
         if request.watch is not None and not request.is_internal:
@@ -194,7 +195,7 @@ class ValueSession(Session[ValueRequest]):
 
     def _on_line(self, line: bytes, now: float) -> None:
         if self._state is State.DISCONNECTED:
-            return  # an earlier line was the reason to close the connection
+            return  # an earlier line has made the session close the connection
         try:
             answer = parse_answer(line)
         except LineError:
@@ -210,7 +211,7 @@ class ValueSession(Session[ValueRequest]):
             self._cut(f"{self._server} says: {answer.message}")
 
     def _on_other_line(self, text: str) -> None:
-        """A line that is no JSON. A listener that can serve no more clients sends one."""
+        """A line that is no JSON. A listener that refuses further clients sends such a line."""
         word, _, reason = text.partition(" ")
         if word == "error" and isinstance(error_from_reason(reason, is_read=True), NotSent):
             self._cut(f"{self._server} says: {reason.partition(' ')[2] or reason}")
@@ -218,7 +219,7 @@ class ValueSession(Session[ValueRequest]):
             self._on_other_peer(f"says {text[:80]!r}")
 
     def _on_other_peer(self, why: str) -> None:
-        """The peer is no listener for values: fails all requests at once, for it is no use to wait."""
+        """The peer is no listener for values: fails all requests at once, for waiting is useless."""
         sentence = (
             f"{self._server} is no listener for values, it {why}; port {VALUES_PORT} is one unless configured otherwise"
         )
@@ -237,7 +238,7 @@ class ValueSession(Session[ValueRequest]):
             self._answered(request, answer)
 
     def _on_greeting(self, answer: Answer, now: float) -> None:
-        """The peer speaks these lines, or refuses to; or it is still there."""
+        """The answer to ``Speak``: the peer speaks these lines, or refuses to, or shows that it is still there."""
         if isinstance(answer, Refused):
             self._on_other_peer(f"says {answer.message!r}")
         elif self._state is State.GREETING:
@@ -252,7 +253,7 @@ class ValueSession(Session[ValueRequest]):
             if request.is_internal:
                 self._end(request)
             else:
-                self._put_back([request])  # the next connection may be to a server that takes it
+                self._put_back([request])  # the next connection may reach a server that accepts it
         elif request.watch is not None and request.is_internal:
             self._end(request)
             self._change(self._watches.stale(request.watch, str(error)))
@@ -275,8 +276,8 @@ class ValueSession(Session[ValueRequest]):
         self._events += (Changed(watch, reading) for watch, reading in changes)
 
     def _end_watching(self, now: float) -> None:
-        """Tells the server which names nobody watches any more. It waits while a watch is unanswered, for until then
-        the names of its pattern are not known."""
+        """Sends the server the names that no watch needs any more. It waits while a request for a watch is open, for
+        only its answer has the names that match its pattern."""
         if self._state is State.READY and not any(request.watch for request in self._by_id.values()):
             for names in self._watches.take_unwatched():
                 self._ask(command.Unwatch(names), now)

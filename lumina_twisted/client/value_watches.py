@@ -1,5 +1,5 @@
-"""Readings of points as a client has them, and its watches, floor 3: which changes each observer gets, and which
-watches must be begun again after a connection was lost."""
+"""Readings and watches on the side of the client, floor 3: which changes each observer gets, and which watches must
+begin again after a connection was lost."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class ValueReading:
     """The last known value of one point.
 
     :param name: DEVICE.POINT.
-    :param value: the last value of the device; None if there never was one, or if it is an infinite number.
+    :param value: the last value from the device; None if there never was one, or if it is an infinite number.
     :param unit_of_measure: as people write it, such as ``°C``; empty if it has none.
     :param time: when the device was read, in seconds since 1970; None if there is no value.
     :param why: a sentence that says why the quality is not good; empty if it is.
-    :param error: if the device was read for this and gave no value: that failure.
-    :param not_read_back: after a write that the device confirmed: why the value could not be read back, if the
-        description of the point demands that; empty otherwise.
+    :param error: the failure, if the device was read for this request and gave no value.
+    :param not_read_back: after a confirmed write: why the value could not be read back, if the description of the point
+        demands a read-back; empty otherwise.
     """
 
     name: str
@@ -45,12 +45,12 @@ class ValueReading:
 
     @property
     def is_good(self) -> bool:
-        """Whether it can be relied on."""
+        """Whether the quality is *good*."""
         return self.quality is Quality.GOOD
 
     @classmethod
     def of(cls, one: NamedReading | NamedFault) -> Self:
-        """The reading that a server sent."""
+        """Makes a reading from what the server sent."""
         if isinstance(one, NamedFault):
             error = error_from_reason(f"{one.error} {one.message}", is_read=True)
             return cls(one.name, None, "", Quality.BAD, None, one.message, error)
@@ -59,9 +59,9 @@ class ValueReading:
 
 
 def value_text(value: Value) -> str:
-    """A value as a person types it, and a server understands it: ``on``, ``65.5``, ``eco``, ``a,b``.
+    """A value as a person types it and as a server parses it: ``on``, ``65.5``, ``eco``, ``a,b``.
 
-    :raises RequestError: if it is none.
+    :raises RequestError: if it is no value.
     """
     if isinstance(value, bool):
         return on_off(value)
@@ -76,7 +76,7 @@ class Watch:
     """One watch.
 
     :param asked: the command that begins it.
-    :param observer: called with each reading; only the client looks at it.
+    :param observer: called with each reading. Only the client calls it, never the session.
     """
 
     __slots__ = ("asked", "is_on", "known", "observer")
@@ -84,12 +84,12 @@ class Watch:
     def __init__(self, asked: WatchCommand, observer: Callable[[ValueReading], object]) -> None:
         self.asked = asked
         self.observer = observer
-        self.is_on = False  # on the connection that there is
+        self.is_on = False  # whether it has begun on the present connection
         self.known: dict[str, ValueReading] = {}  # the last reading that the observer got, by name
 
 
 Changes = list[tuple[Watch, ValueReading]]
-"""Readings, each with the watch whose observer gets it, in this order."""
+"""Readings in the order of delivery, each with the watch whose observer gets it."""
 
 
 class Watches:
@@ -111,7 +111,7 @@ class Watches:
         self._all[watch] = None
 
     def remove(self, watch: Watch) -> None:
-        """Ends one, if it has not ended."""
+        """Ends a watch, if it has not ended."""
         if self._all.pop(watch, watch) is None:
             self._forget(watch)
 
@@ -148,7 +148,7 @@ class Watches:
         return [watch for watch in self._all if watch.known and not watch.is_on]
 
     def take_unwatched(self) -> Iterator[tuple[str, ...]]:
-        """The names whose changes the server need not send any more, as many at a time as a line holds; once each."""
+        """The names whose changes the server need not send any more, each once, in groups that fit into a line."""
         names = [name for name in self._unwatched if not self._by_name.get(name)]
         self._unwatched.clear()
         line: list[str] = []
@@ -175,5 +175,5 @@ class Watches:
 
 
 def _length(name: str) -> int:
-    """With its quotation marks and the blank before it."""
+    """The bytes of a name in a line, with its quotation marks and the blank before it."""
     return len(name.encode("utf-8", "replace")) + 3

@@ -1,1 +1,1 @@
-"""Named points instead of registers, floor 3: what devices are, what they said last, and who asks them."""
+"""Named points instead of registers, floor 3: descriptions of devices, their last values, and polling."""

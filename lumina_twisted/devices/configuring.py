@@ -1,7 +1,7 @@
 """Configurations of devices that change while the service runs, floor 3: checked, then applied, then kept.
 
-A configuration counts when all three have succeeded; if one of them fails, everything is as it was. Programs use it by
-the name :class:`lumina_twisted.helpers.DeviceConfigManager`.
+A new configuration counts when all three steps have succeeded. If a step fails, the previous configuration stays in
+effect. Programs use this module through :class:`lumina_twisted.helpers.DeviceConfigManager`.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from lumina_twisted.devices.store.database import Configuration
 from lumina_twisted.errors import ConfigError
 
 Check = Callable[[str, str, Any], Any]
-"""Takes a device, its type and plain data; returns what these mean, or raises ConfigError with all faults."""
+"""Takes a device, its type and plain data; returns the checked configuration, or raises ConfigError with all faults."""
 Apply = Callable[[str, str, Any], Awaitable[object] | object]
-"""Brings a configuration into effect: takes a device, its type, and what the check returned; or None where nothing is
-configured any more. Whatever it raises refuses the configuration."""
+"""Puts a configuration into effect. Takes a device, its type, and the result of the check; None for the result means
+that nothing is configured any more. Any exception that it raises refuses the configuration."""
 
 
 class KeepsConfigurations(Protocol):
-    """What :class:`lumina_twisted.devices.store.StateStore` does for configurations."""
+    """The methods of :class:`lumina_twisted.devices.store.StateStore` that keep configurations."""
 
     def save_configuration(self, device: str, type_: str, config: Mapping[str, Any]) -> Deferred[None]:
-        """Fires with None when it is on the disk; fails with ConfigError if it cannot be."""
+        """Fires with None when the configuration is on the disk; fails with ConfigError if it cannot be saved."""
         ...
 
     def remove_configuration(self, device: str) -> Deferred[None]:
-        """Fires with None when that is on the disk; fails likewise."""
+        """Fires with None when the removal is on the disk; fails with ConfigError if it cannot be saved."""
         ...
 
 
 @frozen
 class Configured:
-    """A device's configuration: as it was given, and what that means."""
+    """A device's configuration: as given, and as the result of the check."""
 
     given: Configuration
     checked: Any
@@ -47,14 +47,16 @@ class Configured:
 
 @define(eq=False)
 class Configurations:
-    """The configurations of all devices. Whoever changes any of them holds ``turn``: what is applied last is kept last.
+    """The configurations of all devices. A caller holds ``turn`` while it changes one, so that the configuration that
+    is applied last is also saved last.
 
-    The coroutines run in a task of asyncio's as well as in Twisted. They fail with
-    :class:`~lumina_twisted.errors.ConfigError` (the check refuses it, or the disk does not take it), or with whatever
-    ``apply`` failed with. Then everything is as it was; also if they are cancelled while the configuration is kept.
+    The coroutines run in an asyncio task as well as in Twisted. They fail with
+    :class:`~lumina_twisted.errors.ConfigError` (the check refuses the configuration, or the store cannot save it), or
+    with the error of ``apply``. Then the previous configuration is in effect again; also if they are cancelled while
+    the configuration is being saved.
 
-    :param apply: brings one into effect; None: it is only remembered.
-    :param store: keeps them across a restart; None: they are in memory only.
+    :param apply: puts a configuration into effect; None: configurations are only stored.
+    :param store: keeps configurations across a restart; None: they are in memory only.
     """
 
     check: Check
@@ -65,27 +67,27 @@ class Configurations:
     _log = Logger()
 
     def find(self, device: str) -> Configured | None:
-        """What is configured for a device; None if nothing is."""
+        """The configuration of a device; None if there is none."""
         return self._configured.get(device)
 
     async def set(self, device: str, type_: str, config: Any) -> None:
         """Configures a device.
 
-        :param config: plain data, as a file has it.
+        :param config: plain data, in the form of a file.
         """
         new = self._checked(device, type_, config)
         await self._change(device, type_, new)
         self._configured[device] = new
 
     async def remove(self, device: str) -> None:
-        """Ends what is configured for a device, if anything is."""
+        """Removes the configuration of a device, if there is one."""
         if device in self._configured:
             await self._change(device, self._configured[device].given.type, None)
             del self._configured[device]
 
     async def restore(self, configurations: Mapping[str, Configuration]) -> None:
-        """Brings into effect what was configured before a restart, by device. It never fails: the log says which was
-        not brought into effect, and why; those stay in the store."""
+        """Puts the configurations from before a restart into effect, by device. It never fails. If a configuration is
+        refused, the log says why, and the configuration stays in the store."""
         for device, was in configurations.items():
             if device in self._configured:
                 continue  # a client was faster, and its configuration is newer
@@ -103,13 +105,13 @@ class Configurations:
     def _checked(self, device: str, type_: str, config: Any) -> Configured:
         checked = self.check(device, type_, config)
         try:
-            given = json.loads(json.dumps(config))  # a copy: the caller may change its own
+            given = json.loads(json.dumps(config))  # a copy: the caller may change its own object
         except (TypeError, ValueError) as error:
             raise ConfigError([f"{device}: expected plain data, as a file has it: {error}"]) from None
         return Configured(Configuration(type_, given), checked)
 
     async def _change(self, device: str, type_: str, new: Configured | None) -> None:
-        """Applies and keeps a configuration; applies the one before if it cannot be kept."""
+        """Applies and saves a configuration. If it cannot be saved, applies the previous one again."""
         await self._apply(device, type_, new)
         try:
             await self._keep(device, new)
@@ -133,9 +135,10 @@ class Configurations:
             await awaitable(self.store.save_configuration(device, given.type, given.config))
 
     async def _take_back(self, device: str, type_: str, is_refused: bool) -> None:
-        """Applies the configuration before.
+        """Applies the previous configuration again.
 
-        :param is_refused: by the store. If not, the caller has left, and the new one may be on the disk by now.
+        :param is_refused: whether the store refused the new one. If not, the caller cancelled, and the new one may be
+            on the disk already: then the previous one is saved again too.
         """
         old = self._configured.get(device)
         try:

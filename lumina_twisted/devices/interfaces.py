@@ -1,4 +1,4 @@
-"""The seam between values and those who ask for them, floor 3: all that a front-end sees of the devices."""
+"""The interface between devices and front-ends, floor 3: all that a front-end sees of the devices."""
 
 from __future__ import annotations
 
@@ -16,36 +16,39 @@ __all__ = ["LUMINA", "Confirmed", "Observer", "PointDescription", "Values"]
 LUMINA: Final = Caller("Lumina")
 """The caller that changes a configuration, if no other is given."""
 Observer = Callable[[str, Reading], object]
-"""Takes the name of a point and what is known of it now."""
+"""Takes the name of a point and its current reading."""
 
 
 class Values(Protocol):
     """The values of all devices, by name.
 
-    For a name that there is not, a method raises :class:`~lumina_twisted.errors.UnknownName`, with the nearest name
-    there is; if it returns a Deferred, that fails so.
+    For an unknown name, a method raises :class:`~lumina_twisted.errors.UnknownName`, whose message has the nearest
+    known name. A method that returns a Deferred does not raise: its Deferred fails with that error.
     """
 
     def names(self, pattern: str = "*") -> list[str]:
-        """Those that match, ``*`` for any characters and ``?`` for one, in the order of their description."""
+        """The names that match a pattern, in the order of their description.
+
+        :param pattern: ``*`` stands for any characters, ``?`` for one.
+        """
         ...
 
     def describe(self, name: str) -> PointDescription:
-        """What a point is."""
+        """The description of a point."""
         ...
 
     def text(self, name: str, value: Value | None) -> str:
-        """A value of a point as a person reads it, and :meth:`write` takes it; ``-`` for None."""
+        """A value of a point as a person reads it and as :meth:`write` accepts it; ``-`` for None."""
         ...
 
     def reading(self, name: str) -> Reading:
-        """What is known of it."""
+        """The last reading of a point, and its quality now."""
         ...
 
     def read(self, caller: Caller, name: str, timeout: float) -> Deferred[Reading]:
-        """Asks the device.
+        """Reads a point from the device now.
 
-        :param caller: whose request it is.
+        :param caller: the owner of the request.
         :param timeout: seconds that the caller waits.
         :return: a Deferred that fires with the reading, or fails as
             :meth:`lumina_twisted.ports.interfaces.Port.request` says.
@@ -53,11 +56,11 @@ class Values(Protocol):
         ...
 
     def write(self, caller: Caller, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
-        """Sets a point. Writes that touch the same entries take turns, so that each is judged by its own read.
+        """Writes a point. Writes that touch the same entries take turns, so that each reads back its own value.
 
-        :param value: a text is understood as a person types it.
-        :return: a Deferred that fires when the device has confirmed the write, and holds the value where the
-            description wants it read back; if it could not be read back, with the reason. It fails as
+        :param value: a text is parsed as a person types it.
+        :return: a Deferred that fires when the device has confirmed the write. If the description demands a read-back,
+            it fires after that; if the value could not be read back, the result has the reason. It fails as
             :meth:`lumina_twisted.ports.interfaces.Port.request` says of a write, with
             :class:`~lumina_twisted.errors.NotWritable`, :class:`~lumina_twisted.errors.RequestError` (the value does
             not fit) or :class:`~lumina_twisted.errors.NotTaken` (the device confirmed it, and holds another value).
@@ -65,32 +68,32 @@ class Values(Protocol):
         ...
 
     def watch(self, observer: Observer, names: Iterable[str]) -> Callable[[], None]:
-        """Has ``observer`` called for each change of these points from now on: of a value by more than its dead band,
-        of a quality, or of the reason why that is not good.
+        """Calls ``observer`` for each change of these points from now on. A change is one of the value by more than the
+        dead band, one of the quality, or one of the reason why the quality is not good.
 
-        :return: ends that.
+        :return: a function that ends the watch.
         """
         ...
 
     def history(self, name: str) -> Sequence[Reading]:
-        """Its last changes, the oldest first."""
+        """The last changes of a point, the oldest first."""
         ...
 
     def devices(self) -> list[str]:
-        """Their names."""
+        """The names of all devices."""
         ...
 
     def config(self, device: str) -> Mapping[str, Any]:
-        """What is configured for it, as the tables of a file have it."""
+        """The configuration of a device, in the form of the tables of a file."""
         ...
 
     def configure(self, device: str, changes: Mapping[str, Any], caller: Caller = LUMINA) -> Deferred[None]:
-        """Changes what is configured for it, from now on and after a restart.
+        """Changes the configuration of a device, from now on and after a restart.
 
-        :param changes: a key with dots is one of a table within, as ``points.flow.poll``. What access depends on can be
-            changed only of a device whose file says ``configurable = true``.
-        :param caller: whose change it is, for the log.
-        :return: a Deferred that fires with None when that is in effect and saved. It fails with
-            :class:`~lumina_twisted.errors.ConfigError`, and then everything is as it was.
+        :param changes: by key; dots lead into inner tables, as ``points.flow.poll``. The keys that access depends on
+            can be changed only if the file of the device says ``configurable = true``.
+        :param caller: who makes the change, for the log.
+        :return: a Deferred that fires with None when the change is in effect and saved. If it fails with
+            :class:`~lumina_twisted.errors.ConfigError`, nothing has changed.
         """
         ...

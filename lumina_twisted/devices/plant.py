@@ -1,8 +1,9 @@
 """All devices and their values, floor 3: :class:`Plant` implements :class:`lumina_twisted.devices.interfaces.Values`.
 
-State comes from one place: what the ports report, whoever asked. To read a value anew or to write one, the plant asks
-the port as every client does, when its turn comes. :class:`PlantService` starts and stops it: first it reads what was
-known before a restart, then the polling begins; at the stop, it keeps what is known.
+All state comes from the transactions that the ports report, whichever client sent the request. To read or write a
+point, the plant sends a request to the port and waits for its turn, as every client does. :class:`PlantService` starts
+and stops the plant: it restores the readings from before a restart, then starts polling; at the stop it saves the last
+readings.
 """
 
 from __future__ import annotations
@@ -46,9 +47,12 @@ class Plant:
     """The devices behind the configured ports.
 
     :param devices: as the files describe them.
-    :param state: what is known of them.
-    :param clock: for delayed calls; ``now`` never goes back, ``stamp`` is the time of day; all in seconds.
-    :param profiles: that a device may have; ``store`` keeps what clients configure.
+    :param state: the last readings of their points.
+    :param clock: for delayed calls.
+    :param now: a clock that never goes back, in seconds.
+    :param stamp: the time of day, in seconds.
+    :param profiles: the profiles that a device may name.
+    :param store: keeps the changes that clients make to configurations.
     """
 
     def __init__(
@@ -71,19 +75,19 @@ class Plant:
         self.changes = Changes(
             self._devices.values(), profiles or {}, [one.name for one in ports], self.replace, store
         )
-        """Knows what is configured of devices, and changes it."""
+        """The configurations of the devices, which clients may change."""
         self._observations.describe(self._devices.values())
 
     # -- its life ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Listens to the ports, and polls."""
+        """Starts to listen to the ports, and to poll."""
         self._is_running = True
         for port in dict.fromkeys(one.port for one in self._devices.values()):
             self._open(port)
 
     def stop(self) -> None:
-        """Asks for nothing more."""
+        """Stops listening and polling."""
         self._is_running = False
         for poller in self._pollers.values():
             poller.stop()
@@ -93,7 +97,7 @@ class Plant:
         self._listening.clear()
 
     def replace(self, device: Device) -> None:
-        """A device that is described anew, or a new one; from now on."""
+        """Replaces the description of a device, or adds a new device."""
         before = self._devices.get(device.name)
         if before is not None and before.port in self._pollers:
             self._pollers[before.port].remove(before.name)
@@ -108,21 +112,21 @@ class Plant:
             self._open(device.port)
 
     def mark_stale(self) -> None:
-        """Sends each point that has become stale; to be called about once a second."""
+        """Sends an event for each point that has become stale. The owner calls this about once a second."""
         self._observations.mark_stale()
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def names(self, pattern: str = "*") -> list[str]:
-        """See :class:`~lumina_twisted.devices.interfaces.Values`, as for all that follow."""
+        """See :class:`~lumina_twisted.devices.interfaces.Values`, also for the methods that follow."""
         return matching(self._observations.points, pattern)
 
     def devices(self) -> list[str]:
-        """Their names."""
+        """The names of all devices."""
         return list(self._devices)
 
     def describe(self, name: str) -> PointDescription:
-        """What a point is."""
+        """The description of a point."""
         known = self._described.get(name)
         if known is None:
             known = self._described[name] = _description(self._find(name))
@@ -136,11 +140,11 @@ class Plant:
     # -- values --------------------------------------------------------------------------------------------------------
 
     def reading(self, name: str) -> Reading:
-        """What is known of it."""
+        """The last reading of a point, and its quality now."""
         return self._observations.reading(self._observations.points.get(name) or self._find(name))
 
     def read(self, caller: Caller, name: str, timeout: float) -> Deferred[Reading]:
-        """Asks the device."""
+        """Reads a point from the device now."""
         try:
             one = self._observations.points.get(name) or self._find(name)
             port = self._ports.find(one.device.port)
@@ -151,7 +155,7 @@ class Plant:
         return asked.addCallback(self._read, name)
 
     def write(self, caller: Caller, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
-        """Sets a point."""
+        """Writes a point."""
         try:
             one = self._find(name)
             value = checked_value(one.device.unit, one.point, name, value)
@@ -160,7 +164,7 @@ class Plant:
         return Deferred.fromCoroutine(self._write(caller_of(caller), one, value, timeout))
 
     def watch(self, observer: Observer, names: Iterable[str]) -> Callable[[], None]:
-        """Has it called with changes."""
+        """Calls ``observer`` with each change of these points."""
         wanted = [self._find(name) for name in dict.fromkeys(names)]
 
         def changed(device: str, point: str, reading: Reading) -> None:
@@ -175,24 +179,24 @@ class Plant:
         return end_all
 
     def history(self, name: str) -> Sequence[Reading]:
-        """Its last changes."""
+        """The last changes of a point."""
         one = self._find(name)
         return self.state.history(one.device.name, one.point.name)
 
     # -- what is configured --------------------------------------------------------------------------------------------
 
     def config(self, device: str) -> Mapping[str, Any]:
-        """What is configured for a device."""
+        """The configuration of a device."""
         return self.changes.config(device)
 
     def configure(self, device: str, changes: Mapping[str, Any], caller: Caller = LUMINA) -> Deferred[None]:
-        """Changes it."""
+        """Changes the configuration of a device."""
         return self.changes.change(device, changes, caller)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _read(self, _: bytes, name: str) -> Reading:
-        """What is known of it once the device has answered, whose sample came before its answer."""
+        """The reading after the device has replied. The sample of that reply has already updated the state."""
         return self._observations.reading(self._observations.points.get(name) or self._find(name))
 
     def _on_sample(self, port: str, sample: Sample) -> None:
@@ -208,7 +212,7 @@ class Plant:
                 self._hurry(poller, sample.unit, run)
 
     def _hurry(self, poller: PortPoller, unit: int, run: Run) -> None:
-        """Something was written there: it is read as soon as there is room for that."""
+        """Something was written to these entries: the poller reads them as soon as it can."""
         for device in self._devices.values():
             if device.port == poller.port.name and unit in (BROADCAST, device.unit):
                 poller.hurry(device.name, run.table, run.address, run.quantity)
@@ -217,7 +221,7 @@ class Plant:
         until = self._now() + timeout
 
         async def carry_out() -> str:
-            now = self._find(one.name)  # as the point is described when its turn has come
+            now = self._find(one.name)  # the description may have changed while the write waited
             known, codec, unit = self.state.reading(now.device.name, now.point.name), now.point.codec, now.device.unit
             before = "" if known is None or known.value is None else f"{codec.format(known.value)} -> "
             write = PointWrite(
@@ -228,7 +232,7 @@ class Plant:
 
         try:
             not_read_back = await self._turns.run((one.device.port, one.device.unit), one.point, timeout, carry_out)
-        except NotTaken as error:  # the log of writes says *confirmed*, which is what the device did
+        except NotTaken as error:  # the log of writes says *confirmed*
             _log.warn("{why}", why=str(error), fold=("not taken", one.name))
             raise
         return Confirmed(self.reading(one.name), not_read_back)
@@ -258,10 +262,11 @@ def _description(one: ObservedPoint) -> PointDescription:
 
 
 class PlantService(Service):
-    """All devices of a configuration. ``plant`` are their values, as front-ends see them.
+    """The service for all devices of a configuration. Front-ends use its ``plant``.
 
     :param reactor: for delayed calls and the database's thread.
-    :param now: a clock that never goes back; ``stamp`` is the time of day; both in seconds.
+    :param now: a clock that never goes back, in seconds.
+    :param stamp: the time of day, in seconds.
     """
 
     def __init__(
@@ -279,21 +284,21 @@ class PlantService(Service):
         self._started: Deferred[None] = succeed(None)
 
     def claim(self) -> str:
-        """Makes sure that no other service uses the database; waits some seconds for one that is about to stop.
+        """Makes sure that no other service uses the database. It waits some seconds for one that is about to stop.
 
-        :return: nothing, or a sentence that says which one does.
+        :return: empty, or a sentence that says which service uses it.
         """
         return self._lock.take()
 
     def startService(self) -> None:
-        """Reads what was known and changed before, and begins to ask."""
+        """Restores configurations and readings, and then starts polling."""
         super().startService()
         self._started = Deferred.fromCoroutine(self._start())
 
     def stopService(self) -> Deferred[None]:
-        """Asks for nothing more, and keeps what is known.
+        """Stops polling, and saves the last readings.
 
-        :return: a Deferred that fires with None when it is kept; it does not fail.
+        :return: a Deferred that fires with None when they are saved; it does not fail.
         """
         super().stopService()
         self.plant.changes.stop()
@@ -317,7 +322,7 @@ class PlantService(Service):
             self._marking.start(MARK_EVERY, now=False)
 
     async def _load(self) -> None:
-        """What was changed first: the last values are those of devices that were described so."""
+        """Restores the configurations before the readings, for the readings belong to the changed descriptions."""
         kept = Kept() if self.store is None else await self.store.start()
         try:
             await self.plant.changes.restore(kept.configurations)

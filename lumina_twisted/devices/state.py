@@ -1,11 +1,11 @@
-"""What is known of every point of every device, floor 3.
+"""The last reading of every point of every device, floor 3.
 
-:meth:`DeviceStates.update` is called for every value that anybody read, thousands of times a second, and mostly nothing
-has changed: so it compares, keeps the new reading, and does no more. A change is remembered, handed to the store
-(:mod:`lumina_twisted.devices.store`), and sent to the observers, which are found by name.
+:meth:`DeviceStates.update` runs for every value that is read, thousands of times a second, and most values have not
+changed. So it compares, keeps the new reading, and does no more. A change goes into the history, to the store
+(:mod:`lumina_twisted.devices.store`) and to the observers, which are registered by name.
 
-The dead band is measured from the value that was sent last, not from the last one read: else a slow drift would never
-be sent.
+The dead band is measured from the value that was sent last, not from the value that was read last. Otherwise a slow
+drift would never be sent.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from lumina_twisted.modbus.values.codec import Value
 from lumina_twisted.valueproto.reading import Quality, Reading
 
 StateObserver = Callable[[str, str, Reading], object]
-"""Takes a device, a point, and what is known of it now."""
+"""Takes a device, a point, and the current reading of the point."""
 
 _log: Final = Logger(namespace="lumina.values")
 DEFAULT_HISTORY: Final = 100
-"""Changes of a point that are remembered: of one that changes each second a minute and a half, in some 10 KB."""
+"""Changes of a point that are kept: a minute and a half for one that changes each second, in some 10 KB."""
 RESTORED: Final = "from before the restart, not read since"
 ROUNDING: Final = 1e-14
-"""By how much of itself a number may be off: 1.1 - 1.0 is more than 0.1."""
+"""Relative rounding error that a number may have: 1.1 - 1.0 is more than 0.1."""
 
 
 @define
 class _Known:
-    """A point: its last reading, the one that was sent last, and its changes."""
+    """The state of a point: its last reading, the reading that was sent last, and its changes."""
 
     reading: Reading
     sent: Reading
@@ -45,13 +45,13 @@ class _Known:
 
 @define(eq=False)
 class DeviceStates:
-    """The last reading of every point, the changes before it, and who is sent them.
+    """The last reading of every point, its changes, and the observers that get them.
 
-    :param dead_bands: by ``DEVICE.POINT``: a number that changes by no more than this has not changed. It is looked up
-        each time, so it may change.
-    :param history: changes of a point that are remembered, 1 or more.
-    :param keep: is given each change, as :meth:`lumina_twisted.devices.store.StateStore.add` takes it; it returns at
-        once.
+    :param dead_bands: by ``DEVICE.POINT``: a number that differs by no more than this counts as unchanged. It is looked
+        up at each update, so it may be replaced.
+    :param history: changes of a point that are kept, 1 or more.
+    :param keep: is called with each change, with the arguments of
+        :meth:`lumina_twisted.devices.store.StateStore.add`; it must return at once.
     """
 
     dead_bands: Mapping[str, float] = field(factory=dict, kw_only=True)
@@ -64,7 +64,7 @@ class DeviceStates:
     _is_sending: bool = field(default=False, init=False)
 
     def update(self, device: str, points: Mapping[str, Reading]) -> None:
-        """Takes new readings of a device. What has changed is sent when all of them are taken."""
+        """Takes new readings of a device. It sends the changes after it has taken all of them."""
         known = self._devices.get(device)
         if known is None:
             known = self._devices[device] = {}
@@ -86,12 +86,12 @@ class DeviceStates:
             self._send()
 
     def reading(self, device: str, point: str) -> Reading | None:
-        """The last one; None if there never was one."""
+        """The last reading of a point; None if there never was one."""
         known = self._devices.get(device, {}).get(point)
         return None if known is None else known.reading
 
     def state(self, device: str) -> dict[str, Reading]:
-        """The last reading of each of its points; empty if there never was one."""
+        """The last reading of each point of a device; empty if there never was one."""
         return {name: known.reading for name, known in self._devices.get(device, {}).items()}
 
     def history(self, device: str, point: str) -> Sequence[Reading]:
@@ -102,13 +102,13 @@ class DeviceStates:
     def watch(
         self, observer: StateObserver, device: str | None = None, point: str | None = None
     ) -> Callable[[], None]:
-        """Has ``observer`` called with each change from now on, in the order in which they came.
+        """Calls ``observer`` with each change from now on, in the order in which they came.
 
-        What an observer raises is logged, and affects nobody else.
+        An exception of an observer is logged, and affects no other observer.
 
-        :param device: only of this one.
-        :param point: only of points with this name.
-        :return: ends that, at once; to call it again does nothing.
+        :param device: only changes of this device; None: of all.
+        :param point: only changes of points with this name; None: of all.
+        :return: a function that ends the watch at once. A second call does nothing.
         """
         number = next(self._numbers)
         self._watchers.setdefault((device, point), {})[number] = observer
@@ -118,11 +118,11 @@ class DeviceStates:
         self, readings: Mapping[tuple[str, str], Reading],
         changes: Mapping[tuple[str, str], Sequence[Reading]] | None = None,
     ) -> None:
-        """Takes what was known before a restart, by device and point; nothing is sent. Its values are stale until they
-        are read again, and those that have been read since stay as they are.
+        """Restores the readings from before a restart, by device and point, and sends nothing. The restored values are
+        stale until they are read again. A point that has been read since the restart keeps its new reading.
 
-        :param readings: the last ones.
-        :param changes: the last ones of each point, the oldest first.
+        :param readings: the last reading of each point.
+        :param changes: the last changes of each point, the oldest first.
         """
         for (device, name), last in readings.items():
             before = (changes or {}).get((device, name), ())
@@ -134,7 +134,7 @@ class DeviceStates:
                 points[name] = _Known(stale, stale, deque(before, self.history_size))
 
     def readings(self) -> Iterator[tuple[str, str, Reading]]:
-        """The last one of every point, as :meth:`lumina_twisted.devices.store.StateStore.stop` takes them."""
+        """The last reading of every point, as :meth:`lumina_twisted.devices.store.StateStore.stop` takes them."""
         for device, points in self._devices.items():
             for name, known in points.items():
                 yield device, name, known.reading
@@ -144,7 +144,7 @@ class DeviceStates:
         if not (isinstance(new, int | float) and isinstance(old, int | float)):
             return True
         if new != new and old != old:
-            return False  # not a number, still
+            return False  # both are NaN
         band = self.dead_bands.get(f"{device}.{name}", 0.0)
         if not band:
             return True
@@ -152,8 +152,8 @@ class DeviceStates:
         return not (step <= band or isclose(step, band, rel_tol=0.0, abs_tol=ROUNDING * max(abs(new), abs(old))))
 
     def _send(self) -> None:
-        """Sends what is unsent. An observer may well cause the next change: that waits for its turn, so that every
-        observer gets the last value last."""
+        """Sends the changes that wait. If an observer causes another change, that change goes to the end of the queue,
+        so that every observer gets the last value last."""
         self._is_sending = True
         try:
             while self._unsent:
@@ -163,7 +163,7 @@ class DeviceStates:
                 for key in ((device, name), (device, None), (None, name), (None, None)):
                     if watchers := self._watchers.get(key):
                         for number, observer in tuple(watchers.items()):
-                            if number in watchers:  # else another one has just ended it
+                            if number in watchers:  # else another observer has just ended this watch
                                 self._call(observer, device, name, reading)
         finally:
             self._is_sending = False

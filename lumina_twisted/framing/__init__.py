@@ -5,10 +5,10 @@ A bus knows units and PDUs only; its framing is an object of :class:`Framing`. T
 (ASCII, Modbus over UDP) is a file here. ``ports/tcp.py`` (``framing_of``) chooses it; ``ports/settings.py``
 (``_SCHEMES``) has the prefixes of paths, and ``twisted/plugins/lumina_plugin.py`` those of endpoints. Its class has to
 
-* encode a request, and find messages in what was received, however that is cut and whatever stands before, between
-  and behind them. Where nothing in a frame tells its end, it asks the patterns of the awaited replies;
-* say whether replies are numbered. If they are, it gives the replies to open requests only, and says of others that
-  they are late, foreign or spoiled. If they are not, the bus itself keeps late replies apart;
+* encode a request, and find messages in the received bytes, whatever pieces they arrive in, and whatever stands before,
+  between and after the messages. Where nothing in a frame marks its end, it asks the patterns of the awaited replies;
+* say whether replies are numbered. If they are, it returns only the replies to open requests, and reports others as
+  late, foreign or spoiled. If they are not, the bus itself tells late replies apart;
 * say whether its bytes take wire time;
 * forget what it has received when a request leaves, unless replies are numbered, and when a connection begins.
 """
@@ -24,7 +24,7 @@ class Decoded(NamedTuple):
     """A whole message off the wire.
 
     :param length: bytes of its frame.
-    :param pattern: the pattern that it answers to, if any.
+    :param pattern: the awaited pattern that it matches, if any.
     """
 
     unit: int
@@ -36,9 +36,9 @@ class Decoded(NamedTuple):
 class Rejected(NamedTuple):
     """A numbered reply that is not used.
 
-    :param kind: ``spoiled``, the reply to the newest request, but unusable; ``late``, one that nobody waits for;
-        ``foreign``, one whose number belongs to a request of another kind.
-    :param what: what came, as a part of a sentence; empty if it explains nothing.
+    :param kind: ``spoiled``: the reply to the newest request, but unusable; ``late``: a reply that no request awaits;
+        ``foreign``: a reply whose number belongs to a request of another kind.
+    :param what: what was received, as a part of a sentence; empty if it explains nothing.
     """
 
     kind: Literal["late", "foreign", "spoiled"]
@@ -49,21 +49,21 @@ class Framing(Protocol):
     """Turns the messages of one bus into bytes and back, and remembers what it has received."""
 
     is_numbered: bool
-    """Whether a reply repeats the number of its request, so that only replies to open requests are given."""
+    """Whether a reply repeats the number of its request. Then the framing returns only replies to open requests."""
     has_wire_time: bool
-    """Whether bytes take their time on the wire, by the baud rate; else they come over a stream."""
+    """Whether bytes take time on the wire, according to the baud rate; otherwise they come over a stream."""
     junk: int
-    """Bytes so far that belonged to no frame."""
+    """How many received bytes belonged to no frame so far."""
     damaged: tuple[Pattern, ...]
-    """The patterns whose frame came whole with a wrong checksum; one frame may fit several."""
+    """The patterns whose frame was complete but had a wrong checksum; one frame may match several."""
 
     def encode(self, unit: int, pdu: bytes) -> bytes:
-        """The frame of a request that leaves now."""
+        """The frame of a request that is sent now."""
         ...
 
     def take_whole(self, data: bytes, pattern: ReplyPattern) -> bytes | None:
-        """The PDU of a reply, if these bytes are its whole frame, and nothing is left of what came before. That is the
-        usual case. None, and nothing is taken, if it is another one: then :meth:`receive` takes the bytes."""
+        """The PDU of a reply, if these bytes are its whole frame and no earlier bytes are left. That is the usual case.
+        In any other case the result is None and nothing is taken: then :meth:`receive` takes the bytes."""
         ...
 
     def receive(self, data: bytes) -> None:
@@ -74,26 +74,26 @@ class Framing(Protocol):
         """The next message; None until more bytes come.
 
         :param patterns: the awaited patterns; the identical tuple while they are unchanged.
-        :raises FrameError: if the stream means nothing any more, with a sentence that says why.
+        :raises FrameError: if the stream has become unusable, with a sentence that says why.
         """
         ...
 
     def end_of_burst(self, patterns: tuple[Pattern, ...]) -> Decoded | None:
-        """The next message whose end is a silence: the bus has been silent for T3.5."""
+        """The next message that a silence ends. To be called when the bus has been silent for T3.5."""
         ...
 
     def begun(self, pattern: Pattern) -> bool:
-        """Whether such a frame was begun: incomplete so far, or complete with a wrong checksum."""
+        """Whether a frame that matches ``pattern`` has begun: incomplete so far, or complete with a wrong checksum."""
         ...
 
     def __len__(self) -> int:
-        """Bytes that may still become a frame."""
+        """How many received bytes may still become a frame."""
         ...
 
     def clear(self) -> object:
-        """A request leaves: nothing received so far can belong to its reply."""
+        """A request is sent: no byte received so far can belong to its reply."""
         ...
 
     def reset(self) -> None:
-        """The connection is a new one."""
+        """A new connection begins."""
         ...

@@ -1,7 +1,7 @@
 """CRC-16/MODBUS (Modbus over Serial Line V1.02, section 2.5.1.2 and appendix B): polynomial 0xA001 reflected,
 start value 0xFFFF, low byte first on the wire.
 
-fastcrc computes it where its wheel exists; elsewhere a table of 256 does.
+fastcrc computes it where a wheel of fastcrc exists; elsewhere a table of 256 entries does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TABLE: Final = _table()
 
 
 def crc16_by_table(data: bytes) -> int:
-    """CRC-16/MODBUS in plain Python: the fallback, and the oracle of the tests."""
+    """CRC-16/MODBUS in plain Python: the fallback, and the reference for the tests."""
     crc = 0xFFFF
     for byte in data:
         crc = (crc >> 8) ^ _TABLE[(crc ^ byte) & 0xFF]
@@ -53,7 +53,7 @@ def append_crc(data: bytes, *, low_byte_first: bool = True) -> bytes:
 
 
 def without_crc(frame: bytes) -> bytes:
-    """What stands before the two CRC bytes of ``frame``, right or wrong."""
+    """``frame`` without its two CRC bytes, whether they are right or wrong."""
     return frame[:-2]
 
 

@@ -1,8 +1,8 @@
 """The Modbus TCP frame: MBAP header and PDU (Modbus Messaging on TCP/IP Implementation Guide V1.0b, section 3.1.3), and
-a strict decoder for a stream of them. Floor 0. Replies of devices are found by :mod:`lumina_twisted.framing.numbered`.
+a strict decoder for a stream of frames. Floor 0. :mod:`lumina_twisted.framing.numbered` finds the replies of devices.
 
-Unlike RTU each request has a number, its transaction identifier, which its reply repeats: a late reply differs
-from the one that is awaited.
+Unlike in RTU, each request has a number, its transaction identifier, and the reply repeats it. So a late reply differs
+from the awaited one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MBAP: Final = struct.Struct(">HHHB")
 class Adu(NamedTuple):
     """One frame.
 
-    :param transaction_id: what the requester numbered it, 0 to 65535.
+    :param transaction_id: the number that the requester chose, 0 to 65535.
     :param unit: unit identifier, 0 to 255.
     """
 
@@ -41,7 +41,7 @@ class Adu(NamedTuple):
 def encode_adu(transaction_id: int, unit: int, pdu: bytes) -> bytes:
     """The frame of a PDU.
 
-    :raises RequestError: if the unit is no byte, or the PDU empty or longer than 253 bytes.
+    :raises RequestError: if the unit is not from 0 to 255, or the PDU is empty or longer than 253 bytes.
     """
     if not 0 <= unit <= 255:
         raise RequestError(f"unit {unit} is not from 0 to 255", unit=unit)
@@ -51,17 +51,17 @@ def encode_adu(transaction_id: int, unit: int, pdu: bytes) -> bytes:
 
 
 class MbapDecoder:
-    """Cuts a stream into frames. Once it has raised, the stream means nothing any more."""
+    """Splits a stream into frames. After an error the rest of the stream is unusable."""
 
     def __init__(self) -> None:
         self.buffer = bytearray()
-        """What has come of a frame that is not whole, and all behind it."""
+        """The bytes received so far that no returned frame contains."""
 
     def __len__(self) -> int:
         return len(self.buffer)
 
     def receive(self, data: bytes) -> Iterator[Adu]:
-        """Takes bytes, and gives the frames that they complete.
+        """Takes bytes, and yields the frames that they complete.
 
         :raises FrameError: at a header that cannot be one, with a sentence that says why.
         """
@@ -70,8 +70,8 @@ class MbapDecoder:
             yield adu
 
     def whole(self, data: bytes) -> Adu | None:
-        """The frame, if these bytes are exactly one and nothing came before them, as with almost every request: so it
-        needs no buffer. Else None, and the bytes are not taken."""
+        """The frame, if these bytes are exactly one frame and the buffer is empty. That is so for almost every request,
+        which then needs no buffer. Otherwise None, and the bytes are not taken."""
         is_frame = HEADER < len(data) <= MAX_MBAP_ADU and data[2:5] == b"\0\0\0" and data[5] == len(data) - HEADER + 1
         if is_frame and not self.buffer:
             return Adu(data[0] << 8 | data[1], data[6], data[HEADER:])
@@ -82,7 +82,7 @@ class MbapDecoder:
         self.buffer += data
 
     def next_adu(self) -> Adu | None:
-        """The next whole frame; None if none has come.
+        """The next whole frame; None if no whole frame has come.
 
         :raises FrameError: at a header that cannot be one, with a sentence that says why.
         """

@@ -1,4 +1,4 @@
-"""Server endpoint strings, floor 4: what is wrong with one as a sentence, where it listens, and the endpoint itself."""
+"""Server endpoint strings, floor 4: this module checks them, says where they listen, and makes the endpoints."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 
 BACKLOG: Final = 1024
-"""Connections that the kernel keeps until they are accepted, unless the endpoint says otherwise. With Twisted's own 50
-a thousand clients that come at once have to try again, which takes them seconds."""
+"""Connections that the kernel keeps until they are accepted, unless the endpoint says otherwise. With Twisted's default
+of 50, many of a thousand clients that connect at once have to try again, which takes them seconds."""
 
 _COLON: Final = re.compile(r"(?<!\\):")
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "tcp": ("port", "interface", "backlog"), "tcp6": ("port", "backlog", "interface"), "ssl": ("port",),
     "tls": ("path", "port", "backlog", "interface"), "unix": ("address", "mode", "backlog"),
 }
-"""The endpoints that we know, and what their fields mean that have no name."""
+"""The known kinds of endpoints, and the meaning of their fields that have no name."""
 _BARE_IPV6: Final = re.compile(
     r":interface=\[?(?P<address>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*?(?:%\w+)?)\]?(?=:[A-Za-z]+=|$)"
 )
 _LONGEST_UNIX_PATH: Final = 107
-"""Bytes, what ``struct sockaddr_un`` holds (unix(7))."""
+"""The longest path in bytes that ``struct sockaddr_un`` holds (unix(7))."""
 _EXAMPLE: Final = "a Twisted server endpoint looks like tcp:8888:interface=127.0.0.1"
 
 
 def make_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     """The endpoint that ``text`` describes, with a backlog for many clients.
 
-    :raises Exception: whatever its parser raises; :func:`endpoint_fault` finds it before.
+    :raises Exception: any error of the parser; :func:`endpoint_fault` finds it before.
     """
     made: IStreamServerEndpoint
     if _kind(text) in _FIELDS and ":backlog=" not in text:
@@ -41,15 +41,15 @@ def make_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
             made = serverFromString(reactor, f"{text}:backlog={BACKLOG}")
             return made
         except TypeError:
-            pass  # it says one without its name
+            pass  # the endpoint has a backlog as a field without a name
     made = serverFromString(reactor, text)
     return made
 
 
 def endpoint_fault(text: str) -> str | None:
-    """A sentence that says why ``text`` cannot be listened on, or nothing.
+    """A sentence that says why a listener cannot use the endpoint ``text``, or None.
 
-    Nothing is opened. What only a start by systemd brings is taken to be there.
+    Nothing is opened. What exists only after a start by systemd counts as present.
     """
     if fault := _fault_of_fields(text):
         return fault
@@ -67,7 +67,7 @@ def endpoint_fault(text: str) -> str | None:
 
 
 def tcp_address(text: str) -> tuple[str, int] | None:
-    """Where a client on this machine reaches a ``tcp:`` endpoint; None if ``text`` is another one."""
+    """The address at which a client on this machine reaches a ``tcp:`` endpoint; None for any other kind."""
     if _kind(text) != "tcp":
         return None
     fields = _fields(text)
@@ -80,14 +80,14 @@ class Place:
     """Where an endpoint listens.
 
     :param name: TCP port number or path.
-    :param interface: the address of the interface; ``0.0.0.0`` is all of IPv4, ``::`` is all.
+    :param interface: the address of the interface; ``0.0.0.0`` is every IPv4 interface, ``::`` is every interface.
     """
 
     name: str
     interface: str = ""
 
     def meets(self, other: Place) -> bool:
-        """Whether one listener is in the way of the other."""
+        """Whether two listeners at these places conflict."""
         return self.name == other.name and (self._covers(other) or other._covers(self))
 
     def _covers(self, other: Place) -> bool:
@@ -97,7 +97,7 @@ class Place:
 
 
 def place_of(text: str) -> Place | None:
-    """Where a faultless endpoint listens; None if that is not known beforehand, as for ``tcp:0``."""
+    """The place of a valid endpoint; None if it is not known before it listens, as for ``tcp:0``."""
     kind, fields = _kind(text), _fields(text)
     if kind == "unix":
         return Place(os.path.realpath(fields["address"]))
@@ -111,7 +111,7 @@ def _kind(text: str) -> str:
 
 
 def _fields(text: str) -> dict[str, str]:
-    """The fields of an endpoint that we know, by name."""
+    """The fields of an endpoint of a known kind, by name."""
     kind, *parts = _COLON.split(text)
     unnamed = iter(_FIELDS.get(kind, ()))
     found = {}
@@ -124,7 +124,7 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _fault_of_fields(text: str) -> str | None:
-    """What can be said better than Twisted's parsers say it."""
+    """A fault for which Lumina has a better sentence than Twisted's parsers; None if there is none."""
     kind = _kind(text)
     if kind == "stdio":
         return f"{text!r} is the terminal of whoever starts the service, which clients cannot share; {_EXAMPLE}"
@@ -145,7 +145,7 @@ def _fault_of_fields(text: str) -> str | None:
 
 def _fault_of_unix_path(text: str, path: str | None) -> str | None:
     if path is None:
-        return None  # its parser says so
+        return None  # its parser reports that
     if not path or "\0" in path:
         return f"{text!r} has no path; a Unix socket looks like unix:/run/lumina/lumina.sock"
     if len(os.fsencode(path)) > _LONGEST_UNIX_PATH:
@@ -166,5 +166,5 @@ def _is_tcp_port(number: str) -> bool:
 
 
 def _plain(error: Exception) -> str:
-    """Without the names of the functions that raised it."""
+    """The message of an error, without the names of the functions that raised it."""
     return re.sub(r"^[\w.]+\(\) ", "", str(error)) or type(error).__name__

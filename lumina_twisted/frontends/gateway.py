@@ -1,5 +1,5 @@
-"""What the fronts that speak Modbus itself have in common, floor 4: which unit of a listener is which unit of which
-port, and what is answered when no device answers. Their clients see a gateway (Modbus Application Protocol V1.1b3,
+"""The common part of the front-ends that speak Modbus, floor 4: it maps each unit of a listener to a unit of a port,
+and chooses the exception when no device answers. Their clients see a gateway (Modbus Application Protocol V1.1b3,
 section 7)."""
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ class GatewayOptions(TurnOptions):
     readonly: bool = setting(False, "answer what is no read by exception 01")
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """What cannot be used together."""
+        """The options that contradict each other: pairs of a key and a sentence."""
         for units, sentence in route_faults(self.routes):
             yield f"routes.{units}", sentence
         if self.port and self.routes:
             yield "port", "the routes say which ports there are; take one of the two away"
 
     def named_ports(self) -> Iterator[tuple[str, str]]:
-        """The ports it names, each with its key."""
+        """The ports that these options name: pairs of a key and a name."""
         if self.port:
             yield "port", self.port
         for units, target in self.routes.items():
@@ -84,7 +84,7 @@ class GatewayOptions(TurnOptions):
                 yield f"routes.{units}", parse_route(units, target).port
 
     def unit_0_routes(self) -> Iterator[tuple[str, str]]:
-        """The ports to whose unit 0 a route leads, each with its key."""
+        """The ports to whose unit 0 a route leads: pairs of a key and a name."""
         for units, target in self.routes.items():
             with contextlib.suppress(ValueError):  # faults() reports it
                 if (route := parse_route(units, target)).to == BROADCAST:
@@ -92,7 +92,7 @@ class GatewayOptions(TurnOptions):
 
 
 class Gateway:
-    """The way from a front to the ports.
+    """Forwards the requests of a front-end to the ports.
 
     :param timeout: seconds that a caller waits.
     """
@@ -107,16 +107,16 @@ class Gateway:
         self._broadcast = options.broadcast
 
     def request(self, caller: Caller, unit: int, pdu: bytes) -> Deferred[bytes]:
-        """Asks a unit something.
+        """Sends a request to a unit.
 
-        :param caller: whose request it is.
-        :return: a Deferred that ends as :meth:`lumina_twisted.ports.interfaces.Port.request` says; or fails with
-            :class:`~lumina_twisted.errors.FrameError` (it cannot be framed),
+        :param caller: the client that sends the request.
+        :return: a Deferred that ends as :meth:`lumina_twisted.ports.interfaces.Port.request` says. It also fails with
+            :class:`~lumina_twisted.errors.FrameError` (no RTU frame can carry the request),
             :class:`~lumina_twisted.errors.GatewayPathUnavailable` (the unit has no route) or
-            :class:`~lumina_twisted.errors.IllegalFunction` (the listener only reads). It fires with nothing, which is
-            no answer, after a broadcast that is not to be confirmed.
+            :class:`~lumina_twisted.errors.IllegalFunction` (the listener only reads). After a broadcast that is not
+            confirmed it fires with empty bytes: the client gets no answer.
         """
-        # A read of so much as a reply can hold is the usual request, and can be framed.
+        # The usual request is a read whose reply fits into a frame: it needs no further check.
         is_usual = len(pdu) == 5 and pdu[3] << 8 | pdu[4] <= _MOST_READ.get(pdu[0], -1)
         if not is_usual and (fault := _unframeable(pdu)):
             return fail(FrameError(fault, unit=unit, function_code=pdu[0]))
@@ -158,12 +158,12 @@ class Gateway:
 
 
 def exception_code(error: BaseException | None) -> int:
-    """The exception code for how a request ended. 0B leaves a write in doubt: one that was not sent is answered
-    otherwise."""
+    """The exception code for a request that failed. Code 0B leaves the outcome of a write open, so a write that was not
+    sent gets another code."""
     if isinstance(error, ModbusException):
         return error.code
     if isinstance(error, QueueFull | Overloaded | Expired):
-        return BUSY  # it was not sent, and may be asked again
+        return BUSY  # the request was not sent, and may be repeated
     if isinstance(error, UnitOffline) and is_read(error.frame):
         return NO_REPLY
     if isinstance(error, NotAllowed):
@@ -176,15 +176,15 @@ def exception_code(error: BaseException | None) -> int:
 
 
 def exception_pdu(function_code: int, error: BaseException | None) -> bytes:
-    """The PDU of the exception."""
+    """The PDU of the exception response."""
     return bytes((function_code | EXCEPTION_FLAG, exception_code(error)))
 
 
 _MOST_READ: Final = {code: row.most for code, row in FUNCTIONS.items() if row.range_of}
-"""By function code, how many entries of a table a request may read."""
+"""The highest number of table entries that a request may read, by function code."""
 
 
-@lru_cache(maxsize=1024)  # clients ask the same again and again
+@lru_cache(maxsize=1024)  # clients repeat the same requests
 def _unframeable(pdu: bytes) -> str:
     """Why no RTU frame can carry the request, or its reply; empty if one can."""
     code = pdu[0]
@@ -200,7 +200,8 @@ def _unframeable(pdu: bytes) -> str:
 
 
 NO_UNIT: Final = 255
-"""What Modbus TCP clients send to a device that has no units behind it (Implementation Guide, section 4.4.1.2)."""
+"""The unit identifier that Modbus TCP clients send to a device without units behind it (Implementation Guide, section
+4.4.1.2)."""
 _UNITS: Final = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?")
 _TARGET: Final = re.compile(r"(?P<port>.+?)(?:@(?P<first>\d{1,3})(?:-(?P<last>\d{1,3}))?)?")
 _FORM: Final = 'expected units and a port, as "1-20" = "boiler", or "101-120" = "pv@1-20" where its units are others'
@@ -208,7 +209,7 @@ _FORM: Final = 'expected units and a port, as "1-20" = "boiler", or "101-120" = 
 
 @frozen
 class Route:
-    """Units ``first`` to ``last`` of a listener are the units from ``to`` on of a port."""
+    """Maps the units ``first`` to ``last`` of a listener to the units of a port that begin at ``to``."""
 
     first: int
     last: int
@@ -217,7 +218,7 @@ class Route:
 
 
 class Target(NamedTuple):
-    """Where the requests to one unit go."""
+    """The port and the unit to which the requests to one unit of a listener go."""
 
     port: Port
     unit: int
@@ -226,7 +227,7 @@ class Target(NamedTuple):
 def parse_route(units: str, target: str) -> Route:
     """The route from ``"101-120"`` to ``"pv@1-20"``.
 
-    :raises ValueError: with a sentence.
+    :raises ValueError: if the route is invalid; the message is a sentence for a person.
     """
     asked, there = _UNITS.fullmatch(units.strip()), _TARGET.fullmatch(target.strip())
     if asked is None or there is None:
@@ -242,7 +243,7 @@ def parse_route(units: str, target: str) -> Route:
 
 
 def route_faults(routes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What is wrong with a table of routes: the key and a sentence, each."""
+    """The faults of a table of routes: pairs of a key and a sentence."""
     taken: dict[int, str] = {}
     for units, target in routes.items():
         try:
@@ -258,7 +259,7 @@ def route_faults(routes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def unit_0_fault(port: str) -> str:
-    """Why no route leads to unit 0 of a port."""
+    """A sentence that says why no route may lead to unit 0 of a port."""
     return (
         f"unit 0 of {port} is every device on it; begin at 1, `broadcast` says what 0 may do; only of a Modbus TCP port"
         ' with unit_0 = "device" it is one device'
@@ -266,11 +267,11 @@ def unit_0_fault(port: str) -> str:
 
 
 def targets(routes: Mapping[str, str], port: str, default_unit: int | None, ports: Ports) -> dict[int, Target]:
-    """Where each unit's requests go; those of a unit that is not in it go nowhere.
+    """The target of each unit of a listener. A unit that is not in it has no target.
 
-    :param port: has all units if there are no routes; empty for the first one.
-    :param default_unit: the unit of the listener that 0 and 255 mean, if they mean one.
-    :raises RequestError: if a port is not there, or a route leads to its unit 0, which is no device.
+    :param port: the port that has all units if there are no routes; empty for the first port.
+    :param default_unit: the unit of the listener that 0 and 255 stand for; None if they stand for no other unit.
+    :raises RequestError: if a port does not exist, or a route leads to a unit 0 that is no device.
     """
     whole = dict(_routed(routes, ports)) if routes else _all_of(ports.find(port) if port else next(iter(ports)))
     found = {unit: target for unit, target in whole.items() if routes or _is_meant(unit, target)}
@@ -280,7 +281,7 @@ def targets(routes: Mapping[str, str], port: str, default_unit: int | None, port
 
 
 def _is_meant(unit: int, target: Target) -> bool:
-    """Whether a unit leads to a port that has all units."""
+    """Whether a unit has a target when one port has all units."""
     return target.port.has_unit_0 if unit == BROADCAST else unit != NO_UNIT
 
 

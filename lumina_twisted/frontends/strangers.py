@@ -1,11 +1,11 @@
-"""Clients that speak another protocol, floor 4: recognised by their first bytes, so that a person finds a sentence in
-the log instead of a silent connection; and first lines that do not end.
+"""Clients that speak another protocol, floor 4: this module recognises them by their first bytes. So a person finds a
+sentence in the log instead of a silent connection. It also handles first lines that do not end.
 
-Only what cannot be meant otherwise counts: an RTU frame has its CRC, a Modbus TCP request its zeros and its length,
-TLS its handshake, HTTP its word. It also keeps a web page from having a browser send commands.
+Only unambiguous marks count: the CRC of an RTU frame, the zeros and the length of a Modbus TCP request, the handshake
+of TLS, the method of HTTP. This also prevents a web page from making a browser send commands.
 
-A program that does not know of lines, such as the client stub of the original Lumina Server, sends a text and waits. It
-gets a hint what is missing, which a person sees, too.
+A program that does not send whole lines, such as the client stub of the original Lumina Server, sends a text and waits.
+It gets a hint about the missing newline, which a person sees, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.text import quoted
 
 LOOKED_AT: Final = 260
-"""Bytes of the beginning that are looked at: the longest frame."""
+"""How many of the first bytes are checked: the length of the longest frame."""
 _HTTP: Final = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"PRI * HTTP")
 _SSH: Final = b"SSH-"
 _TLS_HANDSHAKE: Final = b"\x16\x03"
@@ -36,7 +36,7 @@ SSH: Final = "this looks like SSH; no listener speaks it"
 
 
 def in_any(data: bytes) -> str:
-    """What speaks none of our protocols, by its first bytes; empty if it may be one of them."""
+    """A sentence about a client that speaks none of Lumina's protocols; empty if it may speak one of them."""
     if data.startswith(_HTTP):
         return HTTP
     if data.startswith(_SSH):
@@ -46,7 +46,7 @@ def in_any(data: bytes) -> str:
 
 
 def in_modbus_tcp(data: bytes) -> str:
-    """What a client of Modbus TCP says that speaks another protocol."""
+    """A sentence about a client of a Modbus TCP listener that speaks another protocol; empty if it does not."""
     if other := in_any(data):
         return other
     if is_rtu(data):
@@ -55,7 +55,7 @@ def in_modbus_tcp(data: bytes) -> str:
 
 
 def in_rtu(data: bytes) -> str:
-    """The same, of RTU."""
+    """The same for a client of an RTU listener."""
     if other := in_any(data):
         return other
     if is_modbus_tcp(data):
@@ -64,7 +64,7 @@ def in_rtu(data: bytes) -> str:
 
 
 def in_lines(data: bytes) -> str:
-    """The same, of lines of text."""
+    """The same for a client of a listener of text lines."""
     if other := in_any(data):
         return other
     if is_modbus_tcp(data):
@@ -73,7 +73,7 @@ def in_lines(data: bytes) -> str:
 
 
 def is_rtu(data: bytes) -> bool:
-    """Whether it begins with a whole RTU request, as its function says, with its CRC."""
+    """Whether the data begins with a whole RTU request: the length that its function determines, and a valid CRC."""
     if len(data) < _LEAST_RTU:
         return False
     length = 1 + request_length(data, 1) + 2
@@ -81,14 +81,14 @@ def is_rtu(data: bytes) -> bool:
 
 
 def is_modbus_tcp(data: bytes) -> bool:
-    """Whether it begins with a whole Modbus TCP request, whose length its header and its function both say."""
+    """Whether the data begins with a whole Modbus TCP request whose header and function agree on its length."""
     if len(data) < 8 or data[2:5] != b"\0\0\0":
         return False
     return data[5] == 1 + request_length(data, 7) and len(data) >= 6 + data[5]
 
 
 def _is_text(data: bytes) -> bool:
-    """Whether it is a whole line of printable characters with a letter or a digit."""
+    """Whether the data begins with a whole line of printable characters with a letter or a digit."""
     line, newline, _ = data.partition(b"\n")
     return bool(newline) and any(chr(one).isalnum() for one in line) and line.strip().isascii() and all(
         32 <= one < 127 or one in b"\t\r" for one in line
@@ -96,7 +96,7 @@ def _is_text(data: bytes) -> bool:
 
 
 PATIENCE: Final = 3.0
-"""Seconds that a client's first line may take. A client that has sent one knows of lines, and gets no hint."""
+"""Seconds that a client's first line may take. A client that has sent a whole line gets no hint."""
 
 
 def hint(text: bytes) -> bytes:
@@ -108,7 +108,7 @@ def hint(text: bytes) -> bytes:
 
 
 def fault(text: bytes) -> str:
-    """What is answered to a line whose end never came: it may be a part of what was meant."""
+    """The answer to a line whose end never came. It is not carried out, as it may be only a part of a line."""
     return f"the last line, {_shown(text)}, has no newline at its end, and was not carried out; send one"
 
 
@@ -117,10 +117,10 @@ def _shown(text: bytes) -> str:
 
 
 class FirstLine:
-    """Waits for it once a client has begun it.
+    """Waits for the end of a client's first line, once the client has begun it.
 
     :param clock: for its delayed call.
-    :param too_long: called when it has not ended in time.
+    :param too_long: called when the line has not ended in time.
     """
 
     def __init__(self, clock: Any, too_long: Callable[[], None]) -> None:
@@ -130,12 +130,12 @@ class FirstLine:
         self.is_over = False
 
     def begun(self) -> None:
-        """A part of it has come."""
+        """A part of the line has come."""
         if self._call is None and not self.is_over:
             self._call = self._clock.callLater(PATIENCE, self._look)
 
     def over(self) -> None:
-        """It has ended, or will not."""
+        """The line has ended, or never will."""
         self.is_over = True
         if self._call is not None:
             self._call.cancel()

@@ -1,4 +1,4 @@
-"""The mission's names, floor 4: each is the component that Lumina itself runs on."""
+"""The components with the names that the mission gives, floor 4. Lumina itself runs on the same code."""
 
 from __future__ import annotations
 

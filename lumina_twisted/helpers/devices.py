@@ -1,11 +1,14 @@
-"""What a program knows and configures of its devices, floor 4: ``DeviceStateManager`` (M16) and ``DeviceConfigManager``
-(M19), over the states and configurations that the service keeps.
+"""States and configurations of devices for programs, floor 4: ``DeviceStateManager`` (M16) and ``DeviceConfigManager``
+(M19). Both use the same code as the service.
 
-A type of devices is described by a settings class, or by a plain table of keys. A key of such a table stands for a type
-(``int``, ``float``, ``str``, ``bool``, ``list[int]``, or its name as a text), for a table of the same kind, or for a
-rule: a table with ``type`` or ``choices``, and with ``required``, ``default``, ``low``, ``high`` and ``doc`` where they
-matter. A key is required unless its rule has a default or says no. Values are checked as those of a configuration file
-are (:mod:`lumina_twisted.schema`): nothing is converted or ignored, and the error lists all faults.
+The schema of a type of devices is a settings class, or a table by key. The value of each key is one of these:
+
+* a type: ``int``, ``float``, ``str``, ``bool``, ``list[int]``, or its name as a text;
+* an inner table of the same kind;
+* a rule: a table with ``type`` or ``choices``, and optionally ``required``, ``default``, ``low``, ``high`` and ``doc``.
+
+A key is required unless its rule has a default, or its ``required`` is false. Values are checked like those of a
+configuration file (:mod:`lumina_twisted.schema`): nothing is converted or ignored, and the error lists all faults.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from lumina_twisted.text import nearest
 from lumina_twisted.valueproto.reading import Quality, Reading
 
 Check = Callable[[Any, str], Any]
-"""Takes data and its path; returns what it means, or raises ConfigError with all its faults."""
+"""Takes data and its path; returns the checked result, or raises ConfigError with all faults."""
 
 _PLAIN: Final = (bool, int, float, str)
 _TYPES: Final[Mapping[str, Any]] = {
@@ -46,9 +49,9 @@ _ABSENT: Final = object()
 
 @define(eq=False)
 class DeviceStateManager(DeviceStates):
-    """The last reading of every point, the changes before it, and who is sent them.
+    """The last reading of every point, its changes, and the observers that get them.
 
-    :param stamp: the time, in seconds since 1970, for values that come without one.
+    :param stamp: gives the time, in seconds since 1970, for values that come without one.
     """
 
     stamp: Callable[[], float] = field(default=time.time, kw_only=True)
@@ -56,10 +59,11 @@ class DeviceStateManager(DeviceStates):
     def update_state(self, device: str, new_state: Mapping[str, Any]) -> Any:
         """Takes the values of some or all points of a device, at once.
 
-        :param new_state: by point: true or false, a number, a text, a list of texts, None for what has no value; or a
-            :class:`~lumina_twisted.valueproto.reading.Reading`. A plain value is a good one of now.
-        :return: something to await: it gives None, or fails with :class:`~lumina_twisted.errors.RequestError` (a value
-            is none of these); then nothing of it was taken.
+        :param new_state: by point: true or false, a number, a text, a list of texts, None if there is no value, or a
+            :class:`~lumina_twisted.valueproto.reading.Reading`. A plain value gets the quality *good* and the present
+            time.
+        :return: something to await: it gives None. If a value is none of these, it fails with
+            :class:`~lumina_twisted.errors.RequestError`, and the state has not changed.
         """
         done: Deferred[None] = succeed(None)
         try:
@@ -74,12 +78,12 @@ class DeviceStateManager(DeviceStates):
         return in_callers_world(done)
 
     def get_state(self, device: str) -> dict[str, Value | None]:
-        """The last value of each of its points; :meth:`state` says when it was read, and how good it is."""
+        """The last value of each point of a device; :meth:`state` gives its time and its quality too."""
         return {name: reading.value for name, reading in self.state(device).items()}
 
     def get_state_history(self, device: str) -> list[tuple[str, Reading]]:
-        """The last changes of all its points, with the point's name, in the order of their times; those of one point
-        as they came."""
+        """The last changes of all points of a device, each with the name of the point, in the order of time. The
+        changes of one point stay in the order in which they came."""
         changes: list[tuple[float, str, Reading]] = []
         for name in self.state(device):
             latest = 0.0
@@ -103,7 +107,7 @@ def _reading(name: str, value: Any, now: float) -> Reading:
             " parts a name of its own"
         )
     elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
-        raise RequestError(f"{name}: a whole number has 64 bits at most")  # a longer one spoils what is kept beside it
+        raise RequestError(f"{name}: a whole number has 64 bits at most")  # a longer one spoils what is saved with it
     return Reading(value, Quality.GOOD, now)
 
 
@@ -113,10 +117,10 @@ def _reading(name: str, value: Any, now: float) -> Reading:
 class DeviceConfigManager:
     """The configurations of devices, checked by type.
 
-    :param apply: brings one into effect: takes the device, its type, and an instance of the type's settings class, or a
-        dict with all defaults; or None where nothing is configured any more. Whatever it raises refuses the
-        configuration. Without it, a configuration is only remembered.
-    :param store: keeps them across a restart; without it they are in memory only.
+    :param apply: puts a configuration into effect. It takes the device, its type, and the configuration: an instance of
+        the settings class, or a dict with all defaults; None if nothing is configured any more. Any exception that it
+        raises refuses the configuration. Without ``apply``, configurations are only stored.
+    :param store: keeps configurations across a restart; without it they are in memory only.
     """
 
     def __init__(self, *, apply: Apply | None = None, store: KeepsConfigurations | None = None) -> None:
@@ -124,47 +128,48 @@ class DeviceConfigManager:
         self._types: dict[str, Check] = {}
 
     def register_device_config(self, device_type: str, schema: Any) -> None:
-        """Says what may be configured of a type of devices, from now on.
+        """Sets the schema of a type of devices, from now on.
 
-        :param schema: a settings class, or a table of keys; see this module's text.
-        :raises ConfigError: if it is none, with one ``path: sentence`` for each wrong key.
+        :param schema: a settings class, or a table of keys; see the docstring of this module.
+        :raises ConfigError: if the schema is invalid, with one ``path: sentence`` for each wrong key.
         """
         self._types[device_type] = _checker(schema, device_type)
 
     def set_device_config(self, device: str, device_type: str, config: Mapping[str, Any]) -> Any:
         """Configures a device.
 
-        :param config: plain data, as a file has it.
+        :param config: plain data, in the form of a file.
         :return: something to await: it gives None when the configuration is in effect and, with a store, on the disk.
-            It fails with :class:`~lumina_twisted.errors.ConfigError`, which has one ``path: sentence`` for each wrong,
-            unknown or missing key, for a type that is not registered, or for a disk that does not take it; or with
-            whatever ``apply`` failed with. Then all is as it was; also if it is cancelled while it is being kept.
+            It fails with the error of ``apply``, or with :class:`~lumina_twisted.errors.ConfigError`, which has one
+            ``path: sentence`` for each wrong, unknown or missing key, for a type that is not registered, or for a
+            configuration that cannot be saved. Then the previous configuration is in effect again; also if the call is
+            cancelled while the configuration is being saved.
         """
         return in_callers_world(self._in_turn(self._configurations.set, device, device_type, config))
 
     def remove_device_config(self, device: str) -> Any:
-        """Ends what is configured for a device, if anything is.
+        """Removes the configuration of a device, if there is one.
 
-        :return: something to await; it ends as that of :meth:`set_device_config`.
+        :return: something to await, with the same results and failures as :meth:`set_device_config`.
         """
         return in_callers_world(self._in_turn(self._configurations.remove, device))
 
     def get_device_config(self, device: str) -> Any:
-        """What is configured for a device, as ``apply`` was given it; None if nothing is."""
+        """The configuration of a device, as passed to ``apply``; None if there is none."""
         configured = self._configurations.find(device)
         return None if configured is None else configured.checked
 
     def given_device_config(self, device: str) -> Configuration | None:
-        """The same as it was given, with its type."""
+        """The configuration of a device as it was given, with its type; None if there is none."""
         configured = self._configurations.find(device)
         return None if configured is None else configured.given
 
     def restore(self, configurations: Mapping[str, Configuration]) -> Any:
-        """Brings into effect what was configured before a restart. The log says which was not, and why: those stay in
-        the store.
+        """Puts the configurations from before a restart into effect. If a configuration is refused, the log says why,
+        and the configuration stays in the store.
 
         :param configurations: by device.
-        :return: something to await: it gives None when each was tried.
+        :return: something to await: it gives None when every configuration was tried.
         """
         return in_callers_world(self._in_turn(self._configurations.restore, configurations))
 
@@ -184,7 +189,7 @@ class DeviceConfigManager:
 
 @frozen(kw_only=True)
 class _RuleSettings:
-    """What a rule may say beside its type, its choices and its default."""
+    """The keys of a rule besides its type, its choices and its default."""
 
     required: bool | None = setting(None, "whether it must be given")
     low: float | None = setting(None, "the lowest number")
@@ -194,7 +199,7 @@ class _RuleSettings:
 
 @frozen
 class _Rule:
-    """A key: how its value is checked, and what counts as given if it is not."""
+    """A key of a schema: the check of its value, and its default."""
 
     check: Check
     is_required: bool = True
@@ -203,10 +208,10 @@ class _Rule:
 
 
 def _checker(schema: Any, path: str) -> Check:
-    """What checks configurations by ``schema``.
+    """Makes the function that checks configurations against ``schema``.
 
     :param path: begins the path of every fault of the schema.
-    :raises ConfigError: if it is no schema, with one fault for each wrong key.
+    :raises ConfigError: if the schema is invalid, with one fault for each wrong key.
     """
     if isinstance(schema, type) and attrs.has(schema):
         return partial(_check_settings, schema)
@@ -228,7 +233,7 @@ def _rule(given: Any, path: str) -> _Rule:
     if not isinstance(given, Mapping):
         return _Rule(_typed(given, path))
     if "type" not in given and "choices" not in given:
-        return _Rule(_checker(given, path), default={})  # a table of which nothing is required may be left out
+        return _Rule(_checker(given, path), default={})  # an inner table without required keys may be left out
     rest = {key: value for key, value in given.items() if key not in ("type", "choices", "default")}
     rule = structure(rest, _RuleSettings, path)
     check = _chosen(given["choices"], path) if "choices" in given else _typed(given["type"], f"{path}.type")
@@ -249,10 +254,10 @@ def _chosen(choices: Any, path: str) -> Check:
 
 
 def _typed(kind: Any, path: str) -> Check:
-    """A type, its name, a settings class, or a form of those that ``typing`` has."""
+    """Makes the check for a type, the name of a type, a settings class, or a generic form from ``typing``."""
     kind = _TYPES.get(kind, kind) if isinstance(kind, str) else kind
     if get_origin(kind) is list:
-        kind = tuple[get_args(kind)[0], ...]  # type: ignore[misc] # what the settings classes have for a list
+        kind = tuple[get_args(kind)[0], ...]  # type: ignore[misc] # settings classes use this form for a list
     if kind in _PLAIN or get_origin(kind) is not None:
         return partial(_check_value, kind)
     if isinstance(kind, type) and attrs.has(kind):

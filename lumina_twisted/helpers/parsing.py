@@ -1,7 +1,7 @@
-"""Replies read by patterns, floor 4: ``ResponseParser`` (M18), over the codec of all named values.
+"""Reads replies by patterns, floor 4: ``ResponseParser`` (M18). It uses the same codec as all named values.
 
-It finds the data within a frame or a PDU, or takes the data alone. Lengths that agree to the byte, and the CRC of a
-frame, tell which of them some bytes are. Where two are possible, it refuses to guess, and the caller says which.
+A reply is a frame, a PDU, or the data alone. The exact lengths, and the CRC of a frame, show which.
+If two forms are possible, it does not guess but refuses the reply, and the caller must say which form it is.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ _REFUSALS: Final = frozenset(code | EXCEPTION_FLAG for code in REPLIES)
 
 
 class ResponseParser:
-    """Knows what stands in the replies to some requests, and reads it by name."""
+    """Reads the fields in the data of replies, by registered patterns."""
 
     def __init__(self) -> None:
         self._patterns: dict[str, ReplyPattern] = {}
 
     def register_response_pattern(self, name: str, pattern: Any) -> None:
-        """Says which fields stand in a reply's data, one behind the other; replaces what was said of that name.
+        """Registers the fields in a reply's data, in their order. It replaces an earlier pattern of that name.
 
         :param pattern: a list of ``(name, type)`` or ``(name, type, bytes)``, or a mapping of the same by name. For the
-            types see :data:`lumina_twisted.helpers.patterns.TYPES`; ``int``, ``uint`` and ``float`` are as long as is
-            said. Instead of a type, it may have a :class:`~lumina_twisted.modbus.values.codec.ValueCodec`, or a mapping
-            of its keys: word order, scale, words, names of bits. A field whose name is None is skipped.
-        :raises ConfigError: with a sentence for each field that is wrong.
+            types see :data:`lumina_twisted.helpers.patterns.TYPES`; ``int``, ``uint`` and ``float`` need a length in
+            bytes. Instead of a type, an entry may have a :class:`~lumina_twisted.modbus.values.codec.ValueCodec`, or a
+            mapping of its keys: word order, scale, labels, names of bits. A field whose name is None is skipped.
+        :raises ConfigError: with a sentence for each wrong field.
         """
         self._patterns[name] = make_pattern(name, pattern)
 
     def parse_response(self, name: str, response: Any, *, form: Form = "auto") -> dict[str, FieldValue]:
         """The values in a reply, by the names of their fields.
 
-        :param response: what a client gave, or bytes: a whole RTU frame, its PDU, or the data alone. Their lengths and
-            the frame's CRC tell which.
-        :param form: what the bytes are, where that shall not be left to their length: two bytes of data may look like
-            an exception, and are then refused.
-        :raises ModbusException: if the reply is one.
+        :param response: the reply that a client returned, or bytes: a whole RTU frame, its PDU, or the data alone.
+            With ``form="auto"``, their length and the CRC of a frame decide which.
+        :param form: the form of the bytes, if the parser should not find it out: for example, two bytes of data may
+            look like an exception, and ``auto`` refuses them then.
+        :raises ModbusException: if the reply is an exception.
         :raises FrameError: if it is a frame with a wrong CRC.
         :raises UnknownName: if there is no such pattern.
-        :raises RequestError: if the data is not as long as the pattern, or no frame, PDU or data at all.
+        :raises RequestError: if the bytes are no reply, or the data has not the length of the pattern.
         """
         pattern = self._pattern(name)
         try:
@@ -69,11 +69,12 @@ class ResponseParser:
     def make_registers(
         self, name: str, values: Mapping[str, Any], current: Sequence[int] | None = None
     ) -> tuple[int, ...]:
-        """The other way round: the registers that hold these values, to be written where the pattern reads them.
+        """The reverse of :meth:`parse_response`: the registers that hold these values, for a write to the place
+        that the pattern reads.
 
-        :param values: of all fields; with ``current`` those that shall change.
-        :param current: the registers as they are. What is not in ``values`` stays.
-        :raises UnknownName: if there is no such pattern, or a field of another name.
+        :param values: of all fields; with ``current``, only of the fields that shall change.
+        :param current: the present registers. Fields that are not in ``values`` keep their bits.
+        :raises UnknownName: if there is no such pattern, or the pattern has no such field.
         :raises RequestError: if a value is missing or does not fit, with the name of its field.
         """
         pattern = self._pattern(name)
@@ -145,7 +146,7 @@ def _data_of(response: Any, size: int, form: Form) -> bytes:
 
 
 def _what_else(octets: bytes) -> str:
-    """What bytes that are as long as the data can be as well; empty if nothing."""
+    """What else the bytes could be, although they have the length of the data; empty if nothing else."""
     if _has_crc(octets) and _within_pdu(decode_adu(octets)[1]) is not None:
         return "a whole frame"
     if len(octets) == 2 and octets[0] in _REFUSALS and octets[1] in EXCEPTION_CLASSES:
@@ -157,7 +158,7 @@ def _what_else(octets: bytes) -> str:
 
 
 def _within(octets: bytes, form: Form) -> bytes | ModbusException | None:
-    """The data in a frame or in a PDU, or the exception in its place; None if it is neither."""
+    """The data in a frame or in a PDU, or the exception that it carries; None if the bytes are neither."""
     if form == "frame" or (form == "auto" and _has_crc(octets)):
         unit, pdu = decode_adu(octets)
         return _within_pdu(pdu, unit)
@@ -173,7 +174,7 @@ def _within_pdu(pdu: bytes, unit: int | None = None) -> bytes | ModbusException 
 
 
 def _behind_head(pdu: bytes) -> bytes | None:
-    """What a normal reply carries; None if its length is not what its function says."""
+    """The data of a normal reply; None if its length does not fit its function."""
     if not pdu or not 0 < pdu[0] < EXCEPTION_FLAG:
         return None
     if pdu[0] != FunctionCode.DIAGNOSTICS and reply_length(pdu) not in (UNKNOWN, len(pdu)):
@@ -189,7 +190,7 @@ def _has_crc(octets: bytes) -> bool:
 
 
 def _nothing(octets: bytes, size: int, form: Form) -> RequestError | FrameError:
-    """Why the bytes are not the reply."""
+    """The error that says why the bytes are not the reply."""
     if form in ("auto", "frame") and MIN_RTU_ADU <= len(octets) <= MAX_RTU_ADU:
         repaired = append_crc(without_crc(octets))
         unit, pdu = decode_adu(repaired)

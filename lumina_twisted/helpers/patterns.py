@@ -1,9 +1,9 @@
-"""Patterns of replies, floor 4: which fields stand in their data, one behind the other.
+"""Patterns of replies, floor 4: the fields in the data of a reply, in their order.
 
-A pattern is a list of ``(name, type)`` or ``(name, type, bytes)``, or a mapping of the same by name. Instead of a type,
-an entry may have a :class:`~lumina_twisted.modbus.values.codec.ValueCodec`, or a mapping of its keys, where a value has
-a scale, words or named bits; the ``length`` of such a mapping counts registers, as in all descriptions. A field whose
-name is None is skipped. Coils that follow each other share their bytes, as they do in a reply.
+A pattern is a list of ``(name, type)`` or ``(name, type, bytes)``, or a mapping of the same by name. If a value has a
+scale, labels or named bits, the type is a :class:`~lumina_twisted.modbus.values.codec.ValueCodec`, or a mapping of its
+keys. The ``length`` in such a mapping counts registers, as in all descriptions. A field whose
+name is None is skipped. Consecutive coils share their bytes, as they do in a reply.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lumina_twisted.text import brief, counted
 
 FieldValue = Value | bytes
 MOST_BYTES: Final = 252
-"""What a PDU holds behind its function code (Modbus Application Protocol V1.1b3, section 4.1)."""
+"""The most bytes in a PDU after its function code (Modbus Application Protocol V1.1b3, section 4.1)."""
 TYPES: Final = ("bool", "u8", "i8", *KINDS, "string", "bits", "bytes")
 _SAME: Final[Mapping[str, str]] = {
     "boolean": "bool", "coil": "bool", "uint8": "u8", "byte": "u8", "int8": "i8", "uint16": "u16", "word": "u16",
@@ -32,26 +32,26 @@ _SAME: Final[Mapping[str, str]] = {
     "float32": "f32", "single": "f32", "float64": "f64", "double": "f64", "str": "string", "text": "string",
     "raw": "bytes",
 }
-"""What other programs call the types."""
+"""The names that other programs use for the types."""
 _BY_LENGTH: Final[Mapping[str, Mapping[int, str]]] = {
     "int": {1: "i8", 2: "i16", 4: "i32", 8: "i64"},
     "uint": {1: "u8", 2: "u16", 4: "u32", 8: "u64"},
     "float": {4: "f32", 8: "f64"},
 }
 _ONE_BYTE: Final[Mapping[str, Any]] = {"u8": "u16", "i8": "i16"}
-"""A byte is read as a register whose high byte says nothing new."""
+"""A byte is read as a register: the high byte is its sign extension, or 0."""
 _BYTE_ENDS: Final = {"u8": (0, 0xFF), "i8": (-0x80, 0x7F)}
 
 
 @frozen
 class Field:
-    """What some bytes of a reply mean, both ways. The bytes that it is given are always as many as it takes.
+    """Decodes and encodes some bytes of a reply. The caller always passes exactly as many bytes as the field takes.
 
-    :param codec: of the registers, the byte or the coil; None for bytes as they are. That of one byte accepts only
-        values that a byte holds.
-    :param size: bytes; 0 for one coil among the eight of a byte.
-    :param is_signed: of a number that takes one byte.
-    :param at: which bit of its byte a coil is, 0 the lowest.
+    :param codec: the codec of the registers, the byte or the coil; None for raw bytes. The codec of a byte accepts only
+        values that a byte can hold.
+    :param size: in bytes; 0 for a coil, which shares its byte.
+    :param is_signed: whether a number of one byte is signed.
+    :param at: the bit of a coil in its byte, 0 is the lowest.
     """
 
     codec: ValueCodec | None
@@ -66,8 +66,9 @@ class Field:
     def write(self, value: object, current: bytes, is_known: bool) -> bytes:
         """The bytes that hold the value.
 
-        :param current: the bytes as they are; zeros if nobody knows, and then ``is_known`` is false.
-        :raises RequestError: if it does not fit, or bits of ``current`` are needed that nobody knows.
+        :param current: the present bytes; zeros if they are not known.
+        :param is_known: whether the present bytes are known.
+        :raises RequestError: if the value does not fit, or needs bits of ``current`` that are not known.
         """
         if self.codec is None:
             if not isinstance(value, bytes | bytearray) or len(value) != len(current):
@@ -90,7 +91,7 @@ class Field:
 
 @frozen
 class Slot:
-    """A field and which bytes of all it takes."""
+    """A field, and the bytes of the data that it takes."""
 
     name: str | None
     place: slice
@@ -99,7 +100,7 @@ class Slot:
 
 @frozen
 class ReplyPattern:
-    """What stands in a reply's data of ``size`` bytes."""
+    """The fields in a reply's data of ``size`` bytes."""
 
     name: str
     slots: tuple[Slot, ...]
@@ -107,12 +108,12 @@ class ReplyPattern:
 
     @cached_property
     def fields(self) -> dict[str, Slot]:
-        """Those that have a name."""
+        """The slots that have a name."""
         return {slot.name: slot for slot in self.slots if slot.name is not None}
 
 
 def make_pattern(name: str, definition: Any) -> ReplyPattern:
-    """The pattern that is described.
+    """Makes a pattern from its definition.
 
     :raises ConfigError: with a fault for each field that is wrong.
     """
@@ -143,7 +144,7 @@ def make_pattern(name: str, definition: Any) -> ReplyPattern:
 
 
 def _entries(name: str, definition: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Path, name and type of each field; an entry that has none has itself as its type, for the list of faults."""
+    """Path, name and type of each field. A malformed entry gives an empty name and itself, for the fault."""
     if isinstance(definition, Mapping):
         for field, spec in definition.items():
             yield f"{name}.{field}", field, spec
@@ -177,8 +178,9 @@ def _check_name(name: Any, spec: Any, path: str, names: set[str]) -> None:
 def _field(spec: Any, path: str) -> Field:
     """The field that a type describes, or a type and a length in bytes.
 
-    :param spec: the type's name, a codec, or a mapping of the keys of one; or a tuple of that and the length.
-    :raises ConfigError: if it cannot be.
+    :param spec: the name of a type, a codec, or a mapping of the keys of a codec; or a tuple of one of these and the
+        length.
+    :raises ConfigError: if the type is invalid.
     """
     kind, length = spec if isinstance(spec, tuple | list) and len(spec) == 2 else (spec, None)
     if length is not None and (type(length) is not int or not 0 < length <= MOST_BYTES):
@@ -204,7 +206,7 @@ def _fault(path: str, sentence: str) -> ConfigError:
 
 
 def _type(kind: Any, length: int | None, path: str) -> str:
-    """The type's own name."""
+    """Lumina's name of the type."""
     given = kind.__name__ if isinstance(kind, type) else kind
     name = given.casefold() if isinstance(given, str) else ""
     name = _SAME.get(name, name)
@@ -218,7 +220,7 @@ def _type(kind: Any, length: int | None, path: str) -> str:
 
 
 def _sized(name: str, length: int | None, path: str) -> Field:
-    """What needs its length to say what it is."""
+    """The field of a type that is defined by its length."""
     if length is None:
         raise _fault(path, f'{name} need a length: (name, "{name}", length)')
     if name == "bytes":
@@ -229,7 +231,7 @@ def _sized(name: str, length: int | None, path: str) -> Field:
 
 
 def _registers(name: str, length: int | None, path: str) -> int | None:
-    """The codec's length for one in bytes."""
+    """The length in registers, from the length in bytes."""
     if name not in ("string", "bits") or (length is None and name == "bits"):
         return None
     if length is None:
@@ -252,7 +254,7 @@ def _check(codec: ValueCodec, path: str) -> None:
 
 
 def _narrow(name: str, codec: ValueCodec, path: str) -> ValueCodec:
-    """The same codec, which accepts only what a byte holds."""
+    """A copy of the codec that accepts only values that a byte can hold."""
     lowest, highest = _BYTE_ENDS[name]
     if wrong := [number for number in codec.enum if not lowest <= number <= highest]:
         raise ConfigError([f"{path}.enum.{number}: {name} holds {lowest} to {highest}" for number in wrong])
@@ -267,7 +269,10 @@ def _narrow(name: str, codec: ValueCodec, path: str) -> ValueCodec:
 
 
 def _checked(name: str, field: Field, length: int | None, path: str) -> Field:
-    """The same, unless another length was given than it has."""
+    """Returns the field, if its size is the given length or no length is given.
+
+    :raises ConfigError: if the sizes differ.
+    """
     if length in (None, field.size):
         return field
     if not field.size:

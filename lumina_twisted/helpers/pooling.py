@@ -1,8 +1,8 @@
-"""The mission's ``ConnectionPool`` (M15), floor 4: it opens ports inside your program, with the
-server's code; no server is needed.
+"""The mission's ``ConnectionPool`` (M15), floor 4. It opens ports inside your program, with the server's code, so that
+you need no server.
 
-In an asyncio program it needs no running reactor; see :mod:`lumina_twisted.awaiting`. Two connections to one port share
-it, as the clients of a server do: their requests take turns.
+In an asyncio program it needs no running reactor; see :mod:`lumina_twisted.awaiting`. Several connections share one
+port as the clients of a server do: their requests take turns.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _Most = Annotated[int, Between(1, 10_000)]
 
 
 class Connection:
-    """A connection to an open port, with its own turns on the bus. If the device is lost, requests fail at once until
-    it is back.
+    """A connection to an open port. It counts as a client of its own when requests take turns. If the serial device is
+    lost, requests fail at once until the device is back.
 
     Use it as ``async with await pool.get_connection(…) as connection``, or :meth:`close` it.
 
-    :param port: stays open for this connection.
-    :param serial: the settings of all requests.
-    :param let_go: gives the port back.
+    :param port: the port, which stays open for this connection.
+    :param serial: the serial settings of all requests.
+    :param let_go: gives the port back to the pool.
     """
 
     def __init__(self, port: PortService, serial: SerialSettings, let_go: Callable[[], None]) -> None:
@@ -72,16 +72,16 @@ class Connection:
 
     @property
     def baudrate(self) -> int:
-        """The speed of all requests."""
+        """The baud rate of all requests."""
         return self.serial.baudrate
 
     @property
     def is_open(self) -> bool:
-        """Whether its device is open, and the connection was not closed."""
+        """Whether the serial device is open, and the connection was not closed."""
         return self._port.is_open and not self._is_closed
 
     def unit(self, unit: int, **how: Any) -> PooledUnit:
-        """The device with that unit identifier; 0 is every device at once, for writes.
+        """The device with that unit identifier; 0 is the broadcast address, for writes.
 
         :param how: ``timeout``, ``retries``, ``priority`` and ``max_age``, as :meth:`request` has them.
         """
@@ -104,10 +104,10 @@ class Connection:
         timeout: float = DEFAULT_TIMEOUT, retries: int | None = None, response_length: int = 0,
         priority: Priority | None = None, max_age: float | None = None,
     ) -> Deferred[T]:
-        """As :meth:`request`; always a Deferred.
+        """Like :meth:`request`, but always returns a Deferred.
 
-        :param result: makes the result from the reply's PDU, which is empty after a broadcast. :meth:`close`
-            waits until it has run.
+        :param result: makes the result from the reply's PDU, which is empty after a broadcast. :meth:`close` waits
+            until this function has run.
         """
         if self._is_closed:
             return fail(PortClosed(f"the connection to {self.name} was given back; get another one from the pool"))
@@ -116,9 +116,9 @@ class Connection:
         return self._port.request(self.caller, unit, pdu, terms).addCallback(result).addBoth(self._ended)
 
     def close(self) -> Any:
-        """Gives the connection back when its open requests have ended; new requests fail.
+        """Gives the connection back when its open requests have ended. New requests fail at once.
 
-        :return: an awaitable that gives None when that is done, and does not fail.
+        :return: an awaitable that gives None when the connection is given back, and does not fail.
         """
         if self._is_closed and not self._pending:
             return in_callers_world(succeed(None))
@@ -152,8 +152,8 @@ class Connection:
 
 @frozen
 class PooledUnit(UnitMethods, GivesAwaitables):
-    """One unit behind a connection. Each method returns an awaitable, which gives the values or fails as
-    :meth:`Connection.request`."""
+    """One unit behind a connection. Each method returns an awaitable, which gives the values, or fails as
+    :meth:`Connection.request` does."""
 
     connection: Connection
     unit: int
@@ -177,14 +177,14 @@ class PooledUnit(UnitMethods, GivesAwaitables):
 class ConnectionPool:
     """Open ports, with a limit to their number.
 
-    A port is open while it has a connection, and for ``idle_close`` seconds longer, unless another port needs its place
-    before. Use it as ``async with ConnectionPool() as pool``, or :meth:`close` it.
+    A port stays open while it has a connection, and for ``idle_close`` seconds after that, unless another port needs
+    its place earlier. Use the pool as ``async with ConnectionPool() as pool``, or :meth:`close` it.
 
     :param max_connections: how many ports may be open at a time.
     :param idle_close: seconds after which a port without a connection is closed.
     :param reactor: if it is not given, the global reactor, or in an asyncio program one on its loop.
     :param now: a clock that never goes back, in seconds.
-    :param settings: of every port, as ``timeout=0.2`` or ``retries=0``: the keys of ``[ports.NAME]``, but for ``path``.
+    :param settings: for every port, as ``timeout=0.2`` or ``retries=0``: the keys of ``[ports.NAME]``, except ``path``.
     :raises ConfigError: if a setting is invalid.
     """
 
@@ -208,27 +208,27 @@ class ConnectionPool:
     def get_connection(
         self, port: str, baudrate: int | None = None, *, timeout: float = DEFAULT_TIMEOUT, **serial: Any
     ) -> Any:
-        """A connection to a port, which is opened if it is not open. If the limit is reached, it waits until the
-        connections to another port are closed.
+        """Gives a connection to a port, and opens the port if it is not open. If the limit is reached, the caller waits
+        until all connections to another port are closed.
 
         :param port: path of a serial device, or a place as ``rtu+tcp:192.168.1.5:4001``.
-        :param baudrate: speed of the requests of this connection; 9600, or the pool's, if it is not given.
+        :param baudrate: baud rate of the requests of this connection; if it is not given, the pool's, or 9600.
         :param timeout: seconds that the caller waits.
-        :param serial: ``parity``, ``bytesize`` and ``stopbits``, if not 8N1 or what the pool has.
+        :param serial: ``parity``, ``bytesize`` and ``stopbits``; if they are not given, the pool's, or 8N1.
         :return: an awaitable that gives a :class:`Connection`, or fails with
-            :class:`~lumina_twisted.errors.PortClosed` (the port cannot be opened, none became free in time, or the pool
-            is closed), :class:`~lumina_twisted.errors.ConfigError` (a setting is invalid) or
-            :class:`~lumina_twisted.errors.RequestError` (that is no port). In an asyncio task it is a coroutine, which
-            begins when it is awaited. If it is cancelled, it leaves no connection behind.
+            :class:`~lumina_twisted.errors.PortClosed` (the port cannot be opened, no place became free in time, or the
+            pool is closed), :class:`~lumina_twisted.errors.ConfigError` (a setting is invalid) or
+            :class:`~lumina_twisted.errors.RequestError` (``port`` is no port). In an asyncio task it is a coroutine,
+            which begins when it is awaited. If it is cancelled, it leaves no connection behind.
         """
         begin = partial(self._connect, port, baudrate, timeout, serial)
         return _connection_in_task(begin) if in_asyncio_task() else Deferred.fromCoroutine(begin())
 
     def close(self) -> Any:
-        """Closes all ports, and waits for what is on the wire.
+        """Closes all ports, after the requests that are on the wire have ended.
 
-        :return: an awaitable that gives None, or fails with :class:`~lumina_twisted.errors.RequestError` (if it
-            is called from another event loop than the pool's).
+        :return: an awaitable that gives None, or fails with :class:`~lumina_twisted.errors.RequestError` if the caller
+            runs in another event loop than the pool's.
         """
         try:
             self._check_loop()
@@ -260,14 +260,14 @@ class ConnectionPool:
         except BaseException:
             let_go()
             if not port.is_held:
-                port.close_device()  # else it would be tried again and again
+                port.close_device()  # else the port would try to open it again and again
             raise
         return Connection(port, settings, let_go)
 
     # -- ports ---------------------------------------------------------------------------------------------------
 
     def _port(self, path: str, serial: dict[str, Any]) -> tuple[PortService, SerialSettings]:
-        """The port of that path, and the settings of the requests."""
+        """The port of a path, and the serial settings of the requests."""
         if self._is_closed:
             raise PortClosed("the pool is closed; make a new one")
         self._check_loop()
@@ -283,8 +283,8 @@ class ConnectionPool:
         return port, settings
 
     def _known(self, path: str, place: str) -> PortService | None:
-        """The port of that path, or of another that leads there. A link may lead elsewhere after the
-        device was replugged."""
+        """The port of that path, or the port of another path to the same device. The places are compared each time,
+        for a link may lead elsewhere after the device was plugged in again."""
         there = (one for one in self._by_path.values() if (same_place(one.path) or one.path) == place)
         return self._by_path.get(path) or next(there, None)
 
@@ -303,7 +303,7 @@ class ConnectionPool:
     # -- connections ---------------------------------------------------------------------------------------------
 
     async def _held(self, port: PortService, timeout: float) -> Callable[[], None]:
-        """Keeps the port open for one more connection; returns what gives it back."""
+        """Waits for a place, and keeps the port open for a connection; returns the function that gives it back."""
         if not self._has_place_for(port):
             turn: Deferred[None] = Deferred(lambda _: self._waiting.remove(entry))
             entry = (port, turn)
@@ -321,12 +321,12 @@ class ConnectionPool:
         return ", ".join(one.path for one in self._by_path.values() if one.is_held)
 
     def _let_go(self, let_go: Callable[[], None]) -> None:
-        """Gives a port back; the caller that has waited longest is the next."""
+        """Gives a port back, and serves the waiting callers, the longest wait first."""
         let_go()
         for entry in list(self._waiting):
             if entry in self._waiting and self._has_place_for(entry[0]):
                 self._waiting.remove(entry)
-                entry[1].callback(None)  # it holds the port before this returns
+                entry[1].callback(None)  # that caller holds the port before this call returns
 
     def _in_time(self, done: Deferred[None], timeout: float, too_late: Callable[[], LuminaError]) -> Deferred[None]:
         def give_up(_: object, seconds: float) -> Any:
@@ -336,7 +336,7 @@ class ConnectionPool:
 
 
 async def _connection_in_task(begin: Callable[[], Any]) -> Connection:
-    """Makes a connection, and closes it if the task was cancelled in the moment in which it was made."""
+    """Makes a connection, and closes it if the task is cancelled just after it was made."""
     connected: asyncio.Future[Connection] = Deferred.fromCoroutine(begin()).asFuture(asyncio.get_running_loop())
     try:
         return await connected
@@ -347,9 +347,9 @@ async def _connection_in_task(begin: Callable[[], Any]) -> Connection:
 
 
 def _place(text: str) -> tuple[str, str]:
-    """The path that a text names, and a key that is the same for all paths of one bus.
+    """The path that a text names, and a key that is the same for all paths to one bus.
 
-    :raises RequestError: if it is no path.
+    :raises RequestError: if the text is no path.
     """
     if not isinstance(text, str) or not text or "\0" in text:
         raise RequestError(f"a port is the path of a serial device, as /dev/ttyUSB0, not {text!r}")

@@ -1,8 +1,9 @@
-"""Events that repeat themselves, floor 2: written once, then counted, so that a dead device does not fill a disk.
+"""Folding of repeated events, floor 2: they are written once and then counted, so that a dead device does not fill a
+disk.
 
-The first event passes. Those that follow within the window are counted. The next one after it passes with their number
-and opens a window twice as long, up to an hour. No event is lost silently: the count is written when the repetition
-ends.
+The first event passes and opens a window. The events that follow within the window are counted. The next event after
+the window passes with their number, and opens a window twice as long, up to an hour. No event is lost silently: the
+count is written when the repetition ends.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from twisted.logger import LogEvent, LogLevel, formatEvent
 
 LONGEST_WINDOW: Final = 3600.0
 _MOST: Final = 1000
-"""Different events that are watched at a time; beyond, the count of the one whose window ends first is written."""
+"""How many different events are counted at a time. For one more, the count whose window ends first is written."""
 
 
 @define(eq=False)
@@ -26,7 +27,7 @@ class _Repeated:
     count: int = 0
 
     def more(self, count: int) -> str:
-        """What is appended to the text of an event that stands for ``count`` others."""
+        """The text to append to an event that stands for ``count`` other events."""
         return f" ({count:,} more like this in {self.window:.0f} s)" if count else ""
 
 
@@ -35,7 +36,7 @@ class Folding:
 
     :param window: seconds of the first window; 0 lets everything pass.
     :param now: a clock that never goes back, in seconds.
-    :param write: is called with an event that passes, and with what is appended to its text.
+    :param write: called with an event that passes, and with the text to append to it.
     """
 
     def __init__(self, window: float, now: Callable[[], float], write: Callable[[LogEvent, str], None]) -> None:
@@ -46,7 +47,7 @@ class Folding:
         self._next_end = 0.0
 
     def take(self, event: LogEvent) -> None:
-        """One event."""
+        """Takes one event: passes it on or counts it."""
         key = self._key(event)
         if key is None:
             self._write(event, "")
@@ -63,7 +64,7 @@ class Folding:
             self.sweep()
 
     def sweep(self) -> None:
-        """Writes the counts of the windows that have ended; to be called now and then, also if nothing happens."""
+        """Writes the counts of the windows that have ended. Call it from time to time, even without events."""
         now = self._now()
         for key, found in list(self._repeated.items()):
             if now < found.ends:
@@ -76,18 +77,18 @@ class Folding:
         self._next_end = min((one.ends for one in self._repeated.values()), default=now + self._window)
 
     def finish(self) -> None:
-        """Writes what was only counted."""
+        """Writes the counts that are not written yet."""
         for found in self._repeated.values():
             self._write_count(found)
         self._repeated.clear()
 
     def _write_count(self, found: _Repeated) -> None:
-        """The last of the counted events stands for all of them."""
+        """Writes the last counted event, which stands for all of them."""
         if found.count:
             self._write(found.event, found.more(found.count - 1))
 
     def _watch(self, key: Hashable, event: LogEvent, now: float, before: _Repeated | None) -> None:
-        """Opens a window, twice as long as the one before if events were counted in that."""
+        """Opens a window. It is twice as long as the previous one if that counted events."""
         window = min(2 * before.window, LONGEST_WINDOW) if before and before.count else self._window
         if key not in self._repeated and len(self._repeated) >= _MOST:
             first = min(self._repeated, key=lambda other: self._repeated[other].ends)
@@ -96,7 +97,7 @@ class Folding:
         self._next_end = min(self._next_end, now + window)
 
     def _key(self, event: LogEvent) -> Hashable | None:
-        """Equal for events that are folded together; None for one that is never folded."""
+        """A key that is equal for events that are folded together; None for an event that is never folded."""
         level = event["log_level"]
         if not self._window or level is LogLevel.debug:
             return None

@@ -1,4 +1,4 @@
-"""Events as lines, floor 2: text, JSON, and what systemd's journal reads."""
+"""Log events as lines, floor 2: as text, as JSON, and in the form that systemd's journal reads."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lumina_twisted.text import shown, shown_lines
 _PRIORITY: Final = {
     LogLevel.debug: 7, LogLevel.info: 6, LogLevel.warn: 4, LogLevel.error: 3, LogLevel.critical: 2,
 }
-"""The journal's number of each level (sd-daemon(3))."""
+"""The journal's priority of each level (sd-daemon(3))."""
 
 Style = Callable[[LogEvent, str], bytes]
-"""Makes a line of an event, and of what is appended to its text."""
+"""Makes a line from an event and the text to append to it."""
 
 
 def text_of(event: LogEvent) -> str:
-    """The text of an event, with its traceback. A name that somebody else gave cannot add a line to it."""
+    """The text of an event, with its traceback. A foreign name in the text cannot add a line."""
     text = formatEvent(event)
     text = shown_lines(text) if _may_have_lines(event) else shown(text)
     failure = event.get("log_failure")
@@ -36,7 +36,8 @@ def text_of(event: LogEvent) -> str:
 
 
 def _may_have_lines(event: LogEvent) -> bool:
-    """Our events have one line unless ``log_lines`` is set; those of Twisted and of other programs may have more."""
+    """Whether the text may have several lines. Lumina's events have one line unless ``log_lines`` is set; other events
+    may have more."""
     return bool(event.get("log_lines")) or not str(event["log_namespace"]).startswith("lumina")
 
 
@@ -50,7 +51,7 @@ def as_text(event: LogEvent, more: str = "") -> bytes:
 
 
 def as_json(event: LogEvent, more: str = "") -> bytes:
-    """One object a line: time (seconds since 1970), level, name, message, and the event's own plain values."""
+    """One JSON object a line: time (seconds since 1970), level, name, message, and the event's own plain values."""
     line = {
         "time": round(event["log_time"], 6), "level": event["log_level"].name, "name": event["log_namespace"],
         "message": text_of(event) + more,
@@ -62,7 +63,7 @@ def as_json(event: LogEvent, more: str = "") -> bytes:
 
 
 def for_journal(event: LogEvent, more: str = "") -> bytes:
-    """Without the time, which the journal adds, and with the priority before each line."""
+    """Lines with the priority in front, and without the time, which the journal adds."""
     head = f"<{_PRIORITY.get(event['log_level'], 6)}>"
     lines = _indented(f"[{event['log_namespace']}] {text_of(event)}{more}").split("\n")
     return "".join(f"{head}{line}\n" for line in lines).encode("utf-8", "replace")
@@ -72,7 +73,7 @@ STYLES: Final[dict[str, Style]] = {"text": as_text, "json": as_json, "journal": 
 
 
 def console_style(console: str) -> Style | None:
-    """The style of a ``console`` setting; None for none."""
+    """The style for a ``console`` setting; None if the console is off."""
     if console == "auto":
         console = "journal" if _is_journal() else "text"
     return STYLES.get(console)

@@ -24,9 +24,9 @@ Level = Literal["debug", "info", "warn", "error", "critical"]
 Console = Literal["auto", "text", "json", "journal", "off"]
 
 _RANK: Final = {level: number for number, level in enumerate(LogLevel.iterconstants())}
-"""From debug to critical."""
+"""The rank of each level, from debug up to critical."""
 ROOT: Final = "lumina."
-"""The beginning of our own namespaces, which the configuration may leave out."""
+"""The first part of Lumina's own namespaces; the configuration may omit it."""
 
 
 @frozen(kw_only=True, slots=False)
@@ -59,7 +59,7 @@ class LogSettings:
 
 @implementer(ILogObserver)
 class LogObserver:
-    """Writes events to some writers, each in its style.
+    """Writes each event to all writers, each in its own style.
 
     :param level: events below it are not written.
     :param levels: other levels by part: a namespace, or the beginning of one; ``lumina.`` may be left out.
@@ -77,7 +77,7 @@ class LogObserver:
         self._folding = Folding(fold, now, self._write)
 
     def __call__(self, event: LogEvent) -> None:
-        """One event; does not wait and does not raise."""
+        """Takes one event; does not block and does not raise."""
         event.setdefault("log_namespace", "-")
         event.setdefault("log_level", LogLevel.info)
         event.setdefault("log_time", time.time())
@@ -85,15 +85,15 @@ class LogObserver:
             self._folding.take(event)
 
     def is_logged(self, namespace: str, level: str) -> bool:
-        """Whether such an event would be written; for events that cost much to make."""
+        """Whether an event of this namespace and level would be written. For events that are expensive to make."""
         return _rank(level) >= self._lowest_of(namespace)
 
     def sweep(self) -> None:
-        """Writes the counts of repetitions that are due; to be called every few seconds."""
+        """Writes the counts of repetitions that are due. Call it every few seconds."""
         self._folding.sweep()
 
     def close(self) -> None:
-        """Writes what was only counted, and waits a short time until all is written."""
+        """Writes the counts of repetitions, and waits a short time until all lines are written."""
         self._folding.finish()
         for writer, _ in self._writers:
             writer.flush()
@@ -103,7 +103,7 @@ class LogObserver:
             writer.put(style(event, more))
 
     def _lowest_of(self, namespace: str) -> int:
-        """The lowest rank that is written of this namespace."""
+        """The lowest rank at which events of this namespace are written."""
         found = self._lowest.get(namespace)
         if found is None:
             part = namespace.removeprefix(ROOT)
@@ -119,9 +119,9 @@ def make_observer(
 ) -> LogObserver:
     """The observer that ``settings`` describe. Nothing is opened before the first event.
 
-    :param file_name: of the file in the settings' directory.
-    :param report: is called with a sentence when a file cannot be written.
-    :param stamp: the time of day, for the days of files.
+    :param file_name: the name of the file in the settings' directory.
+    :param report: called with a sentence when a file cannot be written.
+    :param stamp: the time of day, which decides when a new day's file begins.
     """
     writers: list[tuple[Writer, Style]] = []
     console = console_style(settings.console)
@@ -146,17 +146,17 @@ def _rank(name: str) -> int:
 
 
 _observers: Final[dict[tuple[str, str, str, str], LogObserver]] = {}
-"""Loggers of one program that write the same file share its observer."""
+"""The observers of this program; loggers with the same arguments share one, and so its file."""
 
 
 class LuminaLogger:
     """Logs to the console and to ``DIRECTORY/NAME.log``, which is rotated at 5 MB and each day.
 
-    :param name: of the program or the part; stands in each line.
-    :param directory: of the file; empty for none.
-    :param level: what is less important is not logged.
-    :param console: ``text``, ``json``, ``journal``, ``off``, or ``auto`` for what fits.
-    :raises ConfigError: if one of these cannot be.
+    :param name: the name of the program or of its part; it stands in each line.
+    :param directory: the folder of the file; empty for no file.
+    :param level: events below this level are not logged.
+    :param console: ``text``, ``json``, ``journal``, ``off``, or ``auto``: ``journal`` under systemd, else ``text``.
+    :raises ConfigError: if one of these is invalid.
     """
 
     def __init__(
@@ -171,25 +171,25 @@ class LuminaLogger:
         self._log = Logger(namespace=name, observer=self._observer)
 
     def debug(self, message: object) -> None:
-        """For the search of a fault."""
+        """Logs a detail for debugging."""
         self._log.debug("{message}", message=str(message))
 
     def info(self, message: object) -> None:
-        """An event that is expected."""
+        """Logs an expected event."""
         self._log.info("{message}", message=str(message))
 
     def warning(self, message: object) -> None:
-        """An event that somebody should look at."""
+        """Logs an event that somebody should look at."""
         self._log.warn("{message}", message=str(message))
 
     def error(self, message: object) -> None:
-        """A failure."""
+        """Logs a failure."""
         self._log.error("{message}", message=str(message))
 
     def critical(self, message: object) -> None:
-        """A failure that ends the program."""
+        """Logs a failure that ends the program."""
         self._log.critical("{message}", message=str(message))
 
     def flush(self) -> None:
-        """Waits two seconds at most until all is written. The end of the program does so too."""
+        """Waits at most two seconds until all lines are written. The end of the program does the same."""
         self._observer.close()

@@ -1,11 +1,11 @@
-"""What a request touches: which entries of which table it reads and writes, floor 0 (Modbus Application Protocol
+"""What a request accesses: the entries that it reads and writes, and their tables, floor 0 (Modbus Application Protocol
 V1.1b3, sections 4.3 and 6).
 
-Rules decide by this whether a request may pass, so it must find everything that a device may do. A request that
-contradicts itself is therefore refused: of a write whose byte count does not fit its quantity, one device follows the
-count and another the quantity.
+Access rules use this to decide whether a request may pass, so it must find everything that a device may do. Therefore a
+request that contradicts itself is refused: if the byte count of a write does not fit its quantity, one device follows
+the count and another the quantity.
 
-:data:`lumina_twisted.modbus.functions.FUNCTIONS` says which of these functions reads which function code.
+:data:`lumina_twisted.modbus.functions.FUNCTIONS` says which of these functions handles which function code.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ TABLES: Final[tuple[Table, ...]] = get_args(Table)
 ADDRESSES: Final = 65536
 """Entries of a table."""
 _FIFO: Final = 32
-"""What a read of a FIFO queue may give: its count, and up to 31 registers behind it (APP section 6.18)."""
+"""The most entries that a read of a FIFO queue returns: its count and up to 31 registers (APP section 6.18)."""
 
 
 class Access(NamedTuple):
-    """One thing that a request does.
+    """One read or write that a request makes.
 
-    :param writes: whether it may change the device.
-    :param table: of which table; None for what is in none of the four. Then it counts as one entry, with the address 0.
-    :param first: the first address, and ``end`` the one behind the last.
-    :param values: what each entry becomes; None if that is not known, and for a read.
+    :param writes: whether the access may change the device.
+    :param table: the table; None if the access is to none of the four. Then it counts as one entry with address 0.
+    :param first: the first address; ``end`` is the one after the last.
+    :param values: the value that each entry gets; None for a read, and if the values are unknown.
     """
 
     writes: bool
@@ -40,7 +40,7 @@ class Access(NamedTuple):
 
 
 AccessesOf = Callable[[bytes], Iterator[Access]]
-"""What a whole request PDU of one function does."""
+"""Returns the accesses of a whole request PDU of one function."""
 
 
 def reads(table: Table) -> AccessesOf:
@@ -83,7 +83,7 @@ def write_registers(pdu: bytes, at: int = 1) -> Iterator[Access]:
 
 
 def mask_register(pdu: bytes) -> Iterator[Access]:
-    """Function 22; the new value depends on the old one, unless the mask lets nothing of that through."""
+    """Function 22. The new value depends on the old one, unless the AND mask is 0."""
     first = word(pdu, 1)
     yield Access(True, "holding", first, first + 1, None if word(pdu, 3) else (word(pdu, 5),))
 
@@ -101,7 +101,7 @@ def read_fifo(pdu: bytes) -> Iterator[Access]:
 
 
 def word(pdu: bytes | bytearray, at: int) -> int:
-    """The word at a place of a PDU, high byte first."""
+    """The 16-bit word at index ``at`` of a PDU, high byte first."""
     return pdu[at] << 8 | pdu[at + 1]
 
 

@@ -1,4 +1,4 @@
-"""The public functions as calls with values in and out: each is a request, and what to take from its reply. Floor 0.
+"""The public functions as calls that take and return values: each has a request and reads its reply. Floor 0.
 
 Both clients, and the units of a connection pool, have a method of the same name for each. A call that breaks the
 specification's limits raises :class:`~lumina_twisted.errors.RequestError` before anything is sent.
@@ -21,19 +21,19 @@ T = TypeVar("T")
 class Call(Generic[T]):
     """A request, and what its normal reply means.
 
-    :param take: takes the decoded reply; returns the result, or the call that comes next and has it.
+    :param take: takes the decoded reply; returns the result, or the next call, which leads to the result.
     """
 
     request: pdu.Request
     take: Callable[[Any], T | Call[T]]
 
     def result(self, reply: bytes) -> T | Call[T]:
-        """What the reply's PDU says; None for a broadcast of any request.
+        """The result from the reply's PDU; None for a broadcast.
 
         :param reply: empty for a broadcast that was sent.
-        :return: the result; or the call that is to be made next, and whose result it is.
-        :raises FrameError: if it is no reply to this request.
-        :raises ModbusException: if it is an exception.
+        :return: the result; or the call to make next, whose result is that of this call.
+        :raises FrameError: if the PDU is no reply to this request.
+        :raises ModbusException: if the reply is an exception.
         """
         if not reply:
             return None  # type: ignore[return-value]
@@ -48,7 +48,7 @@ class Call(Generic[T]):
 
 
 def raw(request: pdu.Request) -> Call[pdu.Reply]:
-    """Any request; its reply as it is."""
+    """Any request; the result is its decoded reply."""
     return Call(request, lambda reply: reply)
 
 
@@ -58,11 +58,11 @@ def _values(reply: Any) -> tuple[Any, ...]:
 
 
 def _nothing(reply: Any) -> None:
-    """A reply without values: that it came is the result."""
+    """The result of a reply without values."""
 
 
 def _state(value: Any) -> bool:
-    """The state of a coil. A text is refused: Python takes every one for True, and so "off" as well."""
+    """The state of a coil. A text is refused, because Python takes even "off" for True."""
     if value not in (0, 1) or isinstance(value, float):
         raise RequestError(f"a coil is True or False, not {value!r}")
     return bool(value)
@@ -133,7 +133,7 @@ def read_exception_status() -> Call[int]:
 
 
 def diagnostics(sub_function: int, data: bytes = b"\0\0") -> Call[bytes]:
-    """FC 08: the data of the reply; sub-function 0 returns the request's own."""
+    """FC 08: the data of the reply; sub-function 0 returns the data of the request."""
     return Call(pdu.DiagnosticsRequest(sub_function, data), lambda reply: bytes(reply.data))
 
 
@@ -168,13 +168,13 @@ def read_fifo_queue(address: int) -> Call[tuple[int, ...]]:
 
 
 def read_device_identification(read_code: int = 1) -> Call[dict[int, bytes]]:
-    """FC 43/14: the objects by id, all pages; ``read_code`` 1 basic, 2 regular, 3 extended."""
+    """FC 43/14: the objects of all pages, by id; ``read_code`` is 1 for basic, 2 for regular, 3 for extended."""
     return _identification_page(read_code, 0, {})
 
 
 def _identification_page(read_code: int, object_id: int, found: dict[int, bytes]) -> Call[dict[int, bytes]]:
-    """The page from ``object_id`` on, for a caller who has ``found`` already. A page that brings nothing new is the
-    last one, for some devices say for ever that more follows."""
+    """The call for the page from ``object_id`` on; ``found`` has the objects of the pages before. A page without new
+    objects is the last one, because some devices always say that more follows."""
 
     def take(reply: pdu.ReadDeviceIdentificationReply) -> dict[int, bytes] | Call[dict[int, bytes]]:
         objects = {**found, **dict(reply.objects)}

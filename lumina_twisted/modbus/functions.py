@@ -1,11 +1,11 @@
-"""The table of function codes: all that Lumina knows of each public function, one row each. Floor 0.
+"""The table of function codes: all that Lumina knows about each public function, one row each. Floor 0.
 
 A new function is a row in :data:`_ROWS`, or in :data:`ENCAPSULATED` for a MEI type of function 43; with a class in
 :mod:`lumina_twisted.modbus.pdu`, programs can also make and read its PDUs. Sections are those of the Modbus
 Application Protocol V1.1b3 (APP); SER is Modbus over Serial Line V1.02.
 
-A frame on a serial line carries no length of its own, and a pause is a poor mark of its end (USB adapters pause for
-16 ms), so the function code determines it. The functions that return the length of a PDU look at ``buffer[start:]``,
+A frame on a serial line carries no length, and a pause is a poor mark of its end (USB adapters pause for 16 ms). So the
+function code determines the length. The functions that return the length of a PDU look at ``buffer[start:]``,
 which begins with the function code. They return 0 while they need more bytes, and :data:`UNKNOWN` if the bytes never
 determine the length.
 """
@@ -38,7 +38,7 @@ MAX_READ_REGISTERS: Final = 125
 MAX_WRITE_BITS: Final = 1968
 MAX_WRITE_REGISTERS: Final = 123
 MAX_READ_WRITE_REGISTERS: Final = 121
-"""Registers that FC 23 may write beside those it reads."""
+"""The most registers that FC 23 may write; those that it reads do not count."""
 MAX_FIFO_REGISTERS: Final = 31
 MAX_EVENTS: Final = 64
 """Bytes of the communication event log (APP section 6.10)."""
@@ -73,11 +73,11 @@ class FunctionCode(IntEnum):
 UNKNOWN: Final = -1
 Buffer = bytes | bytearray
 Length = int | Callable[[Buffer, int], int]
-"""The length of a PDU; or a function that finds it, from a buffer and a start."""
+"""The length of a PDU, or a function that returns it for a buffer and a start."""
 
 
 def _counted(at: int) -> Length:
-    """The byte at ``at`` counts those that follow."""
+    """The length of a PDU whose byte at ``at`` counts the bytes that follow."""
 
     def length(buffer: Buffer, start: int) -> int:
         return 0 if len(buffer) <= start + at else at + 1 + buffer[start + at]
@@ -89,14 +89,14 @@ _COUNTED: Final = _counted(1)
 
 
 def _diagnostics_request(buffer: Buffer, start: int) -> int:
-    """Only the sub-function that returns any data has no length of its own."""
+    """Always 5, except for sub-function 0: it returns any data, so its length is unknown."""
     if len(buffer) < start + 3:
         return 0
     return UNKNOWN if word(buffer, start + 1) == DIAGNOSTICS_RETURN_QUERY_DATA else 5
 
 
 def _diagnostics_reply(buffer: Buffer, start: int) -> int:
-    """Right for all sub-functions but 0, which returns as many bytes as its request has."""
+    """Always 5. That is wrong for sub-function 0, whose reply is as long as its request."""
     return 5
 
 
@@ -128,7 +128,7 @@ def _registers(pdu: bytes) -> int:
 
 
 def _records(pdu: bytes) -> int:
-    """For FC 20. Bytes behind the last whole reference do not count: the device judges them."""
+    """The byte count for FC 20. Bytes after the last whole reference do not count: the device judges them."""
     return sum(2 + 2 * word(pdu, at) for at in range(7, len(pdu) - 1, 7))
 
 
@@ -140,17 +140,18 @@ _SUB_FUNCTION: Final = 3
 
 @frozen
 class Function:
-    """One function. Its requests may be repeated, and shared by clients, if it only reads; what it writes may be
-    broadcast.
+    """One function. If it only reads, its requests may be repeated and shared by clients. If it writes, its requests
+    may be broadcast.
 
-    :param request: length of the request, and ``reply`` of the normal reply.
-    :param is_read: whether it changes nothing on the device, so that asking twice is harmless.
-    :param accesses: which entries of the four tables it touches; None for none.
-    :param range_of: the table of which it reads a range of up to ``most`` entries, and does nothing else.
-    :param byte_count: the byte count that the reply to a whole request must have; None where the request does not say.
-    :param entry_bits: bits of each entry that a range has; 0 for what reads no range.
-    :param repeats: how many bytes of a request the normal reply begins with; the function code is one.
-    :param is_as_long: whether the reply is as long as the request, whose length varies.
+    :param request: length of the request; ``reply`` is that of the normal reply.
+    :param is_read: whether the function changes nothing on the device, so that a repeated request is harmless.
+    :param accesses: which entries of the four tables the function touches; None if it touches none.
+    :param range_of: the table, if the function reads a range of up to ``most`` entries from it and does nothing else.
+    :param byte_count: the byte count that the reply to a whole request must have; None if the request does not
+        determine it.
+    :param entry_bits: bits of each entry in the range; 0 if the function reads no range.
+    :param repeats: how many bytes at the beginning of a request its normal reply repeats, with the function code.
+    :param is_as_long: whether the reply is as long as the request, if the length of the request varies.
     """
 
     code: FunctionCode
@@ -167,22 +168,22 @@ class Function:
 
     @property
     def has_byte_count(self) -> bool:
-        """Whether the second byte of the normal reply counts those that follow."""
+        """Whether the second byte of the normal reply counts the bytes that follow."""
         return self.reply is _COUNTED
 
     @property
     def returns_entries(self) -> bool:
-        """Whether the normal reply is a byte count and entries of a table."""
+        """Whether the normal reply consists of a byte count and the entries of a table."""
         return self.byte_count is not None and self.accesses is not None
 
     @property
     def echo_length(self) -> int:
-        """How many bytes at the beginning of a request are its whole normal reply; 0 if that holds more."""
+        """How many bytes at the beginning of a request form its whole normal reply; 0 if the reply holds more."""
         return self.reply if isinstance(self.reply, int) and self.repeats >= self.reply else 0
 
     @property
     def is_bits(self) -> bool:
-        """Whether it reads a range of coils or of discrete inputs."""
+        """Whether the function reads a range of coils or of discrete inputs."""
         return self.entry_bits == 1
 
 
@@ -202,7 +203,7 @@ _ROWS: Final = (
     Function(_C.WRITE_SINGLE_COIL, 5, 5, repeats=_WHOLE, accesses=access.write_coil),
     Function(_C.WRITE_SINGLE_REGISTER, 5, 5, repeats=_WHOLE, accesses=access.write_register),
     Function(_C.READ_EXCEPTION_STATUS, 1, 2, is_read=True),
-    # No read: some sub-functions restart the device or clear its counters.
+    # Not a read: some sub-functions restart the device or clear its counters.
     Function(_C.DIAGNOSTICS, _diagnostics_request, _diagnostics_reply, repeats=_SUB_FUNCTION, is_as_long=True),
     Function(_C.GET_COMM_EVENT_COUNTER, 1, 5, is_read=True),
     Function(_C.GET_COMM_EVENT_LOG, 1, _COUNTED, is_read=True),
@@ -219,20 +220,20 @@ _ROWS: Final = (
     Function(_C.READ_FIFO_QUEUE, 3, _fifo_reply, is_read=True, accesses=access.read_fifo),
 )
 FUNCTIONS: Final[Mapping[int, Function]] = {row.code: row for row in _ROWS}
-"""By function code; without function 43, whose MEI type decides."""
+"""The rows by function code, without function 43: its rows are found by MEI type."""
 
 ENCAPSULATED: Final[Mapping[int, Function]] = {
     MEI_DEVICE_IDENTIFICATION: Function(
         _C.ENCAPSULATED_INTERFACE_TRANSPORT, 4, _identification_reply, is_read=True, repeats=3
     ),
 }
-"""Those of function 43, by MEI type."""
+"""The rows of function 43, by MEI type."""
 
 READS_OF: Final[Mapping[Table, Function]] = {row.range_of: row for row in _ROWS if row.range_of}
-"""By table, the function that reads a range of it."""
+"""For each table, the function that reads a range of it."""
 
 
-# -- looking it up: where each request passes, without a call for the row --------------------------------------------
+# -- look-ups: every request needs them, so they find the row without a further call ---------------------------------
 
 
 def function_of(pdu: Buffer, start: int = 0) -> Function | None:
@@ -247,7 +248,7 @@ def _encapsulated(pdu: Buffer, start: int = 0) -> Function | None:
 
 
 def is_read(pdu: bytes) -> bool:
-    """Whether a request PDU leaves the device as it was; its first two bytes will do."""
+    """Whether a request PDU changes nothing on the device. The first two bytes of the PDU are enough."""
     function = FUNCTIONS.get(pdu[0]) or _encapsulated(pdu)
     return function is not None and function.is_read
 
@@ -263,7 +264,7 @@ def request_length(buffer: Buffer, start: int = 0) -> int:
 
 def reply_length(buffer: Buffer, start: int = 0) -> int:
     """Length of the reply PDU at ``start``; an exception has 2 bytes whatever its function code. FC 8 counts as 5
-    bytes, which is right for all its sub-functions but 0."""
+    bytes, which is right for all sub-functions except 0."""
     if buffer[start] & EXCEPTION_FLAG:
         return 2
     function = FUNCTIONS.get(buffer[start]) or _encapsulated(buffer, start)
@@ -279,8 +280,9 @@ def _without_row(buffer: Buffer, start: int) -> int:
 
 
 def is_request(pdu: bytes) -> bool:
-    """Whether a whole PDU can only be a request: its length is that of a request, and not that of a reply. No reply
-    holds half a register, so a read of registers from address 0x0300 to 0x03FF is no reply with three bytes."""
+    """Whether a whole PDU can only be a request: it has the length of a request, and not that of a reply. One case has
+    both: the address of a register read, 0x0300 to 0x03FF, looks like the byte count 3 of a reply. That is a request
+    too, because no reply holds half a register."""
     if request_length(pdu) != len(pdu):
         return False
     if reply_length(pdu) != len(pdu):
@@ -290,10 +292,10 @@ def is_request(pdu: bytes) -> bool:
 
 
 def accesses(pdu: bytes) -> tuple[Access, ...]:
-    """All that a request PDU does; two things for function 23, one for any other.
+    """All accesses of a request PDU: two for function 23, one for any other function.
 
-    :raises FrameError: if its length, its byte count and its quantities contradict each other, or if it leaves its
-        table.
+    :raises FrameError: if the PDU's length, byte count and quantities contradict each other, or if its range exceeds
+        its table.
     """
     code = pdu[0]
     if request_length(pdu) not in (UNKNOWN, len(pdu)):

@@ -9,7 +9,7 @@ from lumina_twisted.modbus.functions import READS_OF
 BITS: Final = frozenset(int(row.code) for row in READS_OF.values() if row.is_bits)
 """Functions that read bits; the others read registers."""
 PLAIN_READS: Final = frozenset(int(row.code) for row in READS_OF.values())
-"""All of them; those that are :data:`LENGTH` bytes long are whole."""
+"""The functions of all plain reads. A PDU of them is whole if it has :data:`LENGTH` bytes."""
 LENGTH: Final = 5
 """Bytes of a plain read's PDU."""
 
@@ -20,13 +20,13 @@ def is_plain_read(pdu: bytes) -> bool:
 
 
 def span(pdu: bytes) -> tuple[int, int]:
-    """First entry, and one behind the last, of a plain read."""
+    """The first entry of a plain read, and the one after the last."""
     first = pdu[1] << 8 | pdu[2]
     return first, first + (pdu[3] << 8 | pdu[4])
 
 
 def covers(whole: bytes, part: bytes) -> bool:
-    """Whether one plain read asks for all that another of the same unit and function does."""
+    """Whether the plain read ``whole`` includes all entries of ``part``, which has the same unit and function."""
     if whole == part:
         return True
     (first, end), (inner, inner_end) = span(whole), span(part)
@@ -34,7 +34,7 @@ def covers(whole: bytes, part: bytes) -> bool:
 
 
 def cut(reply: bytes, whole: bytes, part: bytes) -> bytes:
-    """What of a normal reply answers a part of what was asked.
+    """Cuts the reply to a part of a read out of the normal reply to the whole read.
 
     :param reply: the PDU that answers ``whole``.
     :return: the PDU that answers ``part``.

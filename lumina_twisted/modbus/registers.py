@@ -1,8 +1,8 @@
-"""Typed values in registers, both ways. Floor 0.
+"""Typed values in registers, encoding and decoding. Floor 0.
 
-A register is a 16-bit word, sent high byte first (Modbus Application Protocol V1.1b3, section 4.2). How a longer value
-lies in several registers is each maker's choice: ``word_order`` "big" puts the high word first, ``byte_order`` "little"
-swaps the bytes within each word. These two describe all four usual orders (ABCD, CDAB, BADC, DCBA).
+A register is a 16-bit word, sent high byte first (Modbus Application Protocol V1.1b3, section 4.2). Each maker
+chooses how a longer value lies in several registers: ``word_order`` "big" puts the high word first, and ``byte_order``
+"little" swaps the bytes within each word. These two describe all four usual orders (ABCD, CDAB, BADC, DCBA).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LAYOUTS: Final[dict[str, struct.Struct]] = {
 }
 _MAX_F32: Final = (2 - 2**-23) * 2.0**127
 KINDS: Final = tuple(_LAYOUTS)
-"""Unsigned and signed whole numbers, and IEEE 754 numbers, by their bits."""
+"""Unsigned and signed integers (u, i) and IEEE 754 numbers (f), each with its number of bits."""
 
 
 def registers_of(kind: str) -> int:
@@ -40,7 +40,7 @@ def registers_of(kind: str) -> int:
 def encode(value: float, kind: str, word_order: WordOrder = "big", byte_order: ByteOrder = "big") -> tuple[int, ...]:
     """The registers that hold ``value``.
 
-    :raises RequestError: if it does not fit, with a sentence that says how.
+    :raises RequestError: if the value does not fit, with a sentence that says why.
     """
     _layout(kind)
     _check(value, kind)
@@ -55,7 +55,7 @@ def decode(
 ) -> int | float:
     """The value that these registers hold.
 
-    :raises RequestError: if they are not as many as the kind takes.
+    :raises RequestError: if the number of registers is not that of the kind.
     """
     return reader(kind, word_order, byte_order)(values)
 
@@ -103,13 +103,13 @@ def limits(kind: str) -> tuple[int, int] | tuple[float, float]:
 
 
 def registers_layout(count: int, word_order: WordOrder, byte_order: ByteOrder) -> struct.Struct:
-    """How registers become the bytes of one number, the highest byte first if ``word_order`` is "big", else the lowest.
-    Where words and bytes have the same order, the bytes within a word are not swapped."""
+    """The layout that turns registers into the bytes of one number: the highest byte first if ``word_order`` is "big",
+    else the lowest byte first. If words and bytes have the same order, the bytes within a word are not swapped."""
     return struct.Struct(f"{'>' if word_order == byte_order else '<'}{count}H")
 
 
 def no_registers(what: str, count: int, values: Sequence[int]) -> RequestError:
-    """The error for registers that are too few or too many for ``what``, or no registers."""
+    """The error for too few or too many registers for ``what``, or for values that are no registers."""
     if len(values) != count:
         return RequestError(f"{what} takes {count} registers, not {len(values)}")
     return RequestError(f"a register is a whole number from 0 to 65535; these are {list(values)}")
@@ -132,7 +132,7 @@ def encode_text(
 
 
 def decode_text(values: Sequence[int], encoding: Encoding = "ascii", byte_order: ByteOrder = "big") -> str:
-    """The text in these registers, up to its first NUL and without blanks at its end; bytes that are no character of
+    """The text in these registers, up to the first NUL and without blanks at its end. Bytes that are no character of
     the encoding become U+FFFD."""
     packed = registers_layout(len(values), "big", byte_order).pack(*values)
     return packed.partition(b"\0")[0].decode(encoding, "replace").rstrip()
@@ -141,7 +141,7 @@ def decode_text(values: Sequence[int], encoding: Encoding = "ascii", byte_order:
 def _steps(
     kind: str, word_order: WordOrder, byte_order: ByteOrder
 ) -> tuple[Callable[..., bytes], struct.Struct]:
-    """From registers to bytes, and from those to the number."""
+    """The two steps of decoding: from registers to bytes, and from bytes to the number."""
     pack = registers_layout(registers_of(kind), word_order, byte_order).pack
     layout = _layout(kind)
     return pack, layout if word_order == "big" else struct.Struct(f"<{layout.format[1:]}")

@@ -1,8 +1,8 @@
 """What the reply to one request looks like: rule 1 of the core, "a reply is accepted only if it is the reply".
 Floor 0.
 
-A pattern judges units and PDUs. Where no framing tells the end of a reply (RTU), the decoder asks the pattern how long
-the reply is that begins at some byte; see :class:`Pattern`.
+A pattern checks units and PDUs. Where the framing does not mark the end of a reply (RTU), the decoder asks the pattern
+for the length of the reply that begins at a given byte; see :class:`Pattern`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from lumina_twisted.modbus.functions import (
 
 NO_MATCH: Final = -1
 AT_SILENCE: Final = 1 << 16
-"""Length of what only silence ends; longer than any frame."""
+"""The length of a reply that only silence ends; greater than that of any frame."""
 EXCEPTION_PDU: Final = 2
-"""Bytes of the PDU of an exception."""
+"""Bytes in the PDU of an exception."""
 _LIKELY: Final = 61
-"""Bytes of a reply PDU whose length nobody can tell, for the computation of times."""
+"""Assumed bytes of a reply PDU of unknown length, for the computation of times."""
 _MOST_HINTED: Final = MAX_PDU
 
 
 class Shape(NamedTuple):
-    """By what replies can be told apart without knowing their values; ``length`` is that of the PDU, 0 where it varies,
-    ``data`` what a reply to function 8 returns."""
+    """What distinguishes replies whose values are unknown. ``length`` is that of the PDU, 0 if it varies; ``data`` is
+    what a reply to function 8 returns."""
 
     unit: int
     function_code: int
@@ -43,24 +43,24 @@ class Shape(NamedTuple):
 
 
 class Pattern(Protocol):
-    """A message that somebody waits for."""
+    """The form of an awaited message."""
 
     unit: int
     hint: int
-    """Bytes of its PDU as somebody guesses it, where only silence ends it; else 0."""
+    """The guessed bytes of its PDU, if only silence ends the message; else 0."""
 
     def measure(self, buffer: Buffer, start: int) -> int:
-        """Bytes of unit and PDU at ``start`` if they may be this one: :data:`NO_MATCH`, 0 while more bytes are needed
-        to tell, :data:`AT_SILENCE` if only silence ends it."""
+        """The length of unit and PDU of the message at ``start``; :data:`NO_MATCH` if it is not this message, 0 while
+        more bytes are needed, and :data:`AT_SILENCE` if only silence ends it."""
         ...
 
     def fits(self, pdu: bytes) -> bool:
-        """Whether a whole PDU of its unit has its form."""
+        """Whether a whole PDU of this unit has this form."""
         ...
 
 
 class WholeMessage:
-    """The pattern of one exact message, such as the echo of our own."""
+    """The pattern of one exact message, such as the echo of a request."""
 
     __slots__ = ("_pdu", "_whole", "hint", "unit")
 
@@ -84,35 +84,35 @@ def expected_reply(pdu: bytes, function: Function | None) -> tuple[int, bytes | 
     """The normal reply, as far as a whole request PDU determines it: its length, and its first bytes.
 
     :param function: the row of the request; see :func:`lumina_twisted.modbus.functions.function_of`.
-    :return: the length, 0 if it depends on the reply's own bytes, :data:`UNKNOWN` if nothing determines it; and the
-        bytes. For a quantity that no reply can hold, the length is 2, that of the exception which is the only answer,
-        and the bytes are None.
+    :return: the length and the first bytes. The length is 0 if it depends on the reply's own bytes, and
+        :data:`UNKNOWN` if nothing determines it. For a quantity that no reply can hold, only an exception can be the
+        answer: the length is 2 and the bytes are None.
     """
     if function is None:
         return UNKNOWN, pdu[:1]
     if function.byte_count is not None:
-        if function.entry_bits:  # a plain read, which is asked most, without a call
+        if function.entry_bits:  # a plain read, the most frequent request: no call is needed
             count = (function.entry_bits * (pdu[3] << 8 | pdu[4]) + 7) // 8
         else:
             count = function.byte_count(pdu)
         return (2 + count, b"%c%c" % (pdu[0], count)) if count <= 255 else (2, None)
     head = pdu[: function.repeats]
     if function.is_as_long:
-        returns_data = pdu[0] == FunctionCode.DIAGNOSTICS and not any(pdu[1:3])  # by its sub-function
+        returns_data = pdu[0] == FunctionCode.DIAGNOSTICS and not any(pdu[1:3])  # sub-function 0
         return len(pdu), pdu if returns_data else head
     return (function.reply if isinstance(function.reply, int) else 0), head
 
 
 class ReplyPattern:
-    """The pattern of the reply to a request: how its bytes begin, and how many there are.
+    """The pattern of the reply to a request: its first bytes and its length.
 
-    ``head`` is the unit and all of a normal reply's PDU that the request determines: function code, then the byte count
-    of a read, or the echoed address, value and quantity of a write. None if no normal reply fits into a frame.
-    ``length`` is that of the normal reply's PDU: 0 if only its own bytes tell it, UNKNOWN if nothing does;
-    ``expected_length`` the longest that is likely, for the computation of times. ``is_read`` says whether the request
-    leaves the device as it was.
+    ``head`` is the unit and the beginning of the normal reply's PDU, as far as the request determines it: the function
+    code, then the byte count of a read, or the echoed address, value and quantity of a write. It is None if no normal
+    reply fits into a frame. ``length`` is that of the normal reply's PDU: 0 if only the reply's own bytes determine it,
+    UNKNOWN if nothing does. ``expected_length`` is the longest likely length, for the computation of times. ``is_read``
+    says whether the request changes nothing on the device.
 
-    :param hint: length of the reply's PDU as its caller guesses it; used for unknown functions only.
+    :param hint: the length of the reply's PDU that the caller guesses; used for unknown functions only.
     """
 
     __slots__ = (
@@ -140,8 +140,8 @@ class ReplyPattern:
 
     @property
     def echo(self) -> WholeMessage | None:
-        """The pattern of the request itself as an echoing adapter hands it back; None if that could be the reply. It is
-        made when it is searched for, for that happens rarely."""
+        """The pattern of the request itself, which an echoing adapter returns; None if the echo could be the reply. It
+        is made at the first use, because few requests need it."""
         if self._echo is None and not self.can_equal_request:
             self._echo = WholeMessage(self.unit, self._pdu)
         return self._echo
@@ -169,7 +169,7 @@ class ReplyPattern:
         return len(pdu) == EXCEPTION_PDU and pdu[0] == self._exception_code
 
     def fits_in_length(self, pdu: bytes) -> bool:
-        """The same, and its length was known before, or guessed."""
+        """Whether a PDU has the form of the reply, and its length was known before, or guessed right."""
         if self.length == UNKNOWN and len(pdu) != self.hint and pdu[0] != self._exception_code:
             return False
         return self.fits(pdu)
@@ -188,4 +188,4 @@ class ReplyPattern:
 
 
 reply_pattern = lru_cache(maxsize=4096)(ReplyPattern)
-"""The pattern of the reply to a PDU; programs ask the same again and again, so it is kept."""
+"""The pattern of the reply to a PDU. Programs repeat the same requests, so the patterns are cached."""

@@ -1,4 +1,4 @@
-"""A bus behind a socket to which the other side connects, floor 2: converters that dial in."""
+"""A bus behind a listening socket, floor 2: the converter dials in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lumina_twisted.ports.settings import SocketAddress, peer_of
 from lumina_twisted.ports.tcp import BusSocket, Link
 
 COMES_AGAIN: Final = 2.0
-"""Seconds in which a converter that was connected may dial in again before the requests that wait fail."""
+"""Seconds in which a converter may dial in again after its connection ended; then the waiting requests fail."""
 _log: Final = Logger(namespace="lumina.port")
 _REMEDIES: Final = {
     errno.EADDRINUSE: "another program listens there, or a listener of ours; stop it, or take another TCP port",
@@ -29,8 +29,8 @@ _REMEDIES: Final = {
 
 @implementer(IStreamClientEndpoint)
 class DialInEndpoint(Factory):
-    """Waits for the other side to connect; the one that came last is the bus, for a converter that comes again has
-    forgotten the connection before.
+    """Listens for a converter. The newest connection is the bus: a converter that connects again no longer knows its
+    previous connection.
 
     :param tell: called with a sentence that says why there is no bus.
     """
@@ -50,7 +50,7 @@ class DialInEndpoint(Factory):
         self._patience: IDelayedCall | None = None
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """The next connection, or the one that has come since the last was lost.
+        """Waits for the next connection, or takes one that has arrived already.
 
         :return: a Deferred that fires with the factory's protocol, whose transport has ``send_frame``; or fails with
             :class:`~lumina_twisted.errors.PortError` if nobody can listen there.
@@ -72,7 +72,10 @@ class DialInEndpoint(Factory):
         return waiting
 
     def close(self) -> Deferred[None]:
-        """Listens no longer; fires with None when that is done."""
+        """Stops listening.
+
+        :return: a Deferred that fires with None when that is done.
+        """
         listening, self._listening = self._listening, None
         self._was_there = False
         if self._next is not None:
@@ -84,7 +87,7 @@ class DialInEndpoint(Factory):
         return _Newcomer(self)
 
     def arrived(self, newcomer: _Newcomer) -> None:
-        """Somebody has connected."""
+        """A connection has arrived."""
         self._log_peer(newcomer)
         if self._wanted is not None:
             (factory, waiting), self._wanted = self._wanted, None
@@ -98,7 +101,7 @@ class DialInEndpoint(Factory):
             self._current.cut("a newer connection took its place")
 
     def left(self, newcomer: _Newcomer) -> None:
-        """It went before its turn came."""
+        """A connection ended before it became the bus."""
         if self._next is newcomer:
             self._next = None
 
@@ -150,21 +153,22 @@ class _Newcomer(Protocol):
         self._it: BusSocket | None = None
 
     def become(self, it: BusSocket) -> None:
-        """It is the bus from now on."""
+        """Makes this connection the bus."""
         self._it = it
         it.makeConnection(self.transport)
 
     def connectionMade(self) -> None:
-        """It has come."""
+        """The connection is there."""
         self._endpoint.arrived(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """What a newcomer says before anybody asks it, such as who it is, is nobody's reply."""
+        """Passes bytes to the bus. Bytes that arrive before this connection is the bus are dropped. They are no reply,
+        but for example the converter's introduction."""
         if self._it is not None:
             self._it.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It has gone."""
+        """The connection has ended."""
         if self._it is not None:
             self._it.connectionLost(reason)
         else:

@@ -18,9 +18,9 @@ from lumina_twisted.statistics.queue import QueueAnalytics
 from lumina_twisted.text import close_to
 
 STUCK_AFTER: Final = 5.0
-"""Seconds by which what a port should have done may be overdue. Even a reactor that is busy is late by milliseconds."""
+"""A port counts as stuck if its due work is late by more seconds than this. A busy reactor is late by milliseconds."""
 _LOOK_EVERY: Final = 1.0
-"""Seconds between two looks for ports that have been idle for long."""
+"""Seconds between two checks for idle ports."""
 
 
 class PortPool(MultiService):
@@ -28,8 +28,8 @@ class PortPool(MultiService):
 
     :param settings: the ports by name, in the order that makes the first one the default.
     :param now: a clock that never goes back, in seconds.
-    :param most_open: how many may be open at a time. To open one more at a request, the port that has been idle
-        longest is closed, if it is one that its next request may open again.
+    :param most_open: how many ports may be open at a time. If a request needs one more, the pool closes the port that
+        has been idle longest, among the ports that are opened by a request.
     """
 
     def __init__(
@@ -40,23 +40,23 @@ class PortPool(MultiService):
         self._now = now
         self._most_open = most_open
         self.monitor = PerformanceMonitor(max(MOST_PORTS, len(settings)))
-        """How requests go, port by port."""
+        """The performance figures of each port."""
         self.analytics = QueueAnalytics(now)
-        """What waits at each port."""
+        """The queue figures of each port."""
         self._reactor = reactor
         self._ports: list[PortService] = []
         self._by_path: dict[str, Port] = {}
         self._by_name: dict[str, Port] = {}
         self._look: IDelayedCall | None = None
-        """No LoopingCall: that installs Twisted's own reactor, also in a program of asyncio's."""
+        """Not a LoopingCall, because that installs Twisted's own reactor, even in an asyncio program."""
         for name, one in settings.items():
             self.add(name, one)
 
     def add(self, name: str, settings: PortSettings) -> PortService:
-        """One more port, at any time; it is opened at once if the pool runs and ``settings`` do not leave that to its
-        first request.
+        """Adds a port, at any time. If the pool runs, the port opens at once, unless ``settings`` say that its first
+        request opens it.
 
-        :raises RequestError: if there is one of that name.
+        :raises RequestError: if a port of that name exists.
         """
         if name in self._by_name:
             raise RequestError(f"there is a port {name!r} already; give this one another name")
@@ -92,11 +92,11 @@ class PortPool(MultiService):
         return f"{summary}; not open: {', '.join(closed)}" if closed else summary
 
     def stuck(self) -> list[str]:
-        """The ports that have not done what was due for a while; a fault of ours, if not of the machine's."""
+        """The names of the ports whose due work is long overdue. The cause is a fault in Lumina or in the machine."""
         return [port.name for port in self._ports if port.overdue > STUCK_AFTER]
 
     def startService(self) -> None:
-        """Opens the ports that are opened at the start."""
+        """Opens the ports that are set to open at the start."""
         super().startService()
         self._look_if_needed()
 
@@ -121,7 +121,7 @@ class PortPool(MultiService):
         return stopped
 
     def _admit(self, wanted: PortService) -> str | None:
-        """Makes room for one more open port, or says why there is none."""
+        """Makes room for one more open port, or returns why there is no room."""
         supervised = [port for port in self._ports if port.is_supervised]
         if len(supervised) < self._most_open:
             return None

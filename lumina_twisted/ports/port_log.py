@@ -1,7 +1,7 @@
 """What a port writes to the log, and its observers. Floor 2.
 
-Every request passes its port, which knows who asks, what for, and how the request ends. So each write is logged here,
-one line, whichever front it came through; the same client's frequent writes to the same place are folded.
+Every request passes its port, which knows the client, what it asks for, and how the request ends. So the port logs each
+write as one line, whichever front-end it came through. Frequent writes of one client to the same place are folded.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _FINDINGS: Final = {
 
 
 class PortLog:
-    """The log of one port, and its observers. An observer that raises is logged, and harms nobody.
+    """The log of one port, and its observers. An exception that an observer raises is logged and has no other effect.
 
-    ``fold`` names lines that say the same again: a dead device that is asked every second must not fill a disk.
+    ``fold`` identifies lines that repeat the same event: a dead device that is asked every second must not fill a disk.
 
     :param name: of the port.
     """
@@ -59,7 +59,7 @@ class PortLog:
         """Takes a sample of a device's state, for the observers."""
 
     def state(self, state: str, is_in_order: bool, folds: bool = False) -> None:
-        """The port has another state; ``folds`` if it has had that one again and again."""
+        """The port's state changed. ``folds`` says whether the port enters this state again and again."""
         level = LogLevel.info if is_in_order else LogLevel.warn
         fold = state if folds else None
         self._log.emit(level, "{port}: {state}", port=self._name, state=state, fold=fold)
@@ -69,7 +69,7 @@ class PortLog:
         self._log.info("{port}: {why}; it connects again", port=self._name, why=why, fold=why)
 
     def refused(self, client: str, fault: str, error: NotAllowed) -> None:
-        """The port's rules refused a request. A client that repeats it may be a program with a fault, or worse."""
+        """The port's rules refused a request. A client that repeats it may be faulty or hostile."""
         self._log.info(
             "{port}: refused to {client}, {fault}", port=self._name, client=client, fault=fault, unit=error.unit,
             function=error.function_code, kind=error.token, fold=(error.unit, error.function_code, error.token),
@@ -87,7 +87,7 @@ class PortLog:
         )
 
     def health(self, change: HealthChange) -> None:
-        """A unit is offline, or online again."""
+        """A unit went offline or came back online."""
         if change.state is UnitState.OFFLINE:
             self._log.warn(
                 "{port}: unit {unit} is offline, it does not answer; until it does only one request in"
@@ -105,7 +105,7 @@ class PortLog:
         )
 
     def finding(self, finding: Finding) -> None:
-        """Something was found out about a unit, for the first time."""
+        """The bus found something out about a unit, for the first time."""
         self._log.warn("{port}: " + _FINDINGS[finding.kind], port=self._name, unit=finding.unit)
 
     def frame(self, direction: str, data: bytes) -> None:
@@ -121,11 +121,11 @@ class PortLog:
 
 
 class NoiseTimer:
-    """Looks at the troubles of one bus while there are any; no call is pending on a bus without faults.
+    """Checks the faults of one bus while there are any. On a bus without faults no delayed call is pending.
 
-    :param clock: for its delayed call.
+    :param clock: for the delayed call.
     :param now: the bus's time.
-    :param report: called with a unit, whether something is wrong with it, and the sentence.
+    :param report: called with a unit, whether something is wrong with it, and a sentence.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class NoiseTimer:
         watch.on_begin = self._begin
 
     def stop(self) -> None:
-        """Looks no more, until something fails again."""
+        """Stops the checks until something fails again."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -158,7 +158,7 @@ class NoiseTimer:
 
 _NAMES: Final = {"coil": "coil", "holding": "holding register"}
 _MOST_SHOWN: Final = 8
-"""Entries of a write that are shown; of 123 registers the first tell enough."""
+"""How many values of a write the log shows; a write may have 123 registers."""
 _log: Final = Logger(namespace="lumina.writes")
 
 
@@ -172,10 +172,10 @@ class WriteLog:
         self._port = port
 
     def follow(self, caller: Caller, unit: int, pdu: bytes, note: str, asked: Deferred[bytes]) -> Deferred[bytes]:
-        """Logs how a request ends, if that is a write.
+        """Logs how a request ends, if it is a write.
 
-        :param note: what the write means, where that is known.
-        :return: ``asked``, which ends as if nothing had been there.
+        :param note: what the write means, if that is known.
+        :return: ``asked``; its result is unchanged.
         """
         if pdu and not is_read(pdu):
             asked.addBoth(self._ended, caller.name, unit, pdu, note)
@@ -195,7 +195,7 @@ class WriteLog:
 
 
 def _outcome(result: Any, unit: int) -> tuple[str, str]:
-    """The word for it, and what a person reads."""
+    """How a write ended: as a token, and as text for people."""
     if not isinstance(result, Failure):
         return ("sent", "sent to all units") if unit == BROADCAST else ("confirmed", "confirmed")
     error = result.value
@@ -204,7 +204,7 @@ def _outcome(result: Any, unit: int) -> tuple[str, str]:
 
 
 def _what(pdu: bytes) -> tuple[str, int | None]:
-    """What a write sets, for a person; and where that begins, if it is in a table."""
+    """What a write sets, as text, and its first address; None if it writes to no table."""
     try:
         done = next(one for one in accesses(pdu) if one.writes)
     except (FrameError, StopIteration):

@@ -1,6 +1,6 @@
 """The RTU protocol of a port, floor 2: the one place where a bus's events become Deferreds.
 
-It stays when its transport goes, as its bus does: a factory hands out the same one for each opening of the port.
+The protocol and its bus outlive the transport: a factory returns the same protocol each time the port opens.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from lumina_twisted.reconnecting import Connections
 
 
 class RTUProtocol(Protocol):
-    """Drives a bus over whatever transport the port has at present.
+    """Drives a bus over the port's present transport.
 
     :param reactor: for the timer.
     :param now: a clock that never goes back, in seconds.
     :param opened: called when the port is open.
-    :param closed: called with a sentence that says why it is not.
+    :param closed: called with a sentence that says why the port is not open.
     :param failed: called with each request that ends without a normal reply, and its error.
-    :param health: called when a unit is offline, or online again.
-    :param sample: called with each sample of the bus, if that is watched, before the ending that it came with.
+    :param health: called when a unit goes offline or comes back online.
+    :param sample: called with each sample, if the bus's samples are watched, before the request that caused it ends.
     :param connections: decides whether requests wait for the next connection when this one ends.
     :param finding: receives what the bus finds out about its devices.
-    :param lost: called with why a connection ended for whose successor requests wait.
+    :param lost: called with the reason when a connection ends and requests wait for the next one.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RTUProtocol(Protocol):
         self._deferreds: dict[Request, Deferred[bytes]] = {}
         self._is_delivering = False
         self.trace: Callable[[str, bytes], None] | None = None
-        """Told the bytes of each frame sent (``>``) and of each piece received (``<``), if anybody wants that."""
+        """If set, called with the bytes of each frame sent (``>``) and of each piece received (``<``)."""
         self._timer = make_timer(reactor, now, self._on_timer)
         self._waiting_for_idle: list[Deferred[None]] = []
 
@@ -75,7 +75,7 @@ class RTUProtocol(Protocol):
         self._pump()
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes came off the wire. That took the process at least as long to notice as any wake-up takes."""
+        """Bytes came off the wire. They arrived earlier than now, by at least the time that a wake-up takes."""
         if self.trace is not None:
             self.trace("<", data)
         try:
@@ -97,7 +97,7 @@ class RTUProtocol(Protocol):
             self._end(why_lost(reason.value))
 
     def _end(self, why: str) -> None:
-        """The connection ended, and not by our will."""
+        """The connection ended, and Lumina did not close it."""
         now = self._now()
         if self._connections.ended(now, *self._traffic):
             self._bus.connection_lost(now, f"it was lost ({why})")
@@ -110,12 +110,12 @@ class RTUProtocol(Protocol):
 
     @property
     def _traffic(self) -> tuple[int, int]:
-        """Frames that have left so far, and replies that have come."""
+        """How many frames were sent and how many replies were received so far."""
         return self._bus.counters.frames, self._bus.replies_heard
 
     @property
     def overdue(self) -> float:
-        """Seconds by which what the bus has to do is late, such as giving up what is on the wire; 0 if all is well."""
+        """Seconds by which the bus's next timer is late, for example a response timeout; 0 if it is on time."""
         due = self._bus.get_timer()
         return 0.0 if due is None else max(0.0, self._now() - due)
 
@@ -124,7 +124,7 @@ class RTUProtocol(Protocol):
     def request(
         self, caller: Caller, unit: int, pdu: bytes, serial: SerialSettings, terms: Terms
     ) -> Deferred[bytes]:
-        """See :meth:`lumina_twisted.ports.interfaces.Port.request`; ``serial`` is what the frame leaves with. The
+        """See :meth:`lumina_twisted.ports.interfaces.Port.request`. The frame is sent with the settings ``serial``. The
         Deferred fires with the reply's PDU."""
         now = self._now()
         request = Request(
@@ -142,7 +142,7 @@ class RTUProtocol(Protocol):
         return self._bus.is_full_for(caller, timeout, self._now())
 
     def _cancelled(self, pending: Pending) -> None:
-        """Its caller lets go of it."""
+        """The caller cancelled its request."""
         deferred = self._deferreds.pop(pending.request)
         self._bus.cancel(pending, self._now())
         self._pump()
@@ -151,7 +151,7 @@ class RTUProtocol(Protocol):
         deferred.errback(kind(f"cancelled by its caller, {state}", unit=pending.unit, function_code=pending.pdu[0]))
 
     def opening(self) -> None:
-        """An attempt to open the port begins, and requests wait for what comes of it."""
+        """An attempt to open the port begins; requests wait for its result."""
         self._bus.port_opening()
 
     def unavailable(self, why: str) -> None:
@@ -161,16 +161,16 @@ class RTUProtocol(Protocol):
         self._pump()
 
     def stop(self) -> Deferred[None]:
-        """Starts nothing new.
+        """Sends no further frames.
 
-        :return: a Deferred that fires with None when what is on the wire has ended; it does not fail.
+        :return: a Deferred that fires with None when the frame on the wire has ended; it does not fail.
         """
         self._bus.stop(self._now())
         self._pump()
         return self.when_idle()
 
     def when_idle(self) -> Deferred[None]:
-        """Fires with None when no frame of ours is on the wire."""
+        """A Deferred that fires with None when no frame of this port is on the wire."""
         if not self._bus.is_busy:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
@@ -178,7 +178,7 @@ class RTUProtocol(Protocol):
         return waiting
 
     def close(self) -> None:
-        """Lets go of the timer; nothing may be asked afterwards."""
+        """Closes the timer; no call may follow."""
         self._timer.close()
 
     # -- the pump ------------------------------------------------------------------------------------------------
@@ -188,10 +188,10 @@ class RTUProtocol(Protocol):
         self._pump()
 
     def _pump(self) -> None:
-        """Takes from the bus what came of the last call: frames first, then events, in their order.
+        """Takes the results of the last call from the bus: frames first, then events, in order.
 
-        A callback may ask again, and so pump in turn. That pump writes frames only: events are delivered here, one
-        after the other, each to all that it concerns before the next.
+        A callback may make a request, which calls the pump again. That inner pump writes frames only. The outer pump
+        delivers the events one after the other, each to all its receivers before the next.
         """
         bus = self._bus
         frames, events = bus.frames, bus.events
@@ -222,7 +222,7 @@ class RTUProtocol(Protocol):
             self.trace(">", frame.data)
 
     def _cut_connection(self) -> None:
-        """Whoever supervises the port connects again."""
+        """Cuts the connection; the port's supervisor connects again."""
         transport: Any = self.transport
         if transport is not None:
             transport.abortConnection()
@@ -230,7 +230,7 @@ class RTUProtocol(Protocol):
     def _deliver(self, event: Event) -> None:
         if isinstance(event, Reply):
             deferred = self._deferreds.pop(event.request, None)
-            if deferred is not None:  # else it was cancelled by the callback of an event before this one
+            if deferred is not None:  # None: the callback of an earlier event cancelled it
                 deferred.callback(event.pdu)
         elif isinstance(event, Failure):
             deferred = self._deferreds.pop(event.request, None)

@@ -1,8 +1,8 @@
-"""A serial device for a bus, floor 2: the endpoint that opens it, the transport, and why it cannot be opened, as a
-sentence that says what to do.
+"""A serial device for a bus, floor 2: the endpoint that opens it, the transport, and the error texts, which say why it
+cannot be opened and what to do.
 
-The device is opened exclusively. Its settings change between frames on the one descriptor, and frames are written
-straight to it.
+The device is opened exclusively. The transport changes its settings between frames, on the one descriptor, and writes
+frames straight to it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _READ_SIZE = 4096
 _PTY_MAJORS = range(136, 144)
 """Device numbers of Unix 98 pseudo-terminals (Linux, Documentation/admin-guide/devices.txt)."""
 _NOT_OF_A_PTY = {"bytesize": 8, "parity": serial.PARITY_NONE}
-"""What a pseudo-terminal always has, whatever it is set to."""
+"""The settings that a pseudo-terminal always has, whatever a program sets."""
 _TIMEOUTS = {"timeout": 0, "write_timeout": 0}
 
 
@@ -67,9 +67,9 @@ class BusTransport(SerialPort):  # type: ignore[misc]
         )
 
     def send_frame(self, data: bytes, settings: SerialSettings) -> None:
-        """Writes a frame that leaves now, with its own settings.
+        """Writes a frame at once, with its own settings.
 
-        :raises PortError: if the device does not take the settings or the bytes; nothing was sent then.
+        :raises PortError: if the device does not take the settings or the bytes. Then nothing was sent.
         """
         if settings is not self._current and settings != self._current:
             self._apply(settings)
@@ -85,17 +85,17 @@ class BusTransport(SerialPort):  # type: ignore[misc]
             raise PortError(f"{self._settings.path} is gone ({why})") from gone
         if written < len(data):
             with contextlib.suppress(termios.error):
-                termios.tcflush(self._fd, termios.TCOFLUSH)  # a piece of a frame is nothing to anybody
+                termios.tcflush(self._fd, termios.TCOFLUSH)  # a part of a frame is useless
 
     def _drop_held_back(self) -> None:
-        """Flow control may have kept the last frame back; to let it out now, perhaps with others and long after its
-        caller was told, would be worse than to lose it."""
+        """Drops bytes that flow control held back. A frame that left now, perhaps together with others and long after
+        its request has ended, would be worse than a lost one."""
         waiting = fcntl.ioctl(self._fd, termios.TIOCOUTQ, b"\0\0\0\0")
         if int.from_bytes(waiting, sys.byteorder):
             termios.tcflush(self._fd, termios.TCOFLUSH)
 
     def doRead(self) -> Exception | None:
-        """The reactor says that bytes came, or the device went."""
+        """The reactor reports that bytes have come, or that the device is gone."""
         try:
             data = os.read(self._fd, _READ_SIZE)
         except BlockingIOError:
@@ -109,18 +109,18 @@ class BusTransport(SerialPort):  # type: ignore[misc]
         return None
 
     def connectionLost(self, reason: Failure) -> None:
-        """The device went, or was closed; closing leaves it open to others again."""
+        """The device is gone or was closed. Ends exclusive use first, so that other programs may open it again."""
         if self._settings.exclusive and self._serial.fd is not None:
             with contextlib.suppress(OSError):
                 fcntl.ioctl(self._serial.fd, termios.TIOCNXCL)
         super().connectionLost(reason)
 
     def loseConnection(self, _connDone: Failure | None = None) -> None:
-        """Closes the device: a bus has nothing to say that could wait in a buffer."""
+        """Closes the device without waiting: a bus has no buffered output."""
         self._lose_soon(error.ConnectionDone())
 
     def _serialFactory(self, path: str, **settings: Any) -> serial.Serial:  # type: ignore[override]
-        """What Twisted's constructor calls to open the device."""
+        """Opens the device; Twisted's constructor calls it."""
         self._fixed = _NOT_OF_A_PTY if is_pty(path) else {}
         wanted = {**settings, **self._fixed, **_TIMEOUTS}
         device = serial.Serial(path, exclusive=self._settings.exclusive or None, **wanted)
@@ -139,7 +139,7 @@ class BusTransport(SerialPort):  # type: ignore[misc]
         self._keep_lines_up(device.fileno())
         if wanted.low_latency:
             with contextlib.suppress(OSError, ValueError, NotImplementedError):
-                device.set_low_latency_mode(True)  # many drivers have none
+                device.set_low_latency_mode(True)  # many drivers have no such mode
         if wanted.rs485:
             device.rs485_mode = RS485Settings(
                 rts_level_for_tx=wanted.rs485_rts_on_send, rts_level_for_rx=wanted.rs485_rts_after_send,
@@ -149,13 +149,14 @@ class BusTransport(SerialPort):  # type: ignore[misc]
 
     @staticmethod
     def _keep_lines_up(fd: int) -> None:
-        """HUPCL off: closing and reopening must not toggle DTR, which resets or unpowers some adapters."""
+        """Turns HUPCL off: closing and reopening must not toggle DTR, which resets or unpowers some adapters."""
         mode = termios.tcgetattr(fd)
         mode[2] &= ~termios.HUPCL
         termios.tcsetattr(fd, termios.TCSANOW, mode)
 
     def _apply(self, wanted: SerialSettings) -> None:
-        """Between frames the wire is idle and the last frame is out, so nothing is drained here."""
+        """Changes the device's settings. Between frames the wire is idle and the last frame is out, so nothing
+        is drained here."""
         device, before = self._serial, self._current
         try:
             for name in ("baudrate", "bytesize", "parity", "stopbits"):
@@ -175,13 +176,14 @@ class BusTransport(SerialPort):  # type: ignore[misc]
             )
 
     def _has_hung_up(self) -> bool:
-        """An empty read is the end only if the kernel says so: reads here never wait, so there may be no byte yet."""
+        """Whether the kernel reports a hang-up. An empty read alone proves nothing, for reads here never
+        wait for a byte."""
         poll = select.poll()
         poll.register(self._serial.fileno(), select.POLLIN)
         return any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
 
     def _lose_soon(self, reason: Exception) -> None:
-        """In a turn of its own, as Twisted's transports do it: the caller may be in the middle of something."""
+        """Ends the connection in a later reactor turn, as Twisted's transports do: the caller may not have finished."""
         self.stopReading()
         self.stopWriting()
         self._clock.callLater(0, self._lose, reason)
@@ -192,9 +194,9 @@ class BusTransport(SerialPort):  # type: ignore[misc]
 
 
 def is_pty(path: str) -> bool:
-    """Whether a path leads to a pseudo-terminal. It has no wire, so no parity and no other than 8 data bits; the kernel
-    drops them from what is set, and the C library then refuses the next opening, where nothing else is left to set
-    (glibc, sysdeps/unix/sysv/linux/tcsetattr.c)."""
+    """Whether a path leads to a pseudo-terminal. It has no wire, so it has no parity and always 8 data bits. The kernel
+    ignores other values. Then the C library refuses the next opening, where nothing else is left to set (glibc,
+    sysdeps/unix/sysv/linux/tcsetattr.c)."""
     try:
         return os.major(os.stat(path).st_rdev) in _PTY_MAJORS
     except OSError:
@@ -202,14 +204,14 @@ def is_pty(path: str) -> bool:
 
 
 def _told(refused: Exception) -> str:
-    """What termios says as a pair of a number and a text."""
+    """The text of an error; termios raises a pair of a number and a text."""
     return str(refused.args[-1]) if isinstance(refused, termios.error) else str(refused)
 
 
 @implementer(IAddress)
 @frozen
 class SerialAddress:
-    """Where a serial protocol is connected to."""
+    """The address of a serial connection."""
 
     path: str
 
@@ -219,7 +221,7 @@ class SerialEndpoint:
     """Opens a serial device.
 
     :param settings: what to open and how.
-    :param twin: names the port of ours, if there is one, that has the same device under another path.
+    :param twin: returns the name of the port that has the same device under another path; empty if there is none.
     """
 
     def __init__(self, reactor: Any, settings: PortSettings, twin: Callable[[], str] = lambda: "") -> None:
@@ -245,7 +247,7 @@ class SerialEndpoint:
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
 class SerialEndpointParser:
-    """Makes ``serial:`` a prefix of Twisted's client endpoint strings; every setting of a port can stand there."""
+    """Makes ``serial:`` a prefix of Twisted's client endpoint strings, which accept every setting of a port."""
 
     prefix = "serial"
 
@@ -267,9 +269,9 @@ _NOTHING_BEHIND = (errno.EIO, errno.ENXIO, errno.ENODEV)
 def why_not_open(path: str, error: BaseException, twin: Callable[[], str] = lambda: "") -> str:
     """The sentence for an error that opening ``path`` raised.
 
-    :param twin: names the port of ours, if there is one, that leads to the same device under another path.
+    :param twin: returns the name of the port that has the same device under another path; empty if there is none.
     """
-    if isinstance(error, ValueError):  # pyserial's word for a setting that the driver has not
+    if isinstance(error, ValueError):  # pyserial raises it for a setting that the driver does not have
         return f"{path} cannot be opened with these settings ({error})"
     number = _number(error)
     if number == errno.ENOENT or not os.path.exists(path):
@@ -290,13 +292,13 @@ def why_not_open(path: str, error: BaseException, twin: Callable[[], str] = lamb
 
 
 def why_lost(error: BaseException | None) -> str:
-    """What is left of Twisted's error of a lost connection: the cause, without words about connections."""
+    """The cause in Twisted's error of a lost connection, without the text about connections."""
     told = error.args[0] if error is not None and error.args else ""
     return told if isinstance(told, str) and told else "the device hung up"
 
 
 def _number(error: BaseException | None) -> int | None:
-    """The errno; pyserial and termios leave it in different places, and some only in what they were raised from."""
+    """The errno. pyserial and termios put it in different places, some errors only in their cause or context."""
     while error is not None:
         for candidate in (getattr(error, "errno", None), *error.args[:1]):
             if isinstance(candidate, int):
@@ -326,7 +328,7 @@ def _not_permitted(path: str) -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         group = user = ""
-    if group in ("", "nogroup"):  # the latter is what systemd's PrivateUsers= shows us of every group
+    if group in ("", "nogroup"):  # with systemd's PrivateUsers= every group is "nogroup"
         return f"{path} may not be opened by this user; its group, and in a service DeviceAllow=, would have to let it"
     return f"{path} may not be opened by {user}; `sudo usermod -aG {group} {user}` lets it, after logging in again"
 
@@ -337,7 +339,7 @@ def _holders(path: str) -> str:
 
 
 def _processes_with(device: str) -> Iterator[tuple[int, str]]:
-    """Other processes that have ``device`` open, as far as this user may see them."""
+    """The other processes that have ``device`` open, if this user may see them."""
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         if int(process.name) == os.getpid():
             continue

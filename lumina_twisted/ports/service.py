@@ -1,7 +1,7 @@
-"""One port of the daemon, floor 2: opened, watched and reopened for as long as it takes.
+"""One port of the daemon, floor 2: it is opened, watched, and reopened until that succeeds.
 
-Twisted's ClientService supervises the connection, here to a device: it opens, waits, opens again. What is ours is how
-long it waits, what happens to a request meanwhile, and that a port may be opened by its first request and closed when
+Twisted's ClientService supervises the connection to the device: it opens, waits, and opens again. Lumina decides how
+long it waits and what happens to a request meanwhile. It also opens a port at its first request, and closes it when
 it has been idle.
 """
 
@@ -38,7 +38,7 @@ from lumina_twisted.statistics.monitor import PerformanceMonitor
 from lumina_twisted.statistics.queue import QueueAnalytics
 
 _NOBODY: Final = Caller("nobody")
-"""Whose request it is that is only thought of."""
+"""The caller of a request that is only estimated, never sent."""
 _READ_CODES: Final = frozenset(int(row.code) for row in READS_OF.values())
 _USUAL_PRIORITIES: Final = (None, *PRIORITIES)
 _CLOSED: Final = "it is closed"
@@ -46,12 +46,12 @@ _GIVEN_UP: Final = "the service stops and does not wait for it any longer"
 
 
 class State(Enum):
-    """Of a port.
+    """The state of a port.
 
-    CLOSED: nobody needs it; a request opens it. OPENING: the first attempt is under way, and requests wait for what
-    comes of it. OPEN: its device is there. RECONNECTING: its connection ended a moment ago, and requests wait for the
-    next one. UNAVAILABLE: its device is away, and is tried again and again. CLOSING: it becomes CLOSED whatever
-    happens to its connection meanwhile; a request that comes now waits, and opens it again.
+    CLOSED: nobody needs the port; a request opens it. OPENING: the first attempt is under way, and requests wait for
+    its result. OPEN: the device is there. RECONNECTING: the connection ended a moment ago, and requests wait for the
+    next one. UNAVAILABLE: the device is away, and the port tries it again and again. CLOSING: the port becomes CLOSED
+    whatever happens to its connection meanwhile; a request that comes now waits, and then opens the port again.
     """
 
     CLOSED = "closed"
@@ -65,9 +65,9 @@ class State(Enum):
 class PortService(Service):
     """A configured port. Implements :class:`lumina_twisted.ports.interfaces.Port`.
 
-    :param admit: asked before the port is opened for a request; says why it may not be, or nothing.
-    :param twin: names the other port, if there is one, that leads to the same device.
-    :param monitor: which keeps its figures, and ``analytics`` those of its queue; its own if none are given.
+    :param admit: called before a request opens the port; returns why the port may not open, or None.
+    :param twin: returns the name of another port that leads to the same device; empty if there is none.
+    :param monitor: keeps the port's figures; ``analytics`` keeps those of its queue. Without them the port has its own.
     """
 
     name: str
@@ -123,38 +123,38 @@ class PortService(Service):
 
     @property
     def path(self) -> str:
-        """Where its bus is."""
+        """Where the bus is."""
         return self.settings.path
 
     @property
     def is_supervised(self) -> bool:
-        """Whether it is open, or being opened again and again."""
+        """Whether the port is open, or tries to open again and again."""
         return bool(self._supervisor.running)
 
     @property
     def is_open(self) -> bool:
-        """Whether its device is open."""
+        """Whether the device is open."""
         return self._state is State.OPEN
 
     @property
     def overdue(self) -> float:
-        """Seconds by which it has not done what was due, such as giving up a request; 0 if all is well."""
+        """Seconds by which the port's due work is late, for example a response timeout; 0 if it is on time."""
         return self._protocol.overdue
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody holds it, nor waits for anything from it."""
+        """Whether nobody holds the port, and no request waits or is on the wire."""
         return not self._holders and not self._bus.is_busy and not self._bus.waiting
 
     @property
     def is_held(self) -> bool:
-        """Whether somebody keeps it open."""
+        """Whether somebody keeps the port open."""
         return self._holders > 0
 
     def hold(self) -> Callable[[], None]:
-        """Keeps it open, once it is, however long nobody asks it for anything.
+        """Keeps the port open once it is open, however long no request comes.
 
-        :return: ends that; to be called once.
+        :return: a function that ends this; call it once.
         """
         self._holders += 1
         return self._let_one_go
@@ -164,11 +164,11 @@ class PortService(Service):
         self.last_request = self._now()
 
     def open(self) -> Deferred[None]:
-        """Opens it if it is not open.
+        """Opens the port if it is not open.
 
-        :return: a Deferred that fires with None when it is; it fails with :class:`~lumina_twisted.errors.PortClosed` if
-            the next attempt fails (further ones follow all the same), if too many others are open, or if the service
-            does not run.
+        :return: a Deferred that fires with None when the port is open. It fails with
+            :class:`~lumina_twisted.errors.PortClosed` if the next attempt fails (further attempts still follow), if too
+            many other ports are open, or if the service does not run.
         """
         if self.is_open:
             return succeed(None)
@@ -187,7 +187,7 @@ class PortService(Service):
         is_usual = 0 <= unit <= 255 and 0 < len(pdu) <= MAX_PDU and self._state is State.OPEN and (
             terms.serial is None and self._rules is None and terms.priority in _USUAL_PRIORITIES
         )
-        if is_usual and self._supervisor.running:  # nothing is to be checked, opened or waited for
+        if is_usual and self._supervisor.running:  # no check, no opening and no wait is needed
             self.last_request = self._now()
             serial = self._own_serials.get(unit, self.serial)
             asked = self._protocol.request(caller, unit, pdu, serial, terms)
@@ -208,7 +208,7 @@ class PortService(Service):
         if self._rules is not None and (fault := self._rules.fault(unit, pdu)):
             return fail(self._not_allowed(caller, fault, unit, pdu))
         serial = terms.serial
-        if serial is None or self._address is not None:  # the speed behind a socket is not ours to set
+        if serial is None or self._address is not None:  # behind a socket Lumina cannot set the speed
             serial = self.settings.serial_for(unit)
         elif not self.settings.takes_baudrate(serial.baudrate):
             return fail(RequestError(self._refused_baudrate(serial.baudrate), unit=unit, function_code=pdu[0]))
@@ -276,13 +276,13 @@ class PortService(Service):
         return f"{self.name} may not be used at {baudrate} baud; its configuration allows {self.settings.speeds_told}"
 
     def startService(self) -> None:
-        """Opens the port, unless its first request shall."""
+        """Opens the port, unless it is set to open at its first request."""
         super().startService()
         if self.settings.open == "start":
             self._open()
 
     def stopService(self) -> Deferred[None]:
-        """Starts nothing new, lets what is on the wire end, and closes the port.
+        """Sends no further frames, lets the frame on the wire end, and closes the port.
 
         :return: a Deferred that fires with None within the configured ``stop_timeout``; it does not fail.
         """
@@ -293,12 +293,15 @@ class PortService(Service):
         return stopped.addCallback(lambda _: self.close_device()).addCallback(self._let_go)
 
     def close_device(self) -> Deferred[None]:
-        """Closes the device; the next request opens it again. Fires with None when it is closed."""
+        """Closes the device; the next request opens it again.
+
+        :return: a Deferred that fires with None when the device is closed.
+        """
         if not self._supervisor.running:
             return succeed(None)
         self._state = State.CLOSING
         closed = maybeDeferred(self._supervisor.stopService)
-        # In a turn of its own: its state machine must have come to rest before it is started again.
+        # In a later reactor turn: the supervisor's state machine must be at rest before it starts again.
         return closed.addCallback(lambda _: deferLater(self._reactor, 0, self._on_closed))
 
     def _on_closed(self) -> None:
@@ -309,7 +312,7 @@ class PortService(Service):
             deferred.callback(None)
 
     def _when_closed(self) -> Deferred[None]:
-        """Closing takes a turn of the reactor; a request that comes meanwhile opens the port again afterwards."""
+        """A Deferred that fires when the port is closed. A request that comes while the port closes waits for it."""
         closed: Deferred[None] = Deferred()
         self._waiting_for_close.append(closed)
         return closed
@@ -321,7 +324,7 @@ class PortService(Service):
         return refused
 
     def _open(self) -> None:
-        """Begins to open it. A socket takes a moment: what is asked meanwhile waits for it."""
+        """Begins to open the port. A socket takes a moment; requests wait meanwhile."""
         self._state = State.OPENING
         self._protocol.opening()
         self._supervisor.startService()
@@ -335,7 +338,7 @@ class PortService(Service):
         self._enter(self._state if is_meant else State.UNAVAILABLE, why)
 
     def _enter(self, state: State, why: str, is_logged: bool = True) -> None:
-        """Only changes are logged: a device may be away for a night."""
+        """Enters a state and logs it if the reason changed: a device may be away for a night."""
         was, self._state, self._why = self._why, state, why
         if why != was and is_logged:
             is_in_order = state in (State.OPEN, State.CLOSED)
@@ -343,16 +346,16 @@ class PortService(Service):
         self._end_waiting(why)
 
     def _on_lost(self, why: str) -> None:
-        """The connection ended, and requests wait for the next one: a device may do that all day."""
+        """The connection ended, and requests wait for the next one. Some devices close connections all day."""
         if self._state is not State.CLOSING:
             self._state = State.RECONNECTING
         self._why = f"it connects again, {why}"
         self._log.lost(why)
 
     def _end_waiting(self, why: str) -> None:
-        """Ends the waiting of those who opened it."""
+        """Fires the Deferreds of the callers that wait for the port to open."""
         waiting, self._waiting_for_open = self._waiting_for_open, []
-        while waiting:  # a callback may cancel another
+        while waiting:  # a callback may cancel another Deferred
             opened = waiting.pop(0)
             if self.is_open:
                 opened.callback(None)
@@ -360,7 +363,7 @@ class PortService(Service):
                 opened.errback(PortClosed(f"{self.name} is not open, {why}"))
 
     def trace_frames(self, wanted: bool) -> None:
-        """Logs each frame in hex at debug, or does not: that costs more than all else that is done for a frame."""
+        """Turns the debug log of frames in hex on or off. It costs more than all other work for a frame."""
         self._protocol.trace = self._log.frame if wanted else None
 
     def _let_go(self, _: object) -> Deferred[None] | None:

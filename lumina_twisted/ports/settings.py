@@ -1,4 +1,4 @@
-"""Settings of a port, floor 2: one section of the configuration; and where its bus is, in one text.
+"""The settings of a port, floor 2: one section of the configuration; and the text that says where its bus is.
 
 ``/dev/ttyUSB0``, ``serial:/dev/ttyUSB0:baudrate=19200``, ``rtu+tcp:HOST:PORT``, ``modbus+tcp:HOST[:PORT]``, and for
 converters that dial in, ``rtu+tcp-listen:PORT[:interface=ADDRESS]`` and ``modbus+tcp-listen:PORT[:interface=…]``.
@@ -25,11 +25,11 @@ from lumina_twisted.schema import Between, required, setting
 from lumina_twisted.text import close_to
 
 LOWEST_BAUDRATE: Final = 1200
-"""The lowest speed that a request may ask for unless a port says otherwise: at it the longest reply holds the bus for
-3.6 s, at 75 baud for a minute."""
+"""The lowest speed that a request may ask for unless the port allows others. At 1200 baud the longest reply holds the
+bus for 3.6 s, at 75 baud for a minute."""
 
 NO_WIRE: Final = 10_000_000
-"""What counts as the speed of a bus whose bytes take no time."""
+"""The speed, in baud, that stands for a bus whose bytes take no time."""
 
 Milliseconds = Annotated[float, Between(0, 1000)]
 
@@ -74,7 +74,7 @@ class PortSettings(BusSettings):
 
     @property
     def speeds_told(self) -> str:
-        """The speeds that a request may ask for, as a person reads them."""
+        """The speeds that a request may ask for, as text."""
         named = sorted(self._speeds)
         if self.baudrates:
             return ", ".join(map(str, named))
@@ -83,7 +83,7 @@ class PortSettings(BusSettings):
 
     @cached_property
     def _speeds(self) -> frozenset[int]:
-        """Those named: the port's own, its units', and what else is allowed."""
+        """The speeds that the configuration names: the port's own, its units', and the others that are allowed."""
         of_units = (one.baudrate for one in self.units.values() if one.baudrate is not None)
         return frozenset((self.baudrate, *of_units, *self.baudrates))
 
@@ -93,11 +93,11 @@ class PortSettings(BusSettings):
 
     @property
     def socket(self) -> SocketAddress | None:
-        """Where its socket is; None if it is a serial device."""
+        """The socket of the bus; None for a serial device."""
         return socket_address(self.path)
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """What cannot be used, or not together: pairs of a key and a sentence."""
+        """The settings that are invalid, alone or together: pairs of a key and a sentence."""
         for key in ("allow", "deny"):
             for number, sentence in rule_faults(getattr(self, key)):
                 yield f"{key}[{number}]", sentence
@@ -125,8 +125,8 @@ class PortSettings(BusSettings):
             yield "zero_ids", f"only Modbus TCP numbers its requests, and {self.path} is RTU"
 
     def of_the_bus(self) -> PortSettings:
-        """What the bus goes by: behind a socket nothing echoes and no silence is needed unless it is said, and behind
-        one of Modbus TCP nothing takes wire time."""
+        """The settings that the bus uses. Behind a socket there is no echo and no silence between frames, unless the
+        configuration sets them. Behind a Modbus TCP socket, bytes take no wire time."""
         address = self.socket
         if address is None:
             return self
@@ -147,7 +147,7 @@ _SERIAL_ONLY: Final = (
 
 @frozen(kw_only=True, slots=False)
 class Limits:
-    """What all ports together may hold."""
+    """The limits of all ports together."""
 
     open_ports: Annotated[int, Between(1, 10_000)] = setting(
         64, "ports that are open at a time, each with two descriptors; to open one more at a request, the one that has"
@@ -158,7 +158,7 @@ class Limits:
 Framing = Literal["rtu", "modbus"]
 
 COLON: Final = re.compile(r"(?<!\\):(?![^\[\]]*\])")
-"""What parts the fields; neither one behind a backslash nor those of an IPv6 address in brackets."""
+"""The colon between two fields; not one after a backslash, and not one of an IPv6 address in brackets."""
 _SCHEMES: Final[dict[str, tuple[Framing, bool]]] = {
     "rtu+tcp": ("rtu", False), "modbus+tcp": ("modbus", False),
     "rtu+tcp-listen": ("rtu", True), "modbus+tcp-listen": ("modbus", True),
@@ -178,9 +178,9 @@ _EXAMPLES: Final = {
 class SocketAddress:
     """A bus behind a socket.
 
-    :param framing: what goes over it.
-    :param listens: whether the other side dials in.
-    :param host: its name or address; if it dials in, the interface where it does.
+    :param framing: the frames that the socket carries.
+    :param listens: whether Lumina listens and the converter dials in.
+    :param host: the peer's name or address; if Lumina listens, the address of the interface, or empty for all.
     :param tcp_port: 1 to 65535.
     """
 
@@ -191,7 +191,7 @@ class SocketAddress:
 
     @property
     def place(self) -> str:
-        """What no two ports may share; empty for a Modbus TCP server, which takes many clients."""
+        """The key that no two ports may share; empty for a Modbus TCP server, which accepts many clients."""
         if self.listens:
             return f"listen {self.tcp_port}"
         return str(self) if self.framing == "rtu" else ""
@@ -202,13 +202,13 @@ class SocketAddress:
 
 
 def is_place(word: str) -> bool:
-    """Whether a text that begins with ``word:`` says more than a device's path, or was meant to."""
+    """Whether a text that begins with ``word:`` is more than a device's path, or was meant to be."""
     return _is_scheme(word) or bool(_scheme_meant(word))
 
 
 def is_unknown_place(text: str) -> bool:
-    """Whether a text is like ``ascii+tcp:HOST:PORT`` or ``HOST:PORT``: no path of a device with its settings, and of no
-    kind that there is."""
+    """Whether a text is like ``ascii+tcp:HOST:PORT`` or ``HOST:PORT``: neither a device's path with settings nor of a
+    known kind."""
     scheme, *fields = COLON.split(text)
     path = text.replace("\\:", ":")
     return bool(fields) and not is_place(scheme) and "=" not in fields[0] and not _may_be_device(path, scheme)
@@ -219,14 +219,14 @@ def _is_scheme(word: str) -> bool:
 
 
 def _scheme_meant(word: str) -> str:
-    """Of which scheme ``word`` is a slip; empty if it is one, or of none."""
+    """The scheme that ``word`` misspells; empty if ``word`` is a scheme, or is close to none."""
     if _is_scheme(word) or "/" in word:
         return ""
     return close_to(word, [*_SCHEMES, _SERIAL], 0.8) or _SHORT.get(word.lower(), "")
 
 
 def unknown_kind(scheme: str) -> str:
-    """The sentence for a place of a bus that begins with a word of none."""
+    """The error text for a bus address whose first word is no scheme."""
     known = ", ".join((_SERIAL, *_SCHEMES))
     return (
         f"there is no kind of bus {scheme!r}; known are {known}, as {_EXAMPLES['modbus+tcp']}; a device whose own path"
@@ -235,13 +235,13 @@ def unknown_kind(scheme: str) -> str:
 
 
 def _may_be_device(path: str, scheme: str) -> bool:
-    """Whether a text with a colon in it is a path: with its folder before the colon, or of something that is there."""
+    """Whether a text with a colon may be a device's path: it has a folder before the colon, or the path exists."""
     return "/" in scheme or scheme == _SERIAL or os.path.lexists(path)
 
 
 def parted(text: str) -> tuple[str, list[str]]:
-    """Where the bus is, and the settings that stand behind that: ``rtu+tcp:host:4001:timeout=1`` is
-    ``rtu+tcp:host:4001`` and ``timeout=1``. The prefix ``serial:`` is left out.
+    """Splits a text into the address of the bus and the settings after it: ``rtu+tcp:host:4001:timeout=1`` gives
+    ``rtu+tcp:host:4001`` and ``timeout=1``. The prefix ``serial:`` is removed.
     """
     scheme, *fields = COLON.split(text)
     if not fields or not (is_place(scheme) or is_unknown_place(text)):
@@ -254,7 +254,7 @@ def parted(text: str) -> tuple[str, list[str]]:
 
 
 def socket_address(path: str) -> SocketAddress | None:
-    """What ``path`` says; None if it is the path of a device.
+    """The socket address in ``path``; None if it is the path of a device.
 
     :raises ValueError: with a sentence, if it is neither.
     """
@@ -293,7 +293,7 @@ def _is_host(text: str) -> bool:
 
 
 def _is_address(text: str) -> bool:
-    """In brackets if it is one of IPv6."""
+    """Whether a text is an IP address; an IPv6 address must be in brackets."""
     try:
         version = ipaddress.ip_address(text.removeprefix("[").removesuffix("]")).version
     except ValueError:
@@ -302,22 +302,22 @@ def _is_address(text: str) -> bool:
 
 
 def same_place(path: str) -> str:
-    """What two paths have in common that lead to one bus; empty if several ports may lead there.
+    """A key that is equal for all paths to the same bus; empty if several ports may share the bus.
 
-    :raises ValueError: if it leads nowhere.
+    :raises ValueError: if the path is neither a device's nor a socket's.
     """
     address = socket_address(path)
     return os.path.realpath(path) if address is None else address.place
 
 
 def host_of(transport: Any) -> str:
-    """The address of its peer, without a port number."""
+    """The address of a transport's peer, without the port number."""
     address = transport.getPeer()
     return str(address.host) if isinstance(address, IPv4Address | IPv6Address) else str(address)
 
 
 def peer_of(transport: Any) -> str:
-    """``192.168.1.5:4001``, or whatever else says who it is."""
+    """A transport's peer as ``192.168.1.5:4001``, or as its address prints."""
     address = transport.getPeer()
     if isinstance(address, IPv6Address):
         return f"[{address.host}]:{address.port}"

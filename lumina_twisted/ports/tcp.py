@@ -1,4 +1,4 @@
-"""A bus behind a socket, floor 2: its framing, and the connection, which carries the bytes as they are."""
+"""A bus behind a socket, floor 2: its framing, and the connection, which passes the bytes unchanged."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ from lumina_twisted.modbus.settings import SerialSettings
 from lumina_twisted.ports.settings import SocketAddress, peer_of, socket_address
 
 CONNECT_TIMEOUT: Final = 5.0
-"""Seconds until an attempt to connect is given up."""
+"""Seconds after which an attempt to connect fails."""
 _NEXT_ADDRESS: Final = 0.1
-"""Seconds until the next address of a name is tried too (RFC 8305, section 5: not less). Twisted also waits so long
-until it tells that the last one has failed, which with its own 0.3 would keep the attempts apart."""
+"""Seconds until the next address of a name is tried too (RFC 8305, section 5: not less). Twisted also waits this long
+before it reports that the last address failed; its default of 0.3 would keep the attempts apart."""
 _OPTIONS: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 10_000))
-"""A converter that lost its power says nothing: it is noticed within 25 s, and within 10 s if something was sent."""
+"""A converter that loses its power does not close the connection. These options detect it within 25 s, and within 10 s
+if something was sent."""
 _log: Final = Logger(namespace="lumina.port")
 
 
 def framing_of(address: SocketAddress | None, takes_zero: bool = False) -> Framing:
     """The framing of a bus.
 
-    :param address: where it is; None for a serial device.
-    :param takes_zero: of Modbus TCP, whether a reply with the number 0 answers the only request under way.
+    :param address: of the socket; None for a serial device.
+    :param takes_zero: for Modbus TCP, whether a reply with transaction identifier 0 answers the only pending request.
     """
     if address is None:
         return RtuFraming()
@@ -63,30 +64,30 @@ def framing_of(address: SocketAddress | None, takes_zero: bool = False) -> Frami
 class Link:
     """What the connections of one port have in common.
 
-    :param framing: of its bus, which knows from one connection to the next what was asked.
+    :param framing: of the bus; it remembers the requests from one connection to the next.
     """
 
     def __init__(self, address: SocketAddress, framing: Framing | None = None) -> None:
         self.address = address
         self.framing = framing_of(address) if framing is None else framing
         self.warned: set[str] = set()
-        """Sentences that the log has already."""
+        """The warnings that were logged already."""
 
     def socket(self, bus: IProtocol, lost: Callable[[BusSocket], None] = lambda it: None) -> BusSocket:
-        """A new connection's.
+        """The protocol of a new connection.
 
         :param bus: the bus's protocol.
-        :param lost: called when it has ended.
+        :param lost: called when the connection has ended.
         """
         return BusSocket(bus, self, lost)
 
 
 class BusSocket(Protocol):
-    """One connection: the transport of a bus, and the protocol of a socket.
+    """One connection: to the bus it is the transport, to the socket it is the protocol.
 
     :param bus: the bus's protocol.
-    :param link: of its port.
-    :param lost: called when it has ended.
+    :param link: of the port.
+    :param lost: called when the connection has ended.
     """
 
     transport: Any
@@ -103,30 +104,30 @@ class BusSocket(Protocol):
     # -- what the bus calls
 
     def send_frame(self, data: bytes, settings: SerialSettings) -> None:
-        """Sends a frame; its serial settings are the other side's business."""
+        """Sends a frame; the peer chooses the serial settings, so ``settings`` are ignored."""
         self.transport.write(data)
 
     def loseConnection(self) -> None:
-        """Closes it."""
+        """Closes the connection."""
         self._is_closing = True
         self.transport.loseConnection()
 
     def abortConnection(self) -> None:
-        """Cuts it."""
+        """Aborts the connection."""
         self._is_closing = True
         self.transport.abortConnection()
 
     def cut(self, why: str) -> None:
-        """Cuts it; the bus gets the reason."""
+        """Aborts the connection; the bus gets the reason."""
         self._why_cut = why
         self.transport.abortConnection()
 
     def not_understood(self, what: str) -> None:
-        """What comes means nothing: cuts it. ``what`` says why, as a part of a sentence."""
+        """Aborts the connection, because it does not carry Modbus TCP; ``what`` says why, as a part of a sentence."""
         self._warn("{peer} does not speak Modbus TCP: {what}", what)
         self.cut(f"the other side does not speak Modbus TCP, {what}")
 
-    # -- what the socket tells
+    # -- what the socket calls
 
     def connectionMade(self) -> None:
         """The bus has a transport."""
@@ -149,7 +150,7 @@ class BusSocket(Protocol):
         self._bus.connectionLost(self._explained(reason))
 
     def _explained(self, reason: Failure) -> Failure:
-        """Who ended it; Twisted does not tell what the kernel said."""
+        """The reason with the side that ended the connection; Twisted does not pass on the kernel's error."""
         if self._is_closing:
             return reason
         theirs = "the other side closed the connection" if reason.check(ConnectionDone) else "the connection broke"
@@ -159,7 +160,7 @@ class BusSocket(Protocol):
         self._warn("a reply of {peer} is read by its function code, {what}", what, once=True)
 
     def _warn(self, text: str, what: str, once: bool = False) -> None:
-        """Warns of what this device does; ``once`` in the life of its port."""
+        """Warns of the device's behaviour; if ``once``, only once in the life of its port."""
         place, warned = str(self._link.address), self._link.warned
         if not (once and text in warned):
             warned.add(text)
@@ -202,7 +203,7 @@ class SocketEndpointParser:
     def parseStreamClient(self, reactor: Any, *args: str) -> SocketEndpoint:  # type: ignore[override]
         """The endpoint for ``rtu+tcp:HOST:PORT``.
 
-        :raises ConfigError: if that is no place.
+        :raises ConfigError: if the text is no address of a socket.
         """
         try:
             address = socket_address(":".join((self.prefix, *(f"[{one}]" if ":" in one else one for one in args))))
@@ -213,7 +214,7 @@ class SocketEndpointParser:
 
 
 class _Wrapping(Factory):
-    """Makes the socket's side for each protocol of the bus's side."""
+    """Wraps each protocol of the bus in the protocol of a socket."""
 
     noisy = False
 
@@ -228,7 +229,7 @@ class _Wrapping(Factory):
 
 
 def _endpoint(reactor: Any, host: str, tcp_port: int) -> IStreamClientEndpoint:
-    """The endpoint of an address or a name. A refused address fails at once, a name when all its addresses did."""
+    """The endpoint of an address or name. An address that refuses fails at once, a name when all its addresses did."""
     made: IStreamClientEndpoint
     if isIPAddress(host):
         made = TCP4ClientEndpoint(reactor, host, tcp_port, CONNECT_TIMEOUT)
@@ -240,7 +241,7 @@ def _endpoint(reactor: Any, host: str, tcp_port: int) -> IStreamClientEndpoint:
 
 
 def why_no_connection(address: SocketAddress, error: BaseException | None) -> str:
-    """The sentence for an attempt to connect that failed."""
+    """The error text for a failed attempt to connect."""
     if isinstance(error, DNSLookupError):
         return f"the name {address.host} is not known; give its address, or correct it"
     if isinstance(error, ConnectionRefusedError):

@@ -1,4 +1,4 @@
-"""A pseudo-terminal under a path, floor 2: what a program that opens a serial device finds there."""
+"""A pseudo-terminal under a path, floor 2: another program opens it like a serial device."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Final
 
 _NAMES: Final = [name for name in dir(termios) if name[0] == "B" and name[1:].isdigit()]
 _SPEEDS: Final = {getattr(termios, name): int(name[1:]) for name in _NAMES}
-"""What each of the terminal's speed constants means, in baud."""
+"""The speed in baud of each termios speed constant."""
 _PTS: Final = "/dev/pts/"
 _LOCAL_MODES: Final = 3
-"""Where :func:`termios.tcgetattr` has them."""
+"""The index of the local modes in the result of :func:`termios.tcgetattr`."""
 
 
 class Terminal:
-    """A pair of ends, of which a program opens one.
+    """A pseudo-terminal: Lumina holds the master, and a program opens the slave.
 
-    :param path: a link of this name leads to it while it is plugged in.
-    :param mode: who may open it, as :func:`os.chmod` has it; None for its owner.
-    :param group: the group it belongs to, as a number; None for the system's own choice.
+    :param path: a symbolic link with this path leads to the terminal while it is plugged in.
+    :param mode: who may open the terminal, as for :func:`os.chmod`; None for its owner.
+    :param group: the number of the terminal's group; None for the system's choice.
     """
 
     def __init__(self, path: str, mode: int | None = None, group: int | None = None) -> None:
@@ -35,17 +35,17 @@ class Terminal:
 
     @property
     def is_plugged(self) -> bool:
-        """Whether it is there."""
+        """Whether the terminal exists."""
         return self._master >= 0
 
     def plug(self) -> None:
-        """It appears under its path.
+        """Makes the terminal appear under its path.
 
-        A link that was left by a process that was killed is replaced.
+        A link that a killed process left behind is replaced.
 
-        :raises OSError: if something else has that path, or it cannot be made.
+        :raises OSError: if something else has that path, or the terminal cannot be made.
         """
-        self._master, self._slave = os.openpty()  # both held: that nobody has it open is no hang-up to us
+        self._master, self._slave = os.openpty()  # the slave stays open: without a program the master sees no hang-up
         try:
             tty.setraw(self._slave)
             os.set_blocking(self._master, False)
@@ -75,41 +75,41 @@ class Terminal:
         return True
 
     def unplug(self) -> None:
-        """It vanishes: a program that has it open sees a hang-up."""
-        with contextlib.suppress(OSError):  # somebody has tidied its folder up
+        """Removes the terminal; a program that has it open sees a hang-up."""
+        with contextlib.suppress(OSError):  # somebody has removed the link
             if os.readlink(self.path) == os.ttyname(self._slave):
                 os.unlink(self.path)
         self._close()
 
     def fileno(self) -> int:
-        """Our end."""
+        """The descriptor of the master, which Lumina reads and writes."""
         return self._master
 
     @property
     def speed(self) -> int:
-        """The speed that is set on it now, in baud; 0 for one that has no standard name."""
+        """The speed that the terminal is set to, in baud; 0 for a speed without a termios constant."""
         return _SPEEDS.get(termios.tcgetattr(self._master)[5], 0)
 
     def read(self) -> bytes:
-        """What the program has sent."""
+        """Reads the bytes that the program has sent."""
         return os.read(self._master, 4096)
 
     def write(self, data: bytes) -> None:
-        """Bytes to the program."""
-        with contextlib.suppress(BlockingIOError):  # nobody reads: a wire does not wait either
+        """Sends bytes to the program."""
+        with contextlib.suppress(BlockingIOError):  # nobody reads: the bytes are lost, as on a wire
             os.write(self._master, data)
 
     @property
     def unread(self) -> int:
-        """Bytes to the program that it has not read."""
+        """How many bytes the program has not read yet."""
         return int.from_bytes(fcntl.ioctl(self._slave, termios.FIONREAD, b"\0\0\0\0"), sys.byteorder)
 
     def forget_unread(self) -> None:
-        """Takes back what the program has not read."""
+        """Discards the bytes that the program has not read."""
         termios.tcflush(self._slave, termios.TCIFLUSH)
 
     def stop_echo(self) -> None:
-        """A program may have left the terminal so that it sends back whatever comes to it."""
+        """Turns echo off, which a program may have left on: the terminal would send back all that it receives."""
         if termios.tcgetattr(self._slave)[_LOCAL_MODES] & termios.ECHO:
             tty.setraw(self._slave, termios.TCSANOW)
 
@@ -120,8 +120,8 @@ class Terminal:
             os.chmod(name, self._mode)
 
     def _is_left_over(self) -> bool:
-        """Whether a link of that name leads nowhere, or to a terminal that is younger than the link: another one, which
-        was given the same number."""
+        """Whether the path is a link that an ended process left. Such a link leads nowhere, or to a terminal younger
+        than itself, which the system made later under the same number."""
         if not os.path.islink(self.path):
             return False
         if not os.path.exists(self.path):

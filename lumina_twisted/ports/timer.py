@@ -1,13 +1,13 @@
 """The one delayed call of a port, floor 2.
 
 A reactor on epoll rounds its waits up to whole milliseconds, which is most of a T3.5. A timerfd is an ordinary
-descriptor that becomes readable in time; where there is none, ``callLater`` does.
+descriptor that becomes readable in time. Where the platform has none, the port uses ``callLater``.
 
-Even a timerfd wakes us late: the kernel and the reactor take a while. The least they took of late is known, and by so
-much the timer is set earlier. Should it then wake too early, its owner sees that nothing is due and sets it again.
+Even a timerfd wakes the process late: the kernel and the reactor need time. The timer knows the least time that they
+needed recently, and is set earlier by that much. If it wakes too early, its owner finds nothing due and sets it again.
 
-Both are lazy: a timer that is put off is left as it is, fires early, and is then set anew. On a busy bus the response
-timeout moves with each transaction and never comes, so this saves a system call each.
+Both timers are lazy. When the owner postpones the time, the timer stays as it is, fires early, and is then set again.
+On a busy bus the response timeout moves with each transaction and never expires, so this saves a system call for each.
 """
 
 from __future__ import annotations
@@ -27,26 +27,27 @@ _TFD_FLAGS: Final = os.O_NONBLOCK | os.O_CLOEXEC
 _ITIMERSPEC: Final = struct.Struct("@llll")  # interval seconds, nanoseconds; value seconds, nanoseconds
 _SHORTEST: Final = 1e-6
 _MOST_ANTICIPATED: Final = 0.0002
-"""Seconds; a machine so busy that it always wakes later than this gains nothing from more."""
+"""Seconds. A machine that always wakes later than this is so busy that a longer anticipation gains nothing."""
 _FORGETTING: Final = 0.02
-"""How fast the least lateness gives way to a greater one that lasts."""
+"""How fast the anticipation grows when wake-ups become later for good."""
 
 
 class Timer(Protocol):
-    """Calls back once, soon after the time it was set to.
+    """Calls back once, soon after the time that was set.
 
-    ``anticipation`` is the least time, in seconds, that a wake-up has taken of late, from the event in the kernel to
-    the code that it concerns.
+    ``anticipation`` is the least time, in seconds, that a wake-up took recently, from the event in the kernel to the
+    code that handles it.
     """
 
     anticipation: float
 
     def set(self, when: float | None) -> None:
-        """Calls back at ``when`` on the owner's clock (or earlier; the owner looks again), or not at all."""
+        """Sets the time to call back, on the owner's clock; None for no time. The callback may come earlier, so the
+        owner checks what is due."""
         ...
 
     def close(self) -> None:
-        """Never calls back again."""
+        """Ends the timer; it never calls back again."""
         ...
 
 
@@ -72,8 +73,8 @@ class FineTimer:
         self._reactor = reactor
         self._now = now
         self._callback = callback
-        self._armed = math.inf  # what its owner wants
-        self._expiry = 0.0  # what the kernel has
+        self._armed = math.inf  # the time that the owner wants
+        self._expiry = 0.0  # the time that the kernel has
         self.anticipation = 0.0
         reactor.addReader(self)
 
@@ -102,11 +103,11 @@ class FineTimer:
         return int(self._fd)
 
     def doRead(self) -> None:
-        """It expired."""
+        """The timerfd expired."""
         try:
             os.read(self._fd, 8)
         except BlockingIOError:
-            return  # set anew between the reactor's look and this one
+            return  # set again between the reactor's poll and this read
         self._armed = math.inf
         self._learn(self._now() - self._expiry)
         self._callback()
@@ -119,16 +120,16 @@ class FineTimer:
             self.anticipation = min(grown, _MOST_ANTICIPATED)
 
     def connectionLost(self, reason: object) -> None:
-        """The reactor lets go of it."""
+        """The reactor drops the descriptor."""
         self.close()
 
     def logPrefix(self) -> str:
-        """What the reactor calls it in its log."""
+        """The name in the reactor's log."""
         return "lumina timer"
 
 
 class CallLaterTimer:
-    """``callLater``, as fine as the reactor is."""
+    """A timer on ``callLater``, as precise as the reactor."""
 
     def __init__(self, clock: IReactorTime, now: Callable[[], float], callback: Callable[[], None]) -> None:
         self._clock = clock

@@ -1,1 +1,1 @@
-"""Simulated buses, floor 2: RTU devices behind pseudo-terminals, with the time that a wire takes."""
+"""Simulated buses, floor 2: RTU devices behind pseudo-terminals, with the timing of a real wire."""

@@ -1,9 +1,9 @@
-"""A simulated bus, floor 2: devices behind a pseudo-terminal, with the time that a wire takes.
+"""A simulated bus, floor 2: devices behind a pseudo-terminal, with the timing of a real wire.
 
-The codec of the gateway turned round: the function code says how long a request is, and a reply comes after T3.5 and
-the device's own time, in pieces, as a UART hands them over. The program that has the terminal open sets the speed; a
-device of another speed does not understand the request. Parity makes no difference: Linux takes it off every
-pseudo-terminal. Frames are encoded and decoded here; devices get and give (unit, PDU).
+The bus is the counterpart of the gateway's codec: it takes the length of a request from the function code. A reply
+comes after T3.5 and the device time, in pieces, as a UART delivers them. The program that has the terminal open sets
+the speed; a device of another speed does not understand the request. Parity makes no difference: Linux removes it from
+every pseudo-terminal. This module encodes and decodes the frames; devices receive and return (unit, PDU).
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from lumina_twisted.simulator.units import DEAF, Turns, Units
 from lumina_twisted.simulator.wire_log import Listener, OnWire, reply_text, request_text
 
 FIFO: Final = 16
-"""Bytes that a usual UART hands over at a time."""
+"""Bytes that a usual UART delivers at a time."""
 
 PAUSE: Final = 0.005
-"""Seconds that may lie between two pieces of a frame: a busy machine hands one write over in two."""
+"""The longest pause within a frame, in seconds: a busy machine may deliver one write in two pieces."""
 
 MASTER: Final = "master"
 """The name of another master's requests among the faults."""
 
 Script = Callable[[bytes], list[tuple[float, bytes]]]
-"""For a request frame: the pieces that come back, each with the seconds from the request's end to its own end."""
+"""Returns the pieces of the reply to a request frame, each with the seconds from the request's end to its own end."""
 
 
 @frozen
 class Heard:
-    """A request frame as the bus saw it."""
+    """A request frame that the bus received."""
 
     time: float
     data: bytes
@@ -61,19 +61,19 @@ class SimulatedBus:
     """One bus.
 
     :param devices: by unit identifier.
-    :param path: a link of this name leads to the terminal while the bus is plugged in.
-    :param now: a clock that never goes back; the values of devices move by it.
+    :param path: the path of a link to the terminal, which exists while the bus is plugged in.
+    :param now: a monotonic clock; the values of devices change with it.
     :param baudrate: the speed of its devices.
     :param device_time: seconds from the silence after a request to the reply's first byte.
-    :param own_times: the same for single units.
-    :param echo: whether the adapter hands back what is sent.
-    :param faults: what goes wrong; none: nothing.
+    :param own_times: the same for units that differ.
+    :param echo: whether the adapter echoes the bytes that the gateway sends.
+    :param faults: the faults of the bus; None: no faults.
     :param masters: other masters, each of which sends when the wire is free.
-    :param script: answers instead of the devices, for tests.
-    :param name: of the bus in these events.
+    :param script: replies instead of the devices, for tests.
+    :param name: the name of the bus in wire events.
     :param on_wire: is called with every event on the wire.
-    :param stamp: the time of day of these events, in seconds since 1970.
-    :param is_plugged: whether the adapter is there at once; if not, :meth:`replug` plugs it in.
+    :param stamp: returns the time of day for these events, in seconds since 1970.
+    :param is_plugged: whether the adapter is plugged in from the start; if not, :meth:`replug` plugs it in.
     """
 
     def __init__(
@@ -85,9 +85,9 @@ class SimulatedBus:
     ) -> None:
         self.path = path
         self.heard: list[Heard] = []
-        """The last thousand requests, also to units that are not there."""
+        """The last thousand requests, including those to units that do not exist."""
         self.fault_counts: Counter[str] = Counter()
-        """How often each kind of fault has been applied."""
+        """How often each kind of fault was applied."""
         self.echo = echo
         self.script = script
         self._turns = Turns()
@@ -101,16 +101,16 @@ class SimulatedBus:
         self._on_wire = on_wire
         self._stamp = stamp
         self._decoder = Decoder(request_length)
-        self._unread = bytearray()  # what the decoder holds, and junk before it
-        self._quiet = 0.0  # the silence before that
+        self._unread = bytearray()  # the bytes in the decoder, and junk before them
+        self._quiet = 0.0  # the silence before these bytes
         self._calls: set[IDelayedCall] = set()
-        self._wire_free = 0.0  # when the last byte of the gateway's will have left the wire
-        self._last_byte = float("-inf")  # when the last byte of anybody's did
+        self._wire_free = 0.0  # when the gateway's last byte leaves the wire
+        self._last_byte = float("-inf")  # the same for the last byte of any sender
         if is_plugged:
             self.replug()
 
     def replug(self) -> None:
-        """The adapter appears under its path; nothing happens if it is there already.
+        """Plugs the adapter in, so that its path appears. Does nothing if it is plugged in already.
 
         :raises FileExistsError: if something else has that path.
         """
@@ -121,7 +121,7 @@ class SimulatedBus:
                 self._later(master.interval, self._on_master, master)
 
     def unplug(self) -> None:
-        """It vanishes: a program that has it open sees a hang-up. What was under way is lost."""
+        """Unplugs the adapter. A program that has it open sees a hang-up. Pending frames are lost."""
         if not self._terminal.is_plugged:
             return
         self._reactor.removeReader(self)
@@ -136,13 +136,13 @@ class SimulatedBus:
 
     @property
     def speed(self) -> int:
-        """The speed that is set on the terminal now, in baud; 0 for one that has no standard name."""
+        """The current speed of the terminal in baud; 0 if it is no standard speed."""
         return self._terminal.speed
 
     # -- what the reactor calls ----------------------------------------------------------------------------------
 
     def fileno(self) -> int:
-        """Our end of the terminal."""
+        """The descriptor of the bus's end of the terminal."""
         return self._terminal.fileno()
 
     def logPrefix(self) -> str:
@@ -153,7 +153,7 @@ class SimulatedBus:
         """See :class:`twisted.internet.interfaces.IReadDescriptor`."""
 
     def doRead(self) -> None:
-        """The gateway sends."""
+        """Reads the bytes that the gateway sends."""
         data = self._terminal.read()
         speed, now = self.speed, self._now()
         begun = max(now, self._wire_free)
@@ -164,7 +164,7 @@ class SimulatedBus:
     # -- the wire, to the devices --------------------------------------------------------------------------------
 
     def _on_bytes(self, data: bytes, speed: int, quiet: float, ended: float) -> None:
-        """The last of these bytes has left the wire."""
+        """Handles bytes from the gateway, when the last of them has left the wire."""
         if self.echo:
             self._terminal.write(data)
         if not len(self._decoder):
@@ -175,16 +175,16 @@ class SimulatedBus:
             self._on_request(found.unit, found.pdu, speed)
         if self.echo:
             self._event(False, data, "echo")
-        del self._unread[: -4 * MAX_RTU_ADU]  # the decoder does not keep more either
+        del self._unread[: -4 * MAX_RTU_ADU]  # the decoder does not keep more bytes either
         if len(self._decoder):
             self._later(max(t3_5(speed or self._baudrate), PAUSE), self._on_silence, speed, ended)
 
     def _on_silence(self, speed: int, since: float) -> None:
         if self._wire_free != since:
-            return  # more has come
+            return  # more bytes came
         while found := self._decoder.end_of_burst(()):
             self._on_request(found.unit, found.pdu, speed)
-        self._decoder.clear()  # a frame that was broken off must not hide the next one
+        self._decoder.clear()  # an incomplete frame must not hide the next one
         self._on_junk(len(self._unread))
 
     def _on_request(self, unit: int, pdu: bytes, speed: int) -> None:
@@ -212,7 +212,8 @@ class SimulatedBus:
             del self._unread[:length]
 
     def _on_master(self, master: OtherMaster) -> None:
-        """It sends its request; the gateway receives that and the reply, if it has the speed of the bus and reads."""
+        """Sends the request of another master. The gateway receives the request and the reply if it uses the speed of
+        the bus and has read all earlier bytes."""
         self._later(master.interval, self._on_master, master)
         speed, now = self.speed, self._now()
         if speed not in (0, self._baudrate) or self._terminal.unread:
@@ -250,8 +251,8 @@ class SimulatedBus:
     def _put(self, data: bytes, start: float, speed: int, text: str, faults: tuple[str, ...]) -> float:
         """Sends bytes at ``start``, or as soon as nobody else sends; returns when they begin."""
         now = self._now()
-        begin = self._turns.reserve(max(start, now), self._time(speed, data), now)  # a moment may have passed since
-        # the event comes before anybody who receives the last piece can act on it
+        begin = self._turns.reserve(max(start, now), self._time(speed, data), now)  # start may be past by now
+        # report the event before the receiver of the last piece can react to it
         self._later(begin - now + self._time(speed, data), self._event, False, data, text, faults)
         for at in range(0, len(data), FIFO):
             piece = data[at : at + FIFO]

@@ -1,6 +1,6 @@
-"""A simulated RTU device, floor 2: its tables, and the reply PDU to a request PDU at a time. Pure.
+"""A simulated RTU device, floor 2: its tables, and its reply PDU to a request PDU at a given time. Pure.
 
-Values that move are functions of the time, so that two runs give the same.
+Moving values are functions of time, so that two runs give the same values.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from lumina_twisted.simulator.diagnostics import CommCounters, Identity
 from lumina_twisted.simulator.values import Address, Cell, Counter
 
 TABLE_SIZE: Final = 1000
-"""Entries of a table unless the settings give another number; addresses beyond do not exist."""
+"""The default number of entries of a table; addresses beyond do not exist."""
 
 
 @frozen(slots=False)
 class Range:
-    """Addresses that are refused."""
+    """A range of addresses that the device refuses."""
 
     first: Address = required("the first address")
     last: Address | None = setting(None, "the last one; not given: there is only one")
@@ -48,8 +48,8 @@ class Range:
 class Table(list[int]):
     """Coils or registers by address.
 
-    :param size: how many there are.
-    :param cells: those that move with time.
+    :param size: the number of entries.
+    :param cells: the entries that change with time.
     :param forbidden: addresses that can be neither read nor written.
     :param read_only: addresses that cannot be written.
     :param write_once: addresses that can be written once.
@@ -67,10 +67,10 @@ class Table(list[int]):
         self._written: set[int] = set()
 
     def read(self, address: int, quantity: int, now: float) -> list[int]:
-        """The entries from an address on.
+        """The entries that start at an address.
 
         :param now: seconds since the simulation began.
-        :raises ModbusException: if not all of it exists and may be read.
+        :raises ModbusException: if an entry does not exist or cannot be read.
         """
         self.check_read(address, quantity)
         for cell in self._cells_within(address, quantity):
@@ -78,10 +78,10 @@ class Table(list[int]):
         return self[address : address + quantity]
 
     def write(self, address: int, values: Sequence[int], now: float) -> None:
-        """Puts ``values`` there, all or none. A counter goes on from there, anything else that moves stands still.
+        """Writes all ``values`` or none. A written counter goes on from its new value; any other moving value stops.
 
         :param now: seconds since the simulation began.
-        :raises ModbusException: if not all of it exists and may be written.
+        :raises ModbusException: if an entry does not exist or cannot be written.
         """
         self.check_write(address, len(values))
         self.read(address, len(values), now)
@@ -95,7 +95,7 @@ class Table(list[int]):
             self._written.update(range(address, address + len(values)))
 
     def check_read(self, address: int, quantity: int) -> None:
-        """Whether all of it exists and may be read.
+        """Checks that all entries exist and can be read.
 
         :raises ModbusException: if not.
         """
@@ -104,7 +104,7 @@ class Table(list[int]):
         _refuse(self._forbidden, range(address, address + quantity))
 
     def check_write(self, address: int, quantity: int) -> None:
-        """Whether all of it exists and may be written.
+        """Checks that all entries exist and can be written.
 
         :raises ModbusException: if not.
         """
@@ -126,10 +126,10 @@ def _refuse(ranges: Sequence[Range], addresses: Iterable[int]) -> None:
 
 
 class SimulatedDevice:
-    """The four tables, files and queues, and what the public functions do with them.
+    """The four tables, the files and the queues, and the public functions that use them.
 
-    :param identity: objects of Read Device Identification by their ids, or the first of them: vendor, product code,
-        revision.
+    :param identity: the objects of Read Device Identification by id, or the first three in order: vendor, product
+        code, revision.
     """
 
     def __init__(
@@ -140,19 +140,19 @@ class SimulatedDevice:
         self.holding_registers = Table()
         self.input_registers = Table()
         self.on_write: dict[int, list[Callable[[float], None]]] = {}
-        """What a write to a holding register also does, by address."""
+        """Further effects of a write to a holding register, by address."""
         self.files: dict[int, list[int]] = {}
-        """Records of each file, by its number; functions 20 and 21."""
+        """The records of each file, by file number; for functions 20 and 21."""
         self.fifo_queues: dict[int, list[int]] = {}
-        """Registers of each queue, by the address of its count; function 24."""
+        """The registers of each queue, by the address of its count; for function 24."""
         self.identity = Identity(identity if isinstance(identity, Mapping) else dict(enumerate(identity)))
         self.counters = CommCounters()
 
     def answer(self, data: bytes, now: float, *, is_broadcast: bool = False) -> bytes:
-        """The reply PDU, normal or an exception. The reply to a broadcast is not sent.
+        """The reply PDU, normal or an exception. The caller does not send the reply to a broadcast.
 
-        :param data: the request's PDU, a byte at least.
-        :param now: seconds on the clock by which values move.
+        :param data: the request's PDU, at least one byte.
+        :param now: seconds on the clock that moves the values.
         """
         self.counters.received(is_broadcast)
         try:
@@ -166,7 +166,7 @@ class SimulatedDevice:
         try:
             request = pdu.decode_request(data)
         except (FrameError, RequestError):
-            raise IllegalDataValue from None  # section 7: a length or a quantity that cannot be
+            raise IllegalDataValue from None  # section 7: an impossible length or quantity
         if type(request) not in _FUNCTIONS:
             raise IllegalFunction
         return _FUNCTIONS[type(request)](self, request, now)
@@ -197,7 +197,7 @@ class SimulatedDevice:
 
     def _read_write_multiple_registers(self, request: pdu.ReadWriteMultipleRegistersRequest, now: float) -> pdu.Reply:
         place = request.read_address, request.read_quantity
-        self.holding_registers.check_read(*place)  # nothing is written if it refuses
+        self.holding_registers.check_read(*place)  # if this raises, nothing is written
         self._store(request.write_address, request.values, now)
         return pdu.ReadWriteMultipleRegistersReply(self.holding_registers.read(*place, now))
 
@@ -208,7 +208,7 @@ class SimulatedDevice:
                 also(now)
 
     def _read_exception_status(self, request: pdu.ReadExceptionStatusRequest, now: float) -> pdu.Reply:
-        """Its eight outputs are the first coils."""
+        """Function 7: the eight outputs are the first eight coils."""
         first = self.coils.read(0, min(8, len(self.coils)), now)
         return pdu.ReadExceptionStatusReply(sum(bit << number for number, bit in enumerate(first)))
 
@@ -218,7 +218,7 @@ class SimulatedDevice:
         return pdu.ReadFileRecordReply([self._file(one)[_records(one)] for one in request.references])
 
     def _write_file_record(self, request: pdu.WriteFileRecordRequest, now: float) -> pdu.Reply:
-        files = [self._file(one) for one in request.records]  # nothing is written if one of them is refused
+        files = [self._file(one) for one in request.records]  # if one record is refused, nothing is written
         for file, one in zip(files, request.records, strict=True):
             file[_records(one)] = one.values
         return pdu.WriteFileRecordReply(request.records)

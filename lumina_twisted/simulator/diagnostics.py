@@ -1,5 +1,5 @@
-"""What a simulated device says of itself and of its communication, floor 2: functions 8, 11, 12, 17 and 43/14 (Modbus
-Application Protocol V1.1b3, sections 6.8 to 6.10, 6.13 and 6.21).
+"""A simulated device's identification and diagnostics, floor 2: functions 8, 11, 12, 17 and 43/14 (Modbus Application
+Protocol V1.1b3, sections 6.8 to 6.10, 6.13 and 6.21).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _LAST_OBJECT: Final = {1: 0x02, 2: 0x7F, 3: 0xFF}
 """The last object id of each category, by read code: basic, regular, extended."""
 _ONE_OBJECT: Final = 4
 _SINGLE_ACCESS: Final = 0x80
-"""Added to the conformity level of a device whose objects can be read one by one."""
+"""The bit in the conformity level that says that objects can be read one by one."""
 _HEAD: Final = 7
-"""Bytes of a reply before its objects."""
+"""The number of bytes of a reply before its objects."""
 LONGEST_OBJECT: Final = MAX_PDU - _HEAD - 2
-"""Bytes of the longest text that a reply holds."""
+"""The length of the longest text that fits in a reply, in bytes."""
 _PRODUCT_CODE: Final = 1
 
 
@@ -36,15 +36,15 @@ class Identity:
     """The objects of Read Device Identification.
 
     :param objects: texts of up to :data:`LONGEST_OBJECT` bytes by object id: 0 vendor name, 1 product code,
-        2 revision, 3 vendor URL, 4 product name, 5 model name, 6 user application name, 0x80 and above whatever the
-        maker likes.
+        2 revision, 3 vendor URL, 4 product name, 5 model name, 6 user application name, 0x80 and above are free for
+        the maker.
     """
 
     def __init__(self, objects: Mapping[int, str]) -> None:
         self._objects = {number: objects[number].encode() for number in sorted(objects)}
 
     def server_id(self) -> ReportServerIdReply:
-        """Function 17: the product code, and a run indicator that says on."""
+        """Function 17: the product code, and the run indicator "on"."""
         return ReportServerIdReply(self._objects.get(_PRODUCT_CODE, b"") + b"\xff")
 
     def read(self, read_code: int, object_id: int) -> ReadDeviceIdentificationReply:
@@ -58,7 +58,7 @@ class Identity:
             wanted = [object_id]
         else:
             known = [number for number in self._objects if number <= _LAST_OBJECT[read_code]]
-            first = object_id if object_id in known else 0  # an unknown one begins anew
+            first = object_id if object_id in known else 0  # an unknown id starts again at the first object
             wanted = [number for number in known if number >= first]
         sizes = accumulate(2 + len(self._objects[number]) for number in wanted)
         fitting = sum(size <= MAX_PDU - _HEAD for size in sizes)
@@ -75,13 +75,13 @@ class Identity:
 _CLEAR: Final = 10
 _MESSAGES, _EXCEPTIONS, _SERVER_MESSAGES, _NO_RESPONSES = 11, 13, 14, 15
 _OTHER_COUNTS: Final = frozenset({12, 16, 17, 18})
-"""CRC errors, negative acknowledges, busy, overruns: these never happen here, for errors of the wire do not reach the
-device."""
+"""CRC errors, negative acknowledges, busy, overruns: these never happen here, because errors on the wire do not reach
+the device."""
 
 _RECEIVED, _SENT, _BROADCAST = 0x80, 0x40, 0x40
 _EXCEPTION_BITS: Final = {1: 0x01, 2: 0x01, 3: 0x01, 4: 0x02, 5: 0x04, 6: 0x04, 7: 0x08}
 _NOT_COUNTED: Final = frozenset({11, 12})
-"""Functions that read the counters are not counted."""
+"""Functions that read the event counter; completing them does not increment it."""
 
 
 class CommCounters:
@@ -93,14 +93,14 @@ class CommCounters:
         self._events: deque[int] = deque(maxlen=MAX_EVENTS)  # the newest first
 
     def received(self, is_broadcast: bool) -> None:
-        """A request has come."""
+        """Counts a received request."""
         self._counts[_MESSAGES] += 1
         self._counts[_SERVER_MESSAGES] += 1
         self._counts[_NO_RESPONSES] += is_broadcast
         self._events.appendleft(_RECEIVED | (_BROADCAST if is_broadcast else 0))
 
     def completed(self, reply: bytes, is_broadcast: bool) -> None:
-        """Its reply PDU is ready, and sent unless it was a broadcast."""
+        """Counts the completed request. ``reply`` is its reply PDU, which is not sent for a broadcast."""
         refused = bool(reply[0] & EXCEPTION_FLAG)
         if refused:
             self._counts[_EXCEPTIONS] += 1
@@ -110,7 +110,7 @@ class CommCounters:
             self._events.appendleft(_SENT | (_EXCEPTION_BITS.get(reply[1], 0) if refused else 0))
 
     def event_counter(self) -> GetCommEventCounterReply:
-        """Function 11; no program command is ever under way."""
+        """Function 11; the status always says that no program command is running."""
         return GetCommEventCounterReply(0, self._completed & 0xFFFF)
 
     def event_log(self) -> GetCommEventLogReply:
@@ -119,10 +119,10 @@ class CommCounters:
         return GetCommEventLogReply(0, self._completed & 0xFFFF, messages & 0xFFFF, bytes(self._events))
 
     def diagnose(self, request: DiagnosticsRequest) -> DiagnosticsReply:
-        """Function 8: the loop-back, the counters, and to clear them.
+        """Function 8: the loop-back, the counters, and clearing the counters.
 
         :raises IllegalFunction: for any other sub-function.
-        :raises IllegalDataValue: for data that the sub-function does not have.
+        :raises IllegalDataValue: for data that the sub-function does not allow.
         """
         code, data = request.sub_function, request.data
         if code == DIAGNOSTICS_RETURN_QUERY_DATA:

@@ -1,8 +1,8 @@
-"""What goes wrong on a simulated bus, floor 2: by kind and rate, and the same in every run with the same seed.
+"""The faults of a simulated bus, floor 2: by kind and rate, and the same in every run with the same seed.
 
-Each :class:`Fault` is one kind: its settings, and what it does to an :class:`Exchange`, which is one request and its
-reply. Every fault has dice of its own, thrown once for each request that it could hit. So the same requests meet the
-same faults, and one more fault changes nothing for the others.
+Each :class:`Fault` is one kind: its settings, and its effect on an :class:`Exchange`, which is one request and its
+reply. Every fault has its own random numbers, and draws once for each request that it could hit. So the same requests
+get the same faults, and an additional fault does not change the others.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ JunkLength = Annotated[int, Between(1, 256)]
 
 @define
 class Exchange:
-    """One request, and what faults do to it and to its reply.
+    """One request, and the effects of faults on it and on its reply.
 
     :param unit: the unit that the request is sent to, and ``pdu`` its PDU.
     :param quiet: seconds of silence on the bus before it.
-    :param is_understood: whether the device receives it and does what it says.
+    :param is_understood: whether the device receives the request and carries it out.
     :param is_answered: whether the reply reaches the wire.
     :param exception: the code of the exception that the device replies with; 0: none.
     :param reply_unit: the unit identifier of the reply.
-    :param is_echoed: whether the request's own bytes come back first.
-    :param reply_pdu: the reply as the device means it, and ``reply`` the bytes that faults leave of its frame.
-    :param junk_before: bytes right before the reply, and ``junk_after`` right behind.
-    :param delay: seconds that the reply comes later than usual.
-    :param is_deaf: whether the device loses what is sent to it during that delay.
-    :param begins: seconds from the request's end to the reply; not given: the silence and the device's time.
-    :param copies: how often the reply comes.
+    :param is_echoed: whether the gateway receives its own request first, as an echo.
+    :param reply_pdu: the reply before faults; ``reply`` has the bytes of its frame after faults.
+    :param junk_before: junk bytes directly before the reply; ``junk_after``: directly after it.
+    :param delay: extra seconds before the reply.
+    :param is_deaf: whether the device loses requests that come during that delay.
+    :param begins: seconds from the request's end to the reply; None: T3.5 and the device time.
+    :param copies: how often the device sends the reply.
     :param copy_after: seconds from one copy's end to the next, beyond T3.5.
     :param faults: the kinds of the faults that were applied.
     """
@@ -67,14 +67,15 @@ class Exchange:
     def ready(self, speed: int, device_time: float, wait: float = 0.0) -> float:
         """Seconds from the request's end until the device replies, or would reply.
 
-        :param speed: of the wire in baud; 0: it takes no time.
-        :param wait: seconds until the device begins with the request, for it replies in order.
+        :param speed: the speed of the wire in baud; 0: bytes take no time.
+        :param wait: seconds until the device starts on the request, because it replies in order.
         """
         usual = wait + (t3_5(speed) if speed else 0.0) + device_time
         return self.delay + (usual if self.begins is None else max(self.begins, wait))
 
     def sent(self, speed: int, device_time: float, wait: float = 0.0) -> list[tuple[float, bytes]]:
-        """What the device sends, each with the seconds from the request's end to its first byte; see :meth:`ready`."""
+        """The frames that the device sends, each with the seconds from the request's end to its first byte. For the
+        parameters see :meth:`ready`."""
         if not (self.is_answered and self.reply):
             return []
         first = self.ready(speed, device_time, wait)
@@ -85,11 +86,11 @@ class Exchange:
 
 @frozen(kw_only=True, slots=False)
 class Fault:
-    """Something that goes wrong with some of the requests."""
+    """One kind of fault, which hits some of the requests."""
 
     kind: ClassVar[str] = ""
     is_of_replies: ClassVar[bool] = True
-    """Whether it needs a reply, which a broadcast has not."""
+    """Whether the fault needs a reply; a broadcast has none."""
 
     rate: Annotated[float, Between(0, 1)] | None = setting(
         None, "how many of the requests it hits: 0 none, 1 all; not given: those that every says"
@@ -101,17 +102,17 @@ class Fault:
             raise ValueError("give either rate, from 0 to 1, or every, as in every = 40")
 
     def hits(self, exchange: Exchange, dice: Dice) -> bool:
-        """Whether it happens this time."""
+        """Whether the fault hits this request."""
         dice.throws += 1
         if self.every is not None:
             return dice.throws % self.every == 0
         return dice.random.random() < (self.rate or 0.0)
 
     def on_request(self, exchange: Exchange, random: Random) -> None:
-        """What it does before the device hears the request."""
+        """Changes the exchange before the device receives the request."""
 
     def on_reply(self, exchange: Exchange, random: Random) -> None:
-        """What it does when the reply is ready."""
+        """Changes the exchange when the reply is ready."""
 
 
 def _check_order(least: float, most: float) -> None:
@@ -134,7 +135,7 @@ class Silence(Fault):
 
 @frozen(kw_only=True, slots=False)
 class Refusal(Fault):
-    """An exception instead of what was asked, which is not done."""
+    """The device replies with an exception and does not carry the request out."""
 
     kind = "exception"
 
@@ -147,7 +148,7 @@ class Refusal(Fault):
 
 @frozen(kw_only=True, slots=False)
 class Gap(Fault):
-    """A request too soon after the last byte on the bus is not understood."""
+    """The device does not understand a request that comes too soon after the last byte on the bus."""
 
     kind = "gap"
     is_of_replies = False
@@ -155,7 +156,7 @@ class Gap(Fault):
     seconds: Seconds = setting(0.01, "the silence that is needed", unit="s")
 
     def hits(self, exchange: Exchange, dice: Dice) -> bool:
-        return super().hits(exchange, dice) and exchange.quiet < self.seconds  # the dice are thrown in any case
+        return super().hits(exchange, dice) and exchange.quiet < self.seconds  # draws in any case
 
     def on_request(self, exchange: Exchange, random: Random) -> None:
         exchange.is_understood = exchange.is_answered = False
@@ -163,7 +164,7 @@ class Gap(Fault):
 
 @frozen(kw_only=True, slots=False)
 class Delay(Fault):
-    """The reply comes later than usual, by a time that is drawn."""
+    """The reply comes later than usual, by a random time."""
 
     kind = "delay"
 
@@ -180,7 +181,7 @@ class Delay(Fault):
 
 @frozen(kw_only=True, slots=False)
 class Late(Fault):
-    """The reply begins a given time after the request's end, when nobody waits for it any more."""
+    """The reply begins at a given time after the request's end, when the gateway no longer waits for it."""
 
     kind = "late"
 
@@ -192,7 +193,7 @@ class Late(Fault):
 
 @frozen(kw_only=True, slots=False)
 class Busy(Fault):
-    """The device is busy before it answers. What it is sent meanwhile waits and is answered in order, or is lost."""
+    """The device is busy before it replies. Requests to it in that time are answered later in order, or are lost."""
 
     kind = "busy"
 
@@ -230,7 +231,7 @@ class Truncate(Fault):
 
 @frozen(kw_only=True, slots=False)
 class WrongUnit(Fault):
-    """The reply bears the address of another unit."""
+    """The reply has the address of another unit."""
 
     kind = "wrong_unit"
 
@@ -243,7 +244,7 @@ class WrongUnit(Fault):
 
 @frozen(kw_only=True, slots=False)
 class Echo(Fault):
-    """The request's own bytes come back before the reply."""
+    """The gateway receives its own request before the reply."""
 
     kind = "echo"
 
@@ -253,7 +254,7 @@ class Echo(Fault):
 
 @frozen(kw_only=True, slots=False)
 class Junk(Fault):
-    """Bytes that mean nothing, right before or after the reply."""
+    """Random bytes directly before or after the reply."""
 
     kind = "junk"
 
@@ -298,7 +299,7 @@ KINDS: Final[dict[str, type[Fault]]] = {
 
 @define
 class Dice:
-    """The random numbers of one fault, and how often it was drawn."""
+    """The random numbers of one fault, and the number of draws."""
 
     random: Random
     throws: int = 0
@@ -307,9 +308,9 @@ class Dice:
 class Faults:
     """The faults of one bus.
 
-    :param whole: those of all its units.
-    :param units: those of single units.
-    :param seed: what they are drawn from.
+    :param whole: the faults of all units.
+    :param units: the faults of single units.
+    :param seed: the seed of their random numbers.
     """
 
     def __init__(
@@ -319,7 +320,7 @@ class Faults:
         self._units = {unit: _with_dice(faults, f"{seed} unit {unit}") for unit, faults in (units or {}).items()}
 
     def draw(self, exchange: Exchange) -> list[tuple[Fault, Random]]:
-        """The faults of this request, each with the random numbers that it uses."""
+        """The faults that hit this request, each with the random numbers that it uses."""
         drawn = [
             (fault, dice.random) for fault, dice in (*self._whole, *self._units.get(exchange.unit, ()))
             if (exchange.unit != BROADCAST or not fault.is_of_replies) and fault.hits(exchange, dice)
@@ -329,7 +330,8 @@ class Faults:
 
 
 def _with_dice(faults: Sequence[Fault], seed: str) -> list[tuple[Fault, Dice]]:
-    """Text as a seed gives the same numbers in every Python; faults are numbered by kind."""
+    """Gives each fault its own seed, from its kind and its number within the kind. The seed is text, because text gives
+    the same random numbers in every Python version."""
     numbers: Counter[str] = Counter()
     dice = []
     for fault in faults:

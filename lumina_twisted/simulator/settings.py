@@ -1,4 +1,4 @@
-"""Settings of a simulation, floor 2, and how plain data, as a TOML file holds it, becomes these settings.
+"""Settings of a simulation, floor 2, and the code that makes them from plain data, such as that of a TOML file.
 
 All times are seconds. A document's faults are collected and raised together.
 """
@@ -45,7 +45,7 @@ class TableSettings:
 
 @frozen(kw_only=True, slots=False)
 class IdentitySettings:
-    """What a device says of itself by functions 17 and 43/14, except empty texts."""
+    """The identification that a device returns by functions 17 and 43/14. Empty texts are left out."""
 
     vendor_name: str = setting("Lumina", "object 0")
     product_code: str = setting("simulated device", "object 1, and the server id")
@@ -84,7 +84,7 @@ class SimulatedUnitSettings:
 
 @frozen(kw_only=True, slots=False)
 class OtherMasterSettings:
-    """Another master on the bus, which reads by itself."""
+    """Another master on the bus, which sends reads of its own."""
 
     unit: Annotated[int, Between(1, 255)] = required("the unit it asks")
     table: TableName = setting(
@@ -117,7 +117,7 @@ class SimulatedBusSettings:
 
 @frozen(kw_only=True, slots=False)
 class WireLogSettings:
-    """The file of what came over the wires."""
+    """The file that records all traffic on the wires."""
 
     path: str = setting("", "the file; not given: none")
     size: Annotated[int, Between(0, 10**15)] = setting(
@@ -153,7 +153,7 @@ def simulation_settings(
 ) -> SimulationSettings:
     """The simulation that ``data`` describes.
 
-    :param profiles: devices by the names that ``profile`` of a unit can have.
+    :param profiles: the devices that a unit's ``profile`` can name.
     :raises ConfigError: with one fault for each wrong, unknown or missing key.
     """
     reader = _Reader(profiles)
@@ -164,7 +164,7 @@ def simulation_settings(
 
 
 class _Reader(ValueReader):
-    """Reads a simulation, and goes on after a fault."""
+    """Reads a simulation, and continues after a fault."""
 
     def __init__(self, profiles: Mapping[str, SimulatedUnitSettings]) -> None:
         super().__init__([])
@@ -225,7 +225,7 @@ class _Reader(ValueReader):
         return made
 
     def _profile(self, name: str, where: str) -> SimulatedUnitSettings:
-        """The settings of a unit where it has none itself."""
+        """The defaults of a unit, from its profile."""
         if name and name not in self._profiles:
             self.faults.append(f"{where}.profile: there is no profile {name!r}; {nearest(name, self._profiles)}")
         return self._profiles.get(name, _PLAIN)
@@ -246,7 +246,7 @@ class _Reader(ValueReader):
     def _lists(
         self, data: Mapping[str, Any], key: str, where: str, what: str, lowest: int
     ) -> dict[int, tuple[int, ...]]:
-        """Registers by a number: files, queues."""
+        """Lists of registers by number, for files and queues."""
         made: dict[int, tuple[int, ...]] = {}
         for number, value in self.tables(data, key, where):
             path = f"{where}.{key}.{number}"
@@ -293,7 +293,7 @@ class _Reader(ValueReader):
         return attrs.evolve(made, values={**kept, **values})
 
     def _check_places(self, values: Mapping[int, Value], size: int, is_bits: bool, where: str) -> None:
-        """No two values share an entry, and none goes beyond the table's end."""
+        """Checks that no two values share an entry, and that no value goes beyond the table's end."""
         end, before = 0, 0
         for address in sorted(values):
             if address < end:

@@ -1,4 +1,4 @@
-"""A simulation, floor 2: simulated buses that are made from settings and start and stop together."""
+"""A simulation, floor 2: simulated buses that are made from settings, and that start and stop together."""
 
 from __future__ import annotations
 
@@ -41,17 +41,18 @@ REMEMBERED: Final = 1000
 
 
 class Simulation(Service):
-    """The buses that settings describe, as a service: while it runs, programs can open them; stopped, nothing is left.
+    """The buses that settings describe, as a service. While it runs, programs can open them. A stopped simulation
+    leaves nothing behind.
 
     A program, or a test, uses ``simulation.buses[name]``: ``path`` is the path to open, ``heard`` has the last
-    requests, ``fault_counts`` says how often each fault was applied, ``unplug()`` and ``replug()`` take the adapter
-    away and bring it back.
+    requests, ``fault_counts`` says how often each fault was applied, and ``unplug()`` and ``replug()`` remove and
+    restore the adapter.
 
     :param settings: from :func:`~lumina_twisted.simulator.settings.simulation_settings`, or made in Python.
     :param reactor: for delayed calls and terminals.
-    :param now: a clock that never goes back, as ``time.monotonic``; values begin to move when the service starts.
+    :param now: a monotonic clock such as ``time.monotonic``; values begin to move when the service starts.
     :param on_wire: is called with every event on the wires; it must not block.
-    :param stamp: the time of day, in seconds since 1970.
+    :param stamp: returns the time of day, in seconds since 1970.
     """
 
     def __init__(
@@ -84,13 +85,13 @@ class Simulation(Service):
         """Opens the log and plugs all buses in.
 
         :raises ConfigError: if the log cannot be written.
-        :raises PortError: if the path of a bus is taken or cannot be made; none of them is plugged in then.
+        :raises PortError: if the path of a bus is taken or cannot be made; then no bus is plugged in.
         """
         log = self._settings.log
         if log.path:
             self._log = WireLog(self._reactor, log.path, size=log.size, waiting=log.waiting)
         if self._folder:
-            os.makedirs(self._folder, mode=0o700, exist_ok=True)  # it was stopped before
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)  # an earlier stop removed it
         self._began = self._now()
         try:
             for name, bus in self.buses.items():
@@ -101,12 +102,12 @@ class Simulation(Service):
         super().startService()
 
     def stopService(self) -> None:
-        """Unplugs them and closes the log; nothing is left."""
+        """Unplugs all buses and closes the log; nothing is left behind."""
         super().stopService()
         self._end()
 
     def summary(self) -> list[str]:
-        """A line for each bus: its name, what to open, its speed and its units."""
+        """A line for each bus: its name, the path to open, its speed and its units."""
         return [
             f"{name}: {self.buses[name].path}, {bus.baudrate} baud, {_listed(bus)}"
             for name, bus in self._settings.buses.items()
@@ -163,12 +164,12 @@ def devices_of(bus: SimulatedBusSettings, seed: str) -> dict[int, SimulatedDevic
 
 
 def own_times(bus: SimulatedBusSettings) -> dict[int, float]:
-    """The device time of those units that have one of their own."""
+    """The device time of each unit that has its own."""
     return {number: unit.device_time for number, unit in bus.units.items() if unit.device_time is not None}
 
 
 def faults_of(bus: SimulatedBusSettings, seed: str) -> Faults:
-    """The faults of a bus; a silence that its devices need is one of each."""
+    """The faults of a bus. The silence that a device needs is a :class:`Gap` fault of that unit."""
     units = {
         number: [*_gap(bus.frame_gap if unit.frame_gap is None else unit.frame_gap), *unit.faults]
         for number, unit in bus.units.items()
@@ -189,7 +190,7 @@ def _gap(seconds: float) -> list[Fault]:
 
 
 def _device(unit: SimulatedUnitSettings, seed: str) -> SimulatedDevice:
-    objects = enumerate(attrs.astuple(unit.identity))  # the fields stand in the order of the objects
+    objects = enumerate(attrs.astuple(unit.identity))  # the fields are in the order of the object ids
     device = SimulatedDevice({number: text for number, text in objects if text})
     for name, is_bits in TABLES.items():
         setattr(device, name, _table(getattr(unit, name), f"{seed} {name}", is_bits, device.on_write))
@@ -201,7 +202,7 @@ def _device(unit: SimulatedUnitSettings, seed: str) -> SimulatedDevice:
 def _table(
     settings: TableSettings, seed: str, is_bits: bool, on_write: dict[int, list[Callable[[float], None]]]
 ) -> Table:
-    """A table, and in ``on_write`` the writes that reset its counters."""
+    """Makes a table, and adds to ``on_write`` the writes that reset its counters."""
     table = Table(
         settings.size, forbidden=settings.forbidden, read_only=settings.read_only, write_once=settings.write_once
     )

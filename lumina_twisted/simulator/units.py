@@ -1,6 +1,6 @@
-"""The devices of a simulated bus, floor 2: what they reply to a request, and when each has its turn. Pure.
+"""The devices of a simulated bus, floor 2: their replies to requests, and when each may send. Pure.
 
-Every device receives every request, and the one that it is sent to replies. Times are arguments, in seconds.
+Every device receives every request; the addressed device replies. Times are arguments, in seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lumina_twisted.simulator.device import SimulatedDevice
 from lumina_twisted.simulator.faults import Exchange, Faults
 
 DEAF: Final = "deaf"
-"""The fault of a request that is lost because its device is busy."""
+"""The fault name of a request that is lost because its device is busy."""
 
 
 class Units:
@@ -23,8 +23,8 @@ class Units:
 
     :param devices: by unit identifier.
     :param device_time: seconds from the silence after a request to the reply's first byte.
-    :param own_times: the same for single units.
-    :param faults: what goes wrong; none: nothing.
+    :param own_times: the same for units that differ.
+    :param faults: the faults of the bus; None: no faults.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Units:
         return self._own_times.get(unit, self._device_time)
 
     def exchange(self, unit: int, pdu: bytes, quiet: float, now: float) -> Exchange | None:
-        """Does what a request says; None for a unit that is not there. A broadcast has no reply.
+        """Carries a request out; None if there is no such unit. A broadcast has no reply.
 
         :param quiet: seconds of silence on the bus before it.
-        :param now: seconds on the clock by which values move.
+        :param now: seconds on the clock that moves the values.
         """
         if unit != BROADCAST and unit not in self._devices:
             return None
@@ -85,8 +85,9 @@ class Units:
 
 
 class Turns:
-    """When each unit is free, and when the wire is taken. A device replies in order: it begins with a request when its
-    last reply has left. One speaks at a time: what is due while another one speaks begins behind it.
+    """When each unit is free, and when the wire is in use. A device replies in order: it starts on a request when its
+    previous reply is sent. Only one device sends at a time: a frame that is due while another device sends begins
+    after it.
     """
 
     def __init__(self) -> None:
@@ -94,15 +95,15 @@ class Turns:
         self._taken: list[tuple[float, float]] = []
 
     def wait(self, unit: int, now: float) -> float:
-        """Seconds until this unit begins with a request that comes now."""
+        """Seconds until this unit starts on a request that comes now."""
         return max(0.0, self._free.get(unit, now) - now)
 
     def occupy(self, unit: int, until: float) -> None:
-        """The unit begins with nothing before then."""
+        """Keeps the unit from starting on a request before ``until``."""
         self._free[unit] = max(until, self._free.get(unit, until))
 
     def reserve(self, start: float, seconds: float, now: float) -> float:
-        """When something that wants to begin at ``start`` and takes ``seconds`` begins."""
+        """Reserves the wire for ``seconds``, from ``start`` or the first free time after it; returns the begin."""
         self._taken = sorted(one for one in self._taken if one[1] > now)
         for begin, end in self._taken:
             if start + seconds <= begin:

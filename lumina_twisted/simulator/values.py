@@ -1,8 +1,8 @@
-"""What a simulated value is, floor 2: its settings, how a document describes it, how it moves, how a table serves it.
+"""Simulated values, floor 2: their settings, their description in a document, their motion, their entries in a table.
 
-A :class:`Value` holds the settings of one ``kind``. A constant gives its entries once. Any other value becomes a
-:class:`Cell` of a table: a motion, which is a pure function of the seconds since the simulation began, and the codec
-that turns the moving number into entries. The same seed gives the same values in every run.
+A :class:`Value` holds the settings of one ``kind``. The entries of a constant are computed once. Any other value
+becomes a :class:`Cell` of a table: a motion, which is a pure function of the seconds since the simulation began, and
+the codec that turns the moving number into entries. The same seed gives the same values in every run.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Period = Annotated[float, Between(0.001, 1e9)]
 Shape = Literal["sine", "square", "saw", "triangle"]
 
 Motion = Callable[[float], float]
-"""A value at a time, in seconds since the simulation began."""
+"""Returns the value at a time, in seconds since the simulation began."""
 
 MOST_STEPS: Final = 10_000
-"""Steps that a random walk catches up at once, so that a value nobody read for a year does not take a second."""
+"""The most steps that a random walk catches up at once, so that the first read in a year does not take a second."""
 
 _SHAPES: Final[Mapping[str, Motion]] = {
     "sine": lambda part: (1 + math.sin(math.tau * part)) / 2,
@@ -39,14 +39,14 @@ _SHAPES: Final[Mapping[str, Motion]] = {
     "saw": lambda part: part,
     "triangle": lambda part: 1 - abs(2 * part - 1),
 }
-"""From 0 to 1, by the part of the period that has passed."""
+"""Each shape's value from 0 to 1, by the elapsed fraction of the period."""
 _CODEC_KEYS: Final = ("type", "word_order", "byte_order", "scale", "offset", "length", "encoding")
-"""Keys that say how a value lies in registers."""
+"""Keys that describe the encoding of a value in registers."""
 _MOST_BITS: Final = 64
 
 
 def tables(doc: str) -> Any:
-    """A field that holds tables of its own, by name, number or address."""
+    """A field that holds nested tables, by name, number or address."""
     return field(default=Factory(dict), metadata={"doc": doc, "unit": ""})
 
 
@@ -54,11 +54,11 @@ def tables(doc: str) -> Any:
 
 
 class Codec(Protocol):
-    """How a number lies in one or several entries."""
+    """The encoding of a number in one or several entries."""
 
     @property
     def width(self) -> int:
-        """How many entries it takes."""
+        """The number of entries that it takes."""
         ...
 
     def encode(self, value: float) -> Sequence[int]:
@@ -71,7 +71,7 @@ class Codec(Protocol):
 
 
 class Bit:
-    """A coil or a discrete input: on from 0.5 up."""
+    """A coil or a discrete input: on if the number is at least 0.5."""
 
     width = 1
 
@@ -86,7 +86,7 @@ class Bit:
 
 @frozen(eq=False)
 class Cell:
-    """Entries from ``address`` on whose value depends on the time."""
+    """Entries that start at ``address``, and whose value depends on the time."""
 
     address: int
     motion: Motion
@@ -94,14 +94,14 @@ class Cell:
 
     @property
     def entries(self) -> slice:
-        """Where they stand in their table."""
+        """The place of the entries in their table."""
         return slice(self.address, self.address + self.codec.width)
 
 
 class Counter:
     """The motion of a value that grows with time.
 
-    :param rate: growth in a second.
+    :param rate: growth per second.
     :param start: the first value.
     :param is_whole: whether it grows in steps of one.
     """
@@ -113,17 +113,17 @@ class Counter:
         self._is_whole = is_whole
 
     def __call__(self, now: float) -> float:
-        """The count."""
+        """The count at the time ``now``."""
         grown = (now - self._since) * self._rate
         return self._start + (math.floor(grown) if self._is_whole else grown)
 
     def count_from(self, value: float, now: float) -> None:
-        """Goes on from ``value``."""
+        """Continues the count from ``value``."""
         self._start, self._since = value, now
 
 
 class Walk:
-    """The motion of a value that makes a random step now and then, between two bounds.
+    """The motion of a value that makes a random step at regular intervals, between two bounds.
 
     :param start: the first value.
     :param step: the longest step, up or down.
@@ -140,7 +140,7 @@ class Walk:
         self._done = 0
 
     def __call__(self, now: float) -> float:
-        """The value after the steps that are due."""
+        """The value after all steps that are due."""
         due = int(now / self._every)
         for _ in range(min(due - self._done, MOST_STEPS)):
             moved = self._value + self._random.uniform(-self._step, self._step)
@@ -154,8 +154,8 @@ class Walk:
 
 @frozen(kw_only=True, slots=False)
 class Value:
-    """The value from an address on, and the codec of its number in registers. Coils and discrete inputs have neither
-    types nor orders. A whole number beyond its type begins again at the other end, as counters do.
+    """A value at an address, and the codec of its number in registers. Coils and discrete inputs have no types and no
+    byte or word orders. An integer beyond the range of its type wraps around, as counters do.
     """
 
     type: Kind = setting("u16", "how a number lies in registers: u16, i16, u32, i32, u64, i64, f32 or f64")
@@ -170,12 +170,12 @@ class Value:
 
     @property
     def width(self) -> int:
-        """How many registers its number takes."""
+        """The number of registers that its number takes."""
         return registers.registers_of(self.type)
 
     @property
     def is_whole(self) -> bool:
-        """Whether the number in the registers has no fraction."""
+        """Whether the number in the registers is an integer."""
         return self.type[0] != "f"
 
     @property
@@ -204,18 +204,18 @@ class Value:
         return number * self.scale + self.offset if self.is_scaled else number
 
     def size(self, is_bits: bool) -> int:
-        """How many entries the value takes in a table."""
+        """The number of entries that the value takes in a table."""
         return 1 if is_bits else self.width
 
     def motion(self, random: Random) -> Motion:
-        """How it moves.
+        """The motion of the value.
 
         :param random: draws the steps of a random walk.
         """
         raise NotImplementedError
 
     def fault(self, is_bits: bool) -> str:
-        """A sentence that says what is wrong with it, or nothing."""
+        """A sentence that says what is wrong with the settings; empty if nothing is."""
         try:
             if self.scale == 0:
                 raise RequestError("scale is 0, and nothing can be divided by that")
@@ -246,7 +246,7 @@ class Value:
 
 @frozen(kw_only=True, slots=False)
 class Constant(Value):
-    """A value that stays until it is written."""
+    """A value that stays the same until a client writes it."""
 
     value: Any = required("a number, true or false, a list of them, or a text, two characters in each register")
     length: Annotated[int, Between(1, 125)] | None = setting(
@@ -256,9 +256,9 @@ class Constant(Value):
     encoding: Encoding = setting("ascii", "of a text: ascii, utf-8 or latin-1")
 
     def entries(self, is_bits: bool) -> list[int]:
-        """The entries of the table that hold it.
+        """The table entries that hold the value.
 
-        :raises RequestError: if there are none for such a value.
+        :raises RequestError: if entries cannot hold such a value.
         """
         if is_bits:
             return [_bit(one) for one in self._listed()]
@@ -289,7 +289,7 @@ class Constant(Value):
         return len(self.entries(is_bits))
 
     def motion(self, random: Random) -> Motion:
-        """That of a single bit."""
+        """The motion of a constant that is a single bit."""
         (entry,) = self.entries(is_bits=True)
         return lambda now: entry
 
@@ -299,7 +299,7 @@ class Constant(Value):
 
 @frozen(kw_only=True, slots=False)
 class Ramp(Value):
-    """A value that goes from one to another, and stays."""
+    """A value that moves from one number to another, and stays there."""
 
     start: Amount = setting(0.0, "where it begins")
     end: Amount = setting(1.0, "where it stays")
@@ -325,8 +325,8 @@ class _Bounded(Value):
 
 @frozen(kw_only=True, slots=False)
 class Wave(_Bounded):
-    """A value that swings between two others: a sine begins in the middle and rises, a square is high in the first half
-    of its period, a saw and a triangle begin low.
+    """A value that oscillates between two others. A sine begins in the middle and rises, a square is high in the first
+    half of its period, a saw and a triangle begin low.
     """
 
     shape: Shape = setting("sine", "its form: sine, square, saw or triangle")
@@ -341,7 +341,7 @@ class Wave(_Bounded):
 
 @frozen(kw_only=True, slots=False)
 class Count(Value):
-    """A value that grows with time, and begins again from 0 beyond its type; written, it goes on from there."""
+    """A value that grows with time, and restarts from 0 beyond its type. After a write, it goes on from there."""
 
     rate: Amount = setting(1.0, "by how much it grows", unit="1/s")
     start: Amount = setting(0.0, "where it begins")
@@ -358,7 +358,7 @@ class Count(Value):
 
 @frozen(kw_only=True, slots=False)
 class RandomWalk(_Bounded):
-    """A value that makes a random step now and then, between two bounds."""
+    """A value that makes a random step at regular intervals, between two bounds."""
 
     start: Amount | None = setting(None, "where it begins; not given: in the middle")
     step: Annotated[float, Between(0, 1e18)] = setting(0.1, "the longest step, up or down")
@@ -366,7 +366,7 @@ class RandomWalk(_Bounded):
 
     @property
     def first(self) -> float:
-        """Where it begins."""
+        """The first value."""
         return (self.low + self.high) / 2 if self.start is None else self.start
 
     def motion(self, random: Random) -> Motion:
@@ -383,12 +383,12 @@ class RandomWalk(_Bounded):
 
 @frozen(kw_only=True, slots=False)
 class Bits(Value):
-    """A register, or several, of which each bit is a value of its own; those that are not given are 0."""
+    """One or several registers in which each bit is a separate value. Bits without a value are 0."""
 
     bits: Mapping[int, Value] = tables("true, false, or what moves, by number; 0 is the lowest bit")
 
     def motion(self, random: Random) -> Motion:
-        """The number whose bits move."""
+        """The motion of the number that the bits form."""
         motions = {bit: one.motion(Random(random.random())) for bit, one in self.bits.items()}
         return lambda now: sum((motion(now) >= 0.5) << bit for bit, motion in motions.items())
 
@@ -420,7 +420,7 @@ def _bit(value: Any) -> int:
 
 
 class ValueReader(DocumentReader):
-    """Reads values, and goes on after a fault."""
+    """Reads values, and continues after a fault."""
 
     def value(self, data: Any, is_bits: bool, where: str) -> Value | None:
         """The value of a table that ``data`` describes; None after a fault.
@@ -455,12 +455,12 @@ class ValueReader(DocumentReader):
 
 
 def point_value(data: Any, codec: ValueCodec, where: str, faults: list[str]) -> Value | None:
-    """The value of a point, in the point's own unit of measure; None after a fault. That of a ``bool`` is a single bit,
-    also where it is one of a register.
+    """The value of a point, in the point's own unit of measure; None after a fault. The value of a ``bool`` is a single
+    bit, even if that bit is in a register.
 
-    :param data: a value as the codec takes it, or a table with a ``kind``.
-    :param where: the path that each fault begins with.
-    :param faults: takes what is wrong.
+    :param data: a value that the codec accepts, or a table with a ``kind``.
+    :param where: the start of each fault's path.
+    :param faults: the list to which faults are added.
     """
     before = len(faults)
     table = data if isinstance(data, Mapping) else {"value": data}
@@ -478,9 +478,9 @@ def point_value(data: Any, codec: ValueCodec, where: str, faults: list[str]) -> 
 
 
 def constant_of(value: Any, codec: ValueCodec) -> Constant:
-    """The entries of a point's value that stays.
+    """The entries of a constant value of a point.
 
-    :raises RequestError: if it does not fit.
+    :raises RequestError: if the value does not fit.
     """
     if codec.type == "bits" and not isinstance(value, (list, tuple)):
         raise RequestError(f"expected a list of the names of the bits that are set, got {value!r}")

@@ -1,4 +1,4 @@
-"""What came over simulated buses, floor 2: events, and a file of them that never blocks the reactor for long."""
+"""The traffic on simulated buses, floor 2: events, and a log file that never blocks the reactor for long."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from lumina_twisted.modbus.pdu import ExceptionReply, decode_reply, decode_reque
 from lumina_twisted.modbus.pdu.layout import PDU
 
 FLUSH_AFTER: Final = 0.2
-"""Seconds between an event and its line in the file."""
+"""The usual delay from an event to its line in the file, in seconds."""
 LINES_AT_ONCE: Final = 1000
-"""Lines that are written in one turn of the reactor: some 100 kB."""
+"""The most lines written in one iteration of the reactor: some 100 kB."""
 NEXT_AFTER: Final = 0.005
-"""Seconds until the next lines are written, if there are more."""
+"""Seconds until the next write, if more lines wait."""
 
 _log = Logger()
 
 
 @frozen
 class OnWire:
-    """Something that came over a simulated bus.
+    """An event on a simulated bus.
 
-    :param stamp: when its last byte had come, in seconds since 1970.
+    :param stamp: the time of its last byte, in seconds since 1970.
     :param bus: the bus's name.
-    :param to_devices: whether the gateway sent it; if not, the devices did, or an echo.
-    :param data: its bytes; none for a reply that is left out.
-    :param what: what it was, in words.
-    :param faults: the kinds of the faults that were applied to it.
+    :param to_devices: whether the gateway sent the bytes; if not, they come from the devices or are an echo.
+    :param data: the bytes; empty for a reply that is not sent.
+    :param what: a description in words.
+    :param faults: the kinds of the faults that were applied.
     """
 
     stamp: float
@@ -51,7 +51,7 @@ class OnWire:
     faults: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """A line: time, bus, ``>`` to the devices or ``<`` from them, bytes, what it was, faults; tabs between."""
+        """A tab-separated line: time, bus, ``>`` to or ``<`` from the devices, bytes, description, faults."""
         stamp = datetime.fromtimestamp(self.stamp, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         direction = ">" if self.to_devices else "<"
         return "\t".join((stamp, self.bus, direction, self.data.hex(" "), self.what, ", ".join(self.faults)))
@@ -104,13 +104,13 @@ def _value(value: Any) -> str:
 
 
 class WireLog:
-    """A file with a line for each event. Many lines are written together, a little later. Lines that cannot be written
-    wait in memory; beyond a bound they are dropped and counted.
+    """A file with a line for each event. The log writes many lines together, a little later. Lines that cannot be
+    written wait in memory; beyond a bound, the log drops and counts them.
 
     :param reactor: for delayed calls.
-    :param path: of the file, or of a pipe that somebody reads.
-    :param size: bytes after which the file is renamed to ``path`` with ``.1`` and begun anew; 0: never.
-    :param waiting: how many lines may wait in memory.
+    :param path: the path of the file, or of a pipe that another program reads.
+    :param size: bytes after which the file is renamed to ``path`` with ``.1``, and a new file begins; 0: never.
+    :param waiting: the most lines that may wait in memory.
     :raises ConfigError: if the file cannot be opened.
     """
 
@@ -132,7 +132,7 @@ class WireLog:
             raise ConfigError([f"log.path: {path} cannot be written ({error.strerror})"]) from None
 
     def __call__(self, event: OnWire) -> None:
-        """One more line."""
+        """Adds a line for the event."""
         if len(self._waiting) >= self._most:
             self.dropped += 1
             return
@@ -141,7 +141,7 @@ class WireLog:
             self._call = self._reactor.callLater(FLUSH_AFTER, self._flush)
 
     def close(self) -> None:
-        """Writes what is left, as far as it can be written, and closes the file."""
+        """Writes as many of the remaining lines as possible, and closes the file."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -160,7 +160,7 @@ class WireLog:
             self._call = self._reactor.callLater(NEXT_AFTER if moved else FLUSH_AFTER, self._flush)
 
     def _write(self) -> bool:
-        """Writes one piece; whether any of it was written."""
+        """Writes one piece; returns whether any of it was written."""
         if not self._unwritten:
             self._unwritten = self._lines()
         try:
@@ -168,7 +168,7 @@ class WireLog:
                 self._open()
             written = os.write(self._fd, self._unwritten)
         except BlockingIOError:
-            return False  # a pipe that is full
+            return False  # the pipe is full
         except OSError as error:
             self._failed(error)
             return False
@@ -194,7 +194,7 @@ class WireLog:
             )
 
     def _open(self) -> None:
-        """Without waiting for anybody, also where it is a pipe."""
+        """Opens the file without blocking, even if it is a pipe."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
         self._fd = os.open(self._path, flags, FILE_MODE)
 
@@ -207,5 +207,5 @@ class WireLog:
         state = os.fstat(self._fd)
         if self._size and stat.S_ISREG(state.st_mode) and state.st_size >= self._size:
             self._close()
-            with contextlib.suppress(OSError):  # then it goes on in the same file
+            with contextlib.suppress(OSError):  # if it fails, the log goes on in the same file
                 os.replace(self._path, f"{self._path}.1")

@@ -1,5 +1,5 @@
-"""Front-ends before ports in memory, floor 4: any of them with a client's bytes, for whoever writes a protocol; and the
-line front-end with real clients of it, for whoever writes a program."""
+"""Front-ends over ports in memory, floor 4. Authors of protocols send a client's bytes to any front-end; authors of
+programs use the line front-end with its real clients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lumina_twisted.testing.ports import MemoryPort, MemoryPorts
 def memory_context(
     ports: Ports, clock: Any, name: str = "line", stamp: float = 1732467890.1234, values: Values | None = None
 ) -> Context:
-    """What a front-end is given, where time passes when ``clock.advance`` says so."""
+    """The context of a front-end whose time passes only when a test calls ``clock.advance``."""
     return Context(
         buses=ports, reactor=clock, now=clock.seconds, stamp=lambda: stamp, log=Logger(f"lumina.{name}"),
         values=values, name=name,
@@ -39,9 +39,9 @@ class MemoryListener:
     """A listener of a front-end, without a socket.
 
     :param front_end: an instance of the plugin's class.
-    :param ports: what it may ask; one :class:`MemoryPort` if none is given.
-    :param values: those it may ask for, such as :class:`~lumina_twisted.testing.values.MemoryValues`.
-    :param options: those of the front-end, as ``readonly=True``.
+    :param ports: its ports; one :class:`MemoryPort` if none is given.
+    :param values: its values, such as :class:`~lumina_twisted.testing.values.MemoryValues`.
+    :param options: options of the front-end, such as ``readonly=True``.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class MemoryListener:
         self.factory: Any = front_end.build(front_end.options(**options), context)
 
     def connect(self) -> MemoryConnection:
-        """A client."""
+        """Connects a client."""
         return MemoryConnection(self.factory.buildProtocol(None))
 
     def drain(self) -> Deferred[None]:
-        """What the service does when it stops."""
+        """Drains the listener, as the service does when it stops."""
         drained: Deferred[None] = self.factory.drain()
         return drained
 
@@ -83,12 +83,12 @@ class MemoryConnection:
         protocol.makeConnection(self._transport)
 
     def send(self, data: bytes) -> bytes:
-        """Sends bytes, and gives those that came back at once."""
+        """Sends bytes, and returns the bytes that came back at once."""
         self.protocol.dataReceived(data)
         return self.received()
 
     def received(self) -> bytes:
-        """What came since it was last looked at; turns of the reactor that need no time are over."""
+        """The bytes that came since the last call. It first runs the reactor turns that need no time."""
         listener = getattr(self.protocol, "listener", None)
         while isinstance(listener, Listener) and len(listener.pacer):
             listener.clock.advance(0)  # type: ignore[attr-defined]
@@ -103,19 +103,19 @@ class MemoryConnection:
 
     @property
     def was_cut(self) -> bool:
-        """Whether it did so without waiting until all was written."""
+        """Whether it aborted the connection, without waiting until all bytes were written."""
         return self._transport.aborted
 
     def leave(self) -> None:
-        """The client goes."""
+        """The client leaves."""
         self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
 class MemoryServer:
     """The real line front-end over ports in memory, and clients that are connected to it without a socket.
 
-    :param ports: what it serves; one :class:`MemoryPort` if none is given.
-    :param options: those of a line listener, as ``max_connections=2``.
+    :param ports: its ports; one :class:`MemoryPort` if none is given.
+    :param options: options of a line listener, such as ``max_connections=2``.
     """
 
     def __init__(self, *ports: MemoryPort, **options: Any) -> None:
@@ -123,17 +123,17 @@ class MemoryServer:
         self.ports = MemoryPorts(*(ports or (MemoryPort(),)))
         self.factory = LineFactory(LineOptions(**options), memory_context(self.ports, self.clock))
         self.refuses = False
-        """Whether it is away: who connects is refused."""
+        """Whether the server is away: it refuses connections."""
         self._connections: list[_Pipe] = []
 
     def client(self, **options: Any) -> LuminaModbusClient:
-        """A client of it; it connects when it is first used. Its time is ``clock``."""
+        """A client of this server. It connects when it is first used, and uses ``clock``."""
         return LuminaModbusClient(
             endpoint=_MemoryEndpoint(self), reactor=self.clock, now=self.clock.seconds, **options
         )
 
     def lose_connections(self) -> None:
-        """All of them end at once, as when the server is killed."""
+        """Ends all connections at once, as when the server is killed."""
         connections, self._connections = self._connections, []
         for one in connections:
             one.lose()
@@ -160,14 +160,14 @@ class _MemoryEndpoint:
 
 
 class _Pipe:
-    """Both ends of one connection. What one end writes the other gets, in order and one after the other."""
+    """Both ends of one connection. Each end receives what the other writes, in order and one piece at a time."""
 
     def __init__(self, client: Any, server: Any, clock: Clock) -> None:
         self.client = client
         self.server = server
         self._bytes: deque[tuple[Any, bytes]] = deque()
         self._clock = clock
-        self._is_delivering = True  # until both ends are there
+        self._is_delivering = True  # until both ends are connected
         self._is_open = True
 
     def open(self) -> None:
@@ -177,17 +177,17 @@ class _Pipe:
         self._deliver()
 
     def write(self, to: Any, data: bytes) -> None:
-        """Delivers ``data``, after what is being delivered."""
+        """Delivers ``data``, after the pieces that are being delivered."""
         self._bytes.append((to, data))
         if not self._is_delivering:
             self._deliver()
 
     def close(self) -> None:
-        """Ends it when what was written has been delivered, and whoever closed it has returned."""
+        """Ends the connection after all written bytes are delivered, and after the caller has returned."""
         self._clock.callLater(0, self.lose)
 
     def lose(self) -> None:
-        """Ends it now."""
+        """Ends the connection now."""
         if self._is_open:
             self._is_open = False
             for end in (self.server, self.client):
@@ -220,7 +220,7 @@ class _PipeTransport:
     abortConnection = loseConnection
 
     def registerProducer(self, producer: object, streaming: bool) -> None:
-        """Nothing waits in memory."""
+        """Does nothing: the pipe has no buffer that fills."""
 
     def unregisterProducer(self) -> None:
         """See :meth:`registerProducer`."""

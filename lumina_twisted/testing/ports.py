@@ -1,4 +1,4 @@
-"""Ports without a wire, and devices that answer as a test says, floor 4."""
+"""Ports without a wire, and devices whose answers a test sets, floor 4."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ Outcome = bytes | pdu.Reply | Exception | None
 
 
 class Device(Protocol):
-    """What stands behind a :class:`MemoryPort`; a :class:`lumina_twisted.simulator.device.SimulatedDevice` is one."""
+    """A device of a :class:`MemoryPort`, such as a :class:`lumina_twisted.simulator.device.SimulatedDevice`."""
 
     def answer(self, data: bytes, now: float) -> bytes | None:
-        """The reply PDU to a request PDU, or None if it is silent."""
+        """The reply PDU to a request PDU; None if the device is silent."""
         ...
 
 
 class ScriptedDevice:
-    """Answers as a test says: first what :meth:`then` lines up, then what ``replies`` has for the request; anything
-    else with exception 01, illegal function.
+    """A device whose answers a test sets: first the replies of :meth:`then`, then the reply of ``replies`` for the
+    request. It answers any other request with exception 01, illegal function.
 
-    :param replies: by request.
+    :param replies: replies by request.
     """
 
     def __init__(self, replies: Mapping[pdu.Request, pdu.Reply] | None = None) -> None:
@@ -53,7 +53,7 @@ class ScriptedDevice:
         self._next: deque[pdu.Reply | None] = deque()
 
     def then(self, *replies: pdu.Reply | None) -> ScriptedDevice:
-        """What it answers next, one each; None is silence."""
+        """Adds the answers to the next requests, one for each; None is silence."""
         self._next.extend(replies)
         return self
 
@@ -79,7 +79,7 @@ class Asked:
     terms: Terms
     cancelled: bool = False
     tell: Callable[[Asked, bytes | None], None] = field(default=lambda asked, reply: None, repr=False)
-    """Called with the reply's PDU, or None if none comes."""
+    """Called with the PDU of the reply; with None if there is no reply."""
     answer: Deferred[bytes] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -87,49 +87,49 @@ class Asked:
 
     @property
     def client(self) -> Caller:
-        """Whose request it is."""
+        """The client that sent the request."""
         return self.caller
 
     @property
     def timeout(self) -> float:
-        """Seconds that its caller waits."""
+        """Seconds that the caller waits."""
         return self.terms.timeout
 
     @property
     def serial(self) -> SerialSettings | None:
-        """The settings that it brings, if any."""
+        """The serial settings of the request, if it has any."""
         return self.terms.serial
 
     @property
     def retries(self) -> int | None:
-        """How often it may be sent again, if it says so."""
+        """How often the request may be sent again, if it says so."""
         return self.terms.retries
 
     @property
     def response_length(self) -> int:
-        """Bytes of the reply's RTU frame as its caller guesses it; 0 if it does not."""
+        """The caller's guess of the length of the reply's RTU frame, in bytes; 0 if there is none."""
         return self.terms.response_length + OVERHEAD if self.terms.response_length else 0
 
     @property
     def priority(self) -> Priority | None:
-        """Its lane, if it says so."""
+        """The lane of the request, if it names one."""
         return self.terms.priority
 
     @property
     def max_age(self) -> float | None:
-        """Seconds that a value may be old that answers it, if it says so."""
+        """The highest age of a value that may answer the request, in seconds, if it says so."""
         return self.terms.max_age
 
     @property
     def note(self) -> str:
-        """What a write means."""
+        """The note of the request: what a write means."""
         return self.terms.note
 
     def _cancel(self, _: object) -> None:
-        self.cancelled = True  # and does not fire: Deferred.cancel() does then, with CancelledError
+        self.cancelled = True  # without firing the Deferred: cancel() itself fires it, with CancelledError
 
     def end(self, outcome: Outcome) -> None:
-        """Fires the Deferred, unless its caller is gone."""
+        """Ends the request: fires its Deferred, unless it was cancelled."""
         if isinstance(outcome, pdu.Reply):
             outcome = outcome.encode()
         elif isinstance(outcome, bytes) and outcome:
@@ -151,11 +151,11 @@ class Asked:
 class MemoryPort:
     """A port without a wire. Implements :class:`lumina_twisted.ports.interfaces.Port`.
 
-    A request is answered by the next outcome in ``script``; else by the device of its unit; else it waits, in
-    ``waiting``, until :meth:`Asked.end` is called. ``asked`` keeps all of them.
+    The next outcome in ``script`` answers a request; if there is none, the device of its unit does. Otherwise the
+    request waits, in ``waiting``, until :meth:`Asked.end` is called. ``asked`` keeps all requests.
 
-    :param devices: by unit identifier.
-    :param serial: serial settings, as ``baudrate=19200``.
+    :param devices: devices by unit identifier.
+    :param serial: serial settings, such as ``baudrate=19200``.
     """
 
     def __init__(
@@ -172,21 +172,21 @@ class MemoryPort:
         self.asked: list[Asked] = []
         self.script: list[Outcome] = []
         self.closed = ""
-        """Why it is not open; empty while it is."""
+        """The reason why the port is not open; empty while it is open."""
         self.counters = Counters()
-        """What :meth:`describe` gives; its requests are counted, a test sets the rest."""
+        """The counters in :meth:`describe`. The port counts its requests; a test sets the other counters."""
         self.observers: list[HealthObserver] = []
-        """Those who watch; a test calls them with a :class:`~lumina_twisted.bus.health.HealthChange`."""
+        """The health observers; a test calls them with a :class:`~lumina_twisted.bus.health.HealthChange`."""
         self.listeners: list[SampleObserver] = []
         """Observers of each reply."""
         self.used: dict[Caller, float] = {}
-        """What :meth:`used_by` gives; 0 for anybody else."""
+        """The results of :meth:`used_by`; it returns 0 for any other caller."""
         self.cost = 0.0
-        """What :meth:`cost_of` gives for any request."""
+        """The result of :meth:`cost_of` for any request."""
         self.figures = BusFigures(name, self.counters)
-        """The rest of its figures; nothing records into them but the test."""
+        """The other figures of the port; only the test records into them."""
         self.most_per_client = 0
-        """How many requests of one client may wait until :meth:`is_full_for` says so; 0: any number."""
+        """The number of waiting requests of one client at which :meth:`is_full_for` returns True; 0: never."""
         self._now = now
 
     @property
@@ -226,7 +226,7 @@ class MemoryPort:
         return lambda: self.observers.remove(observer)
 
     def listen(self, observer: SampleObserver) -> Callable[[], None]:
-        """See :meth:`lumina_twisted.ports.interfaces.Port.listen`. What it raises reaches the test."""
+        """See :meth:`lumina_twisted.ports.interfaces.Port.listen`. An error of an observer reaches the test."""
         self.listeners.append(observer)
         return lambda: self.listeners.remove(observer)
 
@@ -270,7 +270,7 @@ def _from_device(unit: int, reply: bytes | None) -> Outcome:
 
 
 class MemoryPorts:
-    """Some of them. Implements :class:`lumina_twisted.ports.interfaces.Ports`."""
+    """Some ports in memory. Implements :class:`lumina_twisted.ports.interfaces.Ports`."""
 
     def __init__(self, *ports: MemoryPort) -> None:
         self.ports = ports

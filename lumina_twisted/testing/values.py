@@ -1,4 +1,4 @@
-"""Values without a device, floor 4: for whoever writes a program or a front-end that asks for values by name."""
+"""Values without a device, floor 4: for authors of programs and front-ends that use values by name."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from lumina_twisted.valueproto.reading import Confirmed, Quality, Reading
 
 ValueOutcome = Value | Reading | Confirmed | Exception | None
 """How a request for a value ends: with a value, a reading, a write that is confirmed but not read back, or an error;
-None if nobody answers until the test does."""
+None if the request waits until the test answers it."""
 
 
 @define(eq=False)
 class AskedValue:
     """One request; ``answer`` is the Deferred its caller holds.
 
-    :param value: what was to be written; None for a read.
+    :param value: the value to write; None for a read.
     """
 
     caller: Caller
@@ -37,18 +37,19 @@ class AskedValue:
 
     @property
     def client(self) -> Caller:
-        """Whose request it is."""
+        """The client that sent the request."""
         return self.caller
 
 
 class MemoryValues:
     """Values of points in memory. Implements :class:`lumina_twisted.devices.interfaces.Values`.
 
-    What is asked is answered at once: first by what :meth:`then` lines up, then as a device would that has what
-    :meth:`tell` said last, and takes what is written.
+    A request is answered at once: first with the outcomes of :meth:`then`. After them, it is answered as by a device
+    that has the last value of :meth:`tell` and accepts writes.
 
-    :param values: by ``DEVICE.POINT``; what is in a description is taken from there, else guessed from the value.
-    :param stamp: the time of what the device says, in seconds since 1970.
+    :param values: initial values by ``DEVICE.POINT``. A point without a description gets one that is guessed from its
+        value.
+    :param stamp: the time of the readings that it makes, in seconds since 1970.
     """
 
     def __init__(
@@ -68,53 +69,53 @@ class MemoryValues:
     # -- what a test does
 
     def tell(self, name: str, value: Value | Reading | None) -> None:
-        """The device says this now; its watchers get the change."""
+        """Sets the value that the device has now; its watchers get the change."""
         reading = self._readings[name] = self._reading(value)
         self._history[name].append(reading)
         for observer in tuple(self._observers.get(name, {}).values()):
             observer(name, reading)
 
     def then(self, *outcomes: ValueOutcome) -> MemoryValues:
-        """How the next requests and changes of a configuration end, one each."""
+        """Adds the outcomes of the next requests and changes of a configuration, one for each."""
         self._next.extend(outcomes)
         return self
 
     def watched(self) -> list[str]:
-        """The names that somebody watches."""
+        """The names of the values that have an observer."""
         return [name for name, observers in self._observers.items() if observers]
 
     # -- the interface
 
     def names(self, pattern: str = "*") -> list[str]:
-        """See :class:`lumina_twisted.devices.interfaces.Values`, as for all below."""
+        """See :class:`lumina_twisted.devices.interfaces.Values`, also for the methods below."""
         pattern = pattern.replace("[", "[[]")
         return [name for name in self._points if fnmatchcase(name, pattern)]
 
     def describe(self, name: str) -> PointDescription:
-        """What a point is."""
+        """The description of a point."""
         return self._points[self._known(name)]
 
     def text(self, name: str, value: Value | None) -> str:
-        """A value as a person reads it."""
+        """A value as text for a person."""
         self._known(name)
         if isinstance(value, bool):
             return on_off(value)
         return "-" if value is None else ",".join(value) if isinstance(value, tuple) else str(value)
 
     def reading(self, name: str) -> Reading:
-        """What is known of it."""
+        """The last reading of a point."""
         return self._readings[self._known(name)]
 
     def read(self, caller: Caller, name: str, timeout: float) -> Deferred[Reading]:
-        """Asks the device."""
+        """Reads a point from the device."""
         return self._ask(AskedValue(caller_of(caller), name, timeout, None))
 
     def write(self, caller: Caller, name: str, value: Value, timeout: float) -> Deferred[Confirmed]:
-        """Sets a point."""
+        """Writes a point."""
         return self._ask(AskedValue(caller_of(caller), name, timeout, value)).addCallback(_confirmed)
 
     def watch(self, observer: Observer, names: Iterable[str]) -> Callable[[], None]:
-        """Tells of each change."""
+        """Calls ``observer`` with each change."""
         key, names = object(), [self._known(name) for name in names]
         for name in names:
             self._observers.setdefault(name, {})[key] = observer
@@ -126,21 +127,21 @@ class MemoryValues:
         return end
 
     def history(self, name: str) -> Sequence[Reading]:
-        """Its changes."""
+        """The changes of a point."""
         return tuple(self._history[self._known(name)])
 
     def devices(self) -> list[str]:
-        """Their names."""
+        """The names of the devices."""
         return list(dict.fromkeys([*(one.device for one in self._points.values()), *self.configs]))
 
     def config(self, device: str) -> Mapping[str, Any]:
-        """What is configured for it."""
+        """The configuration of a device."""
         if device not in self.devices():
             raise UnknownName(f"there is no device {device!r}; {_near(device, self.devices())}")
         return self.configs.get(device, {})
 
     def configure(self, device: str, changes: Mapping[str, Any], caller: Caller = LUMINA) -> Deferred[None]:
-        """Changes it."""
+        """Changes the configuration of a device."""
         try:
             self.config(device)
         except UnknownName:
@@ -181,7 +182,7 @@ class MemoryValues:
         return self._parsed(asked.name, asked.value, reading.value)
 
     def _parsed(self, name: str, value: Value, like: Value | None) -> Value:
-        """A text as the value that the point has."""
+        """A text as a value of the same type as the point's current value."""
         if not isinstance(value, str) or like is None:
             return value
         try:

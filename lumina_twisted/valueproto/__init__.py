@@ -1,3 +1,4 @@
-"""The grammar of the value lines, floor 0: ``command`` is what a client sends, ``answer`` what it gets, in JSON or as
-``text_lines``; ``reading`` is what both are about. ``docs/values.md`` describes all of it.
+"""The grammar of the value lines, floor 0: ``command`` has the lines that a client sends, ``answer`` the answers and
+their JSON, ``text_lines`` the answers as text, and ``reading`` the readings in both. ``docs/values.md`` describes the
+protocol.
 """

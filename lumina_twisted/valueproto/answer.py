@@ -1,8 +1,8 @@
-"""What a client of the value lines gets, and how JSON says it, both ways. Floor 0.
+"""The answers that a client of the value lines gets, and their JSON, encoded and parsed. Floor 0.
 
-An answer in JSON is one object a line. It has ``ok`` and a key that says what was asked, or ``error`` and ``message``;
-one with ``change`` answers nothing. Keys that a newer server adds are passed over. JSON has no number that is none or
-has no end: such a value is null. :mod:`~lumina_twisted.valueproto.text_lines` writes answers as text.
+An answer in JSON is one object a line. It has ``ok`` and a key that names the kind of the answer, or ``error`` and
+``message``. An object with ``change`` answers no line. The parser ignores keys that a newer server adds. JSON has
+neither nan nor infinity: such a value is null. :mod:`~lumina_twisted.valueproto.text_lines` writes answers as text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lumina_twisted.valueproto.reading import PointDescription, Quality, Reading
 
 @frozen
 class NamedReading:
-    """What is known of a point, with its name."""
+    """The reading of a point, with its name."""
 
     name: str
     reading: Reading
@@ -32,7 +32,7 @@ class NamedReading:
 
 @frozen
 class NamedFault:
-    """Why there is no reading of a point: a token and a sentence."""
+    """The reason why there is no reading of a point: a token and a sentence."""
 
     name: str
     error: str
@@ -48,7 +48,7 @@ class Answer:
 
 @frozen
 class Readings(Answer):
-    """Of ``read``, ``read!`` and ``watch``."""
+    """The answer to ``read``, ``read!`` and ``watch``."""
 
     values: tuple[NamedReading | NamedFault, ...]
 
@@ -62,7 +62,7 @@ class Change(Answer):
 
 @frozen
 class Written(Answer):
-    """Of ``write``: the device has confirmed it.
+    """The answer to ``write``: the device has confirmed it.
 
     :param not_read_back: as in :class:`~lumina_twisted.valueproto.reading.Confirmed`.
     """
@@ -73,28 +73,28 @@ class Written(Answer):
 
 @frozen
 class Past(Answer):
-    """Of ``history``, the oldest first."""
+    """The answer to ``history``, the oldest reading first."""
 
     history: tuple[NamedReading, ...]
 
 
 @frozen
 class Points(Answer):
-    """Of ``list``."""
+    """The answer to ``list``."""
 
     names: tuple[PointDescription, ...]
 
 
 @frozen
 class Described(Answer):
-    """Of ``describe``."""
+    """The answer to ``describe``."""
 
     point: PointDescription
 
 
 @frozen
 class Configured(Answer):
-    """Of ``config``: the configuration of a device, in tables as a file has them."""
+    """The answer to ``config``: the configuration of a device, in tables as a file has them."""
 
     device: str
     config: Mapping[str, Any]
@@ -102,35 +102,35 @@ class Configured(Answer):
 
 @frozen
 class Watching(Answer):
-    """Of ``unwatch``: how many points are still watched."""
+    """The answer to ``unwatch``: how many points are still watched."""
 
     watched: int
 
 
 @frozen
 class Speaking(Answer):
-    """Of ``format``: how answers are written from now on."""
+    """The answer to ``format``: how answers are written from now on."""
 
     format: Format
 
 
 @frozen
 class Figures(Answer):
-    """Of ``stats``: counts by name."""
+    """The answer to ``stats``: counts by name."""
 
     stats: Mapping[str, Mapping[str, int]]
 
 
 @frozen
 class Hints(Answer):
-    """Of ``help``: lines for a person."""
+    """The answer to ``help``: lines for a person."""
 
     help: tuple[str, ...]
 
 
 @frozen
 class Goodbye(Answer):
-    """Of ``bye``: the last answer."""
+    """The answer to ``bye``, which is the last one."""
 
 
 @frozen
@@ -147,8 +147,8 @@ def refused(error: LuminaError, tag: str = "") -> Refused:
 
 
 def reason_of(error: LuminaError) -> tuple[str, str]:
-    """The token and the sentence of an error, which :func:`lumina_twisted.errors.error_from_reason` understands if a
-    blank parts them."""
+    """The token and the sentence of an error. :func:`lumina_twisted.errors.error_from_reason` parses them if a
+    blank joins them."""
     if isinstance(error, ModbusException):
         whom = "" if error.unit is None else f", says unit {error.unit} of function {error.function_code}"
         return error.token, f"{error.code} {error.title}{whom}"
@@ -159,20 +159,20 @@ def reason_of(error: LuminaError) -> tuple[str, str]:
 
 
 def tag_json(body: bytes, tag: str) -> bytes:
-    """A line of :func:`json_body` with a tag; without one if that is empty."""
+    """Adds a tag to a line of :func:`json_body`; an empty tag adds nothing."""
     return b'{"tag": %b, %b' % (_dumped(tag), body[1:]) if tag else body
 
 
 def json_body(answer: Answer) -> bytes:
-    """The line of ``answer`` without its tag."""
+    """Encodes ``answer`` as a line of JSON, without its tag."""
     return _dumped(_as_dict(answer)) + b"\n"
 
 
 def parse_answer(line: bytes) -> Answer:
-    """The answer that a line of JSON says.
+    """Parses an answer line of JSON.
 
     :param line: with its newline or without.
-    :raises LineError: if it says none.
+    :raises LineError: if the line is no answer.
     """
     try:
         return _answer(json.loads(line, parse_constant=_no_number))
@@ -188,12 +188,12 @@ def _no_number(name: str) -> float:
 def _dumped(value: Any) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except ValueError:  # a lone surrogate, or a number without end deep in a configuration
+    except ValueError:  # a lone surrogate, or nan or infinity deep in a configuration
         return json.dumps(_finite(value)).encode()
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows neither nan nor infinity."""
+    """The same data with None for nan and infinity, which JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -260,7 +260,7 @@ _MAKERS: Final[dict[str, Callable[[dict[str, Any]], Answer]]] = {
     "help": lambda data: Hints(_texts(data["help"])),
     "bye": lambda _: Goodbye(),
 }
-"""By the key that says what was asked."""
+"""The parsers of answers, by the key that names the kind of the answer."""
 
 
 def _reading_or_fault(data: Any) -> NamedReading | NamedFault:
@@ -292,7 +292,7 @@ def _value(data: Any) -> Value | None:
 
 
 def _number(data: Any) -> float | None:
-    """A number with an end, as it is; JSON's own are, Python's reader takes others too."""
+    """Checks that a number is finite, or None. JSON has only finite numbers, but Python's parser accepts others."""
     if data is None or (type(data) in (int, float) and math.isfinite(data)):
         number: float | None = data
         return number

@@ -1,8 +1,8 @@
-"""What a client of the value lines may ask, and the lines that say it: ``[@TAG ]WORD [ARGUMENTS]``. Floor 0.
+"""The commands of a client of the value lines, and their lines: ``[@TAG ]WORD [ARGUMENTS]``. Floor 0.
 
-A line is UTF-8 without control characters but tabs. Words are taken in any case; arguments are split as a shell does,
-so that a text with blanks stands in quotes. A line that is no command raises an error with a sentence for the person
-who typed it, and with the tag by which a program finds its answer.
+A line is UTF-8; the only control characters in it are tabs. Words may be in upper or lower case. Arguments are split as
+in a shell, so a text with blanks stands in quotes. A line that is no command raises an error. The error has a sentence
+for the person who typed the line, and the tag by which a program finds its answer.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Format = Literal["text", "json"]
 
 @frozen
 class Command:
-    """One line; if ``tag`` is not empty, each line of the answer begins with it."""
+    """One command; if ``tag`` is not empty, each line of the answer begins with it."""
 
     tag: str = field(default="", kw_only=True)
 
 
 @frozen
 class List(Command):
-    """Which values there are."""
+    """Lists the values whose names match ``pattern``."""
 
     pattern: str = "*"
 
 
 @frozen
 class Read(Command):
-    """What is known of some points; ``names`` may be patterns. ``ask``: the devices are asked for it now."""
+    """Gets the readings of some points; ``names`` may be patterns. With ``ask``, the devices are asked now."""
 
     names: tuple[str, ...]
     ask: bool = field(default=False, kw_only=True)
@@ -46,7 +46,7 @@ class Read(Command):
 
 @frozen
 class Write(Command):
-    """Sets a point; ``value`` is as a person types it."""
+    """Writes a point; ``value`` is text as a person types it."""
 
     name: str
     value: str
@@ -61,14 +61,14 @@ class Watch(Command):
 
 @frozen
 class Unwatch(Command):
-    """The client gets no more changes of these points; of none at all if there are no ``names``."""
+    """The client gets no more changes of these points; without ``names``, it gets no more changes at all."""
 
     names: tuple[str, ...] = ()
 
 
 @frozen
 class History(Command):
-    """The last changes of a point, ``count`` at most; None for all that are stored."""
+    """Gets the last changes of a point: at most ``count``, or all stored changes if it is None."""
 
     name: str
     count: int | None = None
@@ -76,16 +76,16 @@ class History(Command):
 
 @frozen
 class Describe(Command):
-    """What a point is."""
+    """Gets the description of a point."""
 
     name: str
 
 
 @frozen
 class Config(Command):
-    """The configuration of a device, after ``changes`` to it: by keys with dots, as a file has them.
+    """Makes ``changes`` to the configuration of a device, then gets it. The keys have dots, as in a file.
 
-    The value of a change is its text read as JSON, or the text itself if it is no JSON.
+    The value of a change is its text parsed as JSON, or the text itself if it is no JSON.
     """
 
     device: str
@@ -94,19 +94,19 @@ class Config(Command):
 
 @frozen
 class Speak(Command):
-    """How answers are written from now on, beginning with that to this line."""
+    """Sets the format of answers, from the answer to this line on."""
 
     format: Format
 
 
 @frozen
 class Stats(Command):
-    """The figures of the listener."""
+    """Gets the figures of the listener."""
 
 
 @frozen
 class Help(Command):
-    """Which lines a client may send."""
+    """Gets a list of the lines that a client may send."""
 
 
 @frozen
@@ -115,13 +115,13 @@ class Bye(Command):
 
 
 MAX_LINE: Final = 4096
-"""Bytes of the longest line: two hundred names of usual length."""
+"""The limit of a line, in bytes: two hundred names of usual length."""
 MAX_TAG: Final = 32
-"""Characters of the longest tag: a UUID without its dashes."""
+"""The limit of a tag, in characters: the length of a UUID without its dashes."""
 MAX_COUNT: Final = 1_000_000
 MOST_TABLES: Final = 8
-"""How deep tables and lists may be nested in a change of a configuration, which nests three: points, a point, its
-words."""
+"""The limit for nested tables and lists in a change of a configuration. A configuration itself nests three: points, a
+point, its words."""
 
 _TAG: Final = re.compile(rb"@([!-~]{1,%d})(?![^ \t\r])" % MAX_TAG)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
@@ -131,17 +131,18 @@ _PLAIN: Final = re.compile(r"[^ \t'\"\\]+")
 
 
 def parse_command(line: bytes) -> Command | None:
-    """The command that a line says; None for an empty line.
+    """Parses the command of a line; None for an empty line.
 
     :param line: without its newline; a carriage return at its end is ignored.
-    :raises LineError: with a sentence that says what is wrong and what to write, and with the line's tag.
+    :raises LineError: if the line is no command; with a sentence that says what is wrong and what to write, and with
+        the line's tag.
     """
     tag = tag_of(line) if b"@" in line else ""
     try:
         text = _text_of(line, tag)
         if not text and not tag:
             return None
-        # A change is not kept: whoever gets it may alter it.
+        # A line with changes is not cached: the code that gets the changes may modify them.
         made = _command(text) if "=" in text else _usual_command(text)
     except ValueError as error:
         raise LineError(str(error), tag.encode()) from None
@@ -155,9 +156,9 @@ def tag_of(line: bytes) -> str:
 
 
 def format_command(command: Command) -> bytes:
-    """The line that says ``command``, its newline included.
+    """Encodes ``command`` as a line, its newline included.
 
-    :raises LineError: if no line can say it: a text has a control character, or the line would be too long.
+    :raises LineError: if that is not possible: a text has a control character, or the line would be too long.
     """
     word, *arguments = _words_of(command)
     text = " ".join((*([f"@{command.tag}"] if command.tag else ()), word, *map(quote, arguments)))
@@ -172,7 +173,7 @@ def format_command(command: Command) -> bytes:
 
 
 def quote(text: str) -> str:
-    """``text`` as one argument."""
+    """``text`` as one argument, in quotes if it needs them."""
     return text if _PLAIN.fullmatch(text) else "'" + text.replace("'", "'\"'\"'") + "'"
 
 
@@ -180,7 +181,7 @@ def quote(text: str) -> str:
 
 
 def _text_of(line: bytes, tag: str) -> str:
-    """What follows the tag, with which the line begins if it has one."""
+    """The text of the line after its tag; ``tag`` is empty if the line has none."""
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -196,7 +197,7 @@ def _text_of(line: bytes, tag: str) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """The word and its arguments."""
+    """Splits a line into the word and its arguments."""
     if not _SHELL.search(text):
         return list(filter(None, text.replace("\t", " ").split(" ")))
     try:
@@ -229,7 +230,7 @@ def _command(text: str) -> Command:
 
 
 _usual_command: Final = lru_cache(maxsize=256)(_command)
-"""The same; clients send the same lines again and again."""
+"""The same with a cache, because clients repeat the same lines."""
 
 
 def _unknown(word: str) -> str:
@@ -274,9 +275,9 @@ def _config(device: str, *changes: str) -> Config:
 
 
 def changes_of(texts: Iterable[str]) -> dict[str, Any]:
-    """The changes that several ``KEY=VALUE`` say.
+    """Parses changes from texts ``KEY=VALUE``.
 
-    :raises ValueError: with a sentence, if one of them is no change.
+    :raises ValueError: if one of them is no change; the message is a sentence for a person.
     """
     made = {}
     for text in texts:
@@ -292,7 +293,7 @@ def changes_of(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def _depth(value: Any) -> int:
-    """How deep tables and lists are nested; at most one more than is allowed."""
+    """How deep tables and lists are nested. It stops counting at one more than the limit."""
     level, depth = [value], 0
     while depth <= MOST_TABLES and (level := [one for one in level if isinstance(one, dict | list) and one]):
         depth += 1
@@ -301,7 +302,7 @@ def _depth(value: Any) -> int:
 
 
 def _from_text(text: str) -> Any:
-    """The text read as JSON; the text itself if it is no JSON, or holds what no line can say."""
+    """The text parsed as JSON; the text itself if it is no JSON, or if a line cannot carry its value."""
     try:
         value = json.loads(text)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -340,9 +341,10 @@ _WORDS: Final[Mapping[str, tuple[int, int | None, str, Callable[..., Command]]]]
     "help": (0, 0, "help", Help),
     "bye": (0, 0, "bye", Bye),
 }
-"""By word: the fewest and the most arguments, how the line is written, and what makes the command."""
+"""For each word: the minimum and the maximum of arguments, the syntax of the line, and the callable that makes the
+command."""
 WORDS: Final = {word: usage for word, (_, _, usage, _) in _WORDS.items()}
-"""How each word's line is written."""
+"""The syntax of each word's line."""
 
 
 # -- from a command to a line ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What is known of a point, what a point is, and how an instant is written. Floor 0."""
+"""The reading of a point, the description of a point, and the text of a time. Floor 0."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from lumina_twisted.modbus.values.codec import Value
 
 
 class Quality(StrEnum):
-    """How far a reading can be relied on."""
+    """How reliable a reading is."""
 
     GOOD = "good"
     STALE = "stale"
-    """It is older than its interval allows, or was never read."""
+    """The reading is older than its interval allows, or the point was never read."""
     BAD = "bad"
     """The device was asked and gave no value."""
 
 
 @frozen
 class Reading:
-    """What is known of one point.
+    """The current state of one point.
 
-    :param value: the last one that the device gave; None if it never gave one.
+    :param value: the last value from the device; None if there never was one.
     :param time: when the device was asked for that value, in seconds since 1970; None without a value.
     :param why: a sentence that says why the quality is not good; empty if it is.
     """
@@ -40,9 +40,9 @@ class Reading:
 class Confirmed:
     """A write that the device has confirmed.
 
-    :param reading: what is known of the point since.
-    :param not_read_back: a sentence that says why the value could not be read back, where its description asks for
-        that; else empty. The write itself is confirmed in any case.
+    :param reading: the reading of the point after the write.
+    :param not_read_back: a sentence that says why the value could not be read back, if its description asks for that;
+        otherwise empty. The write itself is confirmed in any case.
     """
 
     reading: Reading
@@ -51,11 +51,11 @@ class Confirmed:
 
 @frozen(kw_only=True)
 class PointDescription:
-    """What a point is.
+    """The description of a point.
 
     :param name: DEVICE.POINT.
     :param words: the words that its value can be, or the names of its bits; empty if it has none.
-    :param device: to which it belongs, at ``unit`` of ``port``.
+    :param device: the device of the point, at ``unit`` of ``port``.
     """
 
     name: str
@@ -73,15 +73,15 @@ class PointDescription:
 
 _DAY: Final = 86_400
 _YEARS: Final = range(1, 10_000)
-"""Those that ISO 8601 writes with four digits."""
+"""The years that ISO 8601 writes with four digits."""
 
 
 def iso_time(seconds: float) -> str:
-    """Seconds since 1970 as people and programs read them, ISO 8601 in UTC: ``2026-11-21T11:33:56.120Z``. It is
-    ``-`` where four digits do not hold the year."""
+    """Seconds since 1970 as text in ISO 8601, in UTC: ``2026-11-21T11:33:56.120Z``. It is ``-`` if the year does not
+    fit into four digits."""
     try:
         whole, milliseconds = divmod(round(seconds * 1000), 1000)
-    except (ValueError, OverflowError):  # it is no number, or has no end
+    except (ValueError, OverflowError):  # nan, or infinity
         return "-"
     head = _head(whole)
     return f"{head}.{milliseconds:03d}Z" if head else "-"
@@ -89,7 +89,7 @@ def iso_time(seconds: float) -> str:
 
 @lru_cache(maxsize=256)
 def _head(whole: int) -> str:
-    """All but the fraction. It is kept, for many readings are of the same second."""
+    """The text without the fraction. It is cached, because many readings have the same second."""
     days, rest = divmod(whole, _DAY)
     year, month, day = _date(days)
     if year not in _YEARS:

@@ -1,7 +1,7 @@
 """Answers as text, for people and for programs that read lines by their fields. Floor 0.
 
 A reading is a line ``NAME VALUE UNIT QUALITY TIME [WHY]``: five fields without blanks, then a sentence. A field that is
-empty or has blanks stands in quotation marks, as in JSON; ``-`` stands for no value, no unit of measure and no time.
+empty or has blanks is in quotation marks, as in JSON. ``-`` means no value, no unit of measure or no time.
 Any other line begins with ``# `` or with ``error``.
 """
 
@@ -36,7 +36,7 @@ from lumina_twisted.valueproto.command import quote, text_of
 from lumina_twisted.valueproto.reading import PointDescription, iso_time
 
 ValueText = Callable[[str, Value], str]
-"""Writes a value for people: from the name of its point, and the value."""
+"""Makes the text of a value for people, from the name of its point and the value."""
 NOTHING: Final = "-"
 _FIELD: Final = re.compile(r"(?!-$)[^\s\"\x00-\x1f\x7f-\x9f][^\s\x00-\x1f\x7f-\x9f]*")
 _BREAK: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -44,7 +44,7 @@ _BREAKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 def tag_text(body: bytes, tag: str) -> bytes:
-    """Lines of :func:`text_body` with a tag; without one if that is empty."""
+    """Adds a tag to the lines of :func:`text_body`; an empty tag adds nothing."""
     if not tag:
         return body
     mark = f"@{tag} ".encode()
@@ -52,7 +52,7 @@ def tag_text(body: bytes, tag: str) -> bytes:
 
 
 def text_body(answer: Answer, value_text: ValueText) -> bytes:
-    """The lines of ``answer`` without its tag."""
+    """Encodes ``answer`` as lines of text, without its tag."""
     return "\n".join((*_lines(answer, value_text), "")).encode("utf-8", "replace")
 
 
@@ -123,7 +123,8 @@ def _time(seconds: float | None) -> str:
 
 
 def _field(text: str) -> str:
-    """A text as one field: in quotation marks where it would be several fields, none, or mean another."""
+    """A text as one field. It gets quotation marks if it would be several fields, no field, or a field with another
+    meaning."""
     if _FIELD.fullmatch(text) and (text.isascii() or text == shown(text)):
         return text
     quoted = json.dumps(text, ensure_ascii=False)
@@ -134,7 +135,7 @@ def _field(text: str) -> str:
 
 
 def _error(error: str, message: str) -> list[str]:
-    """One line; of a configuration with several faults, one line each."""
+    """The line of an error; a configuration with several faults gives one line for each."""
     return [f"error {error} {_one_line(line)}" for line in message.split("\n") if line] or [f"error {error}"]
 
 
@@ -155,7 +156,7 @@ def _described(one: PointDescription) -> Iterator[str]:
 
 
 def _settings(device: str, config: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Each setting as ``config`` understands it."""
+    """Each setting, in the syntax that ``config`` accepts."""
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
             yield from _settings(device, value, f"{path}{key}.")

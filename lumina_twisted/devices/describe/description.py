@@ -1,4 +1,4 @@
-"""What devices have, floor 3: points by name, in one of the four tables of the Modbus data model."""
+"""Descriptions of devices, floor 3: their points by name, each in one of the four tables of the Modbus data model."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from lumina_twisted.text import close_to
 BIT_TABLES: Final = ("coil", "discrete")
 WRITABLE_TABLES: Final = ("coil", "holding")
 MOST_COMPARED: Final = 200
-"""Names that a wrong one is compared with, each for 10 us: a line may have hundreds of wrong names, and a plant 10,000
-names."""
+"""The most names that a wrong name is compared with. Each comparison takes 10 us, a line may have hundreds of wrong
+names, and a plant 10,000 names."""
 T = TypeVar("T")
 
 
@@ -32,11 +32,11 @@ def read_request(table: Table, address: int, quantity: int) -> bytes:
 
 @frozen(kw_only=True)
 class Point:
-    """One value of a device. What each field means, :class:`~lumina_twisted.devices.describe.settings.PointSettings`
-    says.
+    """One value of a device. For the meaning of each field see
+    :class:`~lumina_twisted.devices.describe.settings.PointSettings`.
 
-    :param address: of its first entry, from 0.
-    :param poll: seconds between two reads; 0 for only when a client asks for it.
+    :param address: the address of its first entry, from 0.
+    :param poll: seconds between two reads; 0 if it is read only when a client asks for it.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Point:
 
     @property
     def is_bit(self) -> bool:
-        """Whether its table has bits."""
+        """Whether the entries of its table are bits."""
         return self.table in BIT_TABLES
 
     @property
@@ -78,10 +78,11 @@ class Profile(ProfileSettings):
 
 @frozen(kw_only=True)
 class Device:
-    """A thing at a port and a unit identifier. Its keys are those of
-    :class:`~lumina_twisted.devices.describe.settings.DeviceSettings`, with its profile's values where it says none.
+    """A device at a port and a unit identifier. Its fields are the keys of
+    :class:`~lumina_twisted.devices.describe.settings.DeviceSettings`; where the device gives no value, its profile's
+    value applies.
 
-    :param points: by name: its profile's, with what it overrides, and its own.
+    :param points: by name: those of its profile, with the overrides of the device, and its own.
     :param line: line settings of its unit that differ from the port's, as ``[ports.NAME.units.N]`` has them.
     :param given: the table it was read from.
     """
@@ -99,7 +100,7 @@ class Device:
     given: Mapping[str, Any] = field(default=Factory(dict))
 
     def most_entries(self, table: Table) -> int:
-        """How many entries of a table may be read at a time."""
+        """The most entries of a table that one request may read."""
         return min(16 * self.most, MAX_READ_BITS) if table in BIT_TABLES else self.most
 
 
@@ -107,7 +108,7 @@ class Device:
 
 
 def matching(names: Iterable[str], pattern: str) -> list[str]:
-    """Those that match; brackets mean nothing special, for no name has any."""
+    """The names that match. Brackets have no special meaning in a pattern, for no name has any."""
     if pattern == "*":
         return list(names)
     escaped = pattern.replace("[", "[[]")
@@ -115,10 +116,10 @@ def matching(names: Iterable[str], pattern: str) -> list[str]:
 
 
 def found(name: str, known: Mapping[str, T], what: str) -> T:
-    """What has that name.
+    """The object with that name.
 
-    :param what: what it is, in the sentence.
-    :raises UnknownName: with the nearest name there is.
+    :param what: the kind of object, for the error message.
+    :raises UnknownName: with the nearest known name.
     """
     try:
         return known[name]
@@ -146,7 +147,7 @@ def _few(names: list[str], most: int) -> str:
 
 
 def _likely(name: str, every: Sequence[str]) -> Sequence[str]:
-    """The names that may be meant: those of the device, or of the one that has nearly that name."""
+    """The candidates for the intended name: those of the device, or of the device with the most similar name."""
     device, dot, point = name.partition(".")
     if len(every) <= MOST_COMPARED or not dot:
         return _neighbours(name, every)
@@ -158,7 +159,7 @@ def _likely(name: str, every: Sequence[str]) -> Sequence[str]:
 
 
 def _neighbours(name: str, names: Sequence[str]) -> Sequence[str]:
-    """Those that begin most like it, if there are too many."""
+    """If there are too many names: those next to ``name`` in alphabetical order."""
     if len(names) <= MOST_COMPARED:
         return names
     ordered = sorted(names)

@@ -1,6 +1,7 @@
-"""Profiles and devices from plain data as a TOML file holds it, floor 3; and the profiles that come with Lumina.
+"""Reads profiles and devices from plain data, as a TOML file holds it, floor 3. It also has the profiles that come with
+Lumina.
 
-Reading goes on after a fault, so that all faults are listed at once.
+Reading goes on after a fault, so that the error lists all faults at once.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from lumina_twisted.errors import ConfigError
 from lumina_twisted.text import nearest
 
 _OVERRIDES: Final = ("word_order", "byte_order", "poll", "hole", "most")
-"""What a device may say in the place of its profile."""
+"""The keys of a profile that a device may override."""
 _OF_POINTS: Final = ("word_order", "byte_order", "poll")
-"""What of that concerns its points."""
+"""Those of them that affect its points."""
 _NO_PROFILE: Final = Profile(name="", points={})
 
 
 def read_profiles(data: Any, where: str, faults: list[str]) -> dict[str, Profile]:
-    """The profiles that ``data`` describes, those with faults too, as far as they can be understood.
+    """The profiles that ``data`` describes, also those with faults, as far as they can be read.
 
     :param data: tables by name.
     :param where: begins the path of every fault.
@@ -45,8 +46,8 @@ def read_devices(
 
     :param data: tables by name.
     :param where: begins the path of every fault.
-    :param profiles: that they may have.
-    :param ports: that there are.
+    :param profiles: the profiles that devices may name.
+    :param ports: the names of the ports.
     :param faults: takes what is wrong.
     """
     ports = list(ports)
@@ -63,9 +64,9 @@ def read_device(
 ) -> Device | None:
     """The device that ``data`` describes; None after a fault.
 
-    :param data: a table as a file, and :func:`plain`, has it.
+    :param data: a table, in the form of a file and of :func:`plain`.
     :param where: the path of that table.
-    :param ports: that there are; None if that is not to be checked.
+    :param ports: the names of the ports; None if the port is not to be checked.
     """
     before = len(faults)
     device = _Reader(faults).device(name, data, profiles, where, ports)
@@ -73,7 +74,7 @@ def read_device(
 
 
 def plain(device: Device) -> dict[str, Any]:
-    """The table of a device as a file has it; a copy."""
+    """A copy of the table of a device, in the form of a file."""
     if device.given:
         return copy.deepcopy(dict(device.given))
     shown = {key: getattr(device, key) for key in ("port", "unit", "profile", "summary", "configurable")}
@@ -93,7 +94,7 @@ def _key(where: str) -> str:
 
 
 class _Reader(PointReader):
-    """Reads on after a fault."""
+    """Reads profiles and devices. It goes on after a fault, and collects the faults."""
 
     def profile(self, name: str, data: Any, where: str) -> Profile:
         self.check_name(name, where, "a profile")
@@ -112,7 +113,7 @@ class _Reader(PointReader):
         return take_over(Profile, made, name=name, points=points, given={**data, "points": given})
 
     def _stray_points(self, data: Any, where: str) -> list[str]:
-        """The tables that stand beside ``points``, which are faults: their author meant them as points."""
+        """The tables beside ``points``. Each is a fault: its author meant it as a point."""
         if not isinstance(data, Mapping):
             return []
         stray = [key for key, value in data.items() if key != "points" and isinstance(value, Mapping)]
@@ -146,7 +147,7 @@ class _Reader(PointReader):
         """The profile that a device names; one without points if it names none; None after a fault."""
         name = data.get("profile", "")
         if not isinstance(name, str):
-            return None  # a fault of its settings already
+            return None  # already reported as a fault of the settings
         if name and name not in profiles:
             self.faults.append(f"{where}.profile: there is no profile {name!r}; {nearest(name, profiles)}")
             return None
@@ -160,9 +161,9 @@ class _Reader(PointReader):
     def _points(
         self, data: Mapping[str, Any], kind: Profile, profile: Profile, where: str
     ) -> Mapping[str, Point]:
-        """Those of the profile with what the device says otherwise, and its own.
+        """The points of the profile, with the overrides of the device, and the device's own points.
 
-        :param kind: the profile, with what the device says in its place.
+        :param kind: the profile with the overrides of the device.
         """
         own = dict(self.tables(data, "points", where))
         is_as_profile = all(getattr(kind, key) == getattr(profile, key) for key in _OF_POINTS)
@@ -184,7 +185,7 @@ class _Reader(PointReader):
             points[name] = point
 
     def _merged(self, name: str, table: Any, profile: Profile, where: str) -> Any:
-        """What a device says of a point over what its profile says; None if that has a fault."""
+        """The table of a point: that of the profile, with the keys of the device on top; None after a fault."""
         theirs = profile.given.get("points", {})
         if not isinstance(table, Mapping) or name not in theirs:
             if isinstance(table, Mapping) and theirs and "address" not in table:
@@ -236,8 +237,8 @@ def _range(point: Point) -> str:
 
 
 def _overlaps(points: Iterable[Point]) -> Iterator[tuple[Point, Point]]:
-    """Pairs of points that share bits: one of each that is described later, and one before it. Single bits may be
-    points beside one that names the bits of the whole register."""
+    """Pairs of points that share bits: the one that is described later, and an earlier one. Points for single bits may
+    share a register with a point that names the bits of the whole register."""
     by_place = sorted(enumerate(points), key=lambda one: (one[1].table, one[1].address))
     met: list[tuple[int, Point]] = []
     found: set[int] = set()
@@ -252,7 +253,7 @@ def _overlaps(points: Iterable[Point]) -> Iterator[tuple[Point, Point]]:
 
 
 def _share_bits(one: Point, other: Point) -> bool:
-    """Of two that share an entry."""
+    """Whether two points that share an entry also share bits that they must not share."""
     bits = [point.codec.bit for point in (one, other)]
     if None not in bits:
         return bits[0] == bits[1]
@@ -264,12 +265,12 @@ def _share_bits(one: Point, other: Point) -> bool:
 
 _SUFFIX: Final = ".toml"
 _FOLDER: Final = files("lumina_twisted.devices").joinpath("profiles")
-"""Has a file for each profile, ``NAME.toml``."""
+"""The folder with one file for each profile, ``NAME.toml``."""
 
 
 @cache
 def shipped_profiles() -> Mapping[str, Profile]:
-    """By name; each is read when it is first asked for."""
+    """The profiles by name. Each file is read at its first use."""
     return _Shipped()
 
 

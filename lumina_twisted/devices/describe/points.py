@@ -1,8 +1,8 @@
-"""A point from plain data as a TOML file holds it, floor 3.
+"""Reads a point from plain data, as a TOML file holds it, floor 3.
 
-Its address is a number that counts from 0, as on the wire, or a text, which is a number of the data model. The data
-model counts from 1 and puts the table first (Modbus Application Protocol V1.1b3, section 4.4): 40001, 400001 and 4x0001
-are the first holding register, 0 on the wire. Which of the two counts is meant is never guessed.
+The address of a point is a number or a text. A number counts from 0, as on the wire. A text is a number of the data
+model, which counts from 1 and puts the table first (Modbus Application Protocol V1.1b3, section 4.4): 40001, 400001 and
+4x0001 are the first holding register, 0 on the wire. The reader never guesses which of the two is meant.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from lumina_twisted.modbus.access import Table
 from lumina_twisted.modbus.values.codec import ValueCodec
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
-"""Of a point, a device or a profile: DEVICE.POINT is the name of a value."""
+"""The name of a point, a device or a profile. The name of a value is DEVICE.POINT."""
 LAST_ADDRESS: Final = 0xFFFF
 ENTRY_OF: Final[dict[Table, str]] = {
     "coil": "a coil", "discrete": "a discrete input", "holding": "a holding register", "input": "an input register",
 }
-"""What an entry of each table is called."""
+"""The name of an entry of each table."""
 _TABLES: Final[dict[str, Table]] = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
 _TEXT: Final = re.compile(r"([0134])([0-9]{4,5})|([134])x([0-9]{1,5})")
 _FORM: Final = 'or one of the data model in quotes, as "40001", "400001" or "4x0001"'
@@ -32,15 +32,15 @@ _WHOLE: Final = re.compile(r"-?[0-9]{1,20}|0x[0-9a-fA-F]{1,16}")
 
 
 class PointReader(DocumentReader):
-    """Reads points, and what devices and profiles have in common with them."""
+    """Reads points, and the keys that devices and profiles share with them."""
 
     def check_name(self, name: str, where: str, what: str) -> None:
-        """A fault if ``name`` cannot stand in the name of a value."""
+        """Adds a fault if ``name`` cannot be part of the name of a value."""
         if not NAME.fullmatch(name):
             self.faults.append(f"{where}: the name of {what} has letters from a to z, digits, '_' and '-' only")
 
     def check_poll(self, poll: float | None, where: str) -> None:
-        """A fault if it is shorter than any bus could follow."""
+        """Adds a fault if the interval is too short for any bus."""
         if poll is not None and 0 < poll < SHORTEST_POLL:
             self.faults.append(
                 f"{where}.poll: expected {SHORTEST_POLL} and more, or 0 for only when somebody asks; got {poll:g}"
@@ -49,7 +49,7 @@ class PointReader(DocumentReader):
     def point(self, name: str, data: Any, defaults: ProfileSettings, where: str) -> Point | None:
         """The point that ``data`` describes; None after a fault.
 
-        :param defaults: has the word order, the byte order and the interval of points that give none.
+        :param defaults: has the word order, the byte order and the interval for points that give none.
         """
         before = len(self.faults)
         self.check_name(name, where, "a point")
@@ -72,18 +72,18 @@ class PointReader(DocumentReader):
         point = take_over(Point, made, name=name, table=table, address=address, codec=codec, poll=poll)
         self.faults += [f"{where}.{key}: {sentence}" for key, sentence in _faults(point)]
         if made.simulate is not None and not any(codec.faults()):
-            from lumina_twisted.simulator.values import point_value  # few need a simulator
+            from lumina_twisted.simulator.values import point_value  # imported late: few programs need it
 
             point_value(made.simulate, codec, f"{where}.simulate", self.faults)
         return point if len(self.faults) == before else None
 
     def _place(self, data: Any, where: str) -> tuple[Table, int] | None:
-        """Where it lies, also beside faults of other keys; None after a fault."""
+        """The table and the address of a point, even if other keys have faults; None after a fault of its own."""
         if not isinstance(data, Mapping) or "address" not in data:
-            return None  # that is a fault of its settings already
+            return None  # already reported as a fault of the settings
         address, table = data["address"], data.get("table")
         if table is not None and table not in tuple(ENTRY_OF):
-            table = None if isinstance(address, str) else "holding"  # a fault already; any table will do
+            table = None if isinstance(address, str) else "holding"  # already a fault; any table will do
         try:
             return _from_text(address, table) if isinstance(address, str) else _from_number(address, table)
         except ValueError as error:
@@ -91,7 +91,7 @@ class PointReader(DocumentReader):
             return None
 
     def _is_turned_round(self, data: Any, key: str, where: str) -> bool:
-        """Whether words stand before their numbers, or without any; that is then a fault."""
+        """Whether the labels stand before their numbers, or have no numbers. If so, adds a fault."""
         given = data.get(key) if isinstance(data, Mapping) else None
         if isinstance(given, Mapping):
             meant = {
@@ -122,7 +122,7 @@ class PointReader(DocumentReader):
 
 def _from_number(address: object, table: Table | None) -> tuple[Table, int]:
     """
-    :param table: that the description gives beside the address.
+    :param table: the table that the description gives beside the address, or None.
     :raises ValueError: with a sentence that says what to write.
     """
     if type(address) is not int:
@@ -141,7 +141,7 @@ def _from_number(address: object, table: Table | None) -> tuple[Table, int]:
 
 
 def _from_text(text: str, table: Table | None) -> tuple[Table, int]:
-    """The same for a number of the data model."""
+    """Like :func:`_from_number`, for a number of the data model."""
     if re.fullmatch("0x[0-9a-fA-F]+", text):
         raise ValueError(f"{text!r} is no number of the data model; if it counts from 0, take the quotes away: {text}")
     if not (found := _TEXT.fullmatch(text)):
@@ -156,7 +156,7 @@ def _from_text(text: str, table: Table | None) -> tuple[Table, int]:
 
 
 def _faults(point: Point) -> Iterator[tuple[str, str]]:
-    """What cannot be used together: pairs of a key and a sentence."""
+    """The keys that cannot be used together: pairs of a key and a sentence."""
     codec, entry = point.codec, ENTRY_OF[point.table]
     of_type = dict(_faults_of_type(point))
     yield from of_type.items()

@@ -1,4 +1,4 @@
-"""Settings of profiles, points and devices, and of the values that they give, floor 3. All times are seconds."""
+"""Settings of profiles, points and devices, and of how their values are read and kept, floor 3. Times are seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lumina_twisted.schema import Between, required, setting
 T = TypeVar("T")
 DEFAULT_POLL: Final = 1.0
 SHORTEST_POLL: Final = 0.05
-"""A bus at 9600 baud gives some twenty replies a second, to all that ask."""
+"""A bus at 9600 baud gives some twenty replies a second, for all clients together."""
 
 Poll = Annotated[float, Between(0, 86400)]
 Amount = Annotated[float, Between(-1e20, 1e20)]
@@ -28,7 +28,7 @@ SaveEvery = Annotated[float, Between(0.05, 3600)]
 History = Annotated[int, Between(1, 100_000)]
 HistoryRows = Annotated[int, Between(0, 10_000_000)]
 LINE_KEYS: Final = tuple(one.name for one in attrs.fields(UnitWireSettings))
-"""What a device may say of its unit in the place of its port."""
+"""The line settings of its port that a device may override for its unit."""
 ONLY_IN_A_FILE: Final = {
     **dict.fromkeys(LINE_KEYS, "line settings are read when the service starts; write it into the file"),
     "configurable": "only its file says this; write it there",
@@ -37,13 +37,13 @@ ONLY_IN_A_FILE: Final = {
 
 
 def same(cls: type, key: str) -> Any:
-    """A field with the default, the unit and the meaning of another settings class's."""
+    """A field with the default, the unit and the text of a field of another settings class."""
     one: Any = attrs.fields_dict(cls)[key]
     return field(default=one.default, metadata=one.metadata)
 
 
 def take_over(cls: type[T], settings: Any, **others: Any) -> T:
-    """An instance of ``cls`` with the values of all keys that ``settings`` has too, but for the others."""
+    """An instance of ``cls``, made from ``others``, and from ``settings`` for all other keys that both have."""
     keys = _shared(cls, type(settings))  # type: ignore[arg-type]
     return cls(**{key: getattr(settings, key) for key in keys if key not in others}, **others)
 
@@ -166,7 +166,7 @@ def _changeable() -> Any:
 
 
 DeviceChanges: Final = _changeable()
-"""What of a device may be changed while it is used; what is not given stays as its file says."""
+"""The keys of a device that clients may change while it is in use. A key that is not given keeps its file's value."""
 
 
 @frozen(kw_only=True, slots=False)

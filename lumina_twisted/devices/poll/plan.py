@@ -143,8 +143,8 @@ _Entry = tuple[float, int, int, Task]
 
 class Schedule:
     """The tasks of one port: for each unit a heap by due time, so that the thousand blocks of a busy unit cost the
-    other units nothing. An entry becomes obsolete when its task gets another due time. The schedule drops obsolete entries
-    when they come to the top of the heap, or when there are many."""
+    other units nothing. An entry becomes obsolete when its task gets another due time. The schedule drops obsolete
+    entries when they come to the top of the heap, or when there are many."""
 
     def __init__(self) -> None:
         self._heaps: dict[int, list[_Entry]] = {}

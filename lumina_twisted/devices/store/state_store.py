@@ -1,11 +1,12 @@
-"""States and configurations that outlive the process, floor 3: a SQLite file that nobody ever waits for.
+"""States and configurations that outlive the process, floor 3, in a SQLite file.
 
-Changes wait in memory and are written together: each ``save_every`` seconds, or as soon as there are ``batch_rows``, in
-one transaction of a thread of its own. So a process that is killed loses the changes since its last batch, which are
-those of ``save_every`` seconds and one transaction. What a power cut takes, the text of ``database.py`` says.
+Changes wait in memory, and a separate thread writes them in batches: one transaction every ``save_every`` seconds, or
+as soon as ``batch_rows`` changes wait. So no reading waits for the disk. A process that is killed loses the changes
+since its last batch: those of ``save_every`` seconds and one transaction. The docstring of ``database.py`` says what a
+power cut loses.
 
-A file that cannot be written affects nothing else: the changes that wait are bounded, the oldest are dropped and
-counted, the log says so once an hour, and the store tries again until it succeeds.
+If the file cannot be written, nothing else is affected. The number of waiting changes is bounded. Beyond it, the store
+drops and counts the oldest changes. It logs this once an hour, and tries again until it succeeds.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ from lumina_twisted.valueproto.reading import Reading
 
 _log: Final = Logger(namespace="lumina.values")
 RETRY: Final = 10.0
-"""Seconds until a file that could not be written is tried again: a full disk is not emptied faster."""
+"""Seconds until the store tries again to write the file: a full disk is rarely freed faster."""
 LOG_EVERY: Final = 3600.0
 WAITING_BATCHES: Final = 10
-"""How many batches may wait: some seconds of a slow disk at 2,000 changes a second, in some 5 MB."""
+"""Batches that may wait: they cover a disk that is slow for some seconds at 2,000 changes a second, in some 5 MB."""
 
 
 @frozen(kw_only=True)
 class StoreSettings:
-    """Where states are kept, and how much of them."""
+    """Where states are kept, and how many of them."""
 
     path: str = required("the SQLite file; its folder is made if there is none")
     save_every: SaveEvery = same(ValuesSettings, "save_every")
@@ -52,12 +53,12 @@ class StoreSettings:
 
 @define(eq=False)
 class StateStore:
-    """Keeps changes of states, and what is configured.
+    """Keeps changes of states, and configurations.
 
-    What can be awaited is an asyncio future in a task of asyncio's, and a Deferred anywhere else.
+    A method that returns something to await returns an asyncio future in an asyncio task, and a Deferred anywhere else.
 
-    :param reactor: that of the program, if it is not given when :meth:`start` is called; where asyncio runs, one on
-        its loop, in which the rest is called too.
+    :param reactor: if it is not given, :meth:`start` takes the global reactor, or in an asyncio program one on the
+        running loop. The other methods must then be called in that loop too.
     :param now: a clock that never goes back, in seconds.
     """
 
@@ -65,15 +66,15 @@ class StateStore:
     reactor: Any = None
     now: Callable[[], float] = field(default=time.monotonic, kw_only=True)
     dropped: int = field(default=0, init=False)
-    """Changes that were not kept, for they waited too long for a disk."""
+    """The number of changes that were dropped, for too many waited for the disk."""
     trouble: str = field(default="", init=False)
-    """Why the file cannot be used just now; empty if it can."""
+    """Why the file cannot be used at the moment; empty if it can."""
     _database: Database | None = field(default=None, init=False)
     _waiting: deque[Change] = field(init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _writing: Semaphore = field(factory=Semaphore, init=False)
     _on_the_way: int = field(default=0, init=False)
-    """Changes of the batch that is being written."""
+    """The number of changes in the batch that is being written."""
     _is_logged: bool = field(default=False, init=False)
     """Whether the log says that there is trouble."""
     _logged_at: dict[str, float] = field(factory=dict, init=False)
@@ -85,10 +86,10 @@ class StateStore:
     # -- its life -------------------------------------------------------------------------------------------------
 
     def start(self) -> Any:
-        """Opens the file, checks it, and reads what it holds. A damaged one is set aside, with a sentence in the log.
+        """Opens the file, checks it, and loads its contents. A damaged file is set aside, and the log says so.
 
         :return: something to await: it gives a :class:`~lumina_twisted.devices.store.database.Kept`. It never fails: if
-            the file cannot be opened, that is empty, the log says why, and the store tries again.
+            the file cannot be opened, the result is empty, the log says why, and the store tries again.
         """
         if self.reactor is None:
             self.reactor = reactor_here()
@@ -97,25 +98,25 @@ class StateStore:
         return in_callers_world(Deferred.fromCoroutine(self._load()))
 
     def stop(self, last: Iterable[Change] = ()) -> Any:
-        """Writes all that waits, and closes the file.
+        """Writes all waiting changes, and closes the file.
 
-        :param last: the last readings of all points, so that the time of each is that of its last read; without them it
-            is that of its last change.
-        :return: something to await: it gives None when that is done, or was tried.
+        :param last: the last readings of all points, so that the saved time of each is the time of its last read;
+            without them it is the time of its last change.
+        :return: something to await: it gives None when the file is closed, even if the writes failed.
         """
         return in_callers_world(Deferred.fromCoroutine(self._stop(list(last))))
 
     def flush(self) -> Any:
-        """Writes all that waits, now.
+        """Writes all waiting changes now.
 
-        :return: something to await: it gives whether all of it is written.
+        :return: something to await: it gives whether all of them are written.
         """
         return in_callers_world(Deferred.fromCoroutine(self._flush()))
 
     # -- what is kept ---------------------------------------------------------------------------------------------
 
     def add(self, device: str, point: str, reading: Reading) -> None:
-        """Takes a change; it is written with the next batch."""
+        """Adds a change to the next batch."""
         waiting = self._waiting
         if len(waiting) == waiting.maxlen:
             self._count_dropped(1)
@@ -127,29 +128,29 @@ class StateStore:
             self._timer.reset(0)
 
     def save_configuration(self, device: str, type_: str, config: Mapping[str, Any]) -> Deferred[None]:
-        """Keeps what is configured for a device.
+        """Saves the configuration of a device.
 
-        :param config: plain data, as JSON has it.
-        :return: a Deferred that fires with None when it is on the disk, or fails with
-            :class:`~lumina_twisted.errors.ConfigError` if it cannot be.
+        :param config: plain data that JSON can hold.
+        :return: a Deferred that fires with None when the configuration is on the disk, or fails with
+            :class:`~lumina_twisted.errors.ConfigError` if it cannot be saved.
         """
         return Deferred.fromCoroutine(self._configure(device, (type_, json.dumps(config))))
 
     def remove_configuration(self, device: str) -> Deferred[None]:
-        """Forgets what is configured for a device; ends as :meth:`save_configuration` does."""
+        """Removes the configuration of a device. The Deferred fires or fails as that of :meth:`save_configuration`."""
         return Deferred.fromCoroutine(self._configure(device, None))
 
     @property
     def waiting(self) -> int:
-        """How many changes are not in the file yet: what is lost if the process is killed now."""
+        """The number of changes that are not in the file yet. They are lost if the process is killed now."""
         return len(self._waiting) + self._on_the_way
 
     # -- in the reactor's thread ----------------------------------------------------------------------------------
 
     async def _run(self, work: Callable[..., Any], *args: Any) -> str:
-        """One transaction in the database's thread.
+        """Runs one transaction in the database's thread.
 
-        :return: why it failed, if that may pass; empty if it did not fail.
+        :return: why it failed, if the failure may be temporary; empty if it succeeded.
         """
         assert self._database is not None, "it is started"
         try:
@@ -176,7 +177,7 @@ class StateStore:
         return kept
 
     async def _configure(self, device: str, configuration: tuple[str, str] | None) -> None:
-        async with self._writing:  # who closes the file waits for it
+        async with self._writing:  # closing the file waits for this
             if self._database is None:
                 raise ConfigError([f"{device}: cannot be kept, for {self.settings.path} is not open"])
             if trouble := await self._run(database.configure, device, configuration):
@@ -184,7 +185,7 @@ class StateStore:
                 raise ConfigError([f"{device}: cannot be kept: {trouble}"])
 
     def _schedule(self) -> None:
-        """Has the next batch written in its time: at once if it is full."""
+        """Schedules the next batch: at once if it is full, else after the usual delay."""
         if self._timer is None and self._database is not None and self._waiting:
             is_full = len(self._waiting) >= self.settings.batch_rows
             seconds = RETRY if self.trouble else 0 if is_full else self.settings.save_every
@@ -197,9 +198,9 @@ class StateStore:
         )
 
     async def _write(self) -> bool:
-        """Writes one batch; if the disk does not take it, it waits again.
+        """Writes one batch. If that fails, its changes wait again.
 
-        :return: whether it is written.
+        :return: whether the batch is written.
         """
         await self._writing.acquire()
         try:
@@ -216,7 +217,7 @@ class StateStore:
         trouble = await self._run(database.write, batch, self.settings.history_rows) if batch else self.trouble
         if trouble and batch:
             self._count_dropped(max(0, self.waiting - (waiting.maxlen or 0)))
-            self._waiting = deque(chain(batch, waiting), waiting.maxlen)  # the newest stay
+            self._waiting = deque(chain(batch, waiting), waiting.maxlen)  # drops the oldest if there are too many
         self._judge(trouble)
         return not trouble
 
@@ -260,7 +261,7 @@ class StateStore:
             )
 
     def _judge(self, trouble: str) -> None:
-        """Logs trouble once an hour, and its end if the trouble was logged."""
+        """Logs trouble at most once an hour, and its end if the trouble was logged."""
         if trouble and self._is_due("trouble"):
             self._is_logged = True
             _log.error("{trouble}. States are known in memory only until then", trouble=trouble)
@@ -272,7 +273,7 @@ class StateStore:
         self.trouble = trouble
 
     def _is_due(self, what: str) -> bool:
-        """Whether it was not logged within the last hour; the caller logs it now."""
+        """Whether ``what`` may be logged: it was not logged within the last hour. The caller then logs it."""
         now = self.now()
         if now - self._logged_at.get(what, -math.inf) < LOG_EVERY:
             return False

@@ -1,10 +1,10 @@
 """Answers of a line listener to commands of people, floor 4: the help, the ports, and the figures of each port, as
 text for a person or as JSON for a program.
 
-Every line begins with ``# ``, which no id does, so that no client's parser takes it for a reply; the list of ports has
-no colon either. A line that is only ``#`` ends an answer. JSON is one object a line, for a client may bound its lines:
-of each listener, each port, each unit and each client of a port. What does not fit into one answer is left off, clients
-first, and the last object says how many there were.
+Every line begins with ``# ``. No id begins like that, so no client's parser takes such a line for a reply; the list of
+ports has no colon either. A line that is only ``#`` ends an answer. JSON is one object a line, because a client may
+limit the length of its lines: one object for each listener, each port, each unit and each client of a port. What does
+not fit into one answer is left off, clients first; the last object then says how many objects were left off.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lumina_twisted.ports.interfaces import Ports
 from lumina_twisted.statistics.counters import NAMES
 
 MOST_FIGURES: Final = 100_000
-"""Bytes of figures in an answer; of more ports only the counts are shown."""
+"""The limit of figures in an answer, in bytes; of further ports, the answer shows only the counts."""
 HELP: Final = (
     "A command is one line, and gets one line as its answer",
     "  id:device type:port:baudrate:hex:response length[:timeout[:key=value]]",
@@ -48,9 +48,9 @@ def port_lines(ports: Ports) -> list[str]:
 
 
 def stats_lines(ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """What this listener, the others and each port have counted; what was never seen is left out.
+    """The counts of this listener, of the others and of each port; counts of 0 are left out.
 
-    After the counts of a port come its figures, each line with its name and a word.
+    After the counts of a port come its figures. Each of these lines begins with the port's name and a label.
     """
     lines = ["listener  " + _counts(listener)]
     lines += [_plain(f"{name}  ") + _counts(counts) for name, counts in others.items()]
@@ -65,13 +65,13 @@ def stats_lines(ports: Ports, listener: Mapping[str, int], others: Mapping[str, 
 
 
 def commented(lines: Iterable[str]) -> bytes:
-    """Lines as no client takes them for a reply."""
+    """Lines with the mark ``#``, so that no client takes them for a reply."""
     written = [b"# %b\n" % " ".join(line.splitlines()).encode("ascii", "replace") for line in lines]
     return b"".join(written) + b"#\n"
 
 
 def _plain(text: str) -> str:
-    """Without colons: one in a path becomes ``%3A``, for such a port is asked by its name."""
+    """A text without colons: each becomes ``%3A``. A port with a colon in its path is addressed by its name."""
     return text.replace(":", "%3A")
 
 
@@ -80,19 +80,20 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 MOST_BYTES: Final = 200_000
-"""Of one answer; a client that does not read holds no more than ``max_buffered``, 262,144 bytes by default."""
+"""The limit of one answer, in bytes. It is below the default of ``max_buffered``, 262,144 bytes: a client that does not
+read holds no more than that."""
 MOST_SHOWN: Final = 8
-"""Units, and clients, that are shown to a person, for each port."""
+"""The limit of units, and of clients, that the text for a person shows for each port."""
 _LABELS: Final = {
     **{name: name.replace("_", " ") for name in NAMES if name not in ("retried", "healed")}, "wrong_crc": "wrong CRC",
     "exception": "refused", "foreign": "not asked for",
 }
-"""What a person reads for each kind of fault."""
+"""The label of each kind of fault, for a person."""
 Row = dict[str, Any]
 
 
 def figure_lines(name: str, report: Row) -> list[str]:
-    """A port's figures in lines that each begin with its name and a word; none before its first transaction."""
+    """A port's figures, as lines that each begin with its name and a label; none before its first transaction."""
     if not report["transactions"] and not report["ended"]:
         return []
     used, waiting = report["utilisation"], report["waiting"]
@@ -108,7 +109,7 @@ def figure_lines(name: str, report: Row) -> list[str]:
 
 
 def _faults(name: str, report: Row) -> list[str]:
-    """What went wrong, by unit, the worst first; nothing of those to which nothing did."""
+    """The faults of each unit that has any, the unit with most faults first."""
     rows = [row for row in report["units"] if any(row["faults"][kind] for kind in NAMES)]
     rows.sort(key=lambda row: -sum(row["faults"][kind] for kind in NAMES))
     lines = [f"{name} faults  unit {row['unit']}  {faults_of(row['faults'])}" for row in rows[:MOST_SHOWN]]
@@ -118,14 +119,14 @@ def _faults(name: str, report: Row) -> list[str]:
 
 
 def faults_of(counts: Mapping[str, int]) -> str:
-    """The faults of one unit, or of all, in words."""
+    """The faults of one unit, or of all units, as text."""
     kinds = ", ".join(f"{counts[kind]} {_LABELS[kind]}" for kind in NAMES if counts[kind] and kind in _LABELS)
     retries = f"; {counts['retried']} retries healed {counts['healed']}" if counts["retried"] else ""
     return f"{kinds or 'none'} in {counts['attempts']} attempts{retries}"
 
 
 def _greatest(name: str, what: str, rows: list[Row]) -> list[str]:
-    """Those that used the wire most."""
+    """The units, or clients, that used the wire most."""
     rows = sorted(rows, key=lambda row: -float(row["wire_share"]))
     lines = [f"{name} {what} {row[what]}  {_tally(row)}" for row in rows[:MOST_SHOWN]]
     if (more := len(rows) - MOST_SHOWN) > 0:
@@ -136,9 +137,9 @@ def _greatest(name: str, what: str, rows: list[Row]) -> list[str]:
 def json_rows(
     ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mapping[str, int]], most: int
 ) -> list[str]:
-    """Everything as JSON, an object a line.
+    """All figures as JSON, one object a line.
 
-    :param most: bytes that an answer may have.
+    :param most: the limit of the answer, in bytes.
     """
     lines: list[str] = []
     size, left_off, most = 0, 0, min(most, MOST_BYTES)
@@ -168,7 +169,7 @@ def _rows(ports: Ports, listener: Mapping[str, int], others: Mapping[str, Mappin
 
 
 def _rounded(value: Any) -> Any:
-    """Microseconds are enough, and half as long."""
+    """Rounds all numbers to microseconds: that is enough, and makes them half as long."""
     if isinstance(value, float):
         return round(value, 6)
     return {key: _rounded(one) for key, one in value.items()} if isinstance(value, dict) else value
@@ -190,7 +191,7 @@ def _times(one: Row) -> str:
 
 
 def _short_times(one: Row) -> str:
-    """The 99th of a hundred means something where there are a hundred."""
+    """The mean, and the 99th percentile; below a hundred samples the maximum instead, as a percentile needs more."""
     if not one["count"]:
         return "none"
     return ", ".join(f"{which} {_duration(one[which])}" for which in ("mean", "p99" if one["count"] >= 100 else "max"))

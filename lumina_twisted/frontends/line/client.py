@@ -1,8 +1,8 @@
-"""The line front-end, floor 4: text lines over a stream, one answer line to each.
+"""The line front-end, floor 4: text lines over a stream, one answer line for each.
 
-How its connection lives and ends: :mod:`lumina_twisted.frontends.connection`.
+:mod:`lumina_twisted.frontends.connection` describes the states of the connection.
 
-Each answer is one write: the original client loses a line that comes to it in pieces.
+Each answer is one write: the original client loses a line that it receives in pieces.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from lumina_twisted.ports.interfaces import Port
 from lumina_twisted.schema import Between, setting
 
 SHARE: Final = 0.9
-"""Of what a caller waits, what its request may take, so that the answer finds it still waiting."""
+"""The share of a caller's timeout that its request may take, so that the answer comes while the caller still waits."""
 _STOPPING: Final = "stopping the service is stopping"
 
 
@@ -58,14 +58,14 @@ class LineProtocol(Connection, LineOnlyReceiver):
     def __init__(self, listener: LineFactory) -> None:
         super().__init__(listener)
         self._dialect = listener.options.dialect
-        self._lines: deque[bytes] = deque()  # that are not taken yet
-        self._held: Command | None = None  # taken before them, and not asked yet
+        self._lines: deque[bytes] = deque()  # received, but not taken yet
+        self._held: Command | None = None  # taken out of the lines, but not sent to its port yet
         self._is_new = True
 
     # -- the connection
 
     def refused(self, reason: str) -> None:
-        """Says why it is not taken in."""
+        """Tells the client why it is not admitted."""
         self._write_error(b"", reason)
 
     def dataReceived(self, data: bytes) -> None:
@@ -79,11 +79,11 @@ class LineProtocol(Connection, LineOnlyReceiver):
             self.serve()
 
     def lineReceived(self, line: bytes) -> None:
-        """It is taken in its turn."""
+        """Stores the line; :meth:`take_next` takes the lines in order."""
         self._lines.append(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """It is taken for the last one, in its turn."""
+        """Stores the beginning of the line as the last one; :meth:`take_next` refuses it in its turn."""
         self._lines.append(line[: MAX_LINE + 1])
 
     # -- lines in
@@ -111,7 +111,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
         return bool(self._lines)
 
     def _command_of(self, line: bytes) -> Command | None:
-        """The command of a line; None if it has none, and is answered."""
+        """The command of a line. A line that is no command is answered here, and gives None."""
         if len(line) > MAX_LINE:
             self._refuse_too_long(line)
         elif self.state is not TALKING or line.strip().lower() in _WORDS:
@@ -125,7 +125,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
         return None
 
     def _refuse_too_long(self, line: bytes) -> None:
-        """Where such a line ends nobody knows, so the connection ends with it."""
+        """Refuses a line that is too long. Its end is unknown, so the connection ends with it."""
         self._write_error(command_id_of(line[:MAX_LINE // 16]), f"invalid the line is longer than {MAX_LINE} bytes")
         self._lines.clear()
         self.transport.pauseProducing()
@@ -135,21 +135,22 @@ class LineProtocol(Connection, LineOnlyReceiver):
         try:
             port = self.listener.find(command.port)
         except RequestError:
-            return False  # which is answered at once
+            return False  # an error, which is answered at once
         return port.is_full_for(self.caller, self._timeout_of(command))
 
     def _timeout_of(self, command: Command) -> float:
         return SHARE * (self.listener.options.timeout if command.timeout is None else command.timeout)
 
     def _pass_on(self, command: Command) -> None:
-        """Asks the port of a command."""
+        """Sends a command's request to its port."""
         if self.state is DRAINING:
             self._write_error(command.command_id, _STOPPING)
             return
         self.pending.ask(self._ask(command), self._write_reply, self._write_failure, command)
 
     def _ask(self, command: Command) -> Deferred[bytes]:
-        """Whatever goes wrong on the way, the line gets its answer."""
+        """Sends a command's request to its port. An error on the way becomes a Deferred that fails: each line gets its
+        answer."""
         try:
             port = self.listener.find(command.port)
             serial = port.serial_for(command.unit)
@@ -169,7 +170,7 @@ class LineProtocol(Connection, LineOnlyReceiver):
             return fail()
 
     def _unusual(self, line: bytes) -> None:
-        """Whatever is no command, or comes when none is taken."""
+        """Answers a line that is no command, or that comes when no command is taken any more."""
         word = line.strip().lower()
         if self.state is DRAINING and word:
             self._write_error(command_id_of(line), _STOPPING)
@@ -224,14 +225,15 @@ _WORDS: Final[dict[bytes, Callable[[LineProtocol], None]]] = {
     b"stats": LineProtocol._stats,
     b"stats json": LineProtocol._stats_json,
 }
-"""Whole lines that are no command, in lower case."""
+"""The methods for whole lines that are no command, by the line in lower case."""
 
 
 @lru_cache(maxsize=1024)
 def _other_settings(
     serial: SerialSettings, baudrate: int, parity: Any, bytesize: Any, stopbits: Any
 ) -> SerialSettings | None:
-    """The settings a command asks for, or None if they are its port's own; made once, not for every command."""
+    """The settings that a command asks for; None if they are those of its port. They are cached: equal commands share
+    them."""
     other = attrs.evolve(
         serial, baudrate=baudrate or serial.baudrate, parity=parity or serial.parity,
         bytesize=bytesize or serial.bytesize, stopbits=stopbits or serial.stopbits,
@@ -241,7 +243,7 @@ def _other_settings(
 
 @frozen(kw_only=True, slots=False)
 class LineOptions(TurnOptions, ListenerOptions):
-    """How a listener of the text protocol speaks, and how much its clients may hold."""
+    """The dialect of a listener of the text protocol, and the limits for its clients."""
 
     port: str = setting("", "name or path of the port meant by an empty port field; not given: the first one")
     dialect: Dialect = setting(
@@ -267,9 +269,9 @@ class LineFactory(Listener):
         self.lines = 0
 
     def find(self, text: str) -> Port:
-        """The port that a command means.
+        """The port that a command names.
 
-        :raises RequestError: with a sentence that says which there are.
+        :raises RequestError: if there is no such port; the message lists the ports.
         """
         if text or (text := self.options.port):
             return self.buses.find(text)

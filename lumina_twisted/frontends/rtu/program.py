@@ -1,8 +1,9 @@
-"""RTU towards programs, floor 4: what the front-ends that speak RTU have in common, and the one over TCP. A program
-that only knows serial Modbus asks here as if it had the bus to itself.
+"""RTU towards programs, floor 4: the common part of the front-ends that speak RTU, and the front-end for RTU over TCP.
+A program that only knows serial Modbus sends its requests here as if it had the bus to itself.
 
-RTU numbers no replies: whatever comes first is taken for the reply to what was asked last. So a program is only ever
-sent the reply to its latest request, in that request's time, and never behind its back when it has begun the next.
+RTU has no transaction identifiers: a program takes the first frame that comes for the reply to its latest request. So
+a program only gets the reply to its latest request, within the timeout of that request, and never after it has begun to
+send the next request.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ from lumina_twisted.modbus.functions import request_length
 from lumina_twisted.schema import Between, setting
 
 SILENCE: Final = 0.02
-"""Seconds after the last byte when a request ends whose length its function does not determine."""
+"""Seconds of silence that end a request whose function code does not determine its length."""
 LONGEST_PAUSE: Final = 0.05
-"""Seconds without a byte after which the rest of a request does not come any more: USB adapters pause for 16 ms."""
+"""Seconds of silence after which the bytes of an incomplete request are dropped: USB adapters pause for 16 ms."""
 _NOBODY: Final[tuple[Any, ...]] = ()
 _OURS: Final = frozenset({BUSY, NO_PATH, NO_REPLY})
 
@@ -62,13 +63,14 @@ class RtuOptions(GatewayOptions):
 
 
 class Program:
-    """One program that asks. Its requests come as bytes, and the reply to the latest goes back.
+    """One program that sends requests. Its requests come as bytes; only the reply to the latest request goes back.
 
-    :param caller: who it is.
-    :param send: sends a frame to it.
-    :param begins_anew: whether bytes of it wait that have not been read yet.
-    :param pending: holds its request that is being carried out, if one is.
-    :param turn_away: called with what it speaks, if that is not RTU; where it is not given, that is logged.
+    :param caller: identifies the program.
+    :param send: sends a frame to the program.
+    :param begins_anew: returns whether bytes of the program wait that have not been read yet.
+    :param pending: holds the request of the program that is under way, if there is one.
+    :param turn_away: called with a sentence about the protocol that the program speaks, if that is not RTU. Without it,
+        the sentence is logged.
     """
 
     def __init__(
@@ -89,24 +91,24 @@ class Program:
         self._pending = pending
         self._decoder = Decoder(request_length)
         self._turn_away = turn_away
-        self._first = b""  # what came until the first request
+        self._first = b""  # the bytes that came before the first request
         self._silence: IDelayedCall | None = None
 
     def receive(self, data: bytes) -> None:
-        """Takes bytes of the program's, and asks what they say."""
+        """Takes bytes of the program, and sends the requests in them."""
         self.feed(data)
         while self.take_next():
             pass
 
     def feed(self, data: bytes) -> None:
-        """Takes bytes of the program's, for :meth:`take_next`."""
+        """Takes bytes of the program, for :meth:`take_next`."""
         self._stop_waiting()
         self._decoder.receive(data)
         if not self.requests:
             self._first = (self._first + data)[:LOOKED_AT]
 
     def take_next(self) -> bool:
-        """Asks the next whole request; whether there was one."""
+        """Sends the next whole request; returns whether there was one."""
         if found := self._decoder.next_frame(_NOBODY):
             self._ask(found.unit, found.pdu)
             return True
@@ -115,13 +117,13 @@ class Program:
         return False
 
     def close(self) -> None:
-        """It is gone: what it asked for is taken back."""
+        """The program is gone: its request is cancelled."""
         self._stop_waiting()
         self._decoder.clear()
         self.withdraw()
 
     def withdraw(self) -> None:
-        """The reply to its latest request is not wanted any more."""
+        """Cancels the request under way, if there is one: its reply is not wanted any more."""
         for deferred in list(self._pending):
             self._pending.discard(deferred)
             self.withheld += 1
@@ -136,11 +138,11 @@ class Program:
 
     @property
     def _has_junk(self) -> bool:
-        """Whether something has come that is no request yet."""
+        """Whether bytes have come that are no request yet."""
         return len(self._decoder) > 0 or (not self.requests and bool(self._first))
 
     def _forget(self) -> None:
-        """What has come is no request, and will be none."""
+        """Drops the bytes that have come: they are no request, and become none."""
         self._silence = None
         self.errors += 1
         junk = self._decoder.clear()
@@ -173,7 +175,7 @@ class Program:
             self._answer(encode_adu(unit, exception_pdu(pdu[0], error)))
 
     def _answer(self, frame: bytes) -> None:
-        """A program that has begun its next request would take this reply for the reply to that."""
+        """Sends a reply, unless the program has begun its next request: it would take the reply for that request's."""
         if len(self._decoder) or self._begins_anew():
             self.withheld += 1
         else:
@@ -181,19 +183,19 @@ class Program:
 
 
 def _of_device(error: BaseException | None) -> bool:
-    """Whether a device said so, and not this gateway."""
+    """Whether the exception comes from a device, and not from this gateway."""
     return isinstance(error, ModbusException) and bool(error.frame)
 
 
 def has_unread(descriptor: int) -> bool:
-    """Whether bytes wait at a descriptor, now."""
+    """Whether bytes wait at a descriptor now."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
 
 
 class RtuService(Service):
-    """One program behind a terminal. To derive from: how it is sent a frame, and whether bytes of it wait."""
+    """A base class for one program behind a terminal. A subclass implements :meth:`send` and :meth:`begins_anew`."""
 
     def __init__(self, options: Any, context: Context) -> None:
         self.path: str = options.endpoint
@@ -209,11 +211,11 @@ class RtuService(Service):
         )
 
     def send(self, frame: bytes) -> None:
-        """A frame for the program."""
+        """Sends a frame to the program."""
         raise NotImplementedError
 
     def begins_anew(self) -> bool:
-        """Whether bytes of the program's wait that have not been read yet."""
+        """Whether bytes of the program wait that have not been read yet."""
         raise NotImplementedError
 
     def counts(self) -> dict[str, int]:
@@ -222,7 +224,7 @@ class RtuService(Service):
         return {"requests": program.requests, "errors": program.errors, "withheld": program.withheld}
 
     def last_answered(self) -> Deferred[None]:
-        """Takes no request any more; fires with None when the last one has ended."""
+        """Takes no more requests; returns a Deferred that fires with None when the last request has ended."""
         self.is_stopping = True
         if not self._pending:
             return succeed(None)
@@ -231,7 +233,7 @@ class RtuService(Service):
         return ended
 
     def close_program(self) -> None:
-        """Takes back what the program asked for."""
+        """Cancels the program's request."""
         self.program.close()
         self._ended()
 
@@ -244,14 +246,14 @@ class RtuService(Service):
 
 @implementer(IListeningFrontEnd)
 class TerminalFrontEnd:
-    """A front-end whose endpoint is a path. To derive from: a name, a summary, an example, options, and the rest."""
+    """A base class for front-ends whose endpoint is a path. A subclass sets all attributes below."""
 
     name = ""
     summary = ""
     endpoint = ""
     options: type[Any]
     what = ""
-    """What the path is of."""
+    """What the path names, for error messages."""
     service: type[RtuService]
 
     def fault(self, endpoint: str) -> str | None:
@@ -269,7 +271,7 @@ class TerminalFrontEnd:
         return self.service(options, context)
 
 
-# -- RTU over TCP, as serial device servers and cheap converters carry it --------------------------------------------
+# -- RTU over TCP, as serial device servers and cheap converters send it ---------------------------------------------
 
 
 @frozen(kw_only=True, slots=False)
@@ -293,7 +295,7 @@ class RtuTcpProtocol(Connection):
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
-        """Requests."""
+        """Requests, or parts of them."""
         self.heard()
         if self.state is TALKING:
             self.program.feed(data)
@@ -305,13 +307,13 @@ class RtuTcpProtocol(Connection):
         self.has_input = False
 
     def take_next(self) -> bool:
-        """See :class:`lumina_twisted.frontends.connection.Connection`. A request withdraws the one before, so none
-        waits."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`. A request withdraws the one before, so no
+        request waits."""
         self.has_input = self.state is TALKING and self.program.take_next()
         return self.has_input
 
     def let_go(self) -> None:
-        """Takes back what was asked."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`."""
         super().let_go()
         self.program.close()
 

@@ -1,6 +1,6 @@
 """The virtual serial port, floor 4: a pseudo-terminal under a stable link, for programs that only know serial Modbus.
 
-The link stays while programs open and close it, and any speed that they set is accepted: nothing is sent by it.
+The link stays while programs open and close it. Any speed that they set is accepted, and has no effect.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LINGER: Final = 0.5
 """Seconds that a program has to read its last reply when the service stops."""
 _LOOK_EVERY: Final = 0.01
 CHECK_EVERY: Final = 1.0
-"""Seconds between two looks whether the link is still there: one system call each."""
+"""Seconds between two checks that the link still exists; each is one system call."""
 _REMEDIES: Final = {
     errno.EEXIST: "something else is there; remove it, or give another path",
     errno.ENOENT: "there is no such folder; make it, or give another path",
@@ -48,7 +48,7 @@ class RtuPtyOptions(RtuOptions):
     group: str = setting("", "the group that it belongs to, as dialout; not given: the system's choice, mostly tty")
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """What cannot be."""
+        """The options that are not possible: pairs of a key and a sentence."""
         yield from super().faults()
         if not _MODE.fullmatch(self.mode):
             yield "mode", f"expected three octal digits, as 660, got {self.mode!r}"
@@ -65,12 +65,12 @@ class RtuPtyService(RtuService):
         super().__init__(options, context)
         self._check: IDelayedCall | None = None
         self._trouble: int | None = 0
-        """The error for which the link could not be made again, which is logged once."""
+        """The last error that prevented making the link again; each is logged once. 0: the link is there."""
 
     def privilegedStartService(self) -> None:
         """Makes the port.
 
-        :raises PortError: with a sentence, if that cannot be done.
+        :raises PortError: if that is not possible; the message says why and what to do.
         """
         try:
             self.terminal.plug()
@@ -82,7 +82,8 @@ class RtuPtyService(RtuService):
         self._check = self.clock.callLater(CHECK_EVERY, self._check_link)
 
     def _check_link(self) -> None:
-        """Programs that tidy a folder up remove the link, and then nobody finds the port any more."""
+        """Makes the link again if it is gone: programs that tidy up a folder remove it, and then no program finds the
+        port."""
         self._check = self.clock.callLater(CHECK_EVERY, self._check_link)
         try:
             if self.terminal.replug():
@@ -98,7 +99,7 @@ class RtuPtyService(RtuService):
                 )
 
     def stopService(self) -> Deferred[None]:
-        """Takes no request any more, and takes the port away when the last one has ended.
+        """Takes no more requests, and removes the port when the last request has ended.
 
         :return: a Deferred that fires with None when it is gone; it does not fail.
         """
@@ -109,7 +110,7 @@ class RtuPtyService(RtuService):
     # -- what the reactor calls
 
     def fileno(self) -> int:
-        """Our end of the terminal."""
+        """The service's end of the terminal."""
         return self.terminal.fileno()
 
     def logPrefix(self) -> str:
@@ -127,7 +128,7 @@ class RtuPtyService(RtuService):
             self.program.receive(data)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Does not happen: we hold both ends."""
+        """Logs a broken terminal. It should not happen: the service holds both ends."""
         path, why = self.terminal.path, str(reason.value)
         self.log.error("the virtual serial port {path} is broken ({why})", path=path, why=why)
 
@@ -143,8 +144,8 @@ class RtuPtyService(RtuService):
         return has_unread(self.terminal.fileno())
 
     def _read_out(self, patience: float) -> Deferred[None]:
-        """With the terminal goes what the program has not read; and what was just written takes a moment until it can
-        be read at all."""
+        """Waits until the program has read its last reply, for ``patience`` seconds at most: unread bytes are lost with
+        the terminal. Bytes that were just written become readable only after a moment."""
         return deferLater(self.clock, _LOOK_EVERY).addCallback(lambda _: self._is_read_out(patience - _LOOK_EVERY))
 
     def _is_read_out(self, patience: float) -> Deferred[None] | None:
@@ -179,5 +180,5 @@ class RtuPtyFrontEnd(TerminalFrontEnd):
     service = RtuPtyService
 
     def place(self, endpoint: str) -> Place | None:
-        """The link itself, which may lead anywhere as yet."""
+        """The path of the link itself: before the start, the link may lead anywhere."""
         return Place(os.path.abspath(endpoint))

@@ -1,5 +1,5 @@
-"""RTU on a real serial device, floor 4: for a second master, such as a PLC or a panel, on a wire of its own. It asks as
-if the devices were on that wire."""
+"""RTU on a real serial device, floor 4: for a second master, such as a PLC or a panel, on a wire of its own. The master
+sends its requests as if the devices were on that wire."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from lumina_twisted.schema import setting
 
 @frozen(kw_only=True, slots=False)
 class RtuSerialOptions(RtuOptions, SerialSettings):
-    """How a master on a wire of its own is answered, and how that wire is set."""
+    """How a master on a wire of its own is answered, and the settings of that wire."""
 
     rs485: bool = setting(False, "let the kernel switch the transceiver's direction by RTS (TIOCSRS485)")
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """What cannot be used together."""
+        """The options that contradict each other: pairs of a key and a sentence."""
         yield from super().faults()
         if self.bytesize != 8:
             yield "bytesize", "RTU needs 8"
 
 
 class RtuSerialService(RtuService):
-    """A serial device on which a master asks; it is opened again for as long as it takes."""
+    """A serial device on which a master sends requests. A supervisor opens a lost device again."""
 
     def __init__(self, options: Any, context: Context) -> None:
         super().__init__(options, context)
@@ -55,12 +55,12 @@ class RtuSerialService(RtuService):
         self._supervisor = Reconnecting(endpoint, _OneMaster(self), wait_before_attempt, self._tell, self.clock)
 
     def startService(self) -> None:
-        """Opens the device, or goes on trying."""
+        """Opens the device, and keeps trying until it is open."""
         super().startService()
         self._supervisor.startService()
 
     def stopService(self) -> Deferred[None]:
-        """Takes no request any more, and closes the device when the last one has ended.
+        """Takes no more requests, and closes the device when the last request has ended.
 
         :return: a Deferred that fires with None when it is closed; it does not fail.
         """
@@ -69,7 +69,7 @@ class RtuSerialService(RtuService):
         return answered.addCallback(lambda _: deferLater(self.clock, self._until_sent())).addCallback(self._close)
 
     def _until_sent(self) -> float:
-        """Seconds until the last reply has left."""
+        """Seconds until the last reply has left the device."""
         return max(0.0, self._sent_at - self._now())
 
     def _close(self, _: object) -> Deferred[None] | None:
@@ -99,7 +99,7 @@ class RtuSerialService(RtuService):
     # -- what its program needs
 
     def send(self, frame: bytes) -> None:
-        """A device keeps T3.5 of silence before its reply."""
+        """Sends a frame, as a device does: after T3.5 of silence."""
         now = self._now()
         wait = self._heard_at + self._t3_5 - now
         self._sent_at = max(now, now + wait) + wire_time(self._settings.baudrate, len(frame))
@@ -121,14 +121,14 @@ class RtuSerialService(RtuService):
         return self._transport is not None and has_unread(self._transport.fileno())
 
     def _tell(self, state: str) -> None:
-        """Changes only: a device may be away for a night."""
+        """Logs a state only when it changes: a device may be away for a night."""
         if state != self._state:
             self._state = state
             self.log.info("{path}: {state}", path=self.path, state=state)
 
 
 class _MasterProtocol(Protocol):
-    """Bytes from the device to its service."""
+    """Passes bytes from the device to its service."""
 
     def __init__(self, service: RtuSerialService) -> None:
         self._service = service

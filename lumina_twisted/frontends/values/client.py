@@ -1,14 +1,15 @@
 """One client of a value listener, floor 4: lines in, answers out, and changes as they come.
 
-How its connection lives and ends: :mod:`lumina_twisted.frontends.connection`. Besides:
+:mod:`lumina_twisted.frontends.connection` describes the states of the connection. In addition:
 
-- An answer without a tag waits for those of the lines before it, and is made when its turn comes, so that ``read`` says
-  what the ``write`` before it has set. Devices are asked at once.
-- While a client reads more slowly than it is written to, no further line of its is taken, and of the changes that it
-  is to get only the last of each value is kept: it gets every last value, and holds one line a value at most.
-- A client that has not taken what was written for ``stalled_after`` is dropped; so is one for which more than
-  ``max_buffered`` waits, such as late answers of devices.
-- A client that has ended its side and watches (``echo 'watch *.*' | nc``) gets changes until it leaves.
+- An answer without a tag waits for the answers to the lines before it. It is made when its turn comes, so that ``read``
+  shows what the ``write`` before it has set. Requests to devices do not wait for that turn.
+- While a client reads too slowly (the transport's buffer is full), no further line of it is taken. Of the changes of
+  each value that it watches, only the last is kept: the client gets every last value, and at most one line waits for
+  each value.
+- A client that does not read what was written to it for ``stalled_after`` seconds is dropped; so is a client for which
+  more than ``max_buffered`` bytes wait, such as late answers of devices.
+- A client that has closed its side and watches values (``echo 'watch *.*' | nc``) gets changes until it leaves.
 """
 
 from __future__ import annotations
@@ -38,19 +39,19 @@ from lumina_twisted.valueproto.command import MAX_LINE, Command, Format, parse_c
 from lumina_twisted.valueproto.text_lines import tag_text, text_body
 
 MAX_ANSWER: Final = 1_048_576
-"""Bytes of the longest answer; a client may bound its lines at this. Four thousand values have room."""
+"""The limit of one answer, in bytes: room for four thousand values. A client may limit its lines to this length."""
 MOST_WAITING: Final = 200
-"""Lines of a client that may wait for their answers; further ones are not taken meanwhile."""
+"""The limit of a client's lines that wait for their answers; at the limit, no further line is taken."""
 MOST_TO_ASK: Final = 10_000
-"""Values of a client that may wait until they are asked for; no line is taken meanwhile."""
+"""The limit of a client's values that wait for a slot of its semaphore; at the limit, no further line is taken."""
 _TOO_LONG: Final = f"the line is longer than {MAX_LINE} bytes, and the connection ends; ask in several lines"
 Make = Callable[[], Answer | bytes] | Answer
-"""An answer, or what makes it when its turn has come."""
+"""An answer, or a callable that makes it when its turn comes."""
 
 
 @define(eq=False)
 class _Turn:
-    """The answer to a line without a tag, in its place; None until it can be made."""
+    """The place of the answer to a line without a tag; ``make`` is None until the answer can be made."""
 
     make: Make | None = None
 
@@ -65,7 +66,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
     def __init__(self, listener: ValuesListener) -> None:
         super().__init__(listener)
         self._format: Format = "text"
-        self._lines: deque[bytes] = deque()  # that are not taken yet
+        self._lines: deque[bytes] = deque()  # received, but not taken yet
         self._turns: deque[_Turn] = deque()
         self._semaphore = Semaphore(listener.options.max_asked)
         self._watched = Watched(listener.watchers, listener.options.max_watched)
@@ -79,7 +80,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
     # -- the connection
 
     def refused(self, reason: str) -> None:
-        """Says why it is not taken in."""
+        """Tells the client why it is not admitted."""
         self.write(self._made(answers.Refused(*reason.split(" ", 1)), ""))
 
     def dataReceived(self, data: bytes) -> None:
@@ -96,21 +97,22 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             self._first_line.begun()
 
     def lineReceived(self, line: bytes) -> None:
-        """It is taken in its turn."""
+        """Stores the line; :meth:`step` takes the lines in order."""
         if not self._first_line.is_over:
             self._first_line.over()
         if self.state is TALKING or self.state is DRAINING:
             self._lines.append(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """Where such a line ends nobody knows, so the connection ends with it."""
+        """Stores the beginning of the line, which is refused in its turn. The end of the line is unknown, so the
+        connection ends with it."""
         if self.state in {TALKING, DRAINING}:
             self.transport.pauseProducing()
             self._lines.append(line[: MAX_LINE + 1])
             self.state = FINISHING
 
     def readConnectionLost(self) -> None:
-        """See :class:`lumina_twisted.frontends.connection.Connection`; what was no whole line is not carried out."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`; a line without a newline is not carried out."""
         if self._buffer.strip() and self.state in {TALKING, DRAINING}:
             self._first_line.over()
             self._enqueue("", refused(LineError(fault(self._buffer))))
@@ -128,11 +130,11 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     @property
     def is_waiting(self) -> bool:
-        """See :class:`lumina_twisted.frontends.connection.Connection`; a watcher waits for the next change."""
+        """See :class:`lumina_twisted.frontends.connection.Connection`; a client that watches waits for changes."""
         return bool(self.pending or self._turns or self._lines or self._watched)
 
     def drain(self) -> None:
-        """Answers what was asked, whether the client reads or not, and closes."""
+        """Answers the received lines, whether the client reads or not, and closes the connection."""
         if self.state in {TALKING, FINISHING}:
             self.state = DRAINING
             self._write_changes()
@@ -141,14 +143,14 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             self._advance()
 
     def close_if_done(self) -> None:
-        """``bye`` is answered when all else is."""
+        """Answers ``bye`` last, after all other lines."""
         if self._goodbye is not None and self.state is not GONE and not self.is_waiting:
             self.write(self._made(self._goodbye, ""))
         super().close_if_done()
 
     def let_go(self) -> None:
         """See :class:`lumina_twisted.frontends.connection.Connection`."""
-        self._semaphore.cancel()  # first: what is taken back would let the next one begin
+        self._semaphore.cancel()  # first: each request cancelled below would let the next one begin
         super().let_go()
         self._unwatch_all()
         self._lines.clear()
@@ -160,12 +162,13 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
 
     @property
     def _is_unread(self) -> bool:
-        """Whether it has enough to read. Who stops waits for nobody; ``max_buffered`` is the bound then."""
+        """Whether writing waits until the client has read. In DRAINING it does not wait; ``max_buffered`` is the limit
+        then."""
         return self.is_full and self.state is not DRAINING
 
     @property
     def _is_busy(self) -> bool:
-        """Whether it has asked enough."""
+        """Whether too many of the client's lines, or values, wait already."""
         return len(self._turns) + len(self.pending) >= MOST_WAITING or len(self._semaphore) >= MOST_TO_ASK
 
     def pauseProducing(self) -> None:
@@ -209,8 +212,8 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         return not (self._turns or self.pending) or not self._is_busy
 
     def _advance(self) -> None:
-        """Writes what waits, as far as the client follows, and has the lines that wait taken."""
-        if self._is_advancing:  # what is asked in there may be answered before it returns
+        """Writes waiting changes and answers as long as the client reads them, then has waiting lines taken."""
+        if self._is_advancing:  # a call in here may be answered before it returns
             return
         self._is_advancing = True
         try:
@@ -255,7 +258,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             self._enqueue(command.tag, partial(_AT_ONCE.get(type(command), ValuesProtocol._other), self, command))
 
     def _leave(self, command: commands.Bye) -> None:
-        """Reads no further line; open requests are answered, and changes are sent until then."""
+        """Takes no further line. Open requests are answered, and changes are sent until then."""
         self._lines.clear()
         self._goodbye = partial(self._say_goodbye, command.tag)
         self._turns.append(_Turn(self._end))
@@ -272,7 +275,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
     # -- answers out, in their order
 
     def _enqueue(self, tag: str, make: Make) -> None:
-        """Has an answer made and written: in its turn, or at once if it has a tag."""
+        """Has an answer made and written: at once if it has a tag, else in its turn."""
         if tag:
             self.write(self._made(make, tag))
         else:
@@ -285,14 +288,14 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         self.pending.ask(asked, self._ready, self._ready, tag, turn)
 
     def _ready(self, answer: Answer, tag: str, turn: _Turn) -> None:
-        """A device has answered; the errors of commands are answers too."""
+        """The answer of a device is ready; an error of a command is an answer, too."""
         if tag:
             self.write(self._made(answer, tag))
         else:
             turn.make = answer
 
     def _made(self, make: Make, tag: str) -> bytes:
-        """Whatever goes wrong on the way, the line gets its answer."""
+        """Makes and encodes an answer. An error on the way becomes the answer: each line gets one."""
         try:
             made = make() if callable(make) else make
             return made if isinstance(made, bytes) else self._encoded(made, tag)
@@ -306,7 +309,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
     def _encoded(self, answer: Answer, tag: str) -> bytes:
         """The lines of an answer, in the client's format.
 
-        :raises Overloaded: if they are too long.
+        :raises Overloaded: if the answer is too long.
         """
         if isinstance(answer, answers.Refused):
             self.listener.errors += 1
@@ -320,7 +323,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             raise Overloaded(f"{why}; ask for fewer values, as with boiler.*")
         return line
 
-    # -- what it says of itself
+    # -- commands of the connection itself
 
     def _other(self, command: Command) -> Answer:
         return self.listener.commands.answer(command)
@@ -330,18 +333,18 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
         return answers.Speaking(command.format)
 
     def _watch(self, command: commands.Watch) -> Answer | bytes:
-        """What is known, and from then on what changes."""
+        """Answers with the current readings; from then on, the client gets the changes."""
         answer = one_or_many(*self.listener.commands.readings(command.names))
         if not isinstance(answer, answers.Readings):
             return answer
         names = [one.name for one in answer.values if isinstance(one, NamedReading)]
         self._watched.check(names)
-        line = self._encoded(answer, command.tag)  # before anything is watched: it may be too long
+        line = self._encoded(answer, command.tag)  # before anything is watched: the answer may be too long
         self._watched.add(self, names, command.tag)
         return line
 
     def _unwatch(self, command: commands.Unwatch) -> Answer:
-        """No more of these, or of any."""
+        """Sends no more changes of these values; of no value at all if no names are given."""
         check_patterns(command.names)
         self._watched.remove(self, command.names or ("*",))
         return answers.Watching(len(self._watched))
@@ -359,7 +362,7 @@ class ValuesProtocol(Connection, LineOnlyReceiver):
             self.write(self._watched.line(name, change, self._format))
 
     def _write_changes(self) -> None:
-        """Writes the changes that had to wait."""
+        """Writes the waiting changes as long as the client reads."""
         while self._watched.waiting and not self._is_unread:
             self.write(self._watched.next_bytes(self._format))
 
@@ -369,7 +372,7 @@ _AT_ONCE: Final[dict[type[Command], Callable[[ValuesProtocol, Any], Answer | byt
     commands.Watch: ValuesProtocol._watch,
     commands.Unwatch: ValuesProtocol._unwatch,
 }
-"""What is not asked of the values alone."""
+"""The commands that need the connection, and not only the values."""
 
 
 class ValuesListener(Listener):

@@ -1,4 +1,4 @@
-"""The commands of the value lines, floor 4: each asks the values, and makes an answer of what they give."""
+"""The commands of the value lines, floor 4: each reads or writes values, and makes an answer of the result."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ HELP: Final = (
 class ValueCommands:
     """The commands about values.
 
-    :param values: None where no device is described.
-    :param now: a clock that never goes back, in seconds.
-    :param stats: the figures of ``stats`` besides those of the values.
+    :param values: None if no device is described.
+    :param now: a monotonic clock, in seconds.
+    :param stats: returns the figures of ``stats``, without those of the values.
     """
 
     values: Values | None
@@ -73,14 +73,15 @@ class ValueCommands:
     # -- answered at once
 
     def answer(self, command: Command) -> Answer:
-        """What is answered to a command that asks no device; without its tag."""
+        """The answer to a command that asks no device, without its tag."""
         try:
             return _AT_ONCE[type(command)](self, command)
         except LuminaError as error:
             return refused(error)
 
     def readings(self, names: Sequence[str]) -> Iterator[NamedReading | NamedFault]:
-        """What is known of some points, in the order of ``names``; of names that are patterns, all that match."""
+        """The readings of some points, in the order of ``names``; a name that is a pattern gives all points that match.
+        """
         known = self.known()
         for name in self._found(names):
             if isinstance(name, NamedFault):
@@ -92,18 +93,18 @@ class ValueCommands:
                 yield NamedFault(name, *reason_of(error))
 
     def unit_of_measure(self, name: str) -> str:
-        """That of a point.
+        """The unit of measure of a point.
 
-        :raises UnknownName: if there is none of that name.
+        :raises UnknownName: if there is no point of that name.
         """
         return self.known().describe(name).unit_of_measure
 
     def text(self, name: str, value: Any) -> str:
-        """A value as a person reads it."""
+        """A value as text for a person."""
         return self.known().text(name, value)
 
     def known(self) -> Values:
-        """The values.
+        """Returns the values.
 
         :raises RequestError: if no device is described.
         """
@@ -115,7 +116,7 @@ class ValueCommands:
         return NamedReading(name, reading, self.known().describe(name).unit_of_measure)
 
     def _found(self, names: Sequence[str]) -> Iterable[str | NamedFault]:
-        """The names that ``names`` mean, each once.
+        """The names to which ``names`` expand, each once.
 
         :raises RequestError: if too many of them are patterns.
         """
@@ -137,7 +138,7 @@ class ValueCommands:
         names = values.names(pattern)
         if not names and pattern not in ("*", "*.*"):
             if not is_pattern(pattern):
-                values.describe(pattern)  # says which name is near
+                values.describe(pattern)  # raises an error that suggests a similar name
             raise UnknownName(_unlike(pattern))
         return answers.Points(tuple(map(values.describe, names)))
 
@@ -163,7 +164,7 @@ class ValueCommands:
         return answers.Hints(HELP)
 
     def _qualities(self) -> dict[str, dict[str, int]]:
-        """How many devices and points there are, and how many of these are known how well."""
+        """The counts of devices, of points, and of points by quality."""
         if self.values is None:
             return {}
         counts = {"devices": len(self.values.devices()), "points": 0, "good": 0, "stale": 0, "bad": 0}
@@ -172,14 +173,14 @@ class ValueCommands:
             counts[self.values.reading(name).quality] += 1
         return {"values": counts}
 
-    # -- answered by a device, or by whoever keeps the configuration
+    # -- answered by a device, or by the owner of the configuration
 
     def ask(self, caller: Caller, turns: Semaphore, command: Command) -> Deferred[Answer] | None:
-        """What becomes of a command that takes its time, and None for any other.
+        """Starts a command that waits for a device or the configuration; None for any other command.
 
-        :param caller: whose it is.
-        :param turns: how many of its values may be asked for at a time; they are asked for in their order.
-        :return: a Deferred that fires with the answer, without its tag. Cancelling it takes back what waits.
+        :param caller: the client that sent the command.
+        :param turns: limits how many of the client's values are requested at a time; they are requested in order.
+        :return: a Deferred that fires with the answer, without its tag. Cancelling it cancels what waits.
         """
         asked: Deferred[Answer]
         match command:
@@ -216,7 +217,7 @@ class ValueCommands:
         return answers.Written(self._named(name, confirmed.reading), confirmed.not_read_back)
 
     def _in_turn(self, turns: Semaphore, name: str, ask: Callable[[float], Deferred[T]]) -> Deferred[T]:
-        """Asks when the client's others let it, with the time that is left then."""
+        """Calls ``ask`` when the semaphore has a slot, with the part of the timeout that is left then."""
         until = self.now() + self.options.timeout
 
         def begin() -> Deferred[T]:
@@ -237,7 +238,7 @@ class ValueCommands:
         done = turns.run(values.configure, command.device, command.changes, caller)
         return done.addCallback(lambda _: self._config(command))
 
-    # -- what goes wrong
+    # -- errors
 
     def _fault(self, name: str, failure: Failure) -> NamedFault:
         return NamedFault(name, *self._reason(failure))
@@ -266,14 +267,14 @@ _AT_ONCE: Final[dict[type[Command], Callable[[ValueCommands, Any], Answer]]] = {
 
 
 def is_pattern(name: str) -> bool:
-    """Whether it may mean several names."""
+    """Whether a name may match several names."""
     return not _WILD.isdisjoint(name)
 
 
 def check_patterns(names: Iterable[str]) -> None:
-    """Each pattern is compared with every name there is.
+    """Checks the number of patterns: each is compared with every name, which costs time.
 
-    :raises RequestError: if there are too many.
+    :raises RequestError: if there are too many patterns.
     """
     count = sum(map(is_pattern, names))
     if count > MOST_PATTERNS:
@@ -285,7 +286,7 @@ def _unlike(pattern: str) -> str:
 
 
 def one_or_many(*values: NamedReading | NamedFault) -> Answer:
-    """Several values, each with what is wrong with it; of a single one that is the answer."""
+    """The answer for several readings and faults. A single fault becomes a refusal of the whole line."""
     if len(values) == 1 and isinstance(values[0], NamedFault):
         return answers.Refused(values[0].error, values[0].message)
     return answers.Readings(values)
@@ -293,7 +294,7 @@ def one_or_many(*values: NamedReading | NamedFault) -> Answer:
 
 @frozen(kw_only=True, slots=False)
 class ValuesOptions(ListenerOptions):
-    """What the clients of a listener of named values may do, and how much they may hold."""
+    """What the clients of a listener of named values may do, and their limits."""
 
     timeout: Annotated[float, Between(0.05, 3600)] = setting(
         5.0, "how long a client waits for a device: read!, write", unit="s"

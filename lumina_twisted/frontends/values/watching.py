@@ -1,5 +1,5 @@
-"""Who watches which value, floor 4. However many watch a value, a listener gets each change once, and it
-is written once for all who speak the same format."""
+"""Which client watches which value, floor 4. However many clients watch a value, a listener gets each change once, and
+encodes it once for all clients of the same format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lumina_twisted.valueproto.text_lines import tag_text, text_body
 
 
 class ChangeLine:
-    """One change, as the line of whoever watches."""
+    """One change, as a line for each client that watches."""
 
     __slots__ = ("_change", "_json", "_text", "_value_text")
 
@@ -28,7 +28,7 @@ class ChangeLine:
         self._json = b""
 
     def line(self, form: Format, tag: str) -> bytes:
-        """Its newline included."""
+        """The line of the change, its newline included."""
         if form == "json":
             self._json = self._json or json_body(self._change)
             return tag_json(self._json, tag)
@@ -37,10 +37,10 @@ class ChangeLine:
 
 
 class Watcher(Protocol):
-    """Who gets changes."""
+    """A client that gets changes."""
 
     def changed(self, name: str, change: ChangeLine) -> None:
-        """A value it watches is another now."""
+        """A value that it watches has changed."""
 
 
 class Watchers:
@@ -53,13 +53,13 @@ class Watchers:
         self.changes = 0
 
     def __len__(self) -> int:
-        """How many values they watch in all, each counted for each of them."""
+        """How many values they watch in total; a value counts once for each watcher."""
         return sum(map(len, self._by_name.values()))
 
     def add(self, watcher: Watcher, names: Iterable[str]) -> None:
-        """Calls ``watcher`` with each change of these from now on.
+        """Calls ``watcher`` with each change of these values from now on.
 
-        :raises UnknownName: if there is none of such a name.
+        :raises UnknownName: if one of these values does not exist.
         """
         for name in names:
             if name not in self._ends:
@@ -68,7 +68,7 @@ class Watchers:
             self._by_name[name][watcher] = None
 
     def remove(self, watcher: Watcher, names: Iterable[str]) -> None:
-        """Calls it with no more changes of these."""
+        """Stops calling ``watcher`` with changes of these values."""
         for name in names:
             watchers = self._by_name.get(name, {})
             watchers.pop(watcher, None)
@@ -81,19 +81,20 @@ class Watchers:
         change = ChangeLine(NamedReading(name, reading, self._commands.unit_of_measure(name)), self._commands.text)
         watchers = self._by_name.get(name, {})
         for watcher in tuple(watchers):
-            if watcher in watchers:  # else it has left meanwhile
+            if watcher in watchers:  # else it has left while this loop ran
                 watcher.changed(name, change)
 
 
 MOST_AT_ONCE: Final = 16_384
-"""Bytes of changes that are written at once to a client that was slow. Each that it has taken shows that it reads."""
+"""Bytes of changes that are written at once to a client that was slow. Each such piece that the client has taken shows
+that it reads."""
 
 
 class Watched:
     """The values that a client watches, each with its tag.
 
-    :param watchers: of its listener.
-    :param most: values that it may watch.
+    :param watchers: the watchers of its listener.
+    :param most: the limit of values that the client may watch.
     """
 
     def __init__(self, watchers: Watchers, most: int) -> None:
@@ -104,13 +105,13 @@ class Watched:
         """Changes that wait, by name."""
 
     def __len__(self) -> int:
-        """How many they are."""
+        """How many values the client watches."""
         return len(self._tags)
 
     def check(self, names: Iterable[str]) -> None:
-        """Whether it may watch these too.
+        """Checks whether the client may watch these values, too.
 
-        :raises Overloaded: if it may not.
+        :raises Overloaded: if that would be too many.
         """
         if len(self._tags.keys() | names) > self._most:
             raise Overloaded(
@@ -118,12 +119,12 @@ class Watched:
             )
 
     def add(self, client: Watcher, names: Iterable[str], tag: str) -> None:
-        """Sends changes of these to ``client`` under ``tag``, whatever their tag was."""
+        """Sends changes of these values to ``client`` with ``tag``, which replaces an earlier tag."""
         self._watchers.add(client, names)
         self._tags.update(dict.fromkeys(names, tag))
 
     def remove(self, client: Watcher, patterns: Iterable[str]) -> None:
-        """Sends no more changes of these, waiting ones included."""
+        """Sends no more changes of these values; changes that wait are not sent either."""
         exact = set(patterns)
         wild = [one.replace("[", "[[]") for one in exact if is_pattern(one)]
         names = [name for name in self._tags if name in exact or any(fnmatchcase(name, one) for one in wild)]
@@ -137,11 +138,11 @@ class Watched:
         return change.line(form, self._tags[name])
 
     def keep(self, name: str, change: ChangeLine) -> None:
-        """A change waits, in the place of an older one of the same value."""
+        """Keeps a change until the client reads; it replaces an older change of the same value."""
         self.waiting[name] = change
 
     def next_bytes(self, form: Format) -> bytes:
-        """The next of those that wait."""
+        """Removes the next waiting changes, and returns their lines: about :data:`MOST_AT_ONCE` bytes at most."""
         taken: dict[str, bytes] = {}
         size = 0
         for name, change in self.waiting.items():

@@ -1,9 +1,9 @@
 """Requests and replies of the public functions as frozen, validated classes (Modbus Application Protocol V1.1b3,
-section 6), and raw ones for all others. Floor 0.
+section 6), and raw classes for all other functions. Floor 0.
 
-The gateway passes PDUs as bytes and does not judge them; these classes are for those who make and read PDUs: the
-client, the simulator, the named points. ``decode(x.encode()) == x`` for all of them. A class counts for decoding when
-its name stands in ``__all__``.
+The gateway passes PDUs as bytes and does not check them. These classes are for the code that makes and reads PDUs: the
+client, the simulator, the named points. ``decode(x.encode()) == x`` holds for all of them. Decoding uses a class if its
+name is in ``__all__``.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ P = TypeVar("P", bound=PDU)
 
 @frozen
 class RawRequest(Request):
-    """A request of any function, its data as it is. Decoding makes one of the functions that have no class."""
+    """A request of any function, with uninterpreted data. Decoding returns it for functions without a class."""
 
     function_code: int = field(validator=Byte(1, EXCEPTION_FLAG - 1))
     data: bytes = field(validator=Octets(0, MAX_PDU - 1))
@@ -93,7 +93,7 @@ class RawRequest(Request):
 
 @frozen
 class RawReply(Reply):
-    """A normal reply of any function, its data as it is. Decoding makes one of the functions that have no class."""
+    """A normal reply of any function, with uninterpreted data. Decoding returns it for functions without a class."""
 
     function_code: int = field(validator=Byte(1, EXCEPTION_FLAG - 1))
     data: bytes = field(validator=Octets(0, MAX_PDU - 1))
@@ -118,7 +118,7 @@ class ExceptionReply(Reply):
     def from_pdu(cls, pdu: bytes) -> Self:
         """The exception reply that these bytes are.
 
-        :raises FrameError: if they are not two.
+        :raises FrameError: if there are not two bytes.
         """
         if len(pdu) != 2:
             code = pdu[0] & ~EXCEPTION_FLAG
@@ -138,8 +138,8 @@ _REQUESTS: Final = _classes(Request)
 _REPLIES: Final = _classes(Reply)
 
 REQUESTS: Final[dict[int, type[Request]]] = {head[0]: cls for head, cls in _REQUESTS.items()}
-"""The class of each public function's request. For function 43 it is one of its MEI types; :func:`decode_request` tells
-them apart."""
+"""The class of each public function's request. For function 43 it is the class of one MEI type; :func:`decode_request`
+distinguishes the types."""
 REPLIES: Final[dict[int, type[Reply]]] = {head[0]: cls for head, cls in _REPLIES.items()}
 """The class of each public function's normal reply."""
 

@@ -1,7 +1,7 @@
 """PDUs that read and write the four tables, and the FIFO queue: functions 1 to 6, 15, 16 and 22 to 24 (Modbus
 Application Protocol V1.1b3). Floor 0.
 
-Functions 5, 6 and 22 are answered with the request itself.
+The normal reply of functions 5, 6 and 22 is the request itself.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class ReadInputRegistersRequest(Request):
 
 @frozen
 class ReadCoilsReply(Reply):
-    """FC 01, section 6.1. ``values`` are whole bytes, filled up with False, for a reply does not say how many
-    were asked for: the first ``quantity`` count."""
+    """FC 01, section 6.1. ``values`` fill whole bytes, with False at the end, because a reply does not say how many
+    coils were requested. Only the first ``quantity`` values count."""
 
     function_code = FunctionCode.READ_COILS
     is_counted = True
@@ -251,7 +251,7 @@ class ReadWriteMultipleRegistersRequest(Request):
 
 @frozen
 class ReadWriteMultipleRegistersReply(Reply):
-    """FC 23, section 6.17: what was read."""
+    """FC 23, section 6.17: the registers that were read."""
 
     function_code = FunctionCode.READ_WRITE_MULTIPLE_REGISTERS
     is_counted = True

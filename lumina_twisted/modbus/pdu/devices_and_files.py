@@ -50,7 +50,7 @@ class ReadExceptionStatusRequest(Request):
 
 @frozen
 class ReadExceptionStatusReply(Reply):
-    """FC 07, section 6.7: ``status`` are eight outputs of the device's own choice."""
+    """FC 07, section 6.7: ``status`` holds eight outputs that the device chooses."""
 
     function_code = FunctionCode.READ_EXCEPTION_STATUS
     status: int = field(validator=Byte())
@@ -110,7 +110,7 @@ class GetCommEventLogRequest(Request):
 
 @frozen
 class GetCommEventLogReply(Reply):
-    """FC 12, section 6.10: as :class:`GetCommEventCounterReply`, and up to 64 events, the newest first."""
+    """FC 12, section 6.10: the fields of :class:`GetCommEventCounterReply`, and up to 64 events, the newest first."""
 
     function_code = FunctionCode.GET_COMM_EVENT_LOG
     is_counted = True
@@ -139,8 +139,8 @@ class ReportServerIdReply(Reply):
 
 @frozen
 class ReadDeviceIdentificationRequest(Request):
-    """FC 43 / MEI 14, section 6.21: ``read_code`` 1 basic, 2 regular, 3 extended, all from ``object_id`` on; 4 that
-    one object."""
+    """FC 43 / MEI 14, section 6.21. ``read_code`` 1 reads the basic, 2 the regular and 3 the extended objects, all
+    from ``object_id`` on; 4 reads that one object."""
 
     function_code = FunctionCode.ENCAPSULATED_INTERFACE_TRANSPORT
     prefix = bytes((MEI_DEVICE_IDENTIFICATION,))
@@ -149,7 +149,7 @@ class ReadDeviceIdentificationRequest(Request):
 
 
 class _Objects(Rest):
-    """Pairs of id and value: their number, then id, length and value of each."""
+    """Pairs of id and value. The data has their number, and then the id, length and value of each."""
 
     MOST_BYTES: Final = MAX_PDU - 7
 
@@ -194,9 +194,9 @@ class ReadDeviceIdentificationReply(Reply):
 
 REFERENCE_TYPE: Final = 6
 MAX_READ_RECORD_BYTES: Final = 0xF5
-"""The byte count of an FC 20 request or reply is this at most."""
+"""The highest byte count of an FC 20 request or reply."""
 MAX_WRITE_RECORD_BYTES: Final = 0xFB
-"""The byte count of an FC 21 request or reply is this at most."""
+"""The highest byte count of an FC 21 request or reply."""
 MAX_RECORD_NUMBER: Final = 0x270F
 
 _REFERENCE: Final = struct.Struct(">BHHH")
@@ -277,7 +277,7 @@ class ReadFileRecordRequest(Request):
 
 
 class _Records(Rest):
-    """The registers of runs of records: length, reference type and registers of each."""
+    """The registers of runs of records. The data has the length, the reference type and the registers of each run."""
 
     def __call__(self, pdu: PDU, attribute: Any, records: Any) -> None:
         for values in records:

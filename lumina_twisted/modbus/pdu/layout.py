@@ -1,8 +1,9 @@
-"""What all PDUs are made of: a base class that packs and unpacks, and the kinds of fields with their limits. Floor 0.
+"""The parts of all PDUs: a base class that packs and unpacks, and the kinds of fields with their limits. Floor 0.
 
-A PDU class names its fields; the validator of each is its kind, as in ``field(validator=Word(1, 125))``. A kind knows
-how a value lies in the data, and which values are allowed. The data is, in this order: what :attr:`PDU.prefix` or
-:attr:`PDU.is_counted` says, numbers of one or two bytes, and at most one field that takes all the rest.
+A PDU class names its fields; the validator of each field is its kind, as in ``field(validator=Word(1, 125))``. A kind
+defines how a value lies in the data, and which values are allowed. The data consists, in this order, of what
+:attr:`PDU.prefix` or :attr:`PDU.is_counted` describes, numbers of one or two bytes, and at most one field that takes
+the rest.
 
 Words are big-endian; coils fill bytes from the lowest bit on (Modbus Application Protocol V1.1b3, section 4.2).
 """
@@ -19,13 +20,13 @@ from lumina_twisted.errors import FrameError, RequestError
 
 
 class PDU:
-    """Function code and data. Making one that breaks the specification's limits raises
+    """Function code and data. A PDU that breaks the specification's limits cannot be made: that raises
     :class:`~lumina_twisted.errors.RequestError`."""
 
     __slots__ = ()
     function_code: int
     prefix: ClassVar[bytes] = b""
-    """What the data of each PDU of the class begins with: the MEI type of function 43."""
+    """The first bytes in the data of each PDU of the class: the MEI type of function 43."""
     is_counted: ClassVar[bool] = False
     """Whether the data begins with the number of bytes that follow."""
 
@@ -34,7 +35,7 @@ class PDU:
         return bytes((self.function_code,)) + self.data_bytes()
 
     def data_bytes(self) -> bytes:
-        """What follows the function code."""
+        """The bytes after the function code."""
         packed = _layout(type(self)).pack(self)
         return bytes((len(packed),)) + packed if self.is_counted else self.prefix + packed
 
@@ -51,13 +52,13 @@ class PDU:
 
 
 class Request(PDU):
-    """What a client asks."""
+    """The PDU of a request."""
 
     __slots__ = ()
 
 
 class Reply(PDU):
-    """What a server answers."""
+    """The PDU of a reply."""
 
     __slots__ = ()
 
@@ -149,7 +150,7 @@ class Rest:
 class Octets(Rest):
     """Plain bytes.
 
-    :param are_words: so that no odd number will do.
+    :param are_words: whether the bytes are 16-bit words, so that their number must be even.
     """
 
     def __init__(self, fewest: int, most: int, are_words: bool = False) -> None:
@@ -173,7 +174,7 @@ class Octets(Rest):
 class Words(Rest):
     """Values of registers.
 
-    :param with_quantity: whether their number and the number of their bytes stand before them.
+    :param with_quantity: whether the quantity and the byte count stand before the values.
     """
 
     def __init__(self, fewest: int, most: int, with_quantity: bool = False) -> None:
@@ -199,8 +200,8 @@ class Words(Rest):
 class Bits(Rest):
     """Coils or discrete inputs.
 
-    :param with_quantity: as in :class:`Words`; bits beyond the quantity are not looked at. Without it, the values are
-        whole bytes, which may hold more than was asked for.
+    :param with_quantity: as in :class:`Words`; bits after the quantity are ignored. Without it, the values are whole
+        bytes, which may hold more bits than were requested.
     """
 
     def __init__(self, most: int, with_quantity: bool = False) -> None:
@@ -236,7 +237,7 @@ def _with_quantity(rest: bytes, cls: type[PDU], data: bytes) -> tuple[int, bytes
 
 
 def as_tuple(values: Iterable[Any]) -> tuple[Any, ...]:
-    """A converter for fields: any sequence will do, a tuple is kept."""
+    """A converter for fields: makes a tuple of any sequence; a tuple stays as it is."""
     return tuple(values)
 
 
@@ -246,7 +247,7 @@ def as_tuples(values: Iterable[Iterable[Any]]) -> tuple[tuple[Any, ...], ...]:
 
 
 def as_bits(values: Iterable[Any]) -> tuple[bool, ...]:
-    """A converter for coils: 0 and 1 will do as well."""
+    """A converter for coils, which also accepts 0 and 1."""
     return tuple(map(bool, values))
 
 
@@ -260,7 +261,7 @@ def as_whole_bytes(values: Iterable[Any]) -> tuple[bool, ...]:
 
 
 def check_number(pdu: PDU, name: str, value: object, lowest: int, highest: int) -> None:
-    """Refuses what is no whole number within the limits.
+    """Refuses a value that is no whole number within the limits.
 
     :raises RequestError: if so.
     """
@@ -283,7 +284,7 @@ def refusal(pdu: PDU, sentence: str) -> RequestError:
 
 
 def refused(cls: type[PDU], data: bytes, sentence: str) -> RequestError:
-    """The error for received data that holds what no value stands for."""
+    """The error for received data that encodes no value."""
     frame = bytes((cls.function_code,)) + data
     return RequestError(f"{cls.__name__}: {sentence}", function_code=cls.function_code, frame=frame)
 

@@ -1,4 +1,4 @@
-"""On and off: a coil, one bit of a register, and the named bits of registers. Floor 0."""
+"""Values of bits: a coil, one bit of a register, and the named bits of registers. Floor 0."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lumina_twisted.modbus.values.value import Layout, Value, Words, nearest
 from lumina_twisted.text import ON_OFF, brief, on_off
 
 NOTHING_SET: Final = "none"
-"""How people write that no bit is set."""
+"""The text for a value in which no bit is set."""
 
 
 class Flag(Layout):
     """A coil, a discrete input, a register that is 0 or not, or one bit of a register.
 
-    :param bit: None for the whole entry.
-    :param words: for both 0 and 1, or for none.
+    :param bit: the number of the bit; None for the whole entry.
+    :param words: words for both 0 and 1, or no words.
     """
 
     def __init__(self, bit: int | None, byte_order: ByteOrder, words: Words) -> None:
@@ -64,10 +64,10 @@ class Flag(Layout):
 
 
 class Bits(Layout):
-    """The bits of registers by name, the lowest first. A bit without a name belongs to the device: a write keeps it as
-    it is. If no bit has a name, all may be written.
+    """The bits of registers by name, the lowest first. A bit without a name belongs to the device: a write keeps it
+    unchanged. If no bit has a name, a write may set all bits.
 
-    :param count: registers.
+    :param count: the number of registers.
     """
 
     def __init__(self, count: int, word_order: WordOrder, byte_order: ByteOrder, names: Mapping[int, str]) -> None:
@@ -120,7 +120,7 @@ class Bits(Layout):
 
 
 def _checked(current: Sequence[int] | None, count: int, what: str) -> Sequence[int]:
-    """The current registers, of which a write changes only ``what``."""
+    """Checks and returns the current registers; a write changes only ``what`` in them."""
     if current is None:
         plural = "register as it is" if count == 1 else "registers as they are"
         raise RequestError(f"to write {what}, the {plural} must be known")

@@ -1,4 +1,4 @@
-"""How a value lies in the entries of a table, both ways, and what can be wrong with such a description. Floor 0."""
+"""How a value lies in the entries of a table, for reads and writes, and the faults of such a description. Floor 0."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ __all__ = ["NO_VALUE", "Value", "ValueCodec", "ValueType"]
 ValueType = Literal["bool", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "string", "bits"]
 _ONE_ENTRY: Final = ("bool", "u16", "i16")
 NO_VALUE: Final = "-"
-"""How a value that was never read is written."""
+"""The text for a value that was never read."""
 
 
 @frozen(kw_only=True)
 class ValueCodec:
     """How a value lies in registers, or in a coil or a discrete input.
 
-    A wrong one can be made, so that :meth:`faults` can list everything that is wrong with a description. It then
-    neither reads nor writes.
+    A codec with an invalid description can be made, so that :meth:`faults` can list everything that is wrong with it.
+    Such a codec neither reads nor writes.
 
     :param word_order: of a number, or of ``bits``; a string is in reading order.
-    :param length: registers of a string, two characters each, or of ``bits``.
-    :param bit: which bit of a register a ``bool`` is, 0 the lowest; None for a coil, a discrete input, or a register
-        that is 0 or not.
-    :param bits: names by bit, 0 the lowest of the last register.
-    :param enum: words by number, as it stands in the register.
+    :param length: the number of registers of a string, two characters each, or of ``bits``.
+    :param bit: the bit of a register that a ``bool`` is, 0 for the lowest; None for a coil, a discrete input, or a
+        register that is 0 or not.
+    :param bits: names by bit; 0 is the lowest bit of the last register.
+    :param enum: words by the number that the register holds.
     :param scale: ``value = number * scale + offset``.
-    :param low: the lowest value that may be written, and ``high`` the highest.
+    :param low: the lowest value that may be written; ``high`` is the highest.
     """
 
     type: ValueType = "u16"
@@ -66,19 +66,20 @@ class ValueCodec:
 
     @property
     def needs_current(self) -> bool:
-        """Whether a write must know the registers as they are, because it changes only some of their bits."""
+        """Whether a write needs the present values of the registers, because it changes only some of their bits."""
         return self._layout.needs_current
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        """What is wrong with this description: each a key, such as ``bit`` or ``enum.3``, and a sentence."""
+        """All faults of this description: pairs of a key, such as ``bit`` or ``enum.3``, and a sentence."""
         return _faults(self)
 
     def decode(self, entries: Sequence[int]) -> Value:
         """The value that these entries hold.
 
-        :return: for a number its word, if it has one; else an int for a whole type without scale and offset, and a
-            float for any other; for a ``bool`` True or False; for a string the text up to its first NUL, without blanks
-            at its end; for ``bits`` the names of those that are set, the lowest first.
+        :return: for a number: its word, if it has one; else an int for an integer type without scale and offset, and a
+            float for any other type. For a ``bool``: its word, if it has one; else True or False. For a string: the
+            text up to its first NUL, without blanks at its end. For ``bits``: the names of the bits that are set, the
+            lowest first.
         :raises RequestError: if these are not :attr:`width` entries.
         """
         return self._layout.decode(entries)
@@ -86,9 +87,9 @@ class ValueCodec:
     def encode(self, value: object, current: Sequence[int] | None = None) -> tuple[int, ...]:
         """The entries that hold ``value``.
 
-        :param value: as :meth:`decode` returns it; also 0 or 1 for a ``bool``, a number instead of its word, and any
-            list of names for ``bits``.
-        :param current: the registers as they are now, if :attr:`needs_current`.
+        :param value: as :meth:`decode` returns it. Also allowed are 0 or 1 for a ``bool``, a number instead of its
+            word, and any list of names for ``bits``.
+        :param current: the present values of the registers, if :attr:`needs_current`.
         :raises RequestError: if the value does not fit, with a sentence that says why.
         """
         return self._layout.encode(value, current)
@@ -96,11 +97,11 @@ class ValueCodec:
     def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float = 0.0) -> bool:
         """Whether a device that holds ``held`` has taken ``written``, which :meth:`encode` gave.
 
-        Whole numbers, words, bits and texts must be the same; of single or named bits, only the written ones are
-        compared. An f32 may differ after its sixth digit and an f64 after its fifteenth, for they keep no more for
-        certain: a device that computes 213 * 0.1 holds 21.300001.
+        Whole numbers, words, bits and texts must be the same. Of single or named bits, only the written ones are
+        compared. An f32 may differ after its sixth digit and an f64 after its fifteenth, because they keep no more
+        digits for certain: a device that computes 213 * 0.1 holds 21.300001.
 
-        :param tolerance: by how much more a number may differ, in the unit of the value.
+        :param tolerance: how much more a number may differ, in the unit of the value.
         :raises RequestError: if these are not :attr:`width` entries.
         """
         return self._layout.agrees(held, written, tolerance)
@@ -108,7 +109,7 @@ class ValueCodec:
     def parse(self, text: str) -> Value:
         """The value that a person typed: ``on``, ``65.5``, ``0x1F``, ``eco``, ``alarm,door``, ``none`` for no bit.
 
-        :raises RequestError: if it is none. Whether it fits, only :meth:`encode` says.
+        :raises RequestError: if the text is no value. Only :meth:`encode` checks whether the value fits.
         """
         return self._layout.parse(text)
 
@@ -132,7 +133,7 @@ class ValueCodec:
         )
 
 
-# -- what can be wrong: each a key and a sentence --------------------------------------------------------------------
+# -- faults: pairs of a key and a sentence ---------------------------------------------------------------------------
 
 Fault = tuple[str, str]
 _WHOLE: Final = tuple(kind for kind in KINDS if kind[0] != "f")
@@ -147,7 +148,7 @@ _ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def _faults(codec: ValueCodec) -> Iterator[Fault]:
-    """All faults; or only wrong words, if there are any, for the other checks depend on these."""
+    """All faults. If a setting has no allowed word, only such faults: the other checks depend on the words."""
     wrong = list(_words(codec))
     if wrong:
         yield from wrong
@@ -223,7 +224,7 @@ def _bits(codec: ValueCodec) -> Iterator[Fault]:
 
 
 def _names(key: str, names: Mapping[int, str]) -> Iterator[Fault]:
-    """Faults of names that people type, who must be able to tell one from the other."""
+    """Faults of names. People type these names, so each must be distinct."""
     seen: dict[str, int] = {}
     for number, name in names.items():
         if not name or name != name.strip() or not name.isprintable():

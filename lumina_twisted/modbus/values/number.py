@@ -1,7 +1,7 @@
 """Numbers in registers, with words and scale. Floor 0.
 
-A scaled value is computed as with pencil and paper: 3 * 0.1 is 0.3. For that, scale and offset are whole numbers over
-one common denominator, and Python divides whole numbers exactly to the nearest float.
+A scaled value is computed as in decimal arithmetic: 3 * 0.1 is 0.3. So scale and offset are kept as whole numbers
+over one common denominator, and Python divides whole numbers exactly to the nearest float.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from lumina_twisted.modbus.values.value import Layout, Value, Words, nearest
 from lumina_twisted.text import brief, shortest_f32
 
 _TOLERANCE: Final = Fraction(1, 10**6)
-"""The part of a step by which a value may miss it: sums of floats are inexact by that."""
+"""How far a value may be from a step, as a part of the step, because sums of floats are inexact."""
 _MOST_PLACES: Final = 12
 _KEEPS: Final = {"f32": 1e-6, "f64": 1e-15}
-"""The relative difference up to which two numbers have the same digits, of those that each kind keeps for certain: six
-and fifteen (ISO C, FLT_DIG and DBL_DIG)."""
+"""The relative difference up to which two numbers count as equal: six and fifteen digits, which each kind keeps for
+certain (ISO C, FLT_DIG and DBL_DIG)."""
 _TYPED: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf)", re.ASCII | re.IGNORECASE)
 _TYPED_HEX: Final = re.compile(r"0x[0-9a-f]{1,16}", re.ASCII | re.IGNORECASE)
 
@@ -31,8 +31,8 @@ _TYPED_HEX: Final = re.compile(r"0x[0-9a-f]{1,16}", re.ASCII | re.IGNORECASE)
 class Number(Layout):
     """A number in one, two or four registers.
 
-    :param scale: None for a number that means itself.
-    :param words: of numbers in the register.
+    :param scale: ``value = number * scale + offset``.
+    :param words: words for numbers in the register.
     :param low: the lowest value that may be written.
     """
 
@@ -93,7 +93,7 @@ class Number(Layout):
         return self._scale.value(number) if isinstance(number, int) else self._scale.value_of_float(number)
 
     def _check_range(self, value: float) -> None:
-        """Refuses what is outside of the limits by more than floats are inexact."""
+        """Refuses a value that exceeds the limits by more than the inexactness of floats."""
         dust = float(_TOLERANCE * (self._scale.step if self._scale else 1)) if self._is_whole else 0.0
         low, high = self._low, self._high
         if (low is None or value >= low - dust) and (high is None or value <= high + dust):
@@ -105,7 +105,7 @@ class Number(Layout):
         raise RequestError(f"{brief(value)} is above {brief(high)}, the highest that may be written")
 
     def _whole(self, value: float, wanted: Fraction) -> int:
-        """The number in the register that means ``value``, as exactly as floats of its size are."""
+        """The number in the register that means ``value``, within the precision of floats of its size."""
         number = self._scale.number(wanted) if self._scale else wanted
         lowest, highest = map(int, limits(self._kind))
         below = number.numerator // number.denominator
@@ -160,7 +160,7 @@ class Number(Layout):
 
 
 def typed_number(text: str) -> int | float | None:
-    """The number that a person typed; None if it is none."""
+    """The number that a person typed; None if the text is no number."""
     try:
         if _TYPED_HEX.fullmatch(text):
             return int(text, 16)
@@ -178,7 +178,7 @@ def _name(kind: str, scale: float, offset: float) -> str:
 
 
 class Scale:
-    """``value = number * scale + offset``; both finite, the scale not 0."""
+    """``value = number * scale + offset``. Scale and offset are finite, and the scale is not 0."""
 
     def __init__(self, scale: float, offset: float) -> None:
         by, plus = Fraction(str(scale)), Fraction(str(offset))
@@ -194,7 +194,7 @@ class Scale:
         return (number * self._times + self._plus) / self._parts
 
     def value_of_float(self, number: float) -> float:
-        """The value of a number with a fraction, as exactly as floats are."""
+        """The value of a number with a fraction, within the precision of floats."""
         try:
             value = (number * self._times + self._plus) / self._parts
         except OverflowError:
@@ -205,7 +205,7 @@ class Scale:
         return number * scale + offset
 
     def number(self, value: Fraction) -> Fraction:
-        """The number in the register that means a value, exactly."""
+        """The exact number in the register that means ``value``."""
         return (value * self._parts - self._plus) / self._times
 
 
@@ -220,6 +220,6 @@ def exact(value: float) -> Fraction:
 
 
 def _places(number: float) -> int:
-    """How many decimals it is written with."""
+    """How many decimal places a number has when it is written."""
     exponent = Decimal(str(number)).normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0

@@ -1,4 +1,4 @@
-"""What a value is, what every way to lay values in entries can do, and texts in registers. Floor 0."""
+"""The type of a value, the base class of the layouts of values in entries, and texts in registers. Floor 0."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lumina_twisted.modbus.registers import ByteOrder, Encoding, decode_text, en
 from lumina_twisted.text import brief, did_you_mean
 
 Value = bool | int | float | str | tuple[str, ...]
-"""A coil or a single bit; a number; a text or the word of a number; the names of the bits that are set."""
+"""A bool for a coil or a single bit; a number; a text, or the word of a number; the names of the bits that are set."""
 
 _MOST_NAMED: Final = 12
 
 
 class Layout:
-    """One way to lay values in entries. Its methods are those of
-    :class:`~lumina_twisted.modbus.values.codec.ValueCodec`, which says more."""
+    """How values lie in entries. The methods are those of
+    :class:`~lumina_twisted.modbus.values.codec.ValueCodec`, which describes them in full."""
 
     needs_current = False
 
@@ -31,11 +31,11 @@ class Layout:
         raise NotImplementedError
 
     def agrees(self, held: Sequence[int], written: Sequence[int], tolerance: float) -> bool:
-        """Whether a device that holds these entries has taken those that were written."""
+        """Whether a device that holds the entries ``held`` has taken the entries ``written``."""
         return self.decode(held) == self.decode(written)
 
     def parse(self, text: str) -> Value:
-        """The value that a person typed."""
+        """The value in a text that a person typed."""
         raise NotImplementedError
 
     def format(self, value: Value) -> str:
@@ -46,7 +46,7 @@ class Layout:
 class Words:
     """Words that stand for numbers, both ways; upper and lower case do not matter.
 
-    :param by_number: no two may be the same.
+    :param by_number: the words by number; no two may be the same.
     """
 
     def __init__(self, by_number: Mapping[int, str]) -> None:
@@ -63,7 +63,7 @@ class Words:
     def number(self, text: str) -> int:
         """The number of a word, in any case.
 
-        :raises RequestError: if there is no such word, with the nearest.
+        :raises RequestError: if there is no such word; its text names the nearest word.
         """
         number = self.find(text)
         if number is None:
@@ -72,7 +72,7 @@ class Words:
 
 
 def nearest(text: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word: the nearest one, or the first of those that exist."""
+    """The end of an error text about an unknown word: the nearest known word, or the first known words."""
     words = list(known)
     more = ", …" if len(words) > _MOST_NAMED else ""
     return did_you_mean(text, words, f"known are {', '.join(words[:_MOST_NAMED])}{more}")
@@ -81,7 +81,7 @@ def nearest(text: str, known: Iterable[str]) -> str:
 class Text(Layout):
     """A text, two bytes a register. Two texts agree however they are padded.
 
-    :param length: registers.
+    :param length: the number of registers.
     """
 
     def __init__(self, length: int, encoding: Encoding, byte_order: ByteOrder) -> None:
