@@ -14,11 +14,6 @@ LENGTH: Final = 5
 """Bytes of a plain read's PDU."""
 
 
-def is_plain_read(pdu: bytes) -> bool:
-    """Whether a request asks for a range and does nothing else: a whole PDU of functions 1 to 4."""
-    return len(pdu) == LENGTH and pdu[0] in PLAIN_READS
-
-
 def span(pdu: bytes) -> tuple[int, int]:
     """The first entry of a plain read, and the one after the last."""
     first = pdu[1] << 8 | pdu[2]
