@@ -1,9 +1,14 @@
 """How a unit and a PDU become bytes on a wire and back. Floor 0.
 
 A bus knows units and PDUs only; its framing is an object of :class:`Framing`. There are
-:class:`~lumina_twisted.framing.rtu.RtuFraming` and :class:`~lumina_twisted.framing.numbered.MbapFraming`. Another one
-(ASCII, Modbus over UDP) is a file here. ``ports/tcp.py`` (``framing_of``) chooses it; ``ports/settings.py``
-(``_SCHEMES``) has the prefixes of paths, and ``twisted/plugins/lumina_plugin.py`` those of endpoints. Its class has to
+:class:`~lumina_twisted.framing.rtu.RtuFraming` and :class:`~lumina_twisted.framing.numbered.MbapFraming`.
+
+Another framing, such as ASCII, is a file here, and ``framing_of`` in ``ports/tcp.py`` chooses it. Another transport,
+such as UDP, is an endpoint in a file beside ``ports/tcp.py``, and keeps a framing that stands here.
+``ports/settings.py`` (``_SCHEMES``) has the prefixes of paths, ``ports/service.py`` makes the endpoint, and
+``twisted/plugins/lumina_plugin.py`` has the prefixes of endpoints.
+
+The class of a framing has to
 
 * encode a request, and find messages in the received bytes, whatever pieces they arrive in, and whatever stands before,
   between and after the messages. Where nothing in a frame marks its end, it asks the patterns of the awaited replies;

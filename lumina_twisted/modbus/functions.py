@@ -1,8 +1,8 @@
 """The table of function codes: all that Lumina knows about each public function, one row each. Floor 0.
 
-A new function is a row in :data:`_ROWS`, or in :data:`ENCAPSULATED` for a MEI type of function 43; with a class in
-:mod:`lumina_twisted.modbus.pdu`, programs can also make and read its PDUs. Sections are those of the Modbus
-Application Protocol V1.1b3 (APP); SER is Modbus over Serial Line V1.02.
+A new function is a row in :data:`_ROWS`, or in :data:`ENCAPSULATED` for a MEI type of function 43. With a class in a
+file of :mod:`lumina_twisted.modbus.pdu`, named in its ``__all__``, programs can also make and read its PDUs. Sections
+are those of the Modbus Application Protocol V1.1b3 (APP); SER is Modbus over Serial Line V1.02.
 
 A frame on a serial line carries no length, and a pause is a poor mark of its end (USB adapters pause for 16 ms). So the
 function code determines the length. The functions that return the length of a PDU look at ``buffer[start:]``,

@@ -59,8 +59,10 @@ class Fault(IntEnum):
     """One kind of fault.
 
     The first four kinds say how an attempt failed; each failed attempt counts as exactly one of them. The kinds from
-    there up to :data:`OTHER_MASTER` say what else was received. The last two say what followed the attempts. Add a new
-    kind before :data:`RETRIED`.
+    there up to :data:`OTHER_MASTER` say what else was received. The last two say what followed the attempts.
+
+    The wire (``bus/wire.py``, ``bus/unexpected.py``) notes what it receives, ``bus/retry.py`` what is repeated.
+    ``stats`` shows every kind by its name. Add a new kind before :data:`RETRIED`.
     """
 
     NO_REPLY = 0
