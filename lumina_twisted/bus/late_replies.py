@@ -181,7 +181,7 @@ class LateReplies:
     # -- which request may go ------------------------------------------------------------------------------------
 
     def doubt(self, request: Pending) -> LateReply | None:
-        """The late reply that could not be told apart from the reply to ``request``; None if there is none."""
+        """The late reply that looks like the reply to ``request``; None if there is none."""
         unit = self.units.get(request.unit)
         return None if unit is None else self._doubt_of(unit, request.pattern.shape, request)
 

@@ -65,12 +65,7 @@ class ModbusTcpProtocol(Connection):
         else:
             self._decoder.feed(data)
         self.has_input = True
-        if self.state is TALKING:
-            self.listener.pacer.serve(self)  # as serve() does
-            if self.has_input:
-                self._pace_reading()
-        else:
-            self.serve()
+        self.serve()
 
     def drop_input(self) -> None:
         """See :class:`lumina_twisted.frontends.connection.Connection`."""
